@@ -1,0 +1,182 @@
+"""Files that are whole or absent: stage beside the target, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from nightshift.errors import ContractError, LockHeld
+
+STAGING_PREFIX = ".tmp-"
+"""Folders and files that begin so are never read by anything; leftovers may be removed."""
+
+
+def fsync_dir(path: Path) -> None:
+    """Make a rename or a creation in `path` survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def staging_path(target: Path) -> Path:
+    """A fresh name beside `target`, on the same file system, that nothing reads."""
+    return target.parent / f"{STAGING_PREFIX}{target.name}-{uuid.uuid4().hex[:8]}"
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Replace `target` by `data`; a reader sees the old file or the new one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staged = staging_path(target)
+    try:
+        with staged.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(target)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    fsync_dir(target.parent)
+
+
+def write_text(target: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(target, text.encode())
+
+
+def dump_json(value: Any) -> bytes:
+    """Canonical JSON: sorted keys, two-space indent, a final newline, no NaN."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def write_json(target: Path, value: Any) -> None:
+    """`write_bytes` of canonical JSON."""
+    write_bytes(target, dump_json(value))
+
+
+def read_json(path: Path, *, max_bytes: int = 16 * 1024 * 1024) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        ContractError: the file is absent, larger than `max_bytes`, or no JSON.
+    """
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise ContractError(f"{path} is not there") from None
+    if size > max_bytes:
+        raise ContractError(f"{path} has {size} bytes; at most {max_bytes} are read")
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ContractError(f"{path} is no JSON: {error}") from error
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_tree(root: Path) -> str:
+    """Hex SHA-256 over every file's relative path and content, in sorted order."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        digest.update(f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def staged_dir(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A fresh folder that becomes `target` when the block ends without an error.
+
+    Args:
+        target: the folder to appear, whole, in one rename.
+        replace: put an older `target` away; without it an existing one is an error.
+
+    Raises:
+        FileExistsError: `target` exists and `replace` is false.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staged = staging_path(target)
+    staged.mkdir()
+    try:
+        yield staged
+        for path in staged.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        for folder in (staged, *(p for p in staged.rglob("*") if p.is_dir())):
+            fsync_dir(folder)
+        if target.exists():
+            if not replace:
+                raise FileExistsError(f"{target} exists already")
+            old = staging_path(target)
+            target.rename(old)
+            staged.rename(target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            staged.rename(target)
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+    fsync_dir(target.parent)
+
+
+def sweep_staging(folder: Path, *, older_than_s: float = 3600.0) -> list[Path]:
+    """Remove leftovers of killed writers directly below `folder`; return what went."""
+    gone = []
+    for path in folder.glob(f"{STAGING_PREFIX}*") if folder.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime < older_than_s:
+                continue
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            gone.append(path)
+    return gone
+
+
+@contextlib.contextmanager
+def locked(
+    path: Path, *, timeout_s: float = 60.0, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[None]:
+    """Hold an advisory lock on `path`; the kernel releases it when the holder dies.
+
+    Raises:
+        LockHeld: another process held it for the whole of `timeout_s`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + timeout_s
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "unknown"
+                    raise LockHeld(
+                        f"{path} is held by {holder} for more than {timeout_s:g} s; "
+                        "wait for it to end, or end it"
+                    ) from None
+                sleep(0.05)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"pid {os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)

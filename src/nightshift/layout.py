@@ -1,0 +1,110 @@
+"""Where a run's artefacts lie, and how source partitions are named."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nightshift.errors import ConfigurationError, PartitionMissing
+
+EVENT_TABLES = ("flattenRequest", "action", "bo_action", "bo_comment")
+"""Tables laid out as `<table>/ds=YYYY-MM-DD/*.parquet`."""
+
+SNAPSHOT_TABLES = ("bo_user", "bo_product")
+"""Tables laid out as `<table>/*.parquet`, replaced as a whole."""
+
+
+def parse_date(text: str, *, what: str = "ds") -> dt.date:
+    """A date written `YYYY-MM-DD`.
+
+    Raises:
+        ConfigurationError: the text is no such date.
+    """
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError(text)
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"{what} is {text!r}; write it as YYYY-MM-DD") from None
+
+
+def days_back(last: dt.date, days: int) -> list[dt.date]:
+    """`days` consecutive dates that end with `last`, oldest first."""
+    return [last - dt.timedelta(days=n) for n in range(days - 1, -1, -1)]
+
+
+def partition(data: Path, table: str, day: dt.date) -> Path:
+    """Folder of one date partition."""
+    return data / table / f"ds={day.isoformat()}"
+
+
+def present(data: Path, table: str, days: Iterable[dt.date]) -> list[dt.date]:
+    """Those of `days` whose partition holds at least one parquet file."""
+    return [day for day in days if any(partition(data, table, day).glob("*.parquet"))]
+
+
+def event_glob(data: Path, table: str, days: list[dt.date]) -> str:
+    """One path pattern, in Hadoop's glob syntax, for several partitions.
+
+    Raises:
+        PartitionMissing: `days` is empty.
+    """
+    if not days:
+        raise PartitionMissing(f"no partition of {table} under {data}; load one first")
+    dates = ",".join(day.isoformat() for day in days)
+    return f"{data}/{table}/ds={{{dates}}}/*.parquet"
+
+
+def snapshot_glob(data: Path, table: str) -> str:
+    """Path pattern of a snapshot table's files."""
+    return f"{data}/{table}/*.parquet"
+
+
+def run_token(run_id: str) -> str:
+    """Eight hex digits that stand for an Airflow run id in names of files and databases."""
+    return hashlib.sha256(run_id.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Every artefact of one run: `<runs>/<ds>/<token>/...`."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, runs: Path, ds: str, run_id: str) -> RunFolder:
+        """The folder of the run `run_id` for the date `ds`."""
+        return cls(runs / ds / run_token(run_id))
+
+    @property
+    def features(self) -> Path:
+        """What SELECT INTO OUTFILE wrote: a folder of parquet files."""
+        return self.root / "features"
+
+    @property
+    def dataset(self) -> Path:
+        """`{train,valid,test}.parquet` folders and `data_card.json`."""
+        return self.root / "dataset"
+
+    @property
+    def model(self) -> Path:
+        """Parameters, vocabulary, `model_card.json`, `metrics.jsonl`, `golden.json`."""
+        return self.root / "model"
+
+    @property
+    def reports(self) -> Path:
+        """One JSON report per check."""
+        return self.root / "reports"
+
+    @property
+    def results(self) -> Path:
+        """The small JSON results that tasks hand back."""
+        return self.root / "results"
+
+    def result(self, task: str) -> Path:
+        """Result file of a task."""
+        return self.results / f"{task}.json"

@@ -1,0 +1,191 @@
+"""Every `NIGHTSHIFT_*` environment variable, in one place, with its default.
+
+`./nightshift settings` prints this table. Settings hold no secrets: passwords live in
+Airflow connections and in the compose profile's `.env`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from nightshift.errors import ConfigurationError
+
+PROJECT = Path(__file__).resolve().parents[2]
+"""The project folder; in an image it is where the project was copied."""
+
+_PREFIX = "NIGHTSHIFT_"
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of one process; the field `x_y` is read from `NIGHTSHIFT_X_Y`."""
+
+    project: Path = _setting(PROJECT, "the project folder: dags/, include/, tasks/")
+    home: Path = _setting(Path(), "everything that Nightshift writes (default: <project>/var)")
+    data: Path = _setting(Path(), "source tables as date partitions (default: <home>/data)")
+    bind: str = _setting("127.0.0.1", "address that services listen on")
+    database: str = _setting("jd", "OpenMLDB database of the online tables and deployments")
+    model: str = _setting("deepfm", "name of the model in Triton's repository")
+    openmldb_host: str = _setting("127.0.0.1", "host of OpenMLDB's API server")
+    openmldb_port: int = _setting(9080, "port of OpenMLDB's API server")
+    triton_host: str = _setting("127.0.0.1", "host of Triton")
+    triton_http_port: int = _setting(8000, "Triton's HTTP port")
+    triton_grpc_port: int = _setting(8001, "Triton's gRPC port: model control and inference")
+    triton_metrics_port: int = _setting(8002, "Triton's Prometheus port")
+    predict_host: str = _setting("127.0.0.1", "host of the predict server")
+    predict_port: int = _setting(8100, "port of the predict server")
+    airflow_port: int = _setting(8080, "port of Airflow's UI and API")
+    airflow_user: str = _setting("admin", "user that `./nightshift up` creates")
+    airflow_password: str = _setting("admin", "that user's password (the laptop profile's only)")
+    task_runner: str = _setting("process", "how container tasks run: process | docker")
+    task_python: Path = _setting(
+        Path(), "Python of the tasks' environment (default: <project>/.venv-tasks/bin/python)"
+    )
+    task_device: str = _setting("cpu", "device of training: cpu | cuda")
+    task_memory: str = _setting("8g", "memory limit of a task container")
+    task_cpus: float = _setting(2.0, "CPU limit of a task container")
+    task_image_preprocess: str = _setting(
+        "nightshift/preprocess:0.1.0", "image of tasks.preprocess"
+    )
+    task_image_train: str = _setting("nightshift/train:0.1.0", "image of tasks.train")
+    docker_url: str = _setting(
+        "unix:///var/run/docker.sock", "Docker engine of the task containers"
+    )
+    schedule: str = _setting("0 2 * * *", "cron expression of the nightly run, UTC")
+    train_days: int = _setting(
+        30, "days of requests that a run learns from, held-out days included"
+    )
+    keep_releases: int = _setting(3, "previous releases kept ready for a rollback")
+    retire_grace_s: float = _setting(30.0, "seconds between a switch and dropping the old pair")
+
+    def __post_init__(self) -> None:
+        derived = {
+            "home": self.project / "var",
+            "data": (self.home if self.home != Path() else self.project / "var") / "data",
+            "task_python": self.project / ".venv-tasks" / "bin" / "python",
+        }
+        for name, value in derived.items():
+            if getattr(self, name) == Path():
+                object.__setattr__(self, name, value)
+        _one_of("task_runner", self.task_runner, ("process", "docker"))
+        _one_of("task_device", self.task_device, ("cpu", "cuda"))
+        for name in (
+            "openmldb",
+            "triton_http",
+            "triton_grpc",
+            "triton_metrics",
+            "predict",
+            "airflow",
+        ):
+            port = getattr(self, f"{name}_port")
+            if not 0 < port < 65536:
+                raise ConfigurationError(
+                    f"{_PREFIX}{name.upper()}_PORT is {port}; a port is 1 to 65535"
+                )
+        for name in ("train_days",):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{_PREFIX}{name.upper()} must be at least 1")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read `NIGHTSHIFT_*`; an empty value counts as unset.
+
+        Raises:
+            ConfigurationError: a value is of the wrong type or out of its range.
+        """
+        env = os.environ if env is None else env
+        values: dict[str, Any] = {}
+        for item in fields(cls):
+            raw = env.get(_PREFIX + item.name.upper(), "")
+            if raw != "":
+                values[item.name] = _convert(item.name, raw, str(item.type))
+        return cls(**values)
+
+    def to_env(self) -> dict[str, str]:
+        """The variables that give another process these settings."""
+        return {_PREFIX + f.name.upper(): str(getattr(self, f.name)) for f in fields(self)}
+
+    @property
+    def include(self) -> Path:
+        """SQL, specifications and templates."""
+        return self.project / "include"
+
+    @property
+    def feature_spec(self) -> Path:
+        """The feature specification."""
+        return self.include / "feature_spec.yaml"
+
+    @property
+    def hyperparameters(self) -> Path:
+        """The documented hyper-parameters."""
+        return self.include / "hyperparameters.yaml"
+
+    @property
+    def runs(self) -> Path:
+        """Run folders, by date."""
+        return self.home / "runs"
+
+    @property
+    def model_repo(self) -> Path:
+        """Triton's model repository."""
+        return self.home / "model_repo"
+
+    @property
+    def releases(self) -> Path:
+        """Release manifests and the live pointer."""
+        return self.home / "releases"
+
+    @property
+    def openmldb_url(self) -> str:
+        """Base URL of the API server."""
+        return f"http://{self.openmldb_host}:{self.openmldb_port}"
+
+    @property
+    def triton_grpc_url(self) -> str:
+        """`host:port` as tritonclient wants it."""
+        return f"{self.triton_host}:{self.triton_grpc_port}"
+
+    @property
+    def predict_url(self) -> str:
+        """Base URL of the predict server."""
+        return f"http://{self.predict_host}:{self.predict_port}"
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(
+            f"{_PREFIX}{name.upper()} is {value!r}; it must be one of {', '.join(allowed)}"
+        )
+
+
+def _convert(name: str, raw: str, kind: str) -> Any:
+    try:
+        if kind == "Path":
+            return Path(raw).expanduser().resolve()
+        if kind == "int":
+            return int(raw)
+        if kind == "float":
+            return float(raw)
+    except ValueError:
+        raise ConfigurationError(
+            f"{_PREFIX}{name.upper()} is {raw!r}; it must be of type {kind}"
+        ) from None
+    return raw
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """(variable, default, meaning) of every setting, in order."""
+    default = Settings()
+    rows = []
+    for item in fields(Settings):
+        value = str(getattr(default, item.name)).replace(str(default.project), "<project>")
+        rows.append((_PREFIX + item.name.upper(), value, str(item.metadata["doc"])))
+    return rows
