@@ -1,0 +1,358 @@
+"""The online table: rows in insertion order, found by key and kept in time order by its indexes.
+
+Whole batches stay columnar until a key is asked for, so that loading a table costs one sort for
+each index and not one Python object for each row. Rows that arrive singly, late ones included, go
+straight to their place. A reader takes a key's entry once and sees a state that was true at that
+moment: entries are replaced, or appended to rows first and times last, never changed in place.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from openmldb_embedded.columns import Array, Batch, Column
+from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.types import IndexDef, Schema, SqlType
+
+Row = tuple[Any, ...]
+Key = Any
+"""One key column's value, or a tuple of several columns' values."""
+
+NULL_TIME = -(2**63)
+"""The time of a row whose ordering column is NULL: before every other."""
+
+Entry = tuple[list[int], list[Row]]
+"""A key's times in ascending order (places of insertion among equals) and its rows alongside."""
+
+_EMPTY: Entry = ([], [])
+
+
+def _key_codes(column: Column) -> Array:
+    """Integers that are equal where the values are (NULL with NULL)."""
+    if column.type is SqlType.STRING:
+        return column.values
+    _, codes = np.unique(column.values, return_inverse=True)
+    codes = codes.astype(np.int64)
+    return codes if column.valid is None else np.where(column.valid, codes, -1)
+
+
+class _Run:
+    """One batch sorted by key and time, turned into rows a key at a time."""
+
+    __slots__ = ("_batch", "_bounds", "_lock", "_order", "_places", "_spans", "_times")
+
+    def __init__(self, batch: Batch, places: list[int], ts: int | None) -> None:
+        self._batch = batch
+        self._places = places
+        if ts is None:
+            times = np.zeros(batch.num_rows, dtype=np.int64)
+        else:
+            c = batch.columns[ts]
+            times = c.values.astype(np.int64)
+            if c.valid is not None:
+                times = np.where(c.valid, times, NULL_TIME)
+        codes = [_key_codes(batch.columns[p]) for p in places]
+        order = np.lexsort((times, *codes)) if ts is not None else np.lexsort(codes)
+        changed = np.zeros(batch.num_rows, dtype=np.bool_)
+        changed[:1] = True
+        for c_ in codes:
+            changed[1:] |= c_[order[1:]] != c_[order[:-1]]
+        starts = np.flatnonzero(changed)
+        self._order = order
+        self._times = times[order]
+        self._bounds = np.append(starts, batch.num_rows)
+        self._spans: dict[Key, int] | None = None
+        self._lock = threading.Lock()
+
+    def _index(self) -> dict[Key, int]:
+        spans = self._spans
+        if spans is None:
+            with self._lock:
+                heads = self._order[self._bounds[:-1]]
+                parts = [self._batch.columns[p].take(heads).to_list() for p in self._places]
+                keys: Iterable[Key] = parts[0] if len(parts) == 1 else zip(*parts, strict=True)
+                spans = self._spans = {k: i for i, k in enumerate(keys)}
+        return spans
+
+    def keys(self) -> Iterable[Key]:
+        return self._index().keys()
+
+    def rows(self, key: Key) -> Entry | None:
+        """The key's rows in time order, or None."""
+        at = self._index().get(key)
+        if at is None:
+            return None
+        start, stop = int(self._bounds[at]), int(self._bounds[at + 1])
+        rows = self._batch.take(self._order[start:stop]).to_rows()
+        return self._times[start:stop].tolist(), rows
+
+
+class Index:
+    """Rows by key, in ascending time; without a time column, in order of insertion."""
+
+    def __init__(self, schema: Schema, keys: tuple[str, ...], ts: str | None) -> None:
+        self.keys = keys
+        self.ts = ts
+        self.definition: IndexDef | None = None
+        self._places = [schema.position(k) for k in keys]
+        self._ts = None if ts is None else schema.position(ts)
+        self._runs: list[_Run] = []
+        self._entries: dict[Key, Entry] = {}
+        self._lock = threading.Lock()
+        one = self._places[0]
+        many = tuple(self._places)
+        self._key_of: Callable[[Row], Key] = (
+            (lambda row: row[one]) if len(many) == 1 else (lambda row: tuple(row[p] for p in many))
+        )
+
+    def get(self, key: Key) -> Entry:
+        """The key's times and rows; do not change the lists."""
+        entry = self._entries.get(key)
+        if entry is None:
+            if not self._runs:
+                return _EMPTY
+            with self._lock:
+                entry = self._entries.get(key) or self._gather(key)
+                if entry is None:
+                    return _EMPTY
+                self._entries[key] = entry
+        return entry
+
+    def window(self, key: Key) -> tuple[list[int], list[Row], int]:
+        """The key's times and rows, and the place of the first that has not expired."""
+        times, rows = self.get(key)
+        d = self.definition
+        if d is None or not d.expires or not times:
+            return times, rows, 0
+        return times, rows, live_from(times, d, int(time.time() * 1000))
+
+    def all_keys(self) -> list[Key]:
+        """Every key with rows."""
+        found = dict.fromkeys(self._entries)
+        for run in self._runs:
+            found.update(dict.fromkeys(run.keys()))
+        return list(found)
+
+    def _gather(self, key: Key) -> Entry | None:
+        parts = [p for p in (run.rows(key) for run in self._runs) if p is not None]
+        if not parts:
+            return None
+        if len(parts) == 1:
+            return parts[0]
+        return _merge(parts)
+
+    def insert(self, row: Row) -> None:
+        """Add one row (one writer at a time)."""
+        key = self._key_of(row)
+        ts = 0 if self._ts is None else row[self._ts]
+        if ts is None:
+            ts = NULL_TIME
+        with self._lock:
+            entry = self._entries.get(key) or self._gather(key)
+            if entry is None:
+                self._entries[key] = ([ts], [row])
+                return
+            times, rows = entry
+            if not times or ts >= times[-1]:
+                rows.append(row)
+                times.append(ts)
+                self._entries.setdefault(key, entry)
+            else:
+                at = bisect_right(times, ts)
+                self._entries[key] = (
+                    [*times[:at], ts, *times[at:]],
+                    [*rows[:at], row, *rows[at:]],
+                )
+
+    def insert_batch(self, batch: Batch) -> None:
+        """Add a batch's rows (one writer at a time)."""
+        run = _Run(batch, self._places, self._ts)
+        with self._lock:
+            for key in list(self._entries) if self._entries else ():
+                added = run.rows(key)
+                if added is not None:
+                    self._entries[key] = _merge([self._entries[key], added])
+            self._runs.append(run)
+
+
+def _merge(parts: Sequence[Entry]) -> Entry:
+    """Entries as one, stable: among equal times the earlier part first."""
+    pairs = [(t, r) for times, rows in parts for t, r in zip(times, rows, strict=False)]
+    pairs.sort(key=lambda p: p[0])
+    return [t for t, _ in pairs], [r for _, r in pairs]
+
+
+def live_from(times: list[int], index: IndexDef, now_ms: int) -> int:
+    """The place of the first row that an index's ttl keeps; see IndexDef for the kinds."""
+    by_age = bisect_left(times, now_ms - index.ttl_ms_abs) if index.ttl_ms_abs else None
+    by_count = max(0, len(times) - index.ttl_lat) if index.ttl_lat else None
+    kind = index.ttl_type.lower()
+    if kind == "absolute":
+        return by_age or 0
+    if kind == "latest":
+        return by_count or 0
+    limits = [x for x in (by_age, by_count) if x is not None]
+    if kind == "absandlat":  # a row goes only when both limits say so
+        return min(limits) if len(limits) == 2 else 0
+    return max(limits, default=0)
+
+
+class MemTable:
+    """An online table in memory: many readers, one writer at a time (a lock sees to it)."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._write = threading.Lock()
+        self._chunks: list[Batch | list[Row]] = []
+        self._count = 0
+        self._indexes: dict[tuple[tuple[str, ...], str | None], Index] = {}
+        self._scan: Batch | None = None
+        for definition in schema.indexes:
+            self.ensure_index(definition.keys, definition.ts, definition)
+
+    @property
+    def num_rows(self) -> int:
+        """The rows stored, expired ones included."""
+        return self._count
+
+    def append(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Append rows of Python values in schema order, already checked against the schema."""
+        if not rows:
+            return
+        with self._write:
+            added = [tuple(r) for r in rows]
+            if not self._chunks or isinstance(self._chunks[-1], Batch):
+                self._chunks.append([])
+            cast(list[Row], self._chunks[-1]).extend(added)
+            for index in self._indexes.values():
+                for row in added:
+                    index.insert(row)
+            self._count += len(added)
+            self._scan = None
+
+    def append_batch(self, batch: Batch) -> None:
+        """Append a batch whose columns are the schema's, in order."""
+        if batch.num_rows == 0:
+            return
+        if [t for _, t in batch.schema] != [c.type for c in self.schema.columns]:
+            raise ExecutionError(
+                f"a batch of types {[t.value for _, t in batch.schema]} does not fit a table of "
+                f"{[c.type.value for c in self.schema.columns]}"
+            )
+        if batch.num_rows < 64:  # a run of its own costs more than the rows do
+            self.append(batch.to_rows())
+            return
+        with self._write:
+            self._chunks.append(batch)
+            for index in self._indexes.values():
+                index.insert_batch(batch)
+            self._count += batch.num_rows
+            self._scan = None
+
+    def ensure_index(
+        self, keys: tuple[str, ...], ts: str | None, definition: IndexDef | None = None
+    ) -> Index:
+        """The index on these columns, built from the rows stored when it is new.
+
+        ``definition`` declares the ttl that reads through this index honour; None leaves it as it
+        is (a new index then never expires).
+        """
+        name = (tuple(keys), ts)
+        found = self._indexes.get(name)
+        if found is None:
+            with self._write:
+                found = self._indexes.get(name)
+                if found is None:
+                    found = Index(self.schema, name[0], ts)
+                    for chunk in self._chunks:
+                        if isinstance(chunk, Batch):
+                            found.insert_batch(chunk)
+                        elif len(chunk) >= 64:
+                            found.insert_batch(Batch.from_rows(self.schema.fields, chunk))
+                        else:
+                            for row in chunk:
+                                found.insert(row)
+                    self._indexes[name] = found
+        if definition is not None:
+            found.definition = definition
+        return found
+
+    def scan(self) -> Batch:
+        """All rows in order of insertion (kept until the next write)."""
+        scan = self._scan
+        if scan is None:
+            with self._write:
+                fields = self.schema.fields
+                parts = [
+                    c if isinstance(c, Batch) else Batch.from_rows(fields, c) for c in self._chunks
+                ]
+                scan = Batch.concat(parts) if parts else Batch.empty(fields)
+                scan = Batch(fields, scan.columns, scan.num_rows)
+                self._scan = scan
+        return scan
+
+    def truncate(self) -> None:
+        """Remove all rows; indexes stay."""
+        with self._write:
+            self._reset([])
+
+    def delete(
+        self,
+        equals: Mapping[str, Any] | None = None,
+        ts: str | None = None,
+        ts_min: int | None = None,
+        ts_max: int | None = None,
+    ) -> int:
+        """Remove the rows that meet every condition given, and say how many.
+
+        ``equals`` maps columns to values (None matches NULL); ``ts`` names a TIMESTAMP or BIGINT
+        column bounded by ``ts_min`` and ``ts_max``, both inclusive.
+        """
+        tests = [(self.schema.position(n), v) for n, v in (equals or {}).items()]
+        at = None if ts is None else self.schema.position(ts)
+
+        def goes(row: Row) -> bool:
+            if any(row[p] != v for p, v in tests):
+                return False
+            if at is None:
+                return True
+            t = row[at]
+            return (
+                t is not None
+                and (ts_min is None or t >= ts_min)
+                and (ts_max is None or t <= ts_max)
+            )
+
+        before = self.scan().to_rows()
+        with self._write:
+            kept = [r for r in before if not goes(r)]
+            if len(kept) != len(before):
+                self._reset(kept)
+        return len(before) - len(kept)
+
+    def _reset(self, rows: list[Row]) -> None:
+        """Replace the contents; the caller holds the write lock."""
+        fresh: dict[tuple[tuple[str, ...], str | None], Index] = {}
+        batch = Batch.from_rows(self.schema.fields, rows) if rows else None
+        for (keys, ts), old in self._indexes.items():
+            index = Index(self.schema, keys, ts)
+            index.definition = old.definition
+            if batch is not None:
+                index.insert_batch(batch)
+            fresh[(keys, ts)] = index
+        self._chunks = [] if batch is None else [batch]
+        self._count = len(rows)
+        self._scan = batch
+        for name, index in fresh.items():
+            # Bound requests hold the index object: give it the new contents.
+            self._indexes[name]._runs = index._runs
+            self._indexes[name]._entries = index._entries
+
+
+__all__ = ["NULL_TIME", "Entry", "Index", "Key", "MemTable", "Row", "live_from"]

@@ -1,0 +1,205 @@
+"""SQL types, columns, indexes and schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from openmldb_embedded.errors import NameResolutionError, TypeCheckError
+
+
+class SqlType(Enum):
+    """OpenMLDB's scalar types; NULL is the type of an untyped null literal.
+
+    A value in Python: BOOL bool; INT16, INT32, INT64 int; FLOAT (32 bit) and DOUBLE float; STRING
+    str; DATE datetime.date; TIMESTAMP int, milliseconds since the epoch.
+    """
+
+    BOOL = "bool"
+    INT16 = "int16"
+    INT32 = "int32"
+    INT64 = "int64"
+    FLOAT = "float"
+    DOUBLE = "double"
+    STRING = "string"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+    NULL = "null"
+
+    @property
+    def lower_name(self) -> str:
+        """The name in deployment replies and table descriptions: ``int32``."""
+        return self.value
+
+    @property
+    def wire_name(self) -> str:
+        """The name in query replies: ``Int32`` (``Unknown`` for an untyped null)."""
+        return "Unknown" if self is SqlType.NULL else self.value.capitalize()
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The dtype of a column's values; strings are int32 dictionary codes, dates are days."""
+        return _NUMPY[self]
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The Arrow type a column of this type has when exported."""
+        return _ARROW[self]
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether this is INT16, INT32 or INT64."""
+        return self in INTEGERS
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether this is FLOAT or DOUBLE."""
+        return self in FLOATS
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether this is an integer or floating type (BOOL is not)."""
+        return self in INTEGERS or self in FLOATS
+
+    @classmethod
+    def from_sql_name(cls, name: str) -> SqlType:
+        """The type of a name as written in SQL (``bigint``, ``varchar(20)``, ...).
+
+        Raises:
+            TypeCheckError: The name is not one of OpenMLDB's scalar types.
+        """
+        base = name.strip().lower().split("(")[0].strip()
+        found = _SQL_NAMES.get(base)
+        if found is None:
+            raise TypeCheckError(f"unknown type {name!r}; known: {', '.join(sorted(_SQL_NAMES))}")
+        return found
+
+
+INTEGERS = (SqlType.INT16, SqlType.INT32, SqlType.INT64)
+FLOATS = (SqlType.FLOAT, SqlType.DOUBLE)
+
+_NUMPY: dict[SqlType, np.dtype[Any]] = {
+    SqlType.BOOL: np.dtype(np.bool_),
+    SqlType.INT16: np.dtype(np.int16),
+    SqlType.INT32: np.dtype(np.int32),
+    SqlType.INT64: np.dtype(np.int64),
+    SqlType.FLOAT: np.dtype(np.float32),
+    SqlType.DOUBLE: np.dtype(np.float64),
+    SqlType.STRING: np.dtype(np.int32),
+    SqlType.DATE: np.dtype(np.int32),
+    SqlType.TIMESTAMP: np.dtype(np.int64),
+    SqlType.NULL: np.dtype(np.bool_),
+}
+
+_ARROW: dict[SqlType, pa.DataType] = {
+    SqlType.BOOL: pa.bool_(),
+    SqlType.INT16: pa.int16(),
+    SqlType.INT32: pa.int32(),
+    SqlType.INT64: pa.int64(),
+    SqlType.FLOAT: pa.float32(),
+    SqlType.DOUBLE: pa.float64(),
+    SqlType.STRING: pa.string(),
+    SqlType.DATE: pa.date32(),
+    SqlType.TIMESTAMP: pa.timestamp("ms"),
+    SqlType.NULL: pa.bool_(),
+}
+
+_SQL_NAMES: dict[str, SqlType] = {
+    "bool": SqlType.BOOL,
+    "boolean": SqlType.BOOL,
+    "smallint": SqlType.INT16,
+    "int16": SqlType.INT16,
+    "i16": SqlType.INT16,
+    "int": SqlType.INT32,
+    "integer": SqlType.INT32,
+    "int32": SqlType.INT32,
+    "i32": SqlType.INT32,
+    "bigint": SqlType.INT64,
+    "int64": SqlType.INT64,
+    "i64": SqlType.INT64,
+    "long": SqlType.INT64,
+    "float": SqlType.FLOAT,
+    "double": SqlType.DOUBLE,
+    "string": SqlType.STRING,
+    "varchar": SqlType.STRING,
+    "text": SqlType.STRING,
+    "date": SqlType.DATE,
+    "timestamp": SqlType.TIMESTAMP,
+}
+
+
+@dataclass(frozen=True)
+class ColumnDef:
+    """A table's column.
+
+    Attributes:
+        default: The value an INSERT without this column stores (already of ``type``), or None.
+    """
+
+    name: str
+    type: SqlType
+    not_null: bool = False
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class IndexDef:
+    """An index: rows found by ``keys``, each key's rows in the order of ``ts``.
+
+    Attributes:
+        ts: The ordering column (TIMESTAMP or BIGINT), None for insertion order.
+        ttl_type: ``absolute``, ``latest``, ``absorlat`` or ``absandlat``.
+        ttl_ms_abs: Age limit in milliseconds, 0 for none.
+        ttl_lat: Rows kept for each key, 0 for none.
+    """
+
+    keys: tuple[str, ...]
+    ts: str | None = None
+    ttl_type: str = "absolute"
+    ttl_ms_abs: int = 0
+    ttl_lat: int = 0
+    name: str = ""
+
+    @property
+    def expires(self) -> bool:
+        """Whether the index ever drops rows."""
+        return self.ttl_ms_abs > 0 or self.ttl_lat > 0
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A table's columns and indexes."""
+
+    columns: tuple[ColumnDef, ...]
+    indexes: tuple[IndexDef, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The column names in order."""
+        return [c.name for c in self.columns]
+
+    @property
+    def fields(self) -> list[tuple[str, SqlType]]:
+        """(name, type) of each column in order."""
+        return [(c.name, c.type) for c in self.columns]
+
+    def position(self, name: str) -> int:
+        """The place of a column by exact name.
+
+        Raises:
+            NameResolutionError: There is no such column.
+        """
+        for i, column in enumerate(self.columns):
+            if column.name == name:
+                return i
+        raise NameResolutionError(f"column {name!r} not found among {', '.join(self.names)}")
+
+
+def schema_of(fields: Iterable[tuple[str, SqlType]], indexes: Iterable[IndexDef] = ()) -> Schema:
+    """A schema from (name, type) pairs."""
+    return Schema(tuple(ColumnDef(n, t) for n, t in fields), tuple(indexes))
