@@ -1,0 +1,172 @@
+"""A night's plan: its date, the partitions it reads, the names it uses.
+
+Made once, by the first task of a run, so that every later task works on the same answer.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from nightshift import layout
+from nightshift.errors import ConfigurationError, PartitionMissing
+from nightshift.settings import Settings
+
+
+class Plan(TypedDict):
+    """What the tasks of one run share; JSON, so that it travels as an XCom."""
+
+    ds: str
+    run_id: str
+    run_dir: str
+    database: str
+    workspace: str
+    first_day: str
+    train_days: int
+    sources: dict[str, str]
+    partitions: dict[str, list[str]]
+    missing: dict[str, list[str]]
+
+
+def resolve_date(
+    *, param: str | None, partition_key: str | None, logical_date: dt.datetime | None
+) -> str:
+    """The partition a run is for: the form's `ds`, the partition key, or the day before.
+
+    A run that has only a logical date (the UI's default is now) is for the day before it,
+    as the schedule's runs are.
+
+    Raises:
+        ConfigurationError: none of the three is given, or one is no date.
+    """
+    if param:
+        return layout.parse_date(param).isoformat()
+    if partition_key:
+        return layout.parse_date(partition_key, what="the partition key").isoformat()
+    if logical_date is not None:
+        return (logical_date.date() - dt.timedelta(days=1)).isoformat()
+    raise ConfigurationError(
+        "the run has no date: give `ds` in the trigger form, a partition key, or a logical date"
+    )
+
+
+def make_plan(
+    settings: Settings,
+    *,
+    ds: str,
+    run_id: str,
+    lookback_days: Mapping[str, int],
+    train_days: int | None = None,
+    allow_missing: bool = False,
+) -> Plan:
+    """Choose the partitions of a run and check that they are there.
+
+    A table's days are those of the training window and, before it, the lookback of the
+    windows over that table. Days of the lookback before a table's first partition are no
+    error: history has to begin somewhere.
+
+    Args:
+        settings: folders and names.
+        ds: the run's date, `YYYY-MM-DD`, the last day it reads.
+        run_id: the run's unique id.
+        lookback_days: by event table, from the feature specification.
+        train_days: length of the training window in days; the setting's where None.
+        allow_missing: leave missing partitions out instead of failing.
+
+    Raises:
+        PartitionMissing: names each missing partition and its table.
+        ConfigurationError: `ds` is no date, `train_days` is below 1, or a table of
+            `lookback_days` is unknown.
+    """
+    last = layout.parse_date(ds)
+    window = settings.train_days if train_days is None else train_days
+    if window < 1:
+        raise ConfigurationError(f"train_days is {window}; it must be at least 1")
+    unknown = sorted(set(lookback_days) - set(layout.EVENT_TABLES))
+    if unknown:
+        raise ConfigurationError(
+            f"lookback_days names {', '.join(unknown)}; the event tables are "
+            f"{', '.join(layout.EVENT_TABLES)}"
+        )
+    first_day = last - dt.timedelta(days=window - 1)
+    sources: dict[str, str] = {}
+    partitions: dict[str, list[str]] = {}
+    missing: dict[str, list[str]] = {}
+    for table in layout.EVENT_TABLES:
+        wanted = layout.days_back(last, window + lookback_days.get(table, 0))
+        there = layout.present(settings.data, table, wanted)
+        begin = min(there[0], first_day) if there else first_day
+        absent = sorted({day for day in wanted if day >= begin} - set(there))
+        if absent:
+            missing[table] = _iso(absent)
+        if there:
+            sources[table] = layout.event_glob(settings.data, table, there)
+        partitions[table] = _iso(there)
+    for table in layout.SNAPSHOT_TABLES:
+        if any((settings.data / table).glob("*.parquet")):
+            sources[table] = layout.snapshot_glob(settings.data, table)
+        else:
+            missing[table] = ["snapshot"]
+    _refuse_missing(settings.data, missing, partitions, allow_missing=allow_missing)
+    folder = layout.RunFolder.of(settings.runs, last.isoformat(), run_id)
+    return Plan(
+        ds=last.isoformat(),
+        run_id=run_id,
+        run_dir=str(folder.root),
+        database=settings.database,
+        workspace=f"{settings.database}_{last:%Y%m%d}_{layout.run_token(run_id)}",
+        first_day=first_day.isoformat(),
+        train_days=window,
+        sources=sources,
+        partitions=partitions,
+        missing=missing,
+    )
+
+
+def _iso(days: Sequence[dt.date]) -> list[str]:
+    return [day.isoformat() for day in days]
+
+
+def _refuse_missing(
+    data: Path,
+    missing: Mapping[str, Sequence[str]],
+    partitions: Mapping[str, Sequence[str]],
+    *,
+    allow_missing: bool,
+) -> None:
+    hopeless = {t: d for t, d in missing.items() if t not in partitions or not partitions[t]}
+    refused = hopeless if allow_missing else missing
+    if not refused:
+        return
+    named = "; ".join(
+        f"{table}: {', '.join(days[:5])}{f' and {len(days) - 5} more' if len(days) > 5 else ''}"
+        for table, days in refused.items()
+    )
+    mend = (
+        "a table needs at least one partition"
+        if allow_missing
+        else "load them (`./nightshift data`), shorten train_days, or set allow_missing"
+    )
+    raise PartitionMissing(f"partitions missing under {data}: {named}; {mend}")
+
+
+def features_result(run_dir: str) -> dict[str, Any]:
+    """Rows, columns and bytes of the feature files that SELECT INTO OUTFILE wrote."""
+    import pyarrow.parquet as pq
+
+    folder = layout.RunFolder(Path(run_dir)).features
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        raise PartitionMissing(
+            f"{folder} holds no parquet file although its export job FINISHED; "
+            "is the folder shared between OpenMLDB and Airflow under the same path?"
+        )
+    meta = [pq.read_metadata(file) for file in files]
+    return {
+        "rows": sum(m.num_rows for m in meta),
+        "columns": meta[0].num_columns,
+        "bytes": sum(file.stat().st_size for file in files),
+        "path": str(folder),
+    }

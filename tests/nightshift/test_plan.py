@@ -1,0 +1,111 @@
+"""The plan of a night: dates, partitions, names."""
+
+import datetime as dt
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nightshift import layout
+from nightshift.errors import ConfigurationError, PartitionMissing
+from nightshift.plan import make_plan, resolve_date
+from nightshift.settings import Settings
+
+LOOKBACK = {"flattenRequest": 2, "action": 0, "bo_action": 3, "bo_comment": 0}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(project=tmp_path, home=tmp_path / "home")
+
+
+def lay(settings, table, days):
+    for day in days:
+        folder = layout.partition(settings.data, table, day)
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"x": [1]}), folder / "part-0.parquet")
+
+
+@pytest.fixture
+def full(settings):
+    days = layout.days_back(dt.date(2026, 11, 10), 10)
+    for table in layout.EVENT_TABLES:
+        lay(settings, table, days)
+    for table in layout.SNAPSHOT_TABLES:
+        (settings.data / table).mkdir(parents=True)
+        pq.write_table(pa.table({"x": [1]}), settings.data / table / "part-0.parquet")
+    return settings
+
+
+def plan(settings, ds="2026-11-10", **more):
+    return make_plan(settings, ds=ds, run_id="manual__1", lookback_days=LOOKBACK, **more)
+
+
+def test_each_table_reads_its_window_and_its_lookback(full):
+    got = plan(full, train_days=3)
+    assert got["first_day"] == "2026-11-08"
+    assert got["partitions"]["flattenRequest"] == [f"2026-11-{d:02}" for d in range(6, 11)]
+    assert got["partitions"]["action"] == ["2026-11-08", "2026-11-09", "2026-11-10"]
+    assert got["partitions"]["bo_action"][0] == "2026-11-05"
+    assert got["sources"]["action"].endswith(
+        "/action/ds={2026-11-08,2026-11-09,2026-11-10}/*.parquet"
+    )
+    assert got["missing"] == {}
+
+
+def test_history_may_begin_within_the_lookback(full):
+    got = plan(full, ds="2026-11-03", train_days=3)
+    assert got["partitions"]["bo_action"] == ["2026-11-01", "2026-11-02", "2026-11-03"]
+    assert got["missing"] == {}
+
+
+def test_a_gap_is_named_with_its_table_and_date(full):
+    layout.partition(full.data, "bo_action", dt.date(2026, 11, 6)).joinpath(
+        "part-0.parquet"
+    ).unlink()
+    with pytest.raises(PartitionMissing, match=r"bo_action: 2026-11-06"):
+        plan(full, train_days=3)
+    assert plan(full, train_days=3, allow_missing=True)["missing"] == {"bo_action": ["2026-11-06"]}
+
+
+def test_a_training_window_before_the_first_partition_is_an_error(full):
+    with pytest.raises(PartitionMissing, match="and 5 more"):
+        plan(full, train_days=20)
+
+
+def test_a_table_without_any_partition_is_an_error_even_when_missing_ones_may_be_left_out(settings):
+    with pytest.raises(PartitionMissing, match="at least one partition"):
+        plan(settings, train_days=3, allow_missing=True)
+
+
+def test_two_runs_of_a_date_share_no_folder_and_no_database(full):
+    first, second = (
+        make_plan(full, ds="2026-11-10", run_id=run_id, lookback_days=LOOKBACK, train_days=3)
+        for run_id in ("manual__1", "manual__2")
+    )
+    assert first["run_dir"] != second["run_dir"]
+    assert first["workspace"] != second["workspace"]
+
+
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [
+        ({"param": "2026-01-02", "partition_key": "2026-01-03"}, "2026-01-02"),
+        ({"partition_key": "2026-01-03"}, "2026-01-03"),
+        ({"logical_date": dt.datetime(2026, 1, 1, 9, tzinfo=dt.timezone.utc)}, "2025-12-31"),
+    ],
+)
+def test_the_date_comes_from_the_form_then_the_partition_then_the_day_before(given, want):
+    args = {"param": None, "partition_key": None, "logical_date": None} | given
+    assert resolve_date(**args) == want
+
+
+@pytest.mark.parametrize("bad", ["yesterday", "2026-1-2", "2026-02-30", "20260102"])
+def test_a_date_that_is_none_is_refused(bad):
+    with pytest.raises(ConfigurationError, match="YYYY-MM-DD"):
+        resolve_date(param=bad, partition_key=None, logical_date=None)
+
+
+def test_a_run_without_any_date_says_what_to_give():
+    with pytest.raises(ConfigurationError, match="`ds`"):
+        resolve_date(param=None, partition_key=None, logical_date=None)
