@@ -1,0 +1,117 @@
+"""Files are whole or absent, whatever happens to their writer."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nightshift import files
+from nightshift.errors import ContractError, LockHeld
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_leftover(tmp_path, monkeypatch):
+    target = tmp_path / "a.json"
+    files.write_json(target, {"old": 1})
+
+    def broken(fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", broken)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_json(target, {"new": 1})
+    assert files.read_json(target) == {"old": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_json_is_canonical_and_refuses_nan(tmp_path):
+    files.write_json(tmp_path / "a.json", {"b": 1, "a": "é"})
+    assert (tmp_path / "a.json").read_text() == '{\n  "a": "é",\n  "b": 1\n}\n'
+    with pytest.raises(ValueError, match="NaN|nan"):
+        files.write_json(tmp_path / "b.json", float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "not there"), (b"{", "no JSON"), (b" " * 101, "at most 100")]
+)
+def test_reading_names_the_file_and_what_is_wrong(tmp_path, content, message):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ContractError, match=message) as error:
+        files.read_json(path, max_bytes=100)
+    assert str(path) in str(error.value)
+
+
+def test_a_staged_folder_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "out"
+    with pytest.raises(RuntimeError), files.staged_dir(target) as staged:
+        (staged / "half").write_text("x")
+        assert not target.exists()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with files.staged_dir(target) as staged:
+        (staged / "sub").mkdir()
+        (staged / "sub" / "whole").write_text("x")
+    assert (target / "sub" / "whole").read_text() == "x"
+
+
+def test_an_existing_folder_is_replaced_only_when_asked(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(FileExistsError), files.staged_dir(target):
+        pass
+    assert (target / "old").exists()
+    with files.staged_dir(target, replace=True) as staged:
+        (staged / "new").touch()
+    assert os.listdir(target) == ["new"]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_the_tree_checksum_sees_names_and_contents(tmp_path):
+    def tree(name, **content):
+        root = tmp_path / name
+        root.mkdir()
+        for key, value in content.items():
+            (root / key).write_text(value)
+        return files.sha256_tree(root)
+
+    same = tree("a", x="1", y="2"), tree("b", x="1", y="2")
+    assert same[0] == same[1]
+    assert tree("c", x="2", y="1") != same[0]
+    assert tree("d", x="1", z="2") != same[0]
+
+
+def test_sweeping_takes_old_leftovers_only(tmp_path):
+    old, young, real = tmp_path / ".tmp-old", tmp_path / ".tmp-young", tmp_path / "real"
+    for folder in (old, young, real):
+        folder.mkdir()
+    long_ago = time.time() - 7200
+    os.utime(old, (long_ago, long_ago))
+    os.utime(real, (long_ago, long_ago))
+    assert files.sweep_staging(tmp_path, older_than_s=3600) == [old]
+    assert young.exists()
+    assert real.exists()
+
+
+def test_a_lock_is_named_while_held_and_freed_by_a_kill(tmp_path):
+    lock = tmp_path / "lock"
+    code = (
+        "import sys, time; from pathlib import Path; from nightshift.files import locked\n"
+        "with locked(Path(sys.argv[1])):\n print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(LockHeld, match=f"pid {holder.pid}"), files.locked(lock, timeout_s=0.2):
+            pass
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    with files.locked(lock, timeout_s=5):
+        pass
