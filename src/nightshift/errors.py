@@ -27,6 +27,10 @@ class DeadlineExceeded(RetryableError):
     """Something did not end within its own deadline."""
 
 
+class JobLost(RetryableError):
+    """An OpenMLDB job was cut off by something outside it, such as a server's restart."""
+
+
 class LockHeld(RetryableError):
     """Another live process holds a lock that this one needs."""
 
