@@ -1,0 +1,32 @@
+"""One Docker engine for all tests that ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docker import images
+from tests.docker.engine import Engine, EngineUnavailable, default_data_root
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """A running engine; skips where none can be had."""
+    engine = Engine(default_data_root())
+    try:
+        engine.start()
+    except EngineUnavailable as error:
+        pytest.skip(str(error))
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="session")
+def task_images(docker_engine: Engine) -> dict[str, str]:
+    """The images of `tasks/*`, built from their own Dockerfiles."""
+    try:
+        preprocess, train = images.build_tasks(docker_engine)
+    except EngineUnavailable as error:
+        pytest.skip(str(error))
+    return {"preprocess": preprocess, "train": train}
