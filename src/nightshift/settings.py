@@ -42,9 +42,12 @@ class Settings:
     triton_metrics_port: int = _setting(8002, "Triton's Prometheus port")
     predict_host: str = _setting("127.0.0.1", "host of the predict server")
     predict_port: int = _setting(8100, "port of the predict server")
+    airflow_host: str = _setting("127.0.0.1", "host of Airflow's UI and API")
     airflow_port: int = _setting(8080, "port of Airflow's UI and API")
     airflow_user: str = _setting("admin", "user that `./nightshift up` creates")
     airflow_password: str = _setting("admin", "that user's password (the laptop profile's only)")
+    start_timeout_s: float = _setting(180.0, "seconds that `up` waits for a service's answer")
+    stop_grace_s: float = _setting(20.0, "seconds between `down`'s SIGTERM and its SIGKILL")
     task_runner: str = _setting("process", "how container tasks run: process | docker")
     task_python: Path = _setting(
         Path(), "Python of the tasks' environment (default: <project>/.venv-tasks/bin/python)"
@@ -59,7 +62,9 @@ class Settings:
     docker_url: str = _setting(
         "unix:///var/run/docker.sock", "Docker engine of the task containers"
     )
-    schedule: str = _setting("0 2 * * *", "cron expression of the nightly run, UTC")
+    schedule: str = _setting(
+        "0 2 * * *", "cron expression of the nightly run, UTC; none: by hand only"
+    )
     train_days: int = _setting(
         30, "days of requests that a run learns from, held-out days included"
     )
@@ -158,6 +163,11 @@ class Settings:
         """Base URL of the predict server."""
         return f"http://{self.predict_host}:{self.predict_port}"
 
+    @property
+    def airflow_url(self) -> str:
+        """Base URL of Airflow's UI and API."""
+        return f"http://{self.airflow_host}:{self.airflow_port}"
+
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
@@ -169,7 +179,8 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 def _convert(name: str, raw: str, kind: str) -> Any:
     try:
         if kind == "Path":
-            return Path(raw).expanduser().resolve()
+            # Not resolve(): a virtual environment is found by the path of its python, a link.
+            return Path(os.path.abspath(Path(raw).expanduser()))  # noqa: PTH100
         if kind == "int":
             return int(raw)
         if kind == "float":

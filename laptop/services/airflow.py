@@ -1,0 +1,141 @@
+"""Airflow on SQLite, as four processes, bound to this machine.
+
+Each process has a log and a session of its own (one `airflow standalone` would hide which
+died, and its children outlive a SIGTERM to it).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import urllib.parse
+from importlib import metadata
+from pathlib import Path
+
+from laptop.console import tail
+from laptop.services.launch import Launch, base_env
+from nightshift import files
+from nightshift.errors import ConfigurationError
+from nightshift.settings import Settings
+
+COMPONENTS = {
+    "api-server": ("api-server", "--workers", "1"),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+"""Airflow's processes and the commands that start them; logs are read from disk, not served."""
+
+
+def home(settings: Settings) -> Path:
+    """AIRFLOW_HOME: database, task logs, generated configuration."""
+    return settings.home / "airflow"
+
+
+def database(settings: Settings) -> Path:
+    """Airflow's SQLite file."""
+    return home(settings) / "airflow.db"
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The whole environment of Airflow's processes, its connections included."""
+    folder = home(settings)
+    env = base_env(settings)
+    options = {
+        "CORE__DAGS_FOLDER": str(settings.project / "dags"),
+        "CORE__PLUGINS_FOLDER": str(settings.project / "plugins"),
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": "4",
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.airflow_user}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
+        "CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database(settings)}",
+        "API__HOST": settings.bind,
+        "API__PORT": str(settings.airflow_port),
+        "API__BASE_URL": settings.airflow_url,
+        "API__WORKERS": "1",
+        # A folder with a new or changed DAG is read again after ten seconds, not five minutes.
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+        "OPERATORS__DEFAULT_DEFERRABLE": "True",
+        "LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    # Airflow's parser takes % as the start of an interpolation.
+    env.update({f"AIRFLOW__{k}": v.replace("%", "%%") for k, v in options.items()})
+    env["AIRFLOW_HOME"] = str(folder)
+    env["AIRFLOW_CONN_OPENMLDB_DEFAULT"] = json.dumps(
+        {
+            "conn_type": "openmldb",
+            "host": settings.openmldb_host,
+            "port": settings.openmldb_port,
+            "schema": settings.database,
+        }
+    )
+    return env
+
+
+def command(settings: Settings, *arguments: str) -> list[str]:
+    """Arguments that run Airflow's command line with the project's interpreter.
+
+    `-P` keeps the working folder off the import path, where a stray file would shadow a module.
+    """
+    return [str(settings.project / ".venv/bin/python"), "-P", "-m", "airflow", *arguments]
+
+
+def launch(settings: Settings, component: str) -> Launch:
+    """How one of `COMPONENTS` is started."""
+    arguments = list(COMPONENTS[component])
+    if component == "api-server":
+        arguments += ["--host", settings.bind, "--port", str(settings.airflow_port)]
+    return Launch(command(settings, *arguments), environment(settings), settings.project)
+
+
+def prepare(settings: Settings) -> None:
+    """Make the folder, the login and the database; quick where all is there.
+
+    Raises:
+        ConfigurationError: the migration failed; names its log.
+    """
+    folder = home(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    passwords = folder / "passwords.json"
+    files.write_json(passwords, {settings.airflow_user: settings.airflow_password})
+    passwords.chmod(0o600)
+    stamp = folder / "migrated"
+    version = metadata.version("apache-airflow")
+    made = (folder / "airflow.cfg").exists() and _has_tables(database(settings))
+    if made and stamp.exists() and stamp.read_text() == version:
+        return
+    log = settings.home / "logs" / "airflow-migrate.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        code = subprocess.run(
+            command(settings, "db", "migrate"),
+            env=environment(settings),
+            cwd=settings.project,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if code != 0:
+        raise ConfigurationError(
+            f"Airflow's database {database(settings)} could not be made or brought up to "
+            f"{version} (exit code {code}). Log: {log}\n{tail(log)}"
+        )
+    files.write_text(stamp, version)
+
+
+def _has_tables(path: Path) -> bool:
+    try:
+        address = f"file:{urllib.parse.quote(str(path))}?mode=ro"
+        with sqlite3.connect(address, uri=True) as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM sqlite_master WHERE name = 'dag_run'"
+            ).fetchone()
+        return bool(found[0])
+    except sqlite3.Error:
+        return False
