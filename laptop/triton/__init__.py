@@ -1,0 +1,1 @@
+"""The real Triton server on a laptop, from its PyPI wheel."""
