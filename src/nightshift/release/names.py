@@ -1,0 +1,72 @@
+"""Names that a release gives to what it makes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from nightshift.errors import ConfigurationError
+from nightshift.layout import parse_date
+from nightshift.openmldb import normalise_sql
+
+_RELEASE = re.compile(r"(?P<ds>\d{4}-\d{2}-\d{2})\.(?P<sequence>\d{3})")
+
+
+def sql_hash(sql: str) -> str:
+    """Hex SHA-256 of the normalised query."""
+    return hashlib.sha256(normalise_sql(sql).encode()).hexdigest()
+
+
+def deployment_name(model: str, sql: str) -> str:
+    """`<model>_<first 8 hex of the query's hash>`: the same query is the same deployment.
+
+    OpenMLDB has no DEPLOY OR REPLACE, so a changed query needs a name of its own, and an
+    unchanged one finds its deployment already there.
+
+    Raises:
+        ConfigurationError: `model` is no identifier, or the query is empty.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", model):
+        raise ConfigurationError(
+            f"NIGHTSHIFT_MODEL is {model!r}; a deployment's name needs letters, digits and _ "
+            "with a letter first"
+        )
+    if not normalise_sql(sql):
+        raise ConfigurationError("the feature query is empty; see include/sql/features.sql")
+    return f"{model}_{sql_hash(sql)[:8]}"
+
+
+def is_deployment_of(model: str, name: str) -> bool:
+    """Whether `deployment_name` could have given `name` for `model`."""
+    return re.fullmatch(rf"{re.escape(model)}_[0-9a-f]{{8}}", name) is not None
+
+
+def release_id(ds: str, version: int) -> str:
+    """`<ds>.<sequence>`: the id of the release whose model has the version `YYYYMMDDnnn`.
+
+    Raises:
+        ConfigurationError: `version` is not one of the date `ds`.
+    """
+    day = parse_date(ds)
+    stamp, sequence = divmod(version, 1000)
+    if f"{stamp:08d}" != f"{day:%Y%m%d}":
+        raise ConfigurationError(
+            f"model version {version} is not of the date {ds}; a version is YYYYMMDDnnn"
+        )
+    return f"{ds}.{sequence:03d}"
+
+
+def version_of(release: str) -> int:
+    """The model version `YYYYMMDDnnn` of a release id.
+
+    Raises:
+        ConfigurationError: `release` is no release id.
+    """
+    match = _RELEASE.fullmatch(release)
+    if match is None:
+        raise ConfigurationError(
+            f"{release!r} is no release id; one looks like 2026-11-19.001 "
+            "(./nightshift releases lists them)"
+        )
+    day = parse_date(match["ds"], what="release")
+    return int(f"{day:%Y%m%d}{match['sequence']}")
