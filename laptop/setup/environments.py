@@ -175,17 +175,16 @@ def find_uv(project: Path) -> Path:
             return candidate
     shutil.rmtree(own.parents[1], ignore_errors=True)
     log = project / ".cache" / "setup.log"
-    pip = str(own.parent / "pip")
+    pip = [str(own.parent / "python"), "-m", "pip", "--disable-pip-version-check"]
+    pip_here = [sys.executable, *pip[1:]]
     with progress("uv, the installer"):
         for steps in (
             [
                 [sys.executable, "-m", "venv", str(own.parents[1])],
-                [pip, "install", "--disable-pip-version-check", UV_PACKAGE],
+                [*pip, "install", UV_PACKAGE],
             ],
-            [  # Debian without python3-venv, but with pip
-                [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
-                + ["--target", str(own.parents[1]), UV_PACKAGE]  # noqa: RUF005
-            ],
+            # Debian without python3-venv, but with pip.
+            [[*pip_here, "install", "--target", str(own.parents[1]), UV_PACKAGE]],
         ):
             if all(_run(step, project, log) == 0 for step in steps) and _uv_version(own):
                 return own
