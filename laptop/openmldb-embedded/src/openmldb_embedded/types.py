@@ -30,6 +30,7 @@ class SqlType(Enum):
     DATE = "date"
     TIMESTAMP = "timestamp"
     NULL = "null"
+    LIST = "list<string>"  # what split() gives: only an argument, never a column
 
     @property
     def lower_name(self) -> str:
@@ -94,6 +95,7 @@ _NUMPY: dict[SqlType, np.dtype[Any]] = {
     SqlType.DATE: np.dtype(np.int32),
     SqlType.TIMESTAMP: np.dtype(np.int64),
     SqlType.NULL: np.dtype(np.bool_),
+    SqlType.LIST: np.dtype(np.object_),
 }
 
 _ARROW: dict[SqlType, pa.DataType] = {
@@ -107,6 +109,7 @@ _ARROW: dict[SqlType, pa.DataType] = {
     SqlType.DATE: pa.date32(),
     SqlType.TIMESTAMP: pa.timestamp("ms"),
     SqlType.NULL: pa.bool_(),
+    SqlType.LIST: pa.list_(pa.string()),
 }
 
 _SQL_NAMES: dict[str, SqlType] = {
