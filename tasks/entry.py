@@ -1,0 +1,87 @@
+"""How every task process starts and ends: result file, exit code, error text.
+
+A task writes one small JSON result, whole or not at all. It ends with 0, with
+`errors.EXIT_TERMINAL` or `errors.EXIT_RETRYABLE`, or with 143 after a clean stop by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nightshift import files
+from nightshift.errors import EXIT_RETRYABLE, EXIT_TERMINAL, NightshiftError, RetryableError
+
+RESULT_VERSION = 1
+EXIT_STOPPED = 143
+"""128 + SIGTERM: the task stopped because it was asked to, and kept its checkpoint."""
+
+_PASSING = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE}
+
+
+class Stopped(Exception):
+    """SIGTERM arrived, and what is needed to go on later has been kept."""
+
+
+class TaskParser(argparse.ArgumentParser):
+    """A parser whose complaint ends the process with `EXIT_TERMINAL`: retrying is vain."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and the complaint to stderr, and exit."""
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_TERMINAL, f"{self.prog}: {message}\n")
+
+
+def log(message: str) -> None:
+    """One line of progress on stdout, with the time, flushed at once."""
+    now = time.strftime("%H:%M:%S", time.gmtime())
+    sys.stdout.write(f"{now} {message}\n")
+    sys.stdout.flush()
+
+
+def run_task(task: str, result: Path, work: Callable[[], dict[str, Any]]) -> int:
+    """Run `work`, write its result file and return the process's exit code.
+
+    Args:
+        task: the task's name, kept in the result.
+        result: where the result goes; an older one is removed first, so that a killed task
+            never leaves another run's result.
+        work: does the task and returns its figures, with `artefacts` by name.
+    """
+    result.unlink(missing_ok=True)
+    started = time.monotonic()
+    head = {"task": task, "version": RESULT_VERSION}
+    try:
+        figures = work()
+    except Stopped as stop:
+        log(f"stopped: {stop}")
+        files.write_json(result, {**head, "status": "stopped", "error": str(stop)})
+        return EXIT_STOPPED
+    except Exception as error:
+        retryable = isinstance(error, RetryableError) or (
+            isinstance(error, OSError) and error.errno in _PASSING
+        )
+        if not isinstance(error, NightshiftError):
+            traceback.print_exc()
+        message = str(error) if isinstance(error, NightshiftError) else repr(error)
+        log(f"failed: {message}")
+        files.write_json(
+            result,
+            {
+                **head,
+                "status": "error",
+                "error": message,
+                "kind": type(error).__name__,
+                "retryable": retryable,
+            },
+        )
+        return EXIT_RETRYABLE if retryable else EXIT_TERMINAL
+    seconds = round(time.monotonic() - started, 3)
+    files.write_json(result, {**head, "status": "ok", "seconds": seconds, **figures})
+    return 0

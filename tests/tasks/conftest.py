@@ -1,0 +1,156 @@
+"""Feature rows as an offline export writes them, and the tasks run as real processes."""
+
+import datetime as dt
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+TASKS_PYTHON = PROJECT / ".venv-tasks" / "bin" / "python"
+
+SPEC = {
+    "version": 1,
+    "label": "bought",
+    "time": "request_time",
+    "label_settle_days": 3,
+    "test_days": 2,
+    "valid_days": 2,
+    "lookback_days": {"requests": 14},
+    "keys": ["request_id", "request_time"],
+    "ignored": {"made_at": "says nothing"},
+    "categorical": {"user": "string", "product": "string", "weekday": "int32"},
+    "numeric": {
+        "ratio": {"type": "double", "decimals": 2},
+        "rate": {"type": "float", "decimals": 1},
+        "count": {"type": "int64"},
+    },
+}
+
+
+def feature_table(first, days, rows_a_day, seed=0):
+    """Requests with a signal: a user's taste and a product's charm decide on the purchase.
+
+    Times are spread over each day of UTC+8, beginning with `first`.
+    """
+    rng = np.random.default_rng(seed)
+    n = days * rows_a_day
+    day = np.repeat(np.arange(days), rows_a_day)
+    start = dt.datetime.combine(dt.date.fromisoformat(first), dt.time()) - dt.timedelta(hours=8)
+    millis = np.sort(rng.integers(0, 86_400_000, (days, rows_a_day)), axis=1).ravel()
+    times = np.datetime64(start, "ms") + day * np.timedelta64(1, "D") + millis
+    user, product = rng.integers(0, 40, n), rng.integers(0, 25, n)
+    ratio = rng.random(n)
+    taste = np.random.default_rng(1).normal(size=40)
+    charm = np.random.default_rng(2).normal(size=25)
+    logit = -2.0 + 1.2 * taste[user] + 1.2 * charm[product] + 2.0 * ratio
+    bought = rng.random(n) < 1 / (1 + np.exp(-logit))
+    ids = np.array([f"r{i:07d}" for i in range(n)])
+    missing = rng.random(n) < 0.1
+    return pa.table(
+        {
+            "request_id": pa.array(ids),
+            "request_time": pa.array(times, pa.timestamp("ms")),
+            "made_at": pa.array(times, pa.timestamp("ms")),
+            "bought": pa.array(bought.astype(np.int32)),
+            "user": pa.array([f"u{i}" for i in user]),
+            "product": pa.array([f"p{i}" for i in product], mask=missing),
+            "weekday": pa.array((day % 7 + 1).astype(np.int32)),
+            "ratio": pa.array(ratio),
+            "rate": pa.array(rng.random(n).astype(np.float32)),
+            "count": pa.array(rng.integers(0, 5, n)),
+        }
+    )
+
+
+def write_features(folder, table, files=2):
+    """Write part files and the mark of a whole export, as Spark does."""
+    folder.mkdir(parents=True)
+    size = -(-table.num_rows // files)
+    for part in range(files):
+        pq.write_table(table.slice(part * size, size), folder / f"part-{part:05d}.parquet")
+    (folder / "_SUCCESS").touch()
+    return folder
+
+
+def run(task, *arguments, check=True, **environment):
+    """Run `python -m tasks.<task>` in the tasks' environment; returns the finished process."""
+    done = subprocess.run(
+        [TASKS_PYTHON, "-m", f"tasks.{task}", *map(str, arguments)],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": "src:.", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+class Workshop:
+    """A folder with a specification, and the tasks at hand."""
+
+    def __init__(self, root):
+        self.root = root
+        self.spec = root / "spec.yaml"
+        self.spec.write_text(yaml.safe_dump(SPEC, sort_keys=False))
+
+    def features(self, name="features", **shape):
+        table = feature_table(**{"first": "2024-03-01", "days": 14, "rows_a_day": 150, **shape})
+        return write_features(self.root / name, table)
+
+    def preprocess(self, features, *more, out="dataset", ds="2024-03-14", check=True):
+        result = self.root / "preprocess.json"
+        done = run(
+            "preprocess",
+            *("--features", features, "--spec", self.spec, "--ds", ds, "--train-days", 12),
+            *("--out", self.root / out, "--result", result, *more),
+            check=check,
+        )
+        return done, json.loads(result.read_text())
+
+    def train(self, dataset="dataset", *more, out="model", hyperparameters=None, check=True, **env):
+        result = self.root / "train.json"
+        default = PROJECT / "include" / "hyperparameters.yaml"
+        done = run(
+            "train",
+            *("--dataset", self.root / dataset, "--spec", self.spec),
+            *("--hyperparameters", hyperparameters or default),
+            *("--out", self.root / out, "--checkpoint", self.root / f"{out}-checkpoint"),
+            *("--result", result, *more),
+            check=check,
+            **env,
+        )
+        return done, json.loads(result.read_text())
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    if not TASKS_PYTHON.exists():
+        pytest.skip(f"{TASKS_PYTHON} is not there; ./nightshift setup makes it")
+    return Workshop(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory):
+    """A workshop whose dataset is made: 8 judged days of 150 rows to train on."""
+    if not TASKS_PYTHON.exists():
+        pytest.skip(f"{TASKS_PYTHON} is not there; ./nightshift setup makes it")
+    made = Workshop(tmp_path_factory.mktemp("dataset"))
+    made.preprocess(made.features())
+    return made
+
+
+@pytest.fixture
+def from_dataset(dataset, tmp_path):
+    """A fresh workshop beside the shared dataset."""
+    fresh = Workshop(tmp_path)
+    (tmp_path / "dataset").symlink_to(dataset.root / "dataset")
+    return fresh
