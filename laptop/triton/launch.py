@@ -12,18 +12,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from laptop.services.launch import Launch, base_env
 from nightshift import files, model_repository
 from nightshift.errors import ConfigurationError
 from nightshift.settings import Settings
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What the supervisor starts: arguments, the whole environment, the working folder."""
-
-    argv: list[str]
-    env: dict[str, str]
-    cwd: Path
 
 
 @dataclass(frozen=True)
@@ -159,15 +151,11 @@ def command(settings: Settings) -> Launch:
 
 
 def _environment(settings: Settings, python: TasksPython) -> dict[str, str]:
-    env = dict(os.environ)
-    for name in ("PYTHONHOME", "VIRTUAL_ENV", "LD_PRELOAD"):
-        env.pop(name, None)
+    env = base_env(settings)
     libraries = [python.site_packages / "nvidia_pytriton.libs", python.library_folder]
     env.update(
         # The first python3 on PATH is the environment that the stub runs models in.
-        PATH=os.pathsep.join(
-            [str(python.executable.parent), env.get("PATH", "/usr/local/bin:/usr/bin:/bin")]
-        ),
+        PATH=os.pathsep.join([str(python.executable.parent), env["PATH"]]),
         LD_LIBRARY_PATH=os.pathsep.join(map(str, libraries)),
         PYTHONPATH=os.pathsep.join([str(settings.project / "src"), str(settings.project)]),
         PYTHONDONTWRITEBYTECODE="1",

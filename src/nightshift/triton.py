@@ -21,6 +21,7 @@ from nightshift.model_repository import MAX_BATCH_SIZE
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from tritonclient.utils import InferenceServerException
     from typing_extensions import Self
 
 INPUT = "INPUT_0"
@@ -102,6 +103,26 @@ class Published:
     load_s: float
 
 
+def triton_error(error: InferenceServerException, about: str) -> NightshiftError:
+    """What a failure of tritonclient means: try again, or not.
+
+    Args:
+        error: what tritonclient raised.
+        about: the beginning of the message: which server, which call.
+
+    Returns:
+        ServiceUnavailable where the server did not answer, else ContractError with its words.
+    """
+    message = f"{about}: {error.message()}"
+    down = any(word in str(error.status()) for word in _UNAVAILABLE)
+    # A version that is not served has the status of a server that is down.
+    if down and "unknown model" not in message:
+        return ServiceUnavailable(
+            f"{message}; is it up? (`./nightshift status`, NIGHTSHIFT_TRITON_GRPC_PORT)"
+        )
+    return ContractError(message)
+
+
 class TritonControl:
     """Control and inference of one Triton server, synchronous.
 
@@ -134,13 +155,7 @@ class TritonControl:
         try:
             return call()
         except InferenceServerException as error:
-            message = f"Triton at {self._url}: {what}: {error.message()}"
-            down = any(word in str(error.status()) for word in _UNAVAILABLE)
-            if down and "unknown model" not in message:
-                raise ServiceUnavailable(
-                    f"{message}; is it up? (`./nightshift status`, NIGHTSHIFT_TRITON_GRPC_PORT)"
-                ) from error
-            raise ContractError(message) from error
+            raise triton_error(error, f"Triton at {self._url}: {what}") from error
 
     def live(self) -> bool:
         """Whether the server answers at all."""
