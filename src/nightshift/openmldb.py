@@ -402,6 +402,11 @@ def _deployment(db: str, name: str) -> Operation[DeploymentInfo]:
         raise ContractError(f"{about}: the answer describes no deployment: {answer!r}") from error
 
 
+def _deployment_text(db: str, name: str, timeout_s: float) -> Operation[str]:
+    rows = yield from _rows(db, f"SHOW DEPLOYMENT {name}", timeout_s)
+    return "\n".join(str(cell) for row in rows for cell in row)
+
+
 def _call(
     db: str, name: str, rows: Sequence[Sequence[Any]], need_schema: bool
 ) -> Operation[tuple[list[list[Any]], list[tuple[str, str]]]]:
@@ -570,6 +575,10 @@ class AbstractClient(ABC):
             OpenMLDBError: there is no such deployment.
         """
         return self._run(_deployment(db, name))
+
+    def deployment_text(self, db: str, name: str) -> str:
+        """SHOW DEPLOYMENT: text that holds the deployment's query."""
+        return self._run(_deployment_text(db, name, self.timeout_s))
 
     def call(
         self, db: str, name: str, rows: Sequence[Sequence[Any]], *, need_schema: bool = True
