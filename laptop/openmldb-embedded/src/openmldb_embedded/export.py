@@ -1,0 +1,268 @@
+"""SELECT INTO's writers: a folder of parts with ``_SUCCESS``, as Spark leaves it; or one CSV file.
+
+Everything is written beside the target under a hidden name, made durable and renamed, so that a
+reader sees the old result or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from openmldb_embedded.columns import Batch, Column
+from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.load import check_mode, flag_option, text_option
+from openmldb_embedded.types import SqlType
+
+PART_ROWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """OPTIONS of SELECT INTO, checked; the defaults are OpenMLDB's."""
+
+    format: str = "csv"
+    delimiter: str = ","
+    header: bool = True
+    null_value: str = "null"
+    quote: str = '"'
+    mode: str = "error_if_exists"
+    coalesce: int = 0
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ExportOptions:
+        """Check a statement's options.
+
+        Raises:
+            ExecutionError: An unknown option, or a value it does not take.
+        """
+        known = {"format", "delimiter", "header", "null_value", "quote", "mode", "coalesce"}
+        unknown = sorted(set(options) - known - {"sql", "create_if_not_exists"})
+        if unknown:
+            raise ExecutionError(
+                f"INTO OUTFILE has no option {', '.join(unknown)}; it has "
+                f"{', '.join(sorted(known))}"
+            )
+        coalesce = options.get("coalesce", 0)
+        if not isinstance(coalesce, int) or isinstance(coalesce, bool):
+            raise ExecutionError(f"option coalesce takes a number, not {coalesce!r}")
+        found = cls(
+            format=text_option(options, "format", "csv").lower(),
+            delimiter=text_option(options, "delimiter", ","),
+            header=flag_option(options, "header", default=True),
+            null_value=text_option(options, "null_value", "null"),
+            quote=text_option(options, "quote", '"'),
+            mode=text_option(options, "mode", "error_if_exists").lower(),
+            coalesce=coalesce,
+        )
+        if found.format not in ("csv", "parquet"):
+            raise ExecutionError(f"INTO OUTFILE writes csv and parquet, not {found.format!r}")
+        check_mode(found.mode)
+        if len(found.quote) > 1 or not found.delimiter:
+            raise ExecutionError("quote takes at most one character, delimiter at least one")
+        return found
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse output columns whose names repeat: no file can hold them.
+
+    Raises:
+        ExecutionError: A name repeats.
+    """
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ExecutionError(
+            f"Found duplicate column(s) in the output: {', '.join(repeated)}: rename them with AS"
+        )
+
+
+def check_target(path: Path, options: ExportOptions) -> None:
+    """Refuse a target that exists where it must not.
+
+    Raises:
+        ExecutionError: It exists and the mode is error_if_exists, or it is of the wrong kind.
+    """
+    if path.exists() and options.mode == "error_if_exists":
+        raise ExecutionError(
+            f"path {path} already exists: use mode='overwrite' or 'append', or another path"
+        )
+
+
+def stage(batch: Batch, folder: Path, options: ExportOptions) -> None:
+    """Write a result's parts and ``_SUCCESS`` into an empty folder, and make them durable."""
+    check_names([name for name, _ in batch.schema])
+    token = str(uuid.uuid4())
+    parts = options.coalesce if options.coalesce > 0 else -(-batch.num_rows // PART_ROWS) or 1
+    size = -(-batch.num_rows // parts) or 1
+    for number in range(parts):
+        start = number * size
+        if start >= batch.num_rows and number:
+            break
+        rows = batch.slice(start, min(start + size, batch.num_rows))
+        stem = f"part-{number:05d}-{token}-c000"
+        if options.format == "parquet":
+            path = folder / f"{stem}.snappy.parquet"
+            pq.write_table(rows.to_arrow(), path, compression="snappy")
+        else:
+            path = folder / f"{stem}.csv"
+            with path.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(csv_lines(rows, options))
+        _sync(path)
+    (folder / "_SUCCESS").touch()
+    _sync(folder / "_SUCCESS")
+    _sync(folder)
+
+
+def publish(staged: Path, target: Path, options: ExportOptions) -> None:
+    """Give a staged folder its name, by the mode.
+
+    Raises:
+        ExecutionError: The target appeared meanwhile and the mode is error_if_exists.
+    """
+    check_target(target, options)
+    if options.mode == "append" and target.is_dir():
+        for part in sorted(staged.iterdir(), key=lambda p: p.name == "_SUCCESS"):
+            part.replace(target / part.name)
+        _sync(target)
+        shutil.rmtree(staged, ignore_errors=True)
+        return
+    old: Path | None = None
+    if target.exists() or target.is_symlink():
+        old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
+        target.rename(old)
+    try:
+        staged.rename(target)
+    except OSError:
+        if old is not None:
+            old.rename(target)
+        raise
+    _sync(target.parent)
+    if old is not None:
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink(missing_ok=True)
+
+
+def write_file(batch: Batch, target: Path, options: ExportOptions) -> None:
+    """Write a result as one CSV file, as the online SELECT INTO does.
+
+    Raises:
+        ExecutionError: The target exists and must not, or the format is not csv.
+    """
+    if options.format != "csv":
+        raise ExecutionError("an online SELECT INTO writes csv only: use an offline mode")
+    check_names([name for name, _ in batch.schema])
+    check_target(target, options)
+    if target.is_dir():
+        raise ExecutionError(f"path {target} is a folder: an online SELECT INTO writes one file")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if options.mode == "append" and target.exists():
+        lines = list(csv_lines(batch, options))
+        if options.header and target.stat().st_size:
+            lines = lines[1:]
+        with target.open("a", encoding="utf-8", newline="") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        return
+    staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with staged.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(csv_lines(batch, options))
+        _sync(staged)
+        staged.rename(target)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# -------------------------------------------------------------------- csv
+
+
+def csv_lines(batch: Batch, options: ExportOptions) -> Iterator[str]:
+    """The lines of a CSV file, the header first where it is wanted."""
+    if options.header:
+        names = [_quoted(name, options) for name, _ in batch.schema]
+        yield options.delimiter.join(names) + "\n"
+    step = 65_536
+    for start in range(0, batch.num_rows, step):
+        rows = batch.slice(start, min(start + step, batch.num_rows))
+        cells = [_cells(column, options) for column in rows.columns]
+        for line in zip(*cells, strict=True):
+            yield options.delimiter.join(line) + "\n"
+
+
+def _cells(column: Column, options: ExportOptions) -> list[str]:
+    """A column's cells as text: each distinct value is written once."""
+    kind = column.type
+    null = options.null_value
+    if kind is SqlType.STRING:
+        codes, places = np.unique(column.values, return_inverse=True)
+        known = column.dictionary.objects
+        written = [null if c < 0 else _quoted(known[c], options) for c in codes.tolist()]
+        return [written[place] for place in places.tolist()]
+    if kind.is_floating:
+        texts = [
+            java_number(value)
+            for value in (column.values if kind is SqlType.FLOAT else column.values.tolist())
+        ]
+    elif kind is SqlType.BOOL:
+        texts = ["true" if value else "false" for value in column.values.tolist()]
+    elif kind is SqlType.TIMESTAMP:
+        local = pa.array(column.values + 8 * 3_600_000, pa.int64()).cast(pa.timestamp("ms"))
+        texts = [t + "+08:00" for t in pc.strftime(local, "%Y-%m-%dT%H:%M:%S").to_pylist()]
+    elif kind is SqlType.DATE:
+        texts = [value.isoformat() if value is not None else null for value in column.to_list()]
+    else:
+        texts = [str(value) for value in column.to_list()]
+    if column.valid is not None:
+        for place in np.flatnonzero(~column.valid).tolist():
+            texts[place] = null
+    return texts
+
+
+def _quoted(text: str, options: ExportOptions) -> str:
+    quote = options.quote
+    if not quote:
+        return text
+    if text == "":
+        return quote * 2
+    if quote in text or options.delimiter in text or "\n" in text or "\r" in text:
+        escaped = text.replace("\\", "\\\\").replace(quote, "\\" + quote)
+        return f"{quote}{escaped}{quote}"
+    return text
+
+
+def java_number(value: Any) -> str:
+    """A float32 or float64 in its shortest form, written as Java (so Spark) writes it."""
+    number = float(value)
+    if number != number:
+        return "NaN"
+    if number in (float("inf"), float("-inf")):
+        return "Infinity" if number > 0 else "-Infinity"
+    if number == 0:
+        return "-0.0" if np.signbit(number) else "0.0"
+    if 1e-3 <= abs(number) < 1e7:
+        return str(np.format_float_positional(value, unique=True, trim="0"))
+    mantissa, exponent = np.format_float_scientific(value, unique=True, trim="0").split("e")
+    return f"{mantissa}E{int(exponent)}"

@@ -1,0 +1,350 @@
+"""LOAD DATA's readers: files to Arrow tables of exactly the table's types.
+
+Parquet is strict, as the real engine is: names, order and types must be the table's. CSV is lenient
+in the way the real engine is: a cell that does not parse becomes NULL.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from openmldb_embedded.columns import type_from_arrow
+from openmldb_embedded.errors import EmbeddedError, ExecutionError, TypeCheckError
+from openmldb_embedded.types import ColumnDef, Schema, SqlType
+from openmldb_embedded.wire import RANGES, to_moment
+
+CHUNK_ROWS = 1 << 18
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """OPTIONS of LOAD DATA, checked; the defaults are OpenMLDB's."""
+
+    format: str = "csv"
+    delimiter: str = ","
+    header: bool = True
+    null_value: str = "null"
+    quote: str = '"'
+    mode: str = "error_if_exists"
+    deep_copy: bool = True
+    put_if_absent: bool = False
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> LoadOptions:
+        """Check a statement's options.
+
+        Raises:
+            ExecutionError: An unknown option, or a value it does not take.
+        """
+        known = {
+            "format",
+            "delimiter",
+            "header",
+            "null_value",
+            "quote",
+            "mode",
+            "deep_copy",
+            "put_if_absent",
+        }
+        ignored = {"load_mode", "thread", "sql", "merge_schema"}
+        unknown = sorted(set(options) - known - ignored)
+        if unknown:
+            raise ExecutionError(
+                f"LOAD DATA has no option {', '.join(unknown)}; it has "
+                f"{', '.join(sorted(known | {'load_mode', 'thread'}))}"
+            )
+        found = cls(
+            format=text_option(options, "format", "csv").lower(),
+            delimiter=text_option(options, "delimiter", ","),
+            header=flag_option(options, "header", default=True),
+            null_value=text_option(options, "null_value", "null"),
+            quote=text_option(options, "quote", '"'),
+            mode=text_option(options, "mode", "error_if_exists").lower(),
+            deep_copy=flag_option(options, "deep_copy", default=True),
+            put_if_absent=flag_option(options, "put_if_absent", default=False),
+        )
+        if found.format not in ("csv", "parquet"):
+            raise ExecutionError(f"LOAD DATA reads csv and parquet, not format={found.format!r}")
+        check_mode(found.mode)
+        if len(found.quote) > 1 or len(found.delimiter.encode()) != 1:
+            raise ExecutionError("delimiter takes one ASCII character, quote at most one")
+        return found
+
+
+def text_option(options: Mapping[str, Any], name: str, default: str) -> str:
+    """An option that takes text.
+
+    Raises:
+        ExecutionError: It was given something else.
+    """
+    value = options.get(name, default)
+    if not isinstance(value, str):
+        raise ExecutionError(f"option {name} takes a string in quotes, not {value!r}")
+    return value
+
+
+def flag_option(options: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """An option that takes true or false, quoted or not.
+
+    Raises:
+        ExecutionError: It was given something else.
+    """
+    value = options.get(name, default)
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise ExecutionError(f"option {name} takes true or false, not {value!r}")
+    return value
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a write mode that is none.
+
+    Raises:
+        ExecutionError: It is none.
+    """
+    if mode not in ("error_if_exists", "append", "overwrite"):
+        raise ExecutionError(f"mode takes error_if_exists, append or overwrite, not {mode!r}")
+
+
+def read_files(files: Sequence[Path], schema: Schema, options: LoadOptions) -> Iterator[pa.Table]:
+    """The rows of all files in order, some at a time, as tables of the schema's Arrow types.
+
+    Raises:
+        ExecutionError: A file that is not of the format, or does not fit the schema.
+    """
+    for path in files:
+        yield from _read_file(path, schema, options)
+
+
+def _read_file(path: Path, schema: Schema, options: LoadOptions) -> Iterator[pa.Table]:
+    try:
+        if options.format == "parquet":
+            tables = _read_parquet(path, schema)
+        else:
+            tables = _read_csv(path, schema, options)
+        for table in tables:
+            _check_not_null(table, schema, path)
+            yield table
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ExecutionError(f"{path} cannot be read as {options.format}: {error}") from error
+
+
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """The Arrow schema of a table's rows."""
+    return pa.schema([pa.field(c.name, c.type.arrow_type) for c in schema.columns])
+
+
+def _check_not_null(table: pa.Table, schema: Schema, path: Path) -> None:
+    for column, data in zip(schema.columns, table.columns, strict=True):
+        if column.not_null and data.null_count:
+            raise ExecutionError(f"{path}: column {column.name} is NOT NULL but holds nulls")
+
+
+# -------------------------------------------------------------------- parquet
+
+
+def _read_parquet(path: Path, schema: Schema) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as file:
+        found = file.schema_arrow
+        kinds = [_kind(field.type) for field in found]
+        loaded = [(f.name, k) for f, k in zip(found, kinds, strict=True)]
+        wanted = schema.fields
+        if loaded != wanted:
+            raise ExecutionError(
+                f"{path}: schema mismatch (name and data type): the file has "
+                f"[{_fields(found)}], the table "
+                f"[{', '.join(f'{n} {t.value}' for n, t in wanted)}]"
+            )
+        target = arrow_schema(schema)
+        for batch in file.iter_batches(batch_size=CHUNK_ROWS):
+            table = pa.Table.from_batches([batch])
+            columns = [
+                _to_type(column, field.type)
+                for column, field in zip(table.columns, target, strict=True)
+            ]
+            yield pa.Table.from_arrays(columns, schema=target)
+
+
+def _kind(arrow: pa.DataType) -> SqlType | None:
+    """The SQL type that stands for exactly this Arrow type."""
+    if pa.types.is_int8(arrow):
+        return None
+    try:
+        return type_from_arrow(arrow)
+    except TypeCheckError:
+        return None
+
+
+def _fields(schema: pa.Schema) -> str:
+    names = []
+    for field in schema:
+        kind = _kind(field.type)
+        names.append(f"{field.name} {kind.value if kind else field.type}")
+    return ", ".join(names)
+
+
+def _to_type(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
+    if column.type == target:
+        return column
+    if pa.types.is_timestamp(column.type):
+        if column.type.tz is not None:
+            column = column.cast(pa.timestamp(column.type.unit))
+        # Cut towards the past: a row belongs to the millisecond it happened in.
+        return pc.floor_temporal(column, unit="millisecond").cast(target)
+    return column.cast(target)
+
+
+# -------------------------------------------------------------------- csv
+
+
+def _read_csv(path: Path, schema: Schema, options: LoadOptions) -> Iterator[pa.Table]:
+    if path.stat().st_size == 0:
+        return
+    names = schema.names
+    first = pacsv.ReadOptions(column_names=None if options.header else names, block_size=8 * 2**20)
+    parse = pacsv.ParseOptions(
+        delimiter=options.delimiter,
+        quote_char=options.quote or False,
+        escape_char="\\",
+        newlines_in_values=bool(options.quote),
+    )
+    header = names
+    if options.header:
+        with path.open("rb") as file:
+            line = file.readline().decode("utf-8-sig", "replace").rstrip("\r\n")
+        quote = options.quote
+        header = [
+            cell.strip().strip(quote) if quote else cell for cell in line.split(options.delimiter)
+        ]
+        if len(header) != len(names):
+            raise ExecutionError(
+                f"{path}: the header has {len(header)} columns, the table {len(names)}"
+            )
+        if header != names and sorted(header) == sorted(names):
+            raise ExecutionError(
+                f"{path}: the header has the table's columns in another order "
+                f"({', '.join(header)}); cells are taken by position: reorder the file"
+            )
+        first = pacsv.ReadOptions(column_names=names, skip_rows=1, block_size=8 * 2**20)
+    convert = pacsv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()),
+        null_values=[options.null_value, ""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    target = arrow_schema(schema)
+    if path.stat().st_size == 0 or _only_header(path, options.header):
+        return
+    with pacsv.open_csv(path, first, parse, convert) as reader:
+        for batch in reader:
+            columns = [
+                _parse_cells(column, definition)
+                for column, definition in zip(batch.columns, schema.columns, strict=True)
+            ]
+            yield pa.Table.from_arrays(columns, schema=target)
+
+
+def _only_header(path: Path, header: bool) -> bool:
+    if not header:
+        return False
+    with path.open("rb") as file:
+        file.readline()
+        return not file.read(1)
+
+
+_INTEGER = r"^\s*[+-]?\d{1,19}\s*$"
+_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+_SPECIAL = {"NaN": "nan", "Infinity": "inf", "Inf": "inf", "-Infinity": "-inf", "-Inf": "-inf"}
+
+
+def _parse_cells(cells: pa.Array, column: ColumnDef) -> pa.Array:
+    """Text to the column's type; what does not parse becomes NULL."""
+    kind = column.type
+    if kind is SqlType.STRING:
+        return cells
+    if kind in (SqlType.INT16, SqlType.INT32, SqlType.INT64):
+        numbers = _integers(cells)
+        low, high = RANGES[kind]
+        fits = pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, high))
+        return pc.if_else(fits, numbers, None).cast(kind.arrow_type)
+    if kind.is_floating:
+        for text, arrow in _SPECIAL.items():
+            cells = pc.if_else(pc.equal(cells, text), arrow, cells)
+        good = pc.or_(
+            pc.match_substring_regex(cells, _NUMBER),
+            pc.is_in(cells, pa.array(["nan", "inf", "-inf"])),
+        )
+        text = pc.utf8_trim_whitespace(pc.if_else(good, cells, None))
+        text = pc.if_else(pc.starts_with(text, "+"), pc.utf8_slice_codeunits(text, 1), text)
+        with np.errstate(over="ignore"):
+            doubles = text.cast(pa.float64())
+        return doubles.cast(kind.arrow_type, safe=False)
+    if kind is SqlType.BOOL:
+        lower = pc.utf8_lower(pc.utf8_trim_whitespace(cells))
+        true, false = pc.equal(lower, "true"), pc.equal(lower, "false")
+        return pc.if_else(pc.or_(true, false), true, None)
+    distinct = cells.dictionary_encode()
+    texts = distinct.dictionary.to_pylist()
+    if kind is SqlType.DATE:
+        days = [_day(text) for text in texts]
+        return pa.array(days, pa.int32()).cast(pa.date32()).take(distinct.indices)
+    moments = [_milliseconds(text) for text in texts]
+    return pa.array(moments, pa.int64()).cast(pa.timestamp("ms")).take(distinct.indices)
+
+
+def _integers(cells: pa.Array) -> pa.Array:
+    good = pc.if_else(pc.match_substring_regex(cells, _INTEGER), cells, None)
+    good = pc.utf8_trim_whitespace(good)
+    good = pc.if_else(pc.starts_with(good, "+"), pc.utf8_slice_codeunits(good, 1), good)
+    try:
+        return good.cast(pa.int64())
+    except pa.ArrowInvalid:  # nineteen digits may be too many: rare, so one at a time
+        numbers = [None if text is None else int(text) for text in good.to_pylist()]
+        low, high = RANGES[SqlType.INT64]
+        return pa.array([n if n is not None and low <= n <= high else None for n in numbers])
+
+
+def _day(text: str) -> int | None:
+    moment = to_moment(text)
+    return None if moment is None else (moment + 8 * 3_600_000) // 86_400_000
+
+
+def _milliseconds(text: str) -> int | None:
+    stripped = text.strip()
+    if stripped.lstrip("+-").isdecimal() and len(stripped) <= 19:
+        number = int(stripped)
+        return number if abs(number) < 2**63 else None
+    moment = to_moment(stripped)
+    if moment is not None:
+        return moment
+    try:
+        parsed = dt.datetime.fromisoformat(stripped)
+    except ValueError:
+        return None
+    if parsed.tzinfo is None:
+        return None
+    return int(parsed.timestamp() * 1000)
+
+
+# -------------------------------------------------------------------- staging
+
+
+def stage_parquet(tables: Iterator[pa.Table], schema: Schema, path: Path) -> int:
+    """Write rows to one parquet file and return how many there were."""
+    rows = 0
+    with pq.ParquetWriter(path, arrow_schema(schema), compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table)
+            rows += table.num_rows
+    return rows

@@ -1,0 +1,190 @@
+"""The write-ahead log: what is acknowledged is on the disk first.
+
+A log is a folder of files ``<number>.log``. A record is a header (length and CRC-32 of the payload,
+both unsigned 32-bit little-endian) and a JSON payload. Writers append under the store's lock and
+then wait for ``sync``: the first to wait flushes for all who appended meanwhile (group commit).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from openmldb_embedded.errors import EmbeddedError
+
+_HEADER = struct.Struct("<II")
+MAX_RECORD = 2**30
+
+
+class LogError(EmbeddedError):
+    """The log cannot be written or read."""
+
+    default_code = 2001
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def log_files(folder: Path) -> list[tuple[int, Path]]:
+    """The log's files by number."""
+    return sorted((int(path.stem), path) for path in folder.glob("*.log") if path.stem.isdecimal())
+
+
+def read_file(path: Path, *, last: bool) -> Iterator[Any]:
+    """The records of one file; a torn end of the last file is cut off, as nobody was told of it.
+
+    Raises:
+        LogError: A damaged record in a file that is not the last.
+    """
+    size = path.stat().st_size
+    good = 0
+    with path.open("rb") as file:
+        while True:
+            header = file.read(_HEADER.size)
+            if len(header) < _HEADER.size:
+                break
+            length, checksum = _HEADER.unpack(header)
+            if length > MAX_RECORD or good + _HEADER.size + length > size:
+                break
+            payload = file.read(length)
+            if len(payload) < length or zlib.crc32(payload) != checksum:
+                break
+            good += _HEADER.size + length
+            yield json.loads(payload)
+    if good == size:
+        return
+    if not last:
+        raise LogError(
+            f"{path} is damaged at byte {good} of {size} though later files exist: restore the "
+            f"data folder from a copy"
+        )
+    with path.open("r+b") as file:
+        file.truncate(good)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class Log:
+    """The file that is being appended to. Thread-safe."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder = folder
+        self.number = number
+        self.size = 0
+        self._pending: list[bytes] = []
+        self._appended = 0
+        self._synced = 0
+        self._flushing = False
+        self._failed: OSError | None = None
+        self._changed = threading.Condition()
+        self._file = self._open(number)
+
+    def _open(self, number: int) -> int:
+        path = self.folder / f"{number:08d}.log"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        sync_folder(self.folder)
+        self.size = path.stat().st_size
+        return handle
+
+    def check(self) -> None:
+        """Refuse work once a write has failed.
+
+        Raises:
+            LogError: An earlier write failed, so memory may be ahead of the disk.
+        """
+        if self._failed is not None:
+            raise LogError(
+                f"the log in {self.folder} could not be written ({self._failed.strerror}): the "
+                f"server only reads until it is restarted; free space or mend the disk first"
+            )
+
+    def append(self, record: Any) -> int:
+        """Queue a record and return the number to ``sync`` with."""
+        payload = json.dumps(record, separators=(",", ":")).encode()
+        if len(payload) > MAX_RECORD:
+            raise LogError("the statement is too large for the log: insert fewer rows at once")
+        frame = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        with self._changed:
+            self.check()
+            self._pending.append(frame)
+            self._appended += 1
+            return self._appended
+
+    def sync(self, number: int) -> None:
+        """Return once record ``number`` and all before it are on the disk.
+
+        Raises:
+            LogError: The disk refused; the record may or may not be there after a restart.
+        """
+        with self._changed:
+            while True:
+                if self._synced >= number:
+                    return
+                self.check()
+                if not self._flushing:
+                    break
+                self._changed.wait()
+            self._flushing = True
+            frames, self._pending = self._pending, []
+            upto = self._appended
+            handle = self._file
+        try:
+            data = b"".join(frames)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fdatasync(handle)
+        except OSError as error:
+            with self._changed:
+                self._failed = error
+                self._flushing = False
+                self._changed.notify_all()
+                self.check()
+        with self._changed:
+            self.size += len(data)
+            self._synced = upto
+            self._flushing = False
+            self._changed.notify_all()
+
+    def rotate(self) -> int:
+        """Flush, then continue in a new file; its number is returned."""
+        with self._changed:
+            upto = self._appended
+        self.sync(upto)
+        with self._changed:
+            while self._flushing:
+                self._changed.wait()
+            os.close(self._file)
+            self.number += 1
+            self._file = self._open(self.number)
+            return self.number
+
+    def close(self) -> None:
+        """Flush and close."""
+        with contextlib.suppress(LogError):
+            self.sync(self._appended)
+        with self._changed:
+            while self._flushing:
+                self._changed.wait()
+            os.close(self._file)
+
+
+def drop_before(folder: Path, number: int) -> None:
+    """Remove the files that a snapshot has made superfluous."""
+    for found, path in log_files(folder):
+        if found < number:
+            path.unlink(missing_ok=True)
+    sync_folder(folder)

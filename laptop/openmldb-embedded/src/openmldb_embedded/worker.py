@@ -1,0 +1,229 @@
+"""What runs in a process of its own: loads and big queries.
+
+A worker reads files and writes into its staging folder only; whether its work counts is decided by
+the server when the worker has come to its end. So a worker may be killed at any moment, holds no
+lock of the server, and cannot take more memory than its limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import connection, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from openmldb_embedded import engine, export, load
+from openmldb_embedded.columns import Batch
+from openmldb_embedded.errors import EmbeddedError, NotFound, ResourceLimitError
+from openmldb_embedded.store import read_segment, write_segment
+from openmldb_embedded.types import Schema
+from openmldb_embedded.wire import RowWriter
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files to read with one set of options."""
+
+    files: tuple[str, ...]
+    options: load.LoadOptions
+
+
+@dataclass(frozen=True)
+class TableData:
+    """A table as a worker sees it: its schema and where its rows lie."""
+
+    db: str
+    name: str
+    schema: Schema
+    sources: tuple[Source, ...] = ()
+    segment: str | None = None
+
+
+@dataclass(frozen=True)
+class LoadTask:
+    """Read files and stage their rows: as ``rows.parquet``, or ``rows.arrow`` for online use."""
+
+    source: Source
+    schema: Schema
+    staging: str
+    online: bool
+
+
+@dataclass(frozen=True)
+class QueryTask:
+    """Run a SELECT and stage its result: as export parts, or as the JSON of a reply."""
+
+    sql: str
+    db: str
+    tables: tuple[TableData, ...]
+    staging: str
+    params: tuple[Any, ...] = ()
+    export: export.ExportOptions | None = None
+    max_rows: int = 1_000_000
+
+
+Task = LoadTask | QueryTask
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker tells at its end."""
+
+    ok: bool
+    rows: int = 0
+    code: int = 0
+    message: str = ""
+    trace: str = ""
+
+
+class _Tables:
+    """The tables of a task, as the engine's catalog and as its data."""
+
+    def __init__(self, tables: Sequence[TableData]) -> None:
+        self._tables = {(t.db, t.name): t for t in tables}
+
+    def table_schema(self, db: str, name: str) -> Schema:
+        found = self._tables.get((db, name))
+        if found is None:
+            raise NotFound(f"table {db}.{name} not found")
+        return found.schema
+
+    def rows(self, db: str, name: str) -> Batch:
+        table = self._tables[db, name]
+        if table.segment is not None:
+            return read_segment(Path(table.segment), table.schema)
+        pieces = [
+            piece
+            for source in table.sources
+            for piece in load.read_files(
+                [Path(file) for file in source.files], table.schema, source.options
+            )
+        ]
+        if not pieces:
+            return Batch.empty(table.schema.fields)
+        return Batch.from_arrow(pa.concat_tables(pieces), table.schema.fields)
+
+
+def perform(task: Task) -> Outcome:
+    """Do a task in this process.
+
+    Raises:
+        EmbeddedError: The task cannot be done.
+    """
+    if isinstance(task, LoadTask):
+        return _load(task)
+    return _query(task)
+
+
+def _load(task: LoadTask) -> Outcome:
+    files = [Path(file) for file in task.source.files]
+    tables = load.read_files(files, task.schema, task.source.options)
+    staging = Path(task.staging)
+    if task.online:
+        pieces = list(tables)
+        if not pieces:
+            return Outcome(True, 0)
+        whole = pa.concat_tables(pieces)
+        write_segment(whole, staging / "rows.arrow")
+        return Outcome(True, whole.num_rows)
+    path = staging / "rows.parquet"
+    rows = load.stage_parquet(tables, task.schema, path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return Outcome(True, rows)
+
+
+def _query(task: QueryTask) -> Outcome:
+    tables = _Tables(task.tables)
+    query = engine.compile_batch(task.sql, tables, task.db, task.params)
+    if task.export is not None:
+        export.check_names([name for name, _ in query.schema])
+    result = query.execute(tables.rows)
+    staging = Path(task.staging)
+    if task.export is not None:
+        parts = staging / "parts"
+        parts.mkdir()
+        export.stage(result, parts, task.export)
+    else:
+        (staging / "reply.json").write_bytes(reply(result, task.max_rows))
+    return Outcome(True, result.num_rows)
+
+
+def reply(result: Batch, max_rows: int) -> bytes:
+    """A query's result as the body of the API server's answer.
+
+    Raises:
+        ResourceLimitError: More rows than an answer may hold.
+    """
+    if result.num_rows > max_rows:
+        raise ResourceLimitError(
+            f"the result has {result.num_rows} rows, an answer holds at most {max_rows}: add a "
+            f"LIMIT, or write it to files with INTO OUTFILE"
+        )
+    kinds = [kind for _, kind in result.schema]
+    rows = RowWriter(kinds).write(result.to_rows())
+    return json.dumps(
+        {
+            "code": 0,
+            "msg": "ok",
+            "data": {"schema": [kind.wire_name for kind in kinds], "data": rows},
+        },
+        separators=(",", ":"),
+        ensure_ascii=False,
+    ).encode("utf-8", "replace")
+
+
+def main(task: Task, answer: Connection, memory_limit: int) -> None:
+    """A worker process's whole life."""
+    _die_with_parent()
+    if memory_limit:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
+    with contextlib.suppress(OSError):
+        os.nice(5)  # online requests come first
+    try:
+        outcome = perform(task)
+    except (MemoryError, pa.ArrowMemoryError):
+        outcome = Outcome(
+            False,
+            code=2000,
+            message=f"the job needs more memory than its {memory_limit // 2**20} MiB: take less "
+            f"data at once, or start the server with a larger --job-memory",
+        )
+    except EmbeddedError as error:
+        outcome = Outcome(False, code=error.code, message=error.message)
+    except RecursionError:
+        outcome = Outcome(False, code=1000, message="the statement nests too deep")
+    except Exception as error:  # the log must tell of any failure
+        outcome = Outcome(
+            False,
+            code=2000,
+            message=f"{type(error).__name__}: {error}",
+            trace=traceback.format_exc(),
+        )
+    answer.send(outcome)
+    answer.close()
+    sys.stdout.flush()
+    os._exit(0)  # no threads to wait for, nothing to clean up
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
