@@ -35,8 +35,7 @@ class TritonPythonModel:
         os.environ.setdefault("GLOG_minloglevel", "3")
         from tasks.train.serving import Scorer
 
-        gpu = args["model_instance_kind"] == "GPU"
-        device = f"cuda:{args['model_instance_device_id']}" if gpu else "cpu"
+        device = "cuda" if args["model_instance_kind"] == "GPU" else "cpu"
         folder = Path(args["model_repository"]) / args["model_version"]
         self._scorer = Scorer.load(folder, device=device)
         width = int(json.loads(args["model_config"])["input"][0]["dims"][0])
