@@ -1,0 +1,1 @@
+"""DeepFM in OneFlow: training on a dataset of ids, and scoring with what was trained."""

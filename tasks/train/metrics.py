@@ -1,0 +1,62 @@
+"""How good scores are, in float64 NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int8]
+
+_CLIP = 1e-7
+
+
+def auc(labels: Labels, scores: Scores) -> float | None:
+    """Area under the ROC curve: the chance that a positive scores above a negative, ties half.
+
+    Args:
+        labels: [n], 0 or 1.
+        scores: [n].
+
+    Returns:
+        0 to 1, or None where only one class is there.
+    """
+    positives = int(np.count_nonzero(labels))
+    negatives = len(labels) - positives
+    if not positives or not negatives:
+        return None
+    _, groups, sizes = np.unique(scores, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(sizes) - (sizes - 1) / 2.0
+    rank_sum = float(mean_rank[groups][labels == 1].sum())
+    return (rank_sum - positives * (positives + 1) / 2.0) / (positives * negatives)
+
+
+def logloss(labels: Labels, scores: Scores) -> float:
+    """Mean negative log likelihood, in nats; scores are clipped to [1e-7, 1 - 1e-7]."""
+    p = np.clip(scores.astype(np.float64), _CLIP, 1 - _CLIP)
+    return float(-np.mean(np.where(labels == 1, np.log(p), np.log1p(-p))))
+
+
+def summary(labels: Labels, scores: Scores) -> dict[str, Any]:
+    """Figures of one split, for the model card; an undefined one is None.
+
+    `calibration` is mean score / share of positives; `base_logloss` is that of a constant score,
+    the split's own share of positives.
+    """
+    rate = float(labels.mean())
+    return {
+        "rows": len(labels),
+        "positives": int(np.count_nonzero(labels)),
+        "auc": auc(labels, scores),
+        "logloss": logloss(labels, scores),
+        "base_logloss": logloss(labels, np.full(len(labels), rate, np.float32)),
+        "mean_score": float(scores.astype(np.float64).mean()),
+        "calibration": float(scores.astype(np.float64).mean() / rate) if rate else None,
+    }
+
+
+def stopping_score(split: dict[str, Any]) -> float:
+    """What early stopping maximises: AUC - logloss, or -logloss where AUC is undefined."""
+    return float((split["auc"] or 0.0) - split["logloss"])

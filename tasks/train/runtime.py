@@ -1,0 +1,32 @@
+"""What must be set in the environment before OneFlow is imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def has_avx2() -> bool:
+    """Whether this machine's processor has AVX2 (Linux)."""
+    try:
+        return " avx2" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def prepare(threads: int = 0) -> int:
+    """Choose BLAS kernels and threads, and silence OneFlow's start; returns the thread count.
+
+    The wheel's OpenBLAS picks SSE kernels on processors it does not know; Haswell's double its
+    speed wherever there is AVX2. The kernel decides the last bits of a result, so it is pinned.
+
+    Args:
+        threads: CPU threads; 0 takes all that the process may use.
+    """
+    threads = threads or len(os.sched_getaffinity(0))
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    if has_avx2():
+        os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
+    return threads
