@@ -306,6 +306,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("predict", "post a request to the predict server", _predict, _predict_arguments),
     Command("test", "run the tests (arguments go to pytest)", _test, needs=BOTH, passes_rest=True),
     Command(
+        "data",
+        "make, lay out or list source tables: data generate | load --from FOLDER | list",
+        _module("laptop.data.cli"),
+        needs=("airflow",),
+        passes_rest=True,
+    ),
+    Command(
         "openmldb",
         "run the embedded OpenMLDB alone: --host --port --data DIR",
         _module("openmldb_embedded"),

@@ -1,0 +1,35 @@
+"""What tests of several parts share."""
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# laptop/ and tasks/ are not installed: they run from the project folder, in tests too.
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The project folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def jd_folder() -> Path:
+    """The JD tutorial's parquet files; they are not part of the repository."""
+    folder = ROOT.parent / "shared" / "data" / "jd"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there: the JD tutorial's tables are not in the repository")
+    return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of the loopback that nothing listens on just now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
