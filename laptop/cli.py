@@ -120,7 +120,7 @@ def _up(arguments: argparse.Namespace) -> int:
     supervisor = Supervisor(settings)
     began = time.monotonic()
     say(f"Starting services (state and logs: {settings.home})")
-    started = supervisor.up(arguments.services or catalogue.NAMES)
+    started = supervisor.up(_checked(arguments.services))
     what = f"started {len(started)}" if started else "all were running"
     say(f"Up ({what}) after {seconds(time.monotonic() - began)}.")
     if not arguments.services:
@@ -138,13 +138,13 @@ def _service_names(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _checked(names: Sequence[str]) -> Sequence[str]:
+def _checked(names: Sequence[str]) -> Sequence[str] | None:
     for name in names:
         if name not in catalogue.NAMES:
             raise ConfigurationError(
                 f"{name} is no service; there are {', '.join(catalogue.NAMES)}"
             )
-    return names or catalogue.NAMES
+    return names or None
 
 
 def _down(arguments: argparse.Namespace) -> int:
@@ -192,7 +192,7 @@ def _logs(arguments: argparse.Namespace) -> int:
     from laptop.services.supervisor import Supervisor, follow
 
     supervisor = Supervisor(Settings.from_env())
-    paths = {name: supervisor.log(name) for name in _checked(arguments.services)}
+    paths = {name: supervisor.log(name) for name in _checked(arguments.services) or catalogue.NAMES}
     if not any(path.exists() for path in paths.values()):
         raise ConfigurationError(
             f"no log below {supervisor.settings.home / 'logs'}; ./nightshift up makes them"

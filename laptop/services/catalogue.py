@@ -33,6 +33,10 @@ class Service:
     not_ready: Callable[[Settings, float], str | None]
     """None when it answers as it should; else what it lacks. The float is its start time."""
     address: str = ""
+    prepare: Callable[[Settings], None] | None = None
+    """What must be done once before this service and those of its phase start."""
+    phase: int = 0
+    """Services of a phase start together, after the phases below; they stop before those."""
 
 
 NAMES = (
@@ -93,6 +97,9 @@ def services(settings: Settings) -> list[Service]:
                 _airflow(component),
                 _airflow_not_ready(component),
                 settings.airflow_url if api else "",
+                airflow.prepare if api else None,
+                # Stopped first, so that no task is failed by a server that goes before it.
+                phase=1,
             )
         )
     return found

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laptop.console import say, seconds, tail
-from laptop.services import airflow, catalogue, ports, processes
+from laptop.services import catalogue, ports, processes
 from laptop.services.catalogue import Service
 from nightshift import files
 from nightshift.errors import ConfigurationError, ContractError, ServiceUnavailable
@@ -68,10 +68,16 @@ class Status:
 
 
 class Supervisor:
-    """The services of one home folder."""
+    """The services of one home folder.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: folders, ports, timeouts.
+        services: which there are; the laptop profile's where None.
+    """
+
+    def __init__(self, settings: Settings, services: Sequence[Service] | None = None) -> None:
         self.settings = settings
+        self.services = catalogue.services(settings) if services is None else list(services)
         self.folder = settings.home / "services"
         self.children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -97,8 +103,8 @@ class Supervisor:
 
     # Start
 
-    def up(self, names: Sequence[str] = catalogue.NAMES) -> list[str]:
-        """Start those of `names` that do not run; wait until each answers.
+    def up(self, names: Sequence[str] | None = None) -> list[str]:
+        """Start those of `names` (or all) that do not run; wait until each answers.
 
         Returns:
             the names of the services that this call started.
@@ -109,21 +115,20 @@ class Supervisor:
                 started are stopped again.
         """
         with self._lock():
-            chosen = [s for s in catalogue.services(self.settings) if s.name in names]
+            chosen = [s for s in self.services if names is None or s.name in names]
             todo = [s for s in chosen if not self._runs(s.name)]
             self._check_ports(todo)
             started: list[str] = []
             began = time.monotonic()
             try:
-                # The database is migrated while the first servers come up.
-                for service in (s for s in todo if not s.name.startswith("airflow-")):
-                    self._start(service)
-                    started.append(service.name)
-                if any(s.name.startswith("airflow-") for s in todo):
-                    airflow.prepare(self.settings)
-                for service in (s for s in todo if s.name.startswith("airflow-")):
-                    self._start(service)
-                    started.append(service.name)
+                for phase in sorted({s.phase for s in todo}):
+                    together = [s for s in todo if s.phase == phase]
+                    # Those of the phase before come up meanwhile.
+                    for prepare in [s.prepare for s in together if s.prepare]:
+                        prepare(self.settings)
+                    for service in together:
+                        self._start(service)
+                        started.append(service.name)
                 self._wait(chosen, started, began)
             except BaseException:
                 self._stop(started)
@@ -135,7 +140,7 @@ class Supervisor:
         return record is not None and record.alive
 
     def _check_ports(self, services: Sequence[Service]) -> None:
-        problems = []
+        problems: list[str] = []
         for service in services:
             # What a dead leader left behind holds the port: it is ours, so end it first.
             self._stop([service.name])
@@ -227,32 +232,32 @@ class Supervisor:
 
     # Stop
 
-    def down(self, names: Sequence[str] = catalogue.NAMES) -> int:
+    def down(self, names: Sequence[str] | None = None) -> int:
         """Stop services and everything they started; return how many processes that were.
 
         Raises:
             ServiceUnavailable: a process survived SIGKILL (it hangs in the kernel).
         """
         with self._lock():
-            return self._stop(names, sweep=set(names) == set(catalogue.NAMES))
+            every = [s.name for s in self.services]
+            return self._stop(every if names is None else names, sweep=names is None)
 
     def _stop(self, names: Sequence[str], *, sweep: bool = False) -> int:
-        ordered = [name for name in reversed(catalogue.NAMES) if name in names]
-        leaders = [record.leader for name in ordered if (record := self.record(name))]
-        home = self.settings.home if sweep else None
+        chosen = [s for s in self.services if s.name in names]
         asked: set[tuple[int, int]] = set()
-        # Airflow goes first, so that its tasks are not failed by servers that vanish.
-        first = [
-            record.leader
-            for name in ordered
-            if name.startswith("airflow-") and (record := self.record(name))
-        ]
-        if first:
-            self._end(first, None, asked)
-        self._end(leaders, home, asked)
-        for name in ordered:
-            (self.folder / f"{name}.json").unlink(missing_ok=True)
-            self._collect(name)
+        for phase in sorted({s.phase for s in chosen}, reverse=True):
+            leaders = [
+                record.leader
+                for s in chosen
+                if s.phase == phase and (record := self.record(s.name))
+            ]
+            self._end(leaders, None, asked)
+        if sweep:
+            # What left its service's session and outlived its parents, such as a task.
+            self._end([], self.settings.home, asked)
+        for service in chosen:
+            (self.folder / f"{service.name}.json").unlink(missing_ok=True)
+            self._collect(service.name)
         return len(asked)
 
     def _end(
@@ -282,7 +287,7 @@ class Supervisor:
     def status(self) -> list[Status]:
         """What each service does just now."""
         rows = []
-        for service in catalogue.services(self.settings):
+        for service in self.services:
             record = self.record(service.name)
             if record is not None and record.alive:
                 lacks = service.not_ready(self.settings, record.started)
