@@ -11,8 +11,22 @@ from pathlib import Path
 
 from nightshift.errors import ConfigurationError, PartitionMissing
 
-EVENT_TABLES = ("flattenRequest", "action", "bo_action", "bo_comment")
+EVENT_TIME = {
+    "flattenRequest": "eventTime",
+    "action": "eventTime",
+    "bo_action": "ingestionTime",
+    "bo_comment": "ingestionTime",
+}
+"""Event tables, each with the column that says which partition a row belongs to."""
+
+EVENT_TABLES = tuple(EVENT_TIME)
 """Tables laid out as `<table>/ds=YYYY-MM-DD/*.parquet`."""
+
+DAY_MS = 86_400_000
+"""Milliseconds of a day."""
+
+PARTITION_ZONE = dt.timezone(dt.timedelta(hours=8))
+"""A partition is a day of UTC+8, the zone of all of OpenMLDB's date functions."""
 
 SNAPSHOT_TABLES = ("bo_user", "bo_product")
 """Tables laid out as `<table>/*.parquet`, replaced as a whole."""
@@ -45,6 +59,12 @@ def partition(data: Path, table: str, day: dt.date) -> Path:
 def present(data: Path, table: str, days: Iterable[dt.date]) -> list[dt.date]:
     """Those of `days` whose partition holds at least one parquet file."""
     return [day for day in days if any(partition(data, table, day).glob("*.parquet"))]
+
+
+def day_start_ms(day: dt.date) -> int:
+    """Milliseconds since the epoch at which a partition's day begins."""
+    midnight = dt.datetime.combine(day, dt.time(), tzinfo=PARTITION_ZONE)
+    return int(midnight.timestamp()) * 1000
 
 
 def event_glob(data: Path, table: str, days: list[dt.date]) -> str:
