@@ -1,0 +1,373 @@
+"""The operator of container tasks: one command, run where NIGHTSHIFT_TASK_RUNNER says.
+
+A task has one name for all its tries (`TaskIdentity.name`), which its container or its process's
+folder bears. So a retry finds what a dead worker left: a running task is followed from where its
+log was, an ended one is read and not run again. A cleared task starts anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.configuration import conf
+
+from nightshift.errors import (
+    EXIT_TERMINAL,
+    ConfigurationError,
+    ContractError,
+    DeadlineExceeded,
+    NightshiftError,
+    RetryableError,
+    ServiceUnavailable,
+    TaskFailed,
+)
+from nightshift.settings import Settings
+from nightshift_provider.durable import Notes, TaskIdentity, airflow_errors
+from nightshift_provider.runners import make_runner
+from nightshift_provider.runners.base import LogPump, Phase, Runner, Status, TaskSpec
+from nightshift_provider.runners.reaper import reap, task_folders
+from nightshift_provider.triggers.task import NightshiftTaskTrigger, TaskOutcome
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+RESULT_MAX_BYTES = 64 * 1024
+RESULT_VERSION = 1
+ROOTS_TASK_USER = "10001:10001"
+"""The images' own user; tasks run as it when the worker is root, else as the worker's user."""
+
+
+class NightshiftTaskOperator(BaseOperator):
+    """Run `python -m tasks.<task> <arguments>` as a local process or as a container.
+
+    Returns as XCom the JSON object that the task wrote to `result_path`: at most 64 KiB, with
+    `{"task": task, "version": 1, "status": "ok"}` in it.
+
+    Args:
+        task: `preprocess` or `train`: a module of `tasks/`, and the setting that names its image.
+        arguments: of the module; templated.
+        result_path: the task's `--result`; templated.
+        run_dir: folder that the task may write to, besides its temporary one; templated.
+        environment: the task's variables; templated. Nothing of the worker's own is passed on.
+        readable: further folders that it reads; the project's `include/` and all runs are.
+        image: overrides the image of the settings.
+        docker_conn_id: Airflow connection of a private registry.
+        deferrable: wait in the triggerer; default `operators.default_deferrable`.
+        timeout_s: seconds that the task may take from its start; then it is stopped.
+        stop_grace_s: seconds between SIGTERM and SIGKILL: time to keep a checkpoint.
+        poll_interval_s: seconds between looks.
+        outage_s: seconds that the engine may stay away during a wait.
+    """
+
+    template_fields: Sequence[str] = (
+        "arguments",
+        "environment",
+        "result_path",
+        "run_dir",
+        "readable",
+        "image",
+    )
+    ui_color = "#eef7ea"
+
+    def __init__(
+        self,
+        *,
+        task: str,
+        arguments: Sequence[str],
+        result_path: str,
+        run_dir: str,
+        environment: Mapping[str, str] | None = None,
+        readable: Sequence[str] = (),
+        image: str | None = None,
+        docker_conn_id: str | None = None,
+        deferrable: bool | None = None,
+        timeout_s: float = 12 * 3600.0,
+        stop_grace_s: float = 60.0,
+        poll_interval_s: float = 5.0,
+        outage_s: float = 300.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.task = task
+        self.arguments = arguments
+        self.result_path = result_path
+        self.run_dir = run_dir
+        self.environment = environment
+        self.readable = readable
+        self.image = image
+        self.docker_conn_id = docker_conn_id
+        self.deferrable = (
+            conf.getboolean("operators", "default_deferrable", fallback=False)
+            if deferrable is None
+            else deferrable
+        )
+        self.timeout_s = timeout_s
+        self.stop_grace_s = stop_grace_s
+        self.poll_interval_s = poll_interval_s
+        self.outage_s = outage_s
+        self._running: tuple[Runner, TaskSpec] | None = None
+        self._killed = False
+
+    def execute(self, context: Context) -> Any:
+        """Start the task, or find it, and see it to its end."""
+        with airflow_errors():
+            settings = Settings.from_env()
+            spec = self._spec(context, settings)
+            notes = Notes(context, "task", spec.name)
+            if notes.values.get("ended"):
+                self.log.info("An earlier try ended well; its result is read")
+                return self._read_result(spec)
+            runner = make_runner(settings.task_runner, settings.docker_url, self.docker_conn_id)
+            self._running = runner, spec
+            self._reap(settings, spec.name)
+            context["ti"].xcom_push(key="task_name", value=spec.name)
+            status = self._ensure_started(runner, spec)
+            if status.deadline is not None:
+                spec = TaskSpec.from_dict({**spec.to_dict(), "deadline": status.deadline})
+                self._running = runner, spec
+            if status.phase is not Phase.EXITED and self.deferrable:
+                self.defer(
+                    trigger=NightshiftTaskTrigger(
+                        runner=settings.task_runner,
+                        docker_url=settings.docker_url,
+                        docker_conn_id=self.docker_conn_id,
+                        spec=spec.to_dict(),
+                        poll_s=self.poll_interval_s,
+                        outage_s=self.outage_s,
+                    ),
+                    method_name="execute_complete",
+                )
+            self._wait(runner, spec)
+            return self._finish(runner, spec, notes)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
+        """Read the result after the trigger's event."""
+        with airflow_errors():
+            settings = Settings.from_env()
+            spec = TaskSpec.from_dict(dict(event["spec"]))
+            runner = make_runner(settings.task_runner, settings.docker_url, self.docker_conn_id)
+            self._running = runner, spec
+            outcome, message = TaskOutcome(event["outcome"]), str(event["message"])
+            if outcome is TaskOutcome.UNAVAILABLE:
+                raise ServiceUnavailable(message)
+            if outcome is TaskOutcome.TIMEOUT:
+                self._overdue(runner, spec)
+            notes = Notes(context, "task", spec.name)
+            if outcome is TaskOutcome.GONE and not notes.values.get("ended"):
+                raise RetryableError(f"{message}; somebody removed it, or its engine was reset")
+            return self._finish(runner, spec, notes)
+
+    def on_kill(self) -> None:
+        """Stop and remove the task: nothing of it outlives a task that a user ended."""
+        self._killed = True
+        if self._running is None:
+            return
+        runner, spec = self._running
+        runner = runner.fresh()
+        try:
+            runner.stop(spec)
+            self._show(LogPump(runner, spec).last())
+            runner.remove(spec)
+            self.log.info("%s is stopped and removed", spec.name)
+        except NightshiftError as error:
+            self.log.warning("%s may still run: %s", spec.name, error)
+
+    # The parts of it.
+
+    def _spec(self, context: Context, settings: Settings) -> TaskSpec:
+        identity = TaskIdentity.of(context)
+        image = self.image or getattr(settings, f"task_image_{self.task}", None)
+        if not image:
+            raise ConfigurationError(
+                f"there is no NIGHTSHIFT_TASK_IMAGE_{self.task.upper()}; "
+                f"give task {self.task_id} an image"
+            )
+        run_dir, result = Path(self.run_dir), Path(self.result_path)
+        if not result.is_relative_to(run_dir):
+            raise ConfigurationError(
+                f"the result {result} of task {self.task_id} must lie in its run_dir {run_dir}"
+            )
+        result.parent.mkdir(parents=True, exist_ok=True)
+        folders = [settings.include, settings.runs, *(Path(path) for path in self.readable)]
+        limit = self.timeout_s
+        if isinstance(self.execution_timeout, timedelta):
+            limit = min(limit, self.execution_timeout.total_seconds())
+        from nightshift_provider.runners.docker import home_id
+
+        return TaskSpec(
+            name=identity.name,
+            generation=identity.generation,
+            command=["python", "-m", f"tasks.{self.task}", *(str(a) for a in self.arguments)],
+            environment={
+                "PYTHONPATH": "src:.",
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **{name: str(value) for name, value in (self.environment or {}).items()},
+            },
+            project=str(settings.project),
+            python=str(settings.task_python),
+            state_dir=str(task_folders(settings.home) / identity.name),
+            result_path=str(result),
+            writable=[str(run_dir)],
+            readable=[str(path) for path in dict.fromkeys(folders) if path.exists()],
+            image=str(image),
+            user=_user(),
+            memory=settings.task_memory,
+            cpus=settings.task_cpus,
+            device=settings.task_device,
+            deadline=time.time() + limit,
+            stop_grace_s=self.stop_grace_s,
+            labels={
+                "home": home_id(settings.home),
+                "task": self.task,
+                "dag_id": identity.dag_id,
+                "run_id": identity.run_id,
+                "task_id": identity.task_id,
+                "map_index": str(identity.map_index),
+                "try_number": str(identity.try_number),
+            },
+        )
+
+    def _ensure_started(self, runner: Runner, spec: TaskSpec) -> Status:
+        status = runner.status(spec)
+        if status.phase is not Phase.ABSENT and status.generation != spec.generation:
+            self.log.info("%s is from before the task was cleared; it is removed", spec.name)
+            runner.remove(spec)
+            status = Status(Phase.ABSENT)
+        if status.phase is Phase.EXITED and status.exit_code not in (0, EXIT_TERMINAL):
+            self.log.info(
+                "%s of an earlier try ended with exit code %s; it is started anew",
+                spec.name,
+                status.exit_code,
+            )
+            runner.remove(spec)
+            status = Status(Phase.ABSENT)
+        if status.phase in (Phase.RUNNING, Phase.EXITED):
+            self.log.info("%s of an earlier try is %s; found again", spec.name, status.phase.value)
+            return status
+        if status.phase is Phase.ABSENT:
+            Path(spec.result_path).unlink(missing_ok=True)
+        self.log.info("%s starts in %s: %s", spec.name, runner.where, " ".join(spec.command))
+        runner.start(spec)
+        return runner.status(spec)
+
+    def _wait(self, runner: Runner, spec: TaskSpec) -> None:
+        """Block until the task has ended, showing its log."""
+        pump = LogPump(runner, spec)
+        away_since: float | None = None
+        pause = min(0.1, self.poll_interval_s)
+        while not self._killed:
+            now = time.time()
+            try:
+                status = runner.status(spec)
+                if status.phase is Phase.EXITED:
+                    return
+                if status.phase is Phase.ABSENT:
+                    raise RetryableError(f"{spec.name} is not there any more; was it removed?")
+                self._show(pump.round())
+                away_since = None
+            except ServiceUnavailable as error:
+                away_since = now if away_since is None else away_since
+                self.log.warning("%s", error)
+                if now - away_since >= self.outage_s:
+                    raise
+            if now >= spec.deadline:
+                self._overdue(runner, spec)
+            time.sleep(min(pause, max(0.05, spec.deadline - now)))
+            pause = min(self.poll_interval_s, pause * 1.6)
+        raise RetryableError(f"the wait for {spec.name} was ended from outside")
+
+    def _overdue(self, runner: Runner, spec: TaskSpec) -> None:
+        runner.stop(spec)
+        self._show(LogPump(runner, spec).last())
+        runner.remove(spec)
+        when = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(spec.deadline))
+        raise DeadlineExceeded(
+            f"{spec.name} had not ended by its deadline, {when}, and was stopped; "
+            "see timeout_s of the operator"
+        )
+
+    def _finish(self, runner: Runner, spec: TaskSpec, notes: Notes) -> Any:
+        """Show the rest of the log, judge the exit code, read the result, clean up."""
+        status = runner.status(spec)
+        self._show(LogPump(runner, spec).last())
+        if status.phase is Phase.EXITED and status.exit_code == 0:
+            result = self._read_result(spec)
+            notes.write(ended=True)
+            runner.remove(spec)
+            return result
+        error = self._error(spec, status)
+        runner.remove(spec)
+        raise error
+
+    def _error(self, spec: TaskSpec, status: Status) -> NightshiftError:
+        code = status.exit_code
+        said = _said(Path(spec.result_path))
+        text = f"tasks.{self.task} ended with exit code {code}"
+        if status.out_of_memory:
+            return TaskFailed(
+                f"{text}: it needed more than its {spec.memory} of memory; raise "
+                "NIGHTSHIFT_TASK_MEMORY, or lower the batch size or the days to train on"
+            )
+        if code is None:
+            text = f"tasks.{self.task} was killed"
+        text += "".join(f": {words}" for words in (status.detail, said) if words)
+        if code == EXIT_TERMINAL:
+            return TaskFailed(text)
+        return RetryableError(f"{text}; it is tried again if the task has retries left")
+
+    def _read_result(self, spec: TaskSpec) -> dict[str, Any]:
+        path = Path(spec.result_path)
+        try:
+            with path.open("rb") as file:
+                data = file.read(RESULT_MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise ContractError(f"tasks.{self.task} ended well but wrote no {path}") from None
+        if len(data) > RESULT_MAX_BYTES:
+            raise ContractError(
+                f"{path} has more than {RESULT_MAX_BYTES} bytes; a result holds figures and paths"
+            )
+        try:
+            result = json.loads(data, parse_constant=_no_constant)
+        except ValueError as error:
+            raise ContractError(f"{path} is no JSON: {error}") from error
+        expected = {"task": self.task, "version": RESULT_VERSION, "status": "ok"}
+        if not isinstance(result, dict) or any(result.get(k) != v for k, v in expected.items()):
+            raise ContractError(f"{path} is no result of tasks.{self.task}: it lacks {expected}")
+        return result
+
+    def _reap(self, settings: Settings, sparing: str) -> None:
+        try:
+            for name in reap(settings, sparing=sparing):
+                self.log.warning("%s was left over from a dead worker; removed", name)
+        except NightshiftError as error:
+            self.log.warning("Leftovers were not looked for: %s", error)
+
+    def _show(self, lines: list[str]) -> None:
+        for line in lines:
+            self.log.info("%s", line)
+
+
+def _said(path: Path) -> str:
+    """The error that a failed task wrote into its result file."""
+    try:
+        with path.open("rb") as file:
+            value = json.loads(file.read(RESULT_MAX_BYTES))
+    except (OSError, ValueError):
+        return ""
+    return str(value.get("error", ""))[:4000] if isinstance(value, dict) else ""
+
+
+def _user() -> str:
+    return ROOTS_TASK_USER if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")

@@ -1,0 +1,214 @@
+"""What a runner is told, what it answers, and how logs reach the task's log in bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+LOG_ROUND_BYTES = 256 * 1024
+"""Log bytes carried over per poll; what comes faster is left out of the task's log."""
+
+LOG_MAX_LINES = 20_000
+"""Lines of one task that reach Airflow's log; the rest stays with the runner."""
+
+LOG_LAST_LINES = 50
+"""Lines shown from the end when the bound was reached."""
+
+_LINE_CHARS = 4000
+
+
+class Phase(str, Enum):
+    """Where a task's process or container is in its life."""
+
+    ABSENT = "absent"
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a runner knows of a task now.
+
+    Attributes:
+        phase: where it is in its life.
+        exit_code: of an exited one; None if it was killed before it could tell.
+        generation: the generation that it was started for.
+        deadline: seconds since the epoch, as told at its start.
+        detail: more words for an error, e.g. that memory ran out.
+        out_of_memory: the memory limit ended it.
+    """
+
+    phase: Phase
+    exit_code: int | None = None
+    generation: int | None = None
+    deadline: float | None = None
+    detail: str = ""
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task to run, in plain values, the same for every runner.
+
+    Attributes:
+        name: deterministic and unique to the task instance, over all its tries.
+        generation: a clear raises it, a retry does not.
+        command: begins with `python`, which the runner resolves.
+        environment: the only variables of the task besides PATH, HOME and LANG.
+        project: working folder of a process; a container works in its image's.
+        python: interpreter of a process.
+        state_dir: the runner's own folder for this task.
+        result_path: where the task writes its result.
+        writable: folders that the task writes to.
+        readable: folders that it reads.
+        image: of a container.
+        user: `uid:gid` of a container.
+        memory: limit of a container, as Docker writes it (`8g`).
+        cpus: limit of a container.
+        device: cpu or cuda.
+        deadline: seconds since the epoch.
+        stop_grace_s: seconds between SIGTERM and SIGKILL.
+        labels: who started it.
+    """
+
+    name: str
+    generation: int
+    command: list[str]
+    environment: dict[str, str]
+    project: str
+    python: str
+    state_dir: str
+    result_path: str
+    writable: list[str]
+    readable: list[str]
+    image: str
+    user: str
+    memory: str
+    cpus: float
+    device: str
+    deadline: float
+    stop_grace_s: float
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a trigger."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TaskSpec:
+        """What `to_dict` gave."""
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """Lines since a position, and the position after them."""
+
+    lines: list[str]
+    position: str
+    omitted: bool = False
+
+
+class Runner(ABC):
+    """Starts tasks and finds them again by name, from any process."""
+
+    where: str
+    """What the runner is, for messages."""
+
+    @abstractmethod
+    def status(self, spec: TaskSpec) -> Status:
+        """Look.
+
+        Raises:
+            ServiceUnavailable: the engine does not answer.
+        """
+
+    @abstractmethod
+    def start(self, spec: TaskSpec) -> None:
+        """Start the task unless it is there; two callers at once start one.
+
+        Raises:
+            ConfigurationError: it cannot start as it is configured.
+            ServiceUnavailable: the engine does not answer.
+        """
+
+    @abstractmethod
+    def stop(self, spec: TaskSpec) -> None:
+        """SIGTERM, then SIGKILL after the grace; returns when it has stopped."""
+
+    @abstractmethod
+    def remove(self, spec: TaskSpec) -> None:
+        """Forget it and all that the runner keeps of it; kills what still runs."""
+
+    @abstractmethod
+    def read_log(self, spec: TaskSpec, position: str, max_bytes: int) -> LogChunk:
+        """Lines after `position` (empty: the beginning), at most about `max_bytes`."""
+
+    @abstractmethod
+    def log_tail(self, spec: TaskSpec, lines: int) -> list[str]:
+        """The last lines."""
+
+    @abstractmethod
+    def fresh(self) -> Runner:
+        """A runner that shares nothing with this one, for use in a signal handler."""
+
+
+class LogPump:
+    """Carries a task's log lines on, each once, over crashes and changes of process.
+
+    Its position is kept in the task's state folder, so a trigger and a worker take turns.
+    """
+
+    def __init__(self, runner: Runner, spec: TaskSpec) -> None:
+        self._runner = runner
+        self._spec = spec
+        self._file = Path(spec.state_dir) / "log_position.json"
+        self._position = ""
+        self._lines = 0
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(self._file.read_text())
+            if kept["generation"] == spec.generation:
+                self._position, self._lines = str(kept["position"]), int(kept["lines"])
+
+    def round(self) -> list[str]:
+        """New lines to show, at most `LOG_ROUND_BYTES` of them."""
+        if self._lines >= LOG_MAX_LINES:
+            return []
+        chunk = self._runner.read_log(self._spec, self._position, LOG_ROUND_BYTES)
+        lines = [line[:_LINE_CHARS] for line in chunk.lines][: LOG_MAX_LINES - self._lines]
+        if chunk.position == self._position:
+            return lines
+        self._position = chunk.position
+        self._lines += len(lines)
+        self._keep()
+        if chunk.omitted:
+            lines.insert(0, f"... lines left out: more than {LOG_ROUND_BYTES} bytes at once")
+        if self._lines >= LOG_MAX_LINES:
+            lines.append(f"... {LOG_MAX_LINES} lines shown; the end follows when the task ends")
+        return lines
+
+    def last(self) -> list[str]:
+        """What remains when the task has ended."""
+        if self._lines >= LOG_MAX_LINES:
+            tail = self._runner.log_tail(self._spec, LOG_LAST_LINES)
+            return ["... the end of the log:", *(line[:_LINE_CHARS] for line in tail)]
+        return self.round()
+
+    def _keep(self) -> None:
+        kept = {
+            "generation": self._spec.generation,
+            "position": self._position,
+            "lines": self._lines,
+        }
+        staged = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        # Without the note, lines are at worst shown twice after a crash.
+        with contextlib.suppress(OSError):
+            staged.write_text(json.dumps(kept))
+            staged.replace(self._file)
