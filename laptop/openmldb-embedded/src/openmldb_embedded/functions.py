@@ -151,7 +151,9 @@ def arithmetic(op: str, left: SqlType, right: SqlType) -> Impl | None:
     if times:
         other = right if left is T.TIMESTAMP else left
         whole = other.is_integer or other is T.BOOL
-        if (op == "+" and (whole or other is T.TIMESTAMP)) or (op == "-" and left is T.TIMESTAMP and whole):
+        if (op == "+" and (whole or other is T.TIMESTAMP)) or (
+            op == "-" and left is T.TIMESTAMP and whole
+        ):
             type_ = T.TIMESTAMP
         else:
             return None

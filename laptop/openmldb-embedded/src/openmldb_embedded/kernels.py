@@ -1,0 +1,418 @@
+"""Aggregates over frames, vectorised.
+
+Counts and whole-number sums are differences of running totals; extremes reduce each run; counts of
+values come from one running total for each distinct value where these are few, and from sorted runs
+of exploded frames otherwise. What a kernel cannot do, ``fold_frames`` does row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from openmldb_embedded import values as v
+from openmldb_embedded.aggregates import AggregateImpl, topn_text
+from openmldb_embedded.columns import Array, Column, column, column_from_list, null_column
+from openmldb_embedded.expr import truth
+from openmldb_embedded.types import SqlType
+from openmldb_embedded.windows import Frames
+
+CHUNK = 1 << 21
+"""Frame rows exploded at once; bounds the memory of a window whatever its frames."""
+
+FEW = 24
+"""Up to so many distinct values are counted by a running total each."""
+
+
+def aggregate(impl: AggregateImpl, arguments: list[Column], frames: Frames) -> Column:
+    """The aggregate for each frame; ``arguments`` cover the sources' rows end to end."""
+    kernel = _KERNELS.get(impl.kernel) if impl.kernel else None
+    if kernel is None or arguments[0].type is SqlType.LIST:
+        return fold_frames(impl, [a.to_list() for a in arguments], frames)
+    values = arguments[0]
+    if impl.conditional:
+        hit = truth(arguments[1])
+        values = column(values.type, values.values, values.mask() & hit, values.strings)
+    return kernel(impl, values, frames)
+
+
+def fold_frames(impl: AggregateImpl, lists: Sequence[list[Any]], frames: Frames) -> Column:
+    """The fold for each frame, one at a time."""
+    order = frames.order.tolist()
+    lo, hi = frames.lo.tolist(), frames.hi.tolist()
+    extra = None if frames.extra is None else frames.extra.tolist()
+    sorted_lists = [[x[p] for p in order] for x in lists]
+    fold = impl.fold
+    out = []
+    for i in range(len(lo)):
+        a, b = lo[i], hi[i]
+        parts = [x[a:b][::-1] for x in sorted_lists]
+        if extra is not None:
+            parts = [[x[extra[i]], *p] for x, p in zip(lists, parts, strict=True)]
+        out.append(fold(*parts))
+    return column_from_list(impl.type, out)
+
+
+def chunks(frames: Frames, limit: int = CHUNK) -> Iterator[tuple[int, int]]:
+    """Runs of output rows whose frames together hold about ``limit`` rows."""
+    ends = np.cumsum(frames.sizes + 1)
+    start = 0
+    while start < len(frames):
+        base = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, base + limit, "right")))
+        yield start, stop
+        start = stop
+
+
+def _totals(items: Array) -> Array:
+    out = np.zeros(len(items) + 1, dtype=items.dtype)
+    np.cumsum(items, out=out[1:])
+    return out
+
+
+def _counts(values: Column, frames: Frames) -> Array:
+    if values.valid is None:
+        out = frames.sizes
+        return out if frames.extra is None else out + 1
+    running = _totals(values.valid[frames.order].astype(np.int64))
+    out = running[frames.hi] - running[frames.lo]
+    if frames.extra is not None:
+        out = out + values.valid[frames.extra]
+    return out
+
+
+def _count(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+    return Column(SqlType.INT64, _counts(values, frames).astype(np.int64))
+
+
+def _whole_sums(values: Column, frames: Frames) -> Array:
+    items = values.values.astype(np.int64)
+    if values.valid is not None:
+        items = np.where(values.valid, items, 0)
+    with np.errstate(over="ignore"):
+        running = _totals(items[frames.order])
+        out = running[frames.hi] - running[frames.lo]
+        if frames.extra is not None:
+            out = out + items[frames.extra]
+    return out
+
+
+def _real_sums(values: Column, frames: Frames) -> Array:
+    items = values.values.astype(np.float64)
+    if values.valid is not None:
+        items = np.where(values.valid, items, 0.0)
+    total = int(frames.sizes.sum())
+    if total > 400 * (len(frames) + len(frames.order)) and np.isfinite(items).all():
+        # Long frames: differences of running totals, in extended precision.
+        running = _totals(items[frames.order].astype(np.longdouble))
+        out = (running[frames.hi] - running[frames.lo]).astype(np.float64)
+        return out if frames.extra is None else out + items[frames.extra]
+    # Short frames: add newest to oldest, exactly as the fold does.
+    sums = np.empty(len(frames), dtype=np.float64)
+    for start, stop in chunks(frames):
+        places, rows = frames.slice(start, stop).explode()
+        sums[start:stop] = np.bincount(rows, weights=items[places], minlength=stop - start)
+    return sums
+
+
+def _sum(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+    some = _counts(values, frames) > 0
+    if values.type.is_floating:
+        with np.errstate(over="ignore"):
+            return column(impl.type, _real_sums(values, frames), some)
+    return column(impl.type, _whole_sums(values, frames), some)
+
+
+def _avg(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+    counts = _counts(values, frames)
+    floating = values.type.is_floating
+    sums = _real_sums(values, frames) if floating else _whole_sums(values, frames)
+    return column(SqlType.DOUBLE, sums / np.maximum(counts, 1), counts > 0)
+
+
+def _extreme(greatest: bool) -> Callable[[AggregateImpl, Column, Frames], Column]:
+    def run(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+        items = values.values
+        if values.type is SqlType.STRING:
+            if len(values.dictionary) == 0:
+                return null_column(impl.type, len(frames))
+            items = values.dictionary.ranks[items]
+        if items.dtype.kind == "f":
+            worst = -np.inf if greatest else np.inf
+        else:
+            info = np.iinfo(items.dtype)
+            worst = info.min if greatest else info.max
+        if values.valid is not None:
+            items = np.where(values.valid, items, np.asarray(worst, items.dtype))
+        reduce = np.maximum if greatest else np.minimum
+        out = _reduce_runs(reduce, items[frames.order], frames, worst)
+        if frames.extra is not None:
+            out = reduce(out, items[frames.extra])
+        some = _counts(values, frames) > 0
+        if values.type is SqlType.STRING:
+            back = np.empty(len(values.dictionary), dtype=np.int32)
+            back[values.dictionary.ranks] = np.arange(len(back), dtype=np.int32)
+            out = back[np.where(some, out, 0)]
+        return column(impl.type, out, some, values.strings)
+
+    return run
+
+
+def _reduce_runs(reduce: np.ufunc, items: Array, frames: Frames, worst: Any) -> Array:
+    sizes = frames.sizes
+    out = np.full(len(frames), worst, dtype=items.dtype)
+    some = np.flatnonzero(sizes)
+    if len(some) == 0:
+        return out
+    if int(sizes.sum()) > 64 * (len(items) + len(frames)):
+        return _sparse_table(reduce, items, frames, out, some)
+    padded = np.append(items, items[:1])
+    by_place = some[np.argsort(frames.lo[some], kind="stable")]
+    edges = np.empty(2 * len(by_place), dtype=np.int64)
+    edges[::2] = frames.lo[by_place]
+    edges[1::2] = frames.hi[by_place]
+    out[by_place] = reduce.reduceat(padded, edges)[::2]
+    return out
+
+
+def _sparse_table(
+    reduce: np.ufunc, items: Array, frames: Frames, out: Array, some: Array
+) -> Array:
+    """Long frames: two overlapping powers of two cover each."""
+    lo, hi = frames.lo[some], frames.hi[some]
+    power = np.frexp((hi - lo).astype(np.float64))[1] - 1
+    level = items
+    for k in range(int(power.max(initial=0)) + 1):
+        at = np.flatnonzero(power == k)
+        if len(at):
+            out[some[at]] = reduce(level[lo[at]], level[hi[at] - (1 << k)])
+        step = 1 << k
+        if len(level) <= step:
+            break
+        level = np.concatenate([reduce(level[:-step], level[step:]), level[-step:]])
+    return out
+
+
+def _dense(values: Column) -> tuple[Array, Array, int]:
+    """Codes in the order of the values (0 for NULL), the values' first places, how many."""
+    if values.type is SqlType.STRING:
+        if len(values.dictionary) == 0:
+            return np.zeros(len(values), dtype=np.int64), np.zeros(0, np.int64), 0
+        if len(values.dictionary) <= 4 * len(values):
+            ranks = values.dictionary.ranks.astype(np.int64) + 1
+            codes = np.where(values.values >= 0, ranks[values.values], 0)
+            size = len(values.dictionary)
+            back = np.empty(size + 1, dtype=np.int64)
+            back[ranks] = np.arange(size)
+            return codes, back[1:], size
+    items = values.values
+    if values.type is SqlType.STRING:
+        items = values.dictionary.ranks[items]
+    distinct, first, inverse = np.unique(items, return_index=True, return_inverse=True)
+    codes = inverse.astype(np.int64) + 1
+    if values.valid is not None:
+        codes = np.where(values.valid, codes, 0)
+    return codes, first, len(distinct)
+
+
+def _texts(values: Column, first: Array) -> list[str]:
+    """The text of each dense code (from 1 on)."""
+    if values.type is SqlType.STRING:
+        if len(values.dictionary) <= 4 * len(values):
+            return list(values.dictionary.objects[first]) if len(first) else []
+        return [values.dictionary.objects[c] for c in values.values[first]]
+    return [
+        "" if x is None else v.key_string(x, values.type)
+        for x in values.take(first).to_list()
+    ]
+
+
+def _value_counts(codes: Array, size: int, frames: Frames) -> Array:
+    """How often each of few values stands in each frame: int32 ``[frames, size]``."""
+    out = np.empty((len(frames), size), dtype=np.int32)
+    pool = codes[frames.order]
+    for code in range(1, size + 1):
+        running = _totals((pool == code).astype(np.int32))
+        counts = running[frames.hi] - running[frames.lo]
+        if frames.extra is not None:
+            counts = counts + (codes[frames.extra] == code)
+        out[:, code - 1] = counts
+    return out
+
+
+def _runs(codes: Array, size: int, frames: Frames) -> Iterator[tuple[int, int, Array, Array, Array]]:
+    """Chunk by chunk: first and last output row, then row, code and count of each value there."""
+    for start, stop in chunks(frames):
+        places, rows = frames.slice(start, stop).explode()
+        found = codes[places]
+        keys = rows * (size + 1) + found
+        if (found == 0).any():
+            keys = keys[found != 0]
+        keys.sort()
+        edges = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else (
+            np.zeros(0, dtype=np.int64)
+        )
+        counts = np.diff(np.append(edges, len(keys)))
+        heads = keys[edges]
+        yield start, stop, heads // (size + 1), heads % (size + 1), counts
+
+
+def _distinct_count(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+    codes, _, size = _dense(values)
+    out = np.zeros(len(frames), dtype=np.int64)
+    if size <= FEW:
+        for start in range(0, len(frames), 1 << 19):
+            part = frames.slice(start, start + (1 << 19))
+            out[start : start + len(part)] = (_value_counts(codes, size, part) > 0).sum(axis=1)
+        return Column(SqlType.INT64, out)
+    if int(frames.sizes.sum()) > 200 * (len(frames) + len(frames.order)):
+        return Column(SqlType.INT64, _distinct_long(codes, frames))
+    for start, stop, rows, _, _ in _runs(codes, size, frames):
+        out[start:stop] = np.bincount(rows, minlength=stop - start)
+    return Column(SqlType.INT64, out)
+
+
+def _distinct_long(codes: Array, frames: Frames) -> Array:
+    """Long frames: count places whose value last stood before the frame, by a wavelet matrix."""
+    pool = codes[frames.order]
+    n = len(pool)
+    by_value = np.argsort(pool, kind="stable")
+    previous = np.zeros(n, dtype=np.int64)  # 1 + place of the same value before, 0 for none
+    same = pool[by_value[1:]] == pool[by_value[:-1]]
+    previous[by_value[1:][same]] = by_value[:-1][same] + 1
+    previous[pool == 0] = n + 1  # NULL never counts
+    lo, hi = frames.lo, frames.hi
+    out = _count_below(previous, lo, hi, lo + 1)
+    if frames.extra is not None:
+        current = codes[frames.extra]
+        # Is the extra row's value in the run? Find its last place before hi.
+        keys = pool[by_value] * (n + 1) + by_value
+        at = np.searchsorted(keys, current * (n + 1) + hi, "left") - 1
+        last = np.where(at >= 0, keys[np.maximum(at, 0)], -1)
+        inside = (last // (n + 1) == current) & (last % (n + 1) >= lo)
+        out = out + ((current != 0) & ~inside)
+    return out
+
+
+def _count_below(items: Array, lo: Array, hi: Array, bound: Array) -> Array:
+    """For each query how many of items[lo:hi] are less than bound."""
+    bits = max(1, int(max(items.max(initial=0), bound.max(initial=0))).bit_length())
+    lo, hi = lo.copy(), hi.copy()
+    out = np.zeros(len(lo), dtype=np.int64)
+    for bit in range(bits - 1, -1, -1):
+        ones = ((items >> bit) & 1).astype(np.bool_)
+        zeros_before = _totals((~ones).astype(np.int64))
+        zeros = int(zeros_before[-1])
+        lo0, hi0 = zeros_before[lo], zeros_before[hi]
+        up = ((bound >> bit) & 1).astype(np.bool_)
+        out += np.where(up, hi0 - lo0, 0)
+        lo = np.where(up, zeros + lo - lo0, lo0)
+        hi = np.where(up, zeros + hi - hi0, hi0)
+        items = np.concatenate([items[~ones], items[ones]])
+    return out
+
+
+def _top1_ratio(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+    codes, _, size = _dense(values)
+    best = np.zeros(len(frames), dtype=np.int64)
+    total = np.zeros(len(frames), dtype=np.int64)
+    if size <= FEW:
+        if size:
+            counts = _value_counts(codes, size, frames)
+            best, total = counts.max(axis=1).astype(np.int64), counts.sum(axis=1)
+    else:
+        for start, stop, rows, _, counts in _runs(codes, size, frames):
+            np.maximum.at(best[start:stop], rows, counts)
+            total[start:stop] = np.bincount(rows, weights=counts, minlength=stop - start)
+    return Column(SqlType.DOUBLE, best / np.maximum(total, 1))
+
+
+def _topn_frequency(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+    n = int(impl.parameter)
+    codes, first, size = _dense(values)
+    texts = _texts(values, first)
+    if size == 0 or n == 0:
+        return column_from_list(SqlType.STRING, [""] * len(frames))
+    width = min(n, size)
+    top = np.zeros((len(frames), width), dtype=np.int64)
+    if size <= FEW:
+        for start in range(0, len(frames), 1 << 19):
+            part = frames.slice(start, start + (1 << 19))
+            counts = _value_counts(codes, size, part).astype(np.int64)
+            # Count descending, then code ascending, as one number to sort by.
+            score = counts * size + np.arange(size - 1, -1, -1)
+            best = np.argsort(-score, axis=1)[:, :width]
+            there = np.take_along_axis(counts, best, axis=1) > 0
+            top[start : start + len(part)] = np.where(there, best + 1, 0)
+    else:
+        for start, _, rows, found, counts in _runs(codes, size, frames):
+            most = int(counts.max(initial=0)) + 1
+            if (int(rows.max(initial=0)) + 1) * most * (size + 1) < 2**62:
+                by_rank = np.argsort((rows * most + (most - 1 - counts)) * (size + 1) + found)
+            else:
+                by_rank = np.lexsort((found, -counts, rows))
+            ranked = rows[by_rank]
+            heads = np.searchsorted(ranked, ranked, "left")
+            nth = np.arange(len(ranked)) - heads
+            kept = nth < width
+            top[start + ranked[kept], nth[kept]] = found[by_rank[kept]]
+    return _joined(top, texts, n)
+
+
+def _joined(top: Array, texts: list[str], n: int) -> Column:
+    """Rows of codes (0 for none) as text; each distinct row is spelled once."""
+    if (len(texts) + 1) ** top.shape[1] < 2**62:
+        packed = np.zeros(len(top), dtype=np.int64)
+        for k in range(top.shape[1]):
+            packed = packed * (len(texts) + 1) + top[:, k]
+        _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+    else:
+        _, first, inverse = np.unique(top, axis=0, return_index=True, return_inverse=True)
+    spelled = [
+        topn_text([texts[c - 1] for c in row if c], n) if row[0] else ""
+        for row in top[first].tolist()
+    ]
+    return column_from_list(SqlType.STRING, spelled).take(inverse.reshape(-1))
+
+
+def _nth(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+    """The n-th newest row's value."""
+    back = int(impl.parameter or 0)
+    if frames.extra is not None:
+        if back == 0:
+            return values.take(frames.extra)
+        back -= 1
+    places = frames.hi - 1 - back
+    inside = places >= frames.lo
+    if not len(frames.order):
+        return null_column(impl.type, len(frames))
+    found = frames.order[np.where(inside, places, 0)]
+    return values.take_or_null(np.where(inside, found, -1))
+
+
+def _last_value(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+    inside = frames.sizes > 0
+    if not len(frames.order):
+        places = np.full(len(frames), -1, dtype=np.int64)
+    else:
+        places = np.where(inside, frames.order[np.where(inside, frames.lo, 0)], -1)
+    if frames.extra is not None:
+        places = np.where(inside, places, frames.extra)
+    return values.take_or_null(places)
+
+
+_KERNELS: dict[str, Callable[[AggregateImpl, Column, Frames], Column]] = {
+    "count": _count,
+    "sum": _sum,
+    "avg": _avg,
+    "max": _extreme(True),
+    "min": _extreme(False),
+    "distinct_count": _distinct_count,
+    "top1_ratio": _top1_ratio,
+    "topn_frequency": _topn_frequency,
+    "nth": _nth,
+    "first_value": _nth,
+    "last_value": _last_value,
+}
