@@ -255,13 +255,13 @@ def parse(script: str) -> Statement:
     Raises:
         SyntaxError_: The statement is empty, or none of OpenMLDB's.
     """
-    found = list(tokens(script))
-    if found[0].kind is Kind.END:
-        following = found[0].end
-        if following >= len(script) or not script[following:].strip():
-            raise SyntaxError_("Syntax error: Unexpected end of statement, the SQL is empty")
-        return parse(script[following:].lstrip("; \t\r\n") or ";")
-    return _Parser(script, found).statement()
+    position = 0
+    while position < len(script):
+        found = list(tokens(script, position))
+        if found[0].kind is not Kind.END:
+            return _Parser(script, found).statement()
+        position = max(found[0].end, position + 1)
+    raise SyntaxError_("Syntax error: Unexpected end of statement, the SQL is empty")
 
 
 class _Parser:
@@ -480,6 +480,9 @@ class _Parser:
     def column(self) -> ColumnDef:
         name = self.identifier("a column name")
         type_ = SqlType.from_sql_name(self.identifier("a column type"))
+        if self.take("("):  # varchar(20): the length is not kept, as in OpenMLDB
+            self.integer("a length")
+            self.expect(")")
         not_null = False
         default: Literal = None
         while True:

@@ -1,0 +1,52 @@
+"""A real server in a process of its own, for the tests that speak HTTP."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from openmldb_harness import ServerProcess
+
+SHARED = Path(__file__).resolve().parents[4] / "shared"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server for a module; its database ``db`` exists."""
+    folder = tmp_path_factory.mktemp("server")
+    found = ServerProcess(folder / "data", "--root", str(folder)).start()
+    found.do("CREATE DATABASE db")
+    yield found
+    assert found.end() == 0
+
+
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Makes servers on ``tmp_path``, and ends them."""
+    made: list[ServerProcess] = []
+
+    def make(*arguments: str, name: str = "data") -> ServerProcess:
+        found = ServerProcess(tmp_path / name, "--root", str(tmp_path), *arguments)
+        made.append(found)
+        return found
+
+    yield make
+    for found in made:
+        if found.process is not None and found.process.poll() is None:
+            found.process.kill()
+            found.process.wait()
+        found.client.close()
+
+
+@pytest.fixture
+def jd() -> Path:
+    """The JD tutorial's tables, where they are at hand."""
+    folder = SHARED / "data" / "jd"
+    if not folder.is_dir():
+        pytest.skip(f"the JD tables are not at {folder}")
+    return folder

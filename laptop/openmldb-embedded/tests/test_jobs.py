@@ -1,0 +1,250 @@
+"""Jobs as a client sees them: rows, states, logs, stops."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from openmldb_harness import ServerProcess
+
+TERMINAL = {"FINISHED", "FAILED", "KILLED", "LOST", "STOPPED"}
+
+
+def wait(server: ServerProcess, number: int) -> list[object]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        row = server.do(f"SHOW JOB {number}")[0]
+        if row[2] in TERMINAL:
+            return row
+        time.sleep(0.02)
+    raise AssertionError("the job does not end")
+
+
+@pytest.fixture(scope="module")
+def folder(server: ServerProcess) -> Path:
+    folder = server.data.parent
+    rows = pa.table({"k": ["a", "b", None], "v": pa.array([1, None, 3], pa.int32())})
+    (folder / "in").mkdir()
+    pq.write_table(rows, folder / "in" / "one.parquet")
+    pq.write_table(rows, folder / "in" / "two.parquet")
+    (folder / "in" / "_SUCCESS").touch()
+    server.do("CREATE TABLE t(k string, v int)")
+    return folder
+
+
+def load(folder: Path, path: str = "in", options: str = "mode='append'", table: str = "t") -> str:
+    return (
+        f"LOAD DATA INFILE '{folder}/{path}' INTO TABLE {table} "
+        f"OPTIONS(format='parquet', {options})"
+    )
+
+
+def test_an_asynchronous_load_answers_with_its_job(server: ServerProcess, folder: Path) -> None:
+    sql = load(folder)
+    found = server.ask(sql, mode="offasync")
+    assert len(found["data"]["schema"]) == 14
+    row = found["data"]["data"][0]
+    assert row[1:3] == ["ImportOfflineData", "Submitted"]
+    assert row[5] == sql
+    assert row[9] == "db"
+    ended = wait(server, row[0])
+    assert ended[2] == "FINISHED"
+    assert ended[3] <= ended[4]
+    assert server.do("SELECT count(*) FROM t", mode="offsync") == [[6]]
+    log = server.do(f"SHOW JOBLOG {row[0]}")[0][0]
+    assert "6 rows read" in log
+
+
+@pytest.mark.parametrize("path", ["in/*.parquet", "in/{one,two}.parquet", "in/???.parq*", "in"])
+def test_globs_and_folders(server: ServerProcess, folder: Path, path: str) -> None:
+    row = server.do(load(folder, path, "mode='overwrite'"), mode="offsync")[0]
+    assert row[2] == "FINISHED", row
+    assert server.do("SELECT count(*) FROM t", mode="offsync") == [[6]]
+
+
+def test_modes_of_an_offline_load(server: ServerProcess, folder: Path) -> None:
+    server.do("CREATE TABLE m(k string, v int)")
+    ask = lambda options: server.do(load(folder, "in/one.parquet", options, "m"), mode="offsync")[0]  # noqa: E731
+    count = lambda: server.do("SELECT count(*) FROM m", mode="offsync")  # noqa: E731
+    assert ask("mode='error_if_exists'")[2] == "FINISHED"
+    refused = ask("mode='error_if_exists'")
+    assert refused[2] == "FAILED"
+    assert "has offline data already" in refused[8]
+    assert ask("mode='append'")[2] == "FINISHED"
+    assert count() == [[6]]
+    assert ask("mode='overwrite', deep_copy=false")[2] == "FINISHED"
+    assert count() == [[3]]
+    copy = folder / "in" / "one.parquet"
+    whole = copy.read_bytes()
+    pq.write_table(pq.read_table(copy).slice(0, 1), copy)
+    assert count() == [[1]]  # a link shows what its files hold now
+    copy.write_bytes(whole)
+    assert len(list((server.data / "offline").rglob("*.parquet"))) <= 3
+
+
+def test_an_online_load_takes_append_only(server: ServerProcess, folder: Path) -> None:
+    for options in ("mode='overwrite'", "mode='append', deep_copy=false"):
+        row = server.do(load(folder, options=options), mode="onsync")[0]
+        assert (row[1], row[2]) == ("ImportOnlineData", "FAILED")
+        assert "mode='append'" in row[8]
+    assert server.do(load(folder), mode="onsync")[0][2] == "FINISHED"
+    assert server.do("SELECT k, v FROM t LIMIT 3") == [["a", 1], ["b", None], [None, 3]]
+    absent = load(folder, options="mode='append', put_if_absent=true")
+    assert server.do(absent, mode="onsync")[0][2] == "FINISHED"
+    assert server.do("SELECT count(*) FROM t") == [[6]]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ("k string, v bigint", "schema mismatch"),
+        ("k string, w int", "schema mismatch"),
+        ("v int, k string", "schema mismatch"),
+        ("k string", "schema mismatch"),
+        ("k string, v int not null", "NOT NULL"),
+    ],
+)
+def test_parquet_that_does_not_fit_fails_the_job(
+    server: ServerProcess, folder: Path, schema: str, reason: str
+) -> None:
+    server.do("DROP TABLE IF EXISTS odd")
+    server.do(f"CREATE TABLE odd({schema})")
+    found = server.ask(load(folder, table="odd"), mode="offsync")
+    assert found["code"] == 0  # as the real server: the state tells
+    row = found["data"]["data"][0]
+    assert row[2] == "FAILED"
+    assert reason in row[8]
+    assert reason in server.do(f"SHOW JOBLOG {row[0]}")[0][0]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../etc", "hdfs://x/y", "", "nothing*"])
+def test_paths_outside_the_roots_or_without_files_fail(server: ServerProcess, path: str) -> None:
+    sql = f"LOAD DATA INFILE '{path}' INTO TABLE t OPTIONS(mode='append')"
+    row = server.do(sql, mode="offsync")[0]
+    assert row[2] == "FAILED"
+    assert server.ask(f"SELECT 1 AS a INTO OUTFILE '{path}'", mode="offsync")["code"] != 0
+
+
+def test_a_link_out_of_the_roots_does_not_help(server: ServerProcess, folder: Path) -> None:
+    (folder / "way-out").symlink_to("/etc")
+    row = server.do(load(folder, "way-out/passwd"), mode="offsync")[0]
+    assert row[2] == "FAILED"
+    assert "outside the folders this server may use" in row[8]
+
+
+def test_unknown_jobs(server: ServerProcess) -> None:
+    for sql in ("SHOW JOB 99999", "STOP JOB 99999", "SHOW JOBLOG 99999"):
+        assert server.ask(sql) == {"code": 2000, "msg": "Job not found: 99999"}
+
+
+def test_select_into_parquet_and_csv(server: ServerProcess, folder: Path) -> None:
+    server.do("CREATE TABLE e(k string, f float, d double, day date, ts timestamp, b bool)")
+    rows = "('x,\"y\"', 0.1, 1e10, '2020-1-2', 1000, true), ('', null, 0.5, null, null, false)"
+    job = server.do(f"INSERT INTO e VALUES {rows}", mode="offsync")[0]
+    assert job[1:3] == ["InsertOfflineData", "FINISHED"]
+    for sql in (
+        f"SELECT * FROM e INTO OUTFILE '{folder}/out/p' OPTIONS(format='parquet')",
+        f"SELECT * FROM e INTO OUTFILE 'file://{folder}/out/c' OPTIONS(mode='overwrite')",
+    ):
+        assert server.do(sql, mode="offsync")[0][1:3] == ["ExportOfflineData", "FINISHED"]
+    table = pq.read_table(folder / "out" / "p")
+    assert table.schema.types == [
+        pa.string(),
+        pa.float32(),
+        pa.float64(),
+        pa.date32(),
+        pa.timestamp("ms"),
+        pa.bool_(),
+    ]
+    assert table.column("k").to_pylist() == ['x,"y"', ""]
+    assert (folder / "out" / "c" / "_SUCCESS").exists()
+    (part,) = (folder / "out" / "c").glob("part-*.csv")
+    assert part.read_text() == (
+        "k,f,d,day,ts,b\n"
+        '"x,\\"y\\"",0.1,1.0E10,2020-01-02,1970-01-01T08:00:01.000+08:00,true\n'
+        '"",null,0.5,null,null,false\n'
+    )
+    again = f"SELECT * FROM e INTO OUTFILE '{folder}/out/p' OPTIONS(format='parquet'"
+    assert server.do(again + ")", mode="offsync")[0][2] == "FAILED"
+    assert server.do(again + ", mode='append')", mode="offsync")[0][2] == "FINISHED"
+    assert pq.read_table(folder / "out" / "p").num_rows == 4
+    assert server.do(again + ", mode='overwrite')", mode="offsync")[0][2] == "FINISHED"
+    assert pq.read_table(folder / "out" / "p").num_rows == 2
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["c", "p"]
+
+
+def test_csv_read_back_and_cells_that_do_not_parse(server: ServerProcess, folder: Path) -> None:
+    (folder / "cells.csv").write_text(
+        "a,b,c,d,e,f\n"
+        '1,1.5,true,2020-01-02,2020-01-02 08:00:00,"x, ""y"""\n'
+        "oops,oops,oops,oops,oops,null\n"
+        "40000,1e400,FALSE,2020-13-01,1000,\n"
+        ' 7 ,NaN,True,2020-1-2,2020-01-02T00:00:00.000Z,""\n'
+    )
+    server.do("CREATE TABLE cells(a smallint, b double, c bool, d date, e timestamp, f string)")
+    sql = f"LOAD DATA INFILE '{folder}/cells.csv' INTO TABLE cells OPTIONS(mode='append')"
+    assert server.do(sql, mode="onsync")[0][2] == "FINISHED"
+    rows = server.do("SELECT * FROM cells")
+    assert rows[0] == [1, 1.5, True, "2020-1-2", 1577923200000, 'x, "y"']
+    assert rows[1] == [None] * 6
+    assert rows[2] == [None, float("inf"), False, None, 1000, None]
+    assert rows[3][0] == 7
+    assert rows[3][1] != rows[3][1]
+    assert rows[3][2:] == [True, "2020-1-2", 1577923200000, ""]
+
+
+def test_duplicate_output_names_fail_the_job(server: ServerProcess, folder: Path) -> None:
+    sql = f"SELECT k, k FROM t INTO OUTFILE '{folder}/out/twice' OPTIONS(format='parquet')"
+    row = server.do(sql, mode="offsync")[0]
+    assert row[2] == "FAILED"
+    assert not (folder / "out" / "twice").exists()
+
+
+def test_an_asynchronous_select_is_a_job(server: ServerProcess) -> None:
+    row = server.do("SELECT count(*) AS n FROM t", mode="offasync")[0]
+    assert row[1] == "RunBatchSql"
+    assert wait(server, row[0])[2] == "FINISHED"
+
+
+def test_config_overrides_the_mode(server: ServerProcess, folder: Path) -> None:
+    server.do("CREATE TABLE both(k string, v int)")
+    server.do("INSERT INTO both VALUES ('online', 1)")
+    server.do(load(folder, table="both"), mode="offsync")
+    assert server.do("SELECT count(*) FROM both") == [[1]]
+    assert server.do("SELECT count(*) FROM both CONFIG (execute_mode='offline')") == [[6]]
+
+
+def test_stop_job(server: ServerProcess, folder: Path) -> None:
+    size = 400_000
+    big = pa.table({"g": pa.array([0] * size, pa.int32()), "k": pa.array(range(size), pa.int64())})
+    pq.write_table(big, folder / "big.parquet")
+    server.do("CREATE TABLE big(g int, k bigint)")
+    server.do(load(folder, "big.parquet", table="big"), mode="offsync")
+    frames = [f"ROWS BETWEEN {n + 3000} PRECEDING AND CURRENT ROW" for n in range(20)]
+    slow = server.do(
+        "SELECT "
+        + ", ".join(f"topn_frequency(k, 3) OVER w{n} AS s{n}" for n in range(20))
+        + " FROM big WINDOW "
+        + ", ".join(
+            f"w{n} AS (PARTITION BY g ORDER BY k {frame})" for n, frame in enumerate(frames)
+        )
+        + f" INTO OUTFILE '{folder}/out/never'",
+        mode="offasync",
+    )[0]
+    time.sleep(0.3)
+    row = server.do(f"STOP JOB {slow[0]}")[0]
+    assert row[0] == slow[0]
+    assert wait(server, slow[0])[2] == "STOPPED"
+    assert server.do(f"STOP JOB {slow[0]}")[0][2] == "STOPPED"
+    assert not list((folder / "out").glob("*never*"))
+
+
+def test_two_jobs_at_once_and_a_queue(server: ServerProcess, folder: Path) -> None:
+    server.do("CREATE TABLE many(k string, v int)")
+    numbers = [server.do(load(folder, table="many"), mode="offasync")[0][0] for _ in range(6)]
+    assert numbers == sorted(set(numbers))
+    assert all(wait(server, number)[2] == "FINISHED" for number in numbers)
+    assert server.do("SELECT count(*) FROM many", mode="offsync") == [[36]]
