@@ -11,8 +11,6 @@ import json
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,7 +18,7 @@ from pathlib import Path
 from laptop.console import say, seconds, table, warn
 from laptop.services import catalogue
 from nightshift import settings as settings_module
-from nightshift.errors import ConfigurationError, NightshiftError, ServiceUnavailable
+from nightshift.errors import ConfigurationError, NightshiftError
 from nightshift.settings import PROJECT, Settings
 
 _INSIDE = "_NIGHTSHIFT_INSIDE"
@@ -211,29 +209,15 @@ def _logs_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    settings = Settings.from_env()
+    from laptop.predict import post
+
+    raw = sys.stdin.buffer.read() if arguments.request == "-" else _read(arguments.request)
     try:
-        raw = sys.stdin.buffer.read() if arguments.request == "-" else _read(arguments.request)
         json.loads(raw)
     except ValueError as error:
         raise ConfigurationError(f"{arguments.request} is no JSON: {error}") from error
-    url = f"{settings.predict_url}/predict"
-    request = urllib.request.Request(  # noqa: S310 (our own address)
-        url, data=raw, headers={"Content-Type": "application/json"}, method="POST"
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=60) as answer:
-            say(json.dumps(json.loads(answer.read()), indent=2, ensure_ascii=False))
-            return 0
-    except urllib.error.HTTPError as error:
-        warn(f"nightshift: {url} answered {error.code}: {error.read().decode(errors='replace')}")
-        return 1
-    except OSError as error:
-        raise ServiceUnavailable(
-            f"no predict server at {url} ({getattr(error, 'reason', error)}); ./nightshift up "
-            "starts it"
-        ) from error
+    say(json.dumps(post(Settings.from_env(), raw), indent=2, ensure_ascii=False))
+    return 0
 
 
 def _read(path: str) -> bytes:
@@ -245,6 +229,61 @@ def _read(path: str) -> bytes:
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--request", required=True, metavar="FILE", help="JSON; - reads it here")
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from laptop import demo
+
+    return demo.run(arguments, setup_seconds())
+
+
+def _demo_arguments(parser: argparse.ArgumentParser) -> None:
+    # Spelled out again in laptop.demo's terms; that module needs pyarrow, the launcher does not.
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the JD tutorial's own files")
+    parser.add_argument("--ds", metavar="YYYY-MM-DD", help="the night's date (default: the last)")
+    parser.add_argument("--days", type=int, default=45, help="days of requests to make")
+    parser.add_argument("--rows-per-day", type=int, default=800, help="requests a day to make")
+    parser.add_argument("--seed", type=int, default=20161, help="seed of the made tables")
+    parser.add_argument("--keep", action="store_true", help="leave the services up at the end")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from laptop import night
+
+    conf = {"ds": arguments.ds} | dict(_assignment(text) for text in arguments.set)
+    outcome = night.run(Settings.from_env(), night.RETRAIN, f"hand__{arguments.ds}", conf)
+    say(f"{outcome.state} after {seconds(outcome.seconds)}")
+    return 0 if outcome.state == "success" else 1
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ds", required=True, metavar="YYYY-MM-DD", help="the night's date")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="PARAM=VALUE", help="a Param of the DAG"
+    )
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    from laptop import night
+
+    conf = {"release_id": arguments.release} if arguments.release else {}
+    outcome = night.run(Settings.from_env(), night.ROLLBACK, "hand", conf)
+    say(f"{outcome.state} after {seconds(outcome.seconds)}")
+    return 0 if outcome.state == "success" else 1
+
+
+def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("release", nargs="?", help="its id (default: the one before the live one)")
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigurationError(f"--set {text}: write it as PARAM=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value  # a bare word is a string
 
 
 def _module(module: str, *more: str) -> Callable[[argparse.Namespace], int]:
@@ -299,10 +338,19 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "setup", "make the environments (other commands do it by themselves)", _setup, needs=BOTH
     ),
+    Command(
+        "demo",
+        "one whole night: set up, make data, train, serve, predict",
+        _demo,
+        _demo_arguments,
+        BOTH,
+    ),
     Command("up", "start the services and Airflow with its UI", _up, _service_names, BOTH),
     Command("down", "stop everything that `up` started", _down, _service_names),
     Command("status", "tell what runs", _status, _status_arguments),
     Command("logs", "show the services' logs", _logs, _logs_arguments),
+    Command("run", "run one night on what `up` started, and watch it", _run, _run_arguments),
+    Command("rollback", "put an earlier release back into service", _rollback, _rollback_arguments),
     Command("predict", "post a request to the predict server", _predict, _predict_arguments),
     Command("test", "run the tests (arguments go to pytest)", _test, needs=BOTH, passes_rest=True),
     Command(

@@ -1,0 +1,218 @@
+"""`./nightshift demo`: a whole night, from raw tables to a served prediction, and its report."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime as dt
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from laptop import night
+from laptop.console import say, seconds, table
+from laptop.data import cli as data_cli
+from laptop.data import jd, partitions
+from laptop.data.generate import Spec
+from laptop.data.schemas import SCHEMAS
+from laptop.predict import post
+from laptop.services.supervisor import Supervisor
+from nightshift import files, layout
+from nightshift.errors import ConfigurationError, ContractError, NightshiftError
+from nightshift.layout import RunFolder
+from nightshift.release.pointer import read_live
+from nightshift.settings import Settings
+
+_LOOKBACK_DAYS = 14
+"""Days of requests that only fill the windows of later ones (see include/feature_spec.yaml)."""
+
+
+@dataclasses.dataclass
+class Timer:
+    """Seconds by step."""
+
+    steps: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step and announce it."""
+        say(f"\n{name}")
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.steps[name] = time.monotonic() - began
+
+
+def run(arguments: argparse.Namespace, setup_seconds: float) -> int:
+    """Run the demo; 0 when the night succeeded and a prediction was answered.
+
+    Services that run already are used and left running; those that the demo started are
+    stopped at its end, unless `--keep`.
+    """
+    began = time.monotonic()
+    settings = demo_settings(Settings.from_env(), arguments.data)
+    # What reads the settings in this process must see the same ones.
+    os.environ.update(settings.to_env())
+    timer = Timer({"Set-up": setup_seconds})
+    with timer.step("Data"):
+        ds, conf = _make_data(settings, arguments)
+    supervisor = Supervisor(settings)
+    started: list[str] = []
+    try:
+        with timer.step("Services"):
+            started = supervisor.up()
+        with timer.step(f"Night of {ds}"):
+            outcome = night.run(settings, night.RETRAIN, f"demo__{ds}", {"ds": ds, **conf})
+        if outcome.state != "success":
+            say(f"\nThe night of {ds} failed after {seconds(outcome.seconds)}; see above.")
+            return 1
+        with timer.step("A live prediction"):
+            request = example_request(settings.data, ds)
+            say(f"  POST {settings.predict_url}/predict")
+            say(f"  {json.dumps(request, ensure_ascii=False)}")
+            answer = post(settings, json.dumps(request).encode())
+            say(f"  {json.dumps(answer, ensure_ascii=False)}")
+        timer.steps |= {f"  {name}": took for name, took in outcome.task_seconds.items()}
+        report(settings, ds, outcome, timer, setup_seconds + time.monotonic() - began)
+        return 0
+    finally:
+        if started and not arguments.keep:
+            say("\nStopping what the demo started (--keep leaves it up)")
+            supervisor.down(started)
+        elif started:
+            say(
+                f"\nThe services stay up: {settings.airflow_url} (user {settings.airflow_user}, "
+                f"password {settings.airflow_password}); ./nightshift down stops them"
+            )
+
+
+def demo_settings(settings: Settings, folder: Path | None) -> Settings:
+    """The settings of a demo: by hand only, and a home of its own for a given folder.
+
+    Two sources in one home would mix in the online tables and among the releases, so a given
+    folder gets the home `<home>-<folder's name>`, where `home` holds another source.
+    """
+    if not os.environ.get("NIGHTSHIFT_SCHEDULE"):
+        settings = dataclasses.replace(settings, schedule="none")
+    if folder is None:
+        return settings
+    source = partitions.source_of(settings.data)
+    if source is not None and source.get("folder") == str(folder.resolve()):
+        return settings
+    if os.environ.get("NIGHTSHIFT_HOME") or os.environ.get("NIGHTSHIFT_DATA"):
+        return settings  # chosen by the user; `claim` refuses if it holds something else
+    name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "given"
+    home = settings.home.with_name(f"{settings.home.name}-{name}")
+    return dataclasses.replace(settings, home=home, data=home / "data")
+
+
+def _make_data(settings: Settings, arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Make or lay out the tables; the date of the night and the run's Params."""
+    wanted = None if arguments.ds is None else layout.parse_date(arguments.ds, what="--ds")
+    if arguments.data is None:
+        if arguments.days < 18:
+            raise ConfigurationError(
+                f"--days is {arguments.days}; a night needs at least 18 (windows look back 14)"
+            )
+        end = wanted or data_cli.yesterday()
+        spec = Spec(arguments.seed, arguments.rows_per_day)
+        data_cli.make_tables(settings.data, spec, end, arguments.days)
+        days = min(settings.train_days, arguments.days - _LOOKBACK_DAYS)
+        return end.isoformat(), {"train_days": days}
+    if not arguments.data.is_dir():
+        raise ConfigurationError(f"--data {arguments.data} is no folder")
+    data_cli.lay_out(settings.data, arguments.data)
+    first = partitions.days_present(settings.data)[0]
+    ds = wanted or jd.last_full_day(settings.data)
+    # All there is: the tutorial's tables have few requests a day.
+    return ds.isoformat(), {"train_days": max(1, (ds - first).days + 1 - _LOOKBACK_DAYS)}
+
+
+def example_request(data: Path, ds: str) -> dict[str, Any]:
+    """The last request of the day, as JSON takes it: timestamps are milliseconds.
+
+    Raises:
+        ConfigurationError: the day holds no request.
+    """
+    folder = layout.partition(data, "flattenRequest", dt.date.fromisoformat(ds))
+    rows = pq.read_table(folder, schema=SCHEMAS["flattenRequest"]).sort_by("eventTime")
+    if not rows.num_rows:
+        raise ConfigurationError(f"{folder} holds no request")
+    row: dict[str, Any] = rows.slice(rows.num_rows - 1).to_pylist()[0]
+    time_utc = row["eventTime"].replace(tzinfo=dt.timezone.utc)
+    return {**row, "eventTime": round(time_utc.timestamp() * 1000)}
+
+
+def report(settings: Settings, ds: str, outcome: night.Outcome, timer: Timer, total: float) -> None:
+    """Print what the night made: figures, versions, places, times."""
+    folder = RunFolder.of(settings.runs, ds, outcome.run_id)
+    data_card = _json(folder.dataset / "data_card.json")
+    model_card = _json(folder.model / "model_card.json")
+    splits = data_card.get("splits", {})
+    test = model_card.get("test", {})
+    base = _figure(test.get("base_logloss"))
+    rows = [
+        ("date", ds),
+        ("rows", _rows(splits)),
+        ("features", str(len(data_card.get("fields", [])))),
+        ("held-out days", ", ".join(d["day"] for d in splits.get("test", {}).get("days", []))),
+        ("AUC on them", _figure(test.get("auc"))),
+        ("logloss on them", f"{_figure(test.get('logloss'))}, where {base} is no knowledge"),
+        *_served(settings),
+        ("run folder", str(folder.root)),
+        ("data card", str(folder.dataset / "data_card.json")),
+        ("model card", str(folder.model / "model_card.json")),
+        ("reports", str(folder.reports)),
+        ("model repository", str(settings.model_repo)),
+        ("releases", str(settings.releases)),
+    ]
+    say("\nReport")
+    for name, value in rows:
+        say(f"  {name:<18}{value}")
+    say("\nTimes")
+    lines = table(("step", "took"), [(name, seconds(s)) for name, s in timer.steps.items()])
+    say("  " + lines.replace("\n", "\n  "))
+    say(f"  everything: {seconds(total)}")
+
+
+def _served(settings: Settings) -> list[tuple[str, str]]:
+    try:
+        live = read_live(settings.releases)
+    except NightshiftError as error:
+        return [("served now", str(error))]
+    if live is None:
+        return [("served now", "nothing")]
+    return [
+        ("model version", f"{live.model} {live.model_version} (release {live.release_id})"),
+        ("deployment", f"{live.database}.{live.deployment}"),
+    ]
+
+
+def _rows(splits: dict[str, Any]) -> str:
+    parts = [
+        f"{name} {split.get('rows')} ({split.get('positives')} orders)"
+        for name in ("train", "valid", "test")
+        if (split := splits.get(name))
+    ]
+    return ", ".join(parts)
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "undefined"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = files.read_json(path)
+    except ContractError as error:
+        say(f"  {error}")
+        return {}
+    return value if isinstance(value, dict) else {}

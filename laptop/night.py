@@ -1,0 +1,146 @@
+"""One night, through Airflow, watched from a terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from laptop.airflow_api import AirflowApi, Task
+from laptop.console import say, seconds
+from nightshift.errors import DeadlineExceeded, ServiceUnavailable
+from nightshift.settings import Settings
+
+RETRAIN = "retrain"
+ROLLBACK = "rollback"
+
+_ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+_WAITING = ("none", "scheduled", "queued")
+_POLL_S = 1.0
+_PATIENCE_S = 60.0
+"""How long Airflow may be silent before we stop following the run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and how long each task took as seen from here."""
+
+    run_id: str
+    state: str
+    seconds: float
+    task_seconds: dict[str, float]
+
+
+def run(settings: Settings, dag_id: str, label: str, conf: dict[str, Any]) -> Outcome:
+    """Trigger `dag_id`, show its tasks as they change, and wait for its end.
+
+    A paused DAG is unpaused for the run and paused again after it.
+
+    Args:
+        settings: which Airflow.
+        dag_id: the DAG.
+        label: what the run's id begins with.
+        conf: values of the DAG's Params.
+
+    Raises:
+        ServiceUnavailable: Airflow does not answer.
+        ConfigurationError: the DAG does not import, or refuses the values.
+    """
+    api = AirflowApi(settings)
+    paused = bool(api.wait_for_dag(dag_id)["is_paused"])
+    now = dt.datetime.now(dt.timezone.utc)
+    run_id = api.trigger(dag_id, f"{label}__{now:%Y-%m-%dT%H:%M:%S.%f}", conf)
+    say(f"  run {run_id}: {settings.airflow_url}/dags/{dag_id}/runs/{run_id}")
+    if paused:
+        api.set_paused(dag_id, False)
+    try:
+        outcome = follow(api, dag_id, run_id)
+    except KeyboardInterrupt:
+        say("  interrupted; the run is ended, too")
+        api.mark_failed(dag_id, run_id)
+        raise
+    finally:
+        if paused:
+            api.set_paused(dag_id, True)
+    if outcome.state != "success":
+        explain(api, settings, dag_id, run_id)
+    return outcome
+
+
+def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 3600.0) -> Outcome:
+    """Show a run's tasks as they change until the run has ended.
+
+    Raises:
+        ServiceUnavailable: Airflow was silent for a minute.
+        DeadlineExceeded: the run goes on after `timeout_s`.
+    """
+    began = time.monotonic()
+    known: dict[tuple[str, int], tuple[str, int]] = {}
+    first_seen: dict[tuple[str, int], float] = {}
+    took: dict[str, float] = {}
+    heard = said = began
+    while True:
+        try:
+            state = api.run_state(dag_id, run_id)
+            tasks = api.tasks(dag_id, run_id)
+            heard = time.monotonic()
+        except ServiceUnavailable:
+            if time.monotonic() - heard > _PATIENCE_S:
+                raise
+            time.sleep(_POLL_S)
+            continue
+        for task in tasks:
+            key = (task.name, task.map_index)
+            if task.state not in _WAITING:
+                first_seen.setdefault(key, heard)
+            if known.get(key) == (task.state, task.attempt) or task.state in _WAITING:
+                continue
+            # Going to sleep until its trigger fires, and on again, is no news.
+            quiet = known.get(key, ("", 0))[0] in ("running", "deferred") and task.state in (
+                "running",
+                "deferred",
+            )
+            known[key] = (task.state, task.attempt)
+            if task.state in _ENDED:
+                took[_label(task)] = heard - first_seen[key]
+            if not quiet:
+                said = heard
+                say(_line(task, heard - began, took.get(_label(task))))
+        if state in ("success", "failed"):
+            return Outcome(run_id, state, time.monotonic() - began, took)
+        if heard - said > 15:
+            said = heard
+            active = [_label(t) for t in tasks if t.state not in (*_ENDED, *_WAITING)]
+            what = ", ".join(active) or "waiting for Airflow's scheduler"
+            say(f"  {seconds(heard - began):>12}  ... {what}")
+        if heard - began > timeout_s:
+            raise DeadlineExceeded(f"{run_id} still runs after {seconds(timeout_s)}")
+        time.sleep(_POLL_S)
+
+
+def explain(api: AirflowApi, settings: Settings, dag_id: str, run_id: str) -> None:
+    """Show the end of the log of each task that failed, and where the whole logs lie."""
+    failed = [t for t in api.tasks(dag_id, run_id) if t.state == "failed"]
+    for task in failed:
+        say(f"\n  {_label(task)} failed (attempt {task.attempt}); the end of its log:")
+        try:
+            for line in api.log_lines(dag_id, run_id, task)[-25:]:
+                say(f"    {line}")
+        except ServiceUnavailable as error:
+            say(f"    (Airflow does not show it: {error})")
+    folder = settings.home / "airflow" / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
+    say(f"\n  Task logs: {folder}\n  Service logs: {settings.home / 'logs'}")
+
+
+def _label(task: Task) -> str:
+    return task.name if task.map_index < 0 else f"{task.name}[{task.map_index}]"
+
+
+def _line(task: Task, at: float, took: float | None) -> str:
+    text = f"  {seconds(at):>12}  {_label(task)}: {task.state.replace('_', ' ')}"
+    if took is not None and task.state not in ("skipped", "upstream_failed"):
+        text += f" ({seconds(took)})"
+    if task.attempt > 1 and task.state == "running":
+        text += f", attempt {task.attempt}"
+    return text
