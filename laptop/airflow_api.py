@@ -24,6 +24,7 @@ class Task:
     """Airflow's states: running, deferred, success, failed, up_for_retry, skipped, ...; none."""
     attempt: int
     map_index: int
+    duration_s: float
 
 
 class AirflowApi:
@@ -106,18 +107,20 @@ class AirflowApi:
             ConfigurationError: its file does not import; the message holds the error.
             DeadlineExceeded: it did not appear in time.
         """
-        deadline = time.monotonic() + timeout_s
+        began = time.monotonic()
         while True:
             try:
                 found: dict[str, Any] = self.request("GET", f"/dags/{dag_id}")
                 return found
             except ConfigurationError as error:
                 missing = error
+            waited = time.monotonic() - began
             errors = self.request("GET", "/importErrors")["import_errors"]
-            if errors:
+            # An error may be of a file as it was; it is read again within half a minute.
+            if errors and waited > min(40.0, timeout_s):
                 text = "\n".join(f"{e['filename']}:\n{e['stack_trace']}" for e in errors)
                 raise ConfigurationError(f"a DAG file does not import:\n{text}")
-            if time.monotonic() > deadline:
+            if waited > timeout_s:
                 raise DeadlineExceeded(
                     f"Airflow has not read the DAG {dag_id} after {timeout_s:g} s; see "
                     "./nightshift logs airflow-dag-processor"
@@ -146,7 +149,13 @@ class AirflowApi:
         """Every task instance of the run."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances?limit=1000"
         return [
-            Task(t["task_id"], t["state"] or "none", t["try_number"], t["map_index"])
+            Task(
+                t["task_id"],
+                t["state"] or "none",
+                t["try_number"],
+                t["map_index"],
+                t["duration"] or 0,
+            )
             for t in self.request("GET", path)["task_instances"]
         ]
 

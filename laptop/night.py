@@ -103,7 +103,7 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 36
             )
             known[key] = (task.state, task.attempt)
             if task.state in _ENDED:
-                took[_label(task)] = heard - first_seen[key]
+                took[_label(task)] = max(heard - first_seen[key], task.duration_s)
             if not quiet:
                 said = heard
                 say(_line(task, heard - began, took.get(_label(task))))

@@ -35,6 +35,7 @@ class Record:
     start_ticks: int
     boot: str
     argv: list[str]
+    ports: list[int]
 
     @property
     def leader(self) -> tuple[int, int, str]:
@@ -91,7 +92,9 @@ class Supervisor:
         """What is remembered of a service; None if it was never started or was stopped."""
         try:
             value = files.read_json(self.folder / f"{name}.json")
-            return Record(value["pid"], value["start_ticks"], value["boot"], value["argv"])
+            return Record(
+                value["pid"], value["start_ticks"], value["boot"], value["argv"], value["ports"]
+            )
         except (ContractError, KeyError, TypeError):
             return None
 
@@ -116,7 +119,7 @@ class Supervisor:
         """
         with self._lock():
             chosen = [s for s in self.services if names is None or s.name in names]
-            todo = [s for s in chosen if not self._runs(s.name)]
+            todo = [s for s in chosen if not self._runs(s)]
             self._check_ports(todo)
             started: list[str] = []
             began = time.monotonic()
@@ -135,9 +138,17 @@ class Supervisor:
                 raise
             return started
 
-    def _runs(self, name: str) -> bool:
-        record = self.record(name)
-        return record is not None and record.alive
+    def _runs(self, service: Service) -> bool:
+        record = self.record(service.name)
+        if record is None or not record.alive:
+            return False
+        for old, port in zip(record.ports, service.ports, strict=False):
+            if old != port.number:
+                raise ConfigurationError(
+                    f"{service.title} runs on port {old}, and {port.variable} is {port.number}: "
+                    "./nightshift down first, or set it back"
+                )
+        return True
 
     def _check_ports(self, services: Sequence[Service]) -> None:
         problems: list[str] = []
@@ -188,6 +199,7 @@ class Supervisor:
                     "start_ticks": process.start_ticks,
                     "boot": processes.boot_id(),
                     "argv": launch.argv,
+                    "ports": [port.number for port in service.ports],
                     "home": str(self.settings.home),
                 },
             )

@@ -190,7 +190,7 @@ def test_down_does_not_touch_other_processes_nor_one_with_a_recycled_number(supe
         # As if the number had been given to the bystander since.
         write_json(
             supervisor.folder / "one.json",
-            {"pid": bystander.pid, "start_ticks": 1, "boot": record.boot, "argv": []},
+            {"pid": bystander.pid, "start_ticks": 1, "boot": record.boot, "argv": [], "ports": []},
         )
         assert [row.state for row in supervisor.status()] == ["died"]
         assert supervisor.down() == 0
@@ -233,6 +233,14 @@ def test_a_service_that_does_not_answer_in_time_says_what_it_lacks(supervise, se
     with pytest.raises(ServiceUnavailable, match="no heartbeat yet"):
         supervisor.up()
     assert not answers(port)
+
+
+def test_a_port_changed_meanwhile_is_said_instead_of_waited_for(supervise):
+    first, second = free_ports(2)
+    supervise(service("one", first)).up()
+    with pytest.raises(ConfigurationError, match=rf"runs on port {first}.*PORT_OF_ONE is {second}"):
+        supervise(service("one", second)).up()
+    assert answers(first)
 
 
 def test_a_later_phase_is_stopped_before_the_earlier(supervise):

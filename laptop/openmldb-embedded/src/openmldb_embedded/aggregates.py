@@ -170,7 +170,7 @@ def _topn_frequency(type_: SqlType, n: int) -> Fold:
     def fold(items: Sequence[Any]) -> str:
         counts = Counter(items)
         counts.pop(None, None)
-        if not counts:
+        if not items:
             return ""
         if len(counts) == 1:
             (only,) = counts
@@ -286,12 +286,15 @@ def _groups(items: Sequence[Any], keys: Sequence[Any]) -> dict[Any, list[Any]]:
     return out
 
 
+Pick = Callable[[list[tuple[Any, Any]]], list[tuple[Any, Any]]]
+
+
 def _cate_text(
     groups: dict[Any, list[Any]],
     fold: Fold,
     key_type: SqlType,
     out_type: SqlType,
-    pick: Callable[[list[tuple[Any, Any]]], list[tuple[Any, Any]]],
+    pick: Pick,
 ) -> str:
     pairs = pick([(k, fold(xs)) for k, xs in groups.items()])
     return ",".join(f"{v.key_string(k, key_type)}:{v.key_string(x, out_type)}" for k, x in pairs)
@@ -330,7 +333,7 @@ def _cate(base: str, where: bool, top: str | None) -> Resolve:
         key = types[1 + where]
         if key not in _CATEGORIES:
             return None
-        pick = _by_key
+        pick: Pick = _by_key
         if top is not None:
             n = constants[-1]
             if not _whole_number(n):
@@ -405,18 +408,18 @@ for _top in ("key", "value"):
 # -- by position
 
 
-@_register("first_value", "(any)", "the newest row's value")
+@_register("first_value", "(any)", "the oldest row's value")
 def _first_value(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
     if len(types) != 1 or types[0] is T.LIST:
         return None
-    return AggregateImpl(types[0], lambda items: items[0] if items else None, kernel="first_value")
+    return AggregateImpl(types[0], lambda items: items[-1] if items else None, kernel="oldest")
 
 
-@_register("last_value", "(any)", "the oldest row's value")
+@_register("last_value", "(any)", "the newest row's value")
 def _last_value(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
     if len(types) != 1 or types[0] is T.LIST:
         return None
-    return AggregateImpl(types[0], lambda items: items[-1] if items else None, kernel="last_value")
+    return AggregateImpl(types[0], lambda items: items[0] if items else None, kernel="nth")
 
 
 @_register("lag at", "(any, INT constant)", "the value so many rows before the current one")

@@ -54,7 +54,7 @@ from openmldb_embedded.plan import (
     WindowFrame,
     WindowPlan,
 )
-from openmldb_embedded.types import Schema, SqlType
+from openmldb_embedded.types import INTEGERS, Schema, SqlType
 
 T = SqlType
 MAX_NODES = 2000
@@ -70,9 +70,17 @@ class Catalog(Protocol):
 
 
 def plan_query(
-    tree: s.Query, catalog: Catalog, default_db: str, params: Sequence[Any] = ()
+    tree: s.Query,
+    catalog: Catalog,
+    default_db: str,
+    params: Sequence[Any] = (),
+    *,
+    request: bool = False,
 ) -> Node:
     """The checked plan of a SELECT.
+
+    ``request`` applies the stricter rules of deployments: window keys and order columns must be
+    of types an index can have.
 
     Raises:
         PlanError: A name, type, window or join that OpenMLDB refuses.
@@ -80,7 +88,7 @@ def plan_query(
     """
     if tree.parameters and len(params) != tree.parameters:
         raise PlanError(f"{tree.parameters} parameters in the statement, {len(params)} given")
-    node = _Planner(catalog, default_db, params).query(tree, {})
+    node = _Planner(catalog, default_db, params, request).query(tree, {})
     for f in node.fields:
         if f.type is T.LIST:
             raise TypeCheckError(f"column {f.name} is a list: pass it to join() or an aggregate")
@@ -127,7 +135,8 @@ class _Context:
 
 
 class _Planner:
-    def __init__(self, catalog: Catalog, db: str, params: Sequence[Any]) -> None:
+    def __init__(self, catalog: Catalog, db: str, params: Sequence[Any], request: bool) -> None:
+        self.request = request
         self.catalog = catalog
         self.db = db
         self.params = params
@@ -279,6 +288,8 @@ class _Planner:
                     f"an expression over more than one window ({names}): compute each in a "
                     "column of its own and combine them in an outer SELECT"
                 )
+            if e.type is T.NULL:
+                e = cast_to(e, T.BOOL)  # an untyped NULL column is BOOL
             exprs.append(e)
             fields.append(_output(item, e, child.fields))
         if calls.calls:
@@ -348,7 +359,7 @@ class _Planner:
         for e in partition:
             if not isinstance(e, Col):
                 raise WindowError(f"window {name}: PARTITION BY takes columns, not {e.describe()}")
-            if e.type.is_floating or e.type is T.LIST:
+            if e.type is T.LIST or (e.type.is_floating and self.request):
                 raise WindowError(
                     f"window {name} cannot partition by {e.describe()} of type {e.type.value}"
                 )
@@ -361,7 +372,8 @@ class _Planner:
             order = self.expr(w.order[0].expr, context)
             if not isinstance(order, Col):
                 raise WindowError(f"window {name}: ORDER BY takes a column")
-            if order.type not in (T.TIMESTAMP, T.INT64):
+            allowed = (T.TIMESTAMP, T.INT64) if self.request else (T.TIMESTAMP, *INTEGERS)
+            if order.type not in allowed:
                 raise WindowError(
                     f"window {name} cannot order by {order.describe()} of type "
                     f"{order.type.value}: TIMESTAMP or BIGINT"
@@ -850,7 +862,8 @@ def _frame(name: str, w: s.Window, order: Expr | None) -> WindowFrame:
     start = f.start.offset
     if start is not None and f.start.open:
         start -= 1
-    end = f.end.offset + (1 if f.end.open else 0)
+    # Rows after the current one do not exist yet: such an edge means the current row.
+    end = max(0, f.end.offset + (1 if f.end.open else 0))
     if start is not None and start < end:
         raise WindowError(f"window {name}: its frame starts after it ends")
     return WindowFrame(

@@ -212,6 +212,14 @@ def column(
     return Column(type_, values, valid, strings)
 
 
+def _days(value: dt.date | str) -> int:
+    """Days since the epoch of a date, or of its text ``Y-M-D``."""
+    if isinstance(value, str):
+        year, month, day = value.split("-")
+        value = dt.date(int(year), int(month), int(day))
+    return value.toordinal() - _EPOCH_ORDINAL
+
+
 EMPTY_DICT = StringDict(pa.array([], pa.string()))
 
 
@@ -251,7 +259,7 @@ def column_from_list(type_: SqlType, values: Sequence[Any]) -> Column:
         if None in values:
             valid = np.fromiter((v is not None for v in values), np.bool_, len(values))
         if type_ is SqlType.DATE:
-            days = (0 if v is None else v.toordinal() - _EPOCH_ORDINAL for v in values)
+            days = (0 if v is None else _days(v) for v in values)
             return Column(type_, np.fromiter(days, np.int32, len(values)), valid)
         filled = values if valid is None else [0 if v is None else v for v in values]
         if type_ is SqlType.FLOAT:

@@ -133,6 +133,22 @@ _PLAIN: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Array, Array], Arra
 }
 
 
+def _bit_arithmetic(op: str) -> Impl | None:
+    """Two BOOLs compute as one-bit integers do: + and - are XOR, * is AND."""
+    row: Callable[[bool, bool], bool | None]
+    if op in "+-":
+        row = operator.xor
+    elif op == "*":
+        row = operator.and_
+    elif op == "DIV":
+        row = lambda a, b: a if b else None  # noqa: E731
+    elif op == "%":
+        row = lambda a, b: False if b else None  # noqa: E731
+    else:
+        return None
+    return Impl(T.BOOL, row)
+
+
 def arithmetic(op: str, left: SqlType, right: SqlType) -> Impl | None:
     """The operators + - * / % DIV of two types; None where OpenMLDB refuses them.
 
@@ -142,10 +158,11 @@ def arithmetic(op: str, left: SqlType, right: SqlType) -> Impl | None:
     if left is T.NULL or right is T.NULL:
         known = right if left is T.NULL else left
         out = T.DOUBLE if op == "/" or known is T.NULL else known
-        out = T.INT16 if out is T.BOOL else out
         if known.is_numeric or known in (T.BOOL, T.NULL, T.TIMESTAMP):
             return Impl(out, lambda a, b: None, lambda args, n: null_column(out, n))
         return None
+    if left is T.BOOL and right is T.BOOL and op != "/":
+        return _bit_arithmetic(op)
     type_ = v.wider(left, right)
     times = T.TIMESTAMP in (left, right)
     if times:
@@ -215,7 +232,14 @@ _BITS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Array, Array], Array
 
 def bitwise(op: str, left: SqlType, right: SqlType) -> Impl | None:
     """The operators & | ^ of two integers."""
-    if op not in _BITS or not (left.is_integer and right.is_integer):
+    if op not in _BITS:
+        return None
+    if T.NULL in (left, right):
+        known = right if left is T.NULL else left
+        if not (known.is_integer or known is T.NULL):
+            return None
+        return Impl(known, lambda a, b: None, lambda args, n: null_column(known, n))
+    if not (left.is_integer and right.is_integer):
         return None
     type_ = v.wider(left, right)
     assert type_ is not None
@@ -226,10 +250,12 @@ def bitwise(op: str, left: SqlType, right: SqlType) -> Impl | None:
 def negate(type_: SqlType) -> Impl | None:
     """Unary minus."""
     if type_ is T.NULL:
-        return Impl(T.NULL, lambda a: None, lambda args, n: args[0])
+        return Impl(T.BOOL, lambda a: None, lambda args, n: null_column(T.BOOL, n))
     if not (type_.is_numeric or type_ is T.BOOL):
         return None
-    out = T.INT16 if type_ is T.BOOL else type_
+    if type_ is T.BOOL:
+        return Impl(T.BOOL, lambda a: a, lambda args, n: args[0])  # one bit: its own negative
+    out = type_
     end = _finish(out)
 
     def run(args: list[Column], n: int) -> Column:
@@ -240,6 +266,8 @@ def negate(type_: SqlType) -> Impl | None:
 
 def invert(type_: SqlType) -> Impl | None:
     """Unary ~ of an integer."""
+    if type_ is T.NULL:
+        return Impl(T.BOOL, lambda a: None, lambda args, n: null_column(T.BOOL, n))
     if not type_.is_integer:
         return None
     return Impl(type_, operator.invert, lambda a, n: Column(type_, ~a[0].values, a[0].valid))
@@ -972,3 +1000,23 @@ def _extreme(pick: Callable[..., Any]) -> Resolve:
 
 _register("greatest", "(a, ...)", "the greatest; NULL if any is NULL")(_extreme(max))
 _register("least", "(a, ...)", "the least; NULL if any is NULL")(_extreme(min))
+
+
+def _cast_function(target: SqlType) -> Resolve:
+    return lambda types: cast_impl(types[0], target) if len(types) == 1 else None
+
+
+for _names, _target in (
+    ("bool", T.BOOL),
+    ("smallint int16", T.INT16),
+    ("int int32", T.INT32),
+    ("bigint int64", T.INT64),
+    ("float", T.FLOAT),
+    ("double", T.DOUBLE),
+    ("string", T.STRING),
+    ("date", T.DATE),
+    ("timestamp", T.TIMESTAMP),
+):
+    _register(_names, "(any that casts to it)", f"the value as {_target.value}")(
+        _cast_function(_target)
+    )

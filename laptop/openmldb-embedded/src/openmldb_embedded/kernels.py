@@ -333,11 +333,12 @@ def _topn_frequency(impl: AggregateImpl, values: Column, frames: Frames) -> Colu
     n = int(impl.parameter)
     codes, first, size = _dense(values)
     texts = _texts(values, first)
-    if size == 0 or n == 0:
-        return column_from_list(SqlType.STRING, [""] * len(frames))
+    some = frames.sizes > 0 if frames.extra is None else np.ones(len(frames), dtype=np.bool_)
     width = min(n, size)
     top = np.zeros((len(frames), width), dtype=np.int64)
-    if size <= FEW:
+    if width == 0:
+        pass
+    elif size <= FEW:
         for start in range(0, len(frames), 1 << 19):
             part = frames.slice(start, start + (1 << 19))
             counts = _value_counts(codes, size, part).astype(np.int64)
@@ -358,12 +359,13 @@ def _topn_frequency(impl: AggregateImpl, values: Column, frames: Frames) -> Colu
             nth = np.arange(len(ranked)) - heads
             kept = nth < width
             top[start + ranked[kept], nth[kept]] = found[by_rank[kept]]
-    return _joined(top, texts, n)
+    return _joined(top, texts, n, some)
 
 
-def _joined(top: Array, texts: list[str], n: int) -> Column:
+def _joined(top: Array, texts: list[str], n: int, some: Array) -> Column:
     """Rows of codes (0 for none) as text; each distinct row is spelled once."""
-    if (len(texts) + 1) ** top.shape[1] < 2**62:
+    top = np.concatenate([some.astype(np.int64)[:, None], top], axis=1)
+    if 2 * (len(texts) + 1) ** (top.shape[1] - 1) < 2**62:
         packed = np.zeros(len(top), dtype=np.int64)
         for k in range(top.shape[1]):
             packed = packed * (len(texts) + 1) + top[:, k]
@@ -371,7 +373,7 @@ def _joined(top: Array, texts: list[str], n: int) -> Column:
     else:
         _, first, inverse = np.unique(top, axis=0, return_index=True, return_inverse=True)
     spelled = [
-        topn_text([texts[c - 1] for c in row if c], n) if row[0] else ""
+        topn_text([texts[c - 1] for c in row[1:] if c], n) if row[0] else ""
         for row in top[first].tolist()
     ]
     return column_from_list(SqlType.STRING, spelled).take(inverse.reshape(-1))
@@ -392,7 +394,7 @@ def _nth(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
     return values.take_or_null(np.where(inside, found, -1))
 
 
-def _last_value(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+def _oldest(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
     inside = frames.sizes > 0
     if not len(frames.order):
         places = np.full(len(frames), -1, dtype=np.int64)
@@ -413,6 +415,5 @@ _KERNELS: dict[str, Callable[[AggregateImpl, Column, Frames], Column]] = {
     "top1_ratio": _top1_ratio,
     "topn_frequency": _topn_frequency,
     "nth": _nth,
-    "first_value": _nth,
-    "last_value": _last_value,
+    "oldest": _oldest,
 }

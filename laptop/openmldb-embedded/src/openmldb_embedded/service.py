@@ -445,9 +445,11 @@ class Service:
             )
         query = engine.compile_batch(s.sql, self.state, call.db, call.params)
         if mode.online:
-            heavy = _HEAVY.search(s.sql) is not None or sum(
-                self.state.table(*table).memory.num_rows for table in query.tables
-            ) > LIGHT_ROWS
+            heavy = (
+                _HEAVY.search(s.sql) is not None
+                or sum(self.state.table(*table).memory.num_rows for table in query.tables)
+                > LIGHT_ROWS
+            )
             if not heavy:
                 result = query.execute(lambda db, name: self.state.table(db, name).memory.scan())
                 return Reply(body=worker.reply(result, self.settings.max_rows))
