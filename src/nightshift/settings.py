@@ -62,6 +62,7 @@ class Settings:
         "nightshift/preprocess:0.1.0", "image of tasks.preprocess"
     )
     task_image_train: str = _setting("nightshift/train:0.1.0", "image of tasks.train")
+    task_image_score: str = _setting("nightshift/train:0.1.0", "image of tasks.score")
     docker_url: str = _setting(
         "unix:///var/run/docker.sock", "Docker engine of the task containers"
     )

@@ -1,1 +1,1 @@
-"""Score the held-out rows with the new model and with the live one."""
+"""Held-out rows scored by the challenger and the champion, for the quality gate."""

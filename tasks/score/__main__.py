@@ -1,135 +1,154 @@
-"""`python -m tasks.score`: the held-out rows scored by challenger and champion, row by row."""
+"""`python -m tasks.score`: a dataset's held-out rows in, scores of one or two models out.
+
+Both models score the same rows through the code that serves them. A champion of another
+specification scores them by its own ids, made from the same feature rows, as far as those
+have its columns.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nightshift import files
-from nightshift.encoding import encode_table
-from nightshift.errors import ConfigurationError, ContractError
+from nightshift.encoding import Ids, encode_table
+from nightshift.errors import ContractError
 from nightshift.spec import FeatureSpec
 from tasks.entry import TaskParser, log, run_task
-from tasks.preprocess.pipeline import feature_files
-from tasks.train.serving import Scorer
+from tasks.train.serving import Scorer, check_device
 
-BATCH_ROWS = 8192
-"""Rows scored at a time."""
-
-Ids = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float64]
+BATCH_ROWS = 65_536
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Command line of the task."""
     parser = TaskParser(prog="tasks.score", description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True, help="folder of tasks.preprocess")
-    parser.add_argument("--features", type=Path, required=True, help="exported feature files")
-    parser.add_argument("--spec", type=Path, required=True, help="feature specification (YAML)")
+    parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    parser.add_argument("--spec", type=Path, required=True, help="the dataset's specification")
     parser.add_argument("--model", type=Path, required=True, help="the challenger's model folder")
-    parser.add_argument("--champion-model", type=Path, help="the live release's model folder")
-    parser.add_argument("--champion-spec", type=Path, help="the live release's specification")
+    parser.add_argument("--champion", type=Path, help="the champion's model folder")
+    parser.add_argument("--champion-spec", type=Path, help="its specification")
+    parser.add_argument("--features", type=Path, help="feature files, for a champion of another")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--out", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--result", type=Path, required=True, help="result file (JSON) to write")
-    options = parser.parse_args(arguments)
-    if (options.champion_model is None) != (options.champion_spec is None):
-        parser.error("--champion-model and --champion-spec are given together or not at all")
-    return options
+    return parser.parse_args(arguments)
 
 
 def score(options: argparse.Namespace) -> dict[str, Any]:
-    """Do the task: write request_id, label, challenger and champion of every held-out row.
-
-    `champion` is NULL throughout where there is no champion, or where tonight's feature query
-    no longer gives a column that the champion needs; the result then says why.
-    """
+    """Do the task; returns the result's figures."""
+    check_device(options.device)
     spec = FeatureSpec.load(options.spec)
     card = files.read_json(options.dataset / "data_card.json")
-    test = pq.read_table(options.dataset / card["splits"]["test"]["file"])
-    ids = _stored_ids(test, spec)
-    log(f"{len(ids)} held-out rows")
-    challenger = _scores(options.model, ids, spec, options.device)
-    champion: Scores | None = None
-    incomparable: str | None = None
-    if options.champion_model is not None:
-        champion_spec = FeatureSpec.load(options.champion_spec)
-        try:
-            if champion_spec.schema_hash != spec.schema_hash:
-                ids = _encode_again(options.features, test["request_id"], champion_spec)
-            champion = _scores(options.champion_model, ids, champion_spec, options.device)
-        except ContractError as error:
-            incomparable = str(error)
-            log(f"the champion cannot score these rows: {incomparable}")
-    table = pa.table(
-        {
-            "request_id": test["request_id"],
-            "label": test["label"],
-            "challenger": pa.array(challenger),
-            "champion": pa.nulls(len(ids), pa.float64()) if champion is None else champion,
-        }
-    )
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer)
-    files.write_bytes(options.out, buffer.getvalue().to_pybytes())
+    if card.get("schema_hash") != spec.schema_hash:
+        raise ContractError(
+            f"{options.dataset} was encoded by another specification than {options.spec}; run "
+            "tasks.preprocess again"
+        )
+    challenger = Scorer.load(options.model, options.device)
+    if challenger.schema_hash != spec.schema_hash:
+        raise ContractError(
+            f"{options.model} was trained by another specification than {options.spec}; run "
+            "tasks.train again"
+        )
+    champion, encode, incomparable = _champion(options, spec)
+    source = options.dataset / card["splits"][options.split]["file"]
+    parts = []
+    for batch in _batches(source):
+        ids = np.column_stack([batch[name].to_numpy() for name in spec.names])
+        columns = {name: batch[name] for name in ("request_id", "request_time", "label")}
+        columns["challenger"] = pa.array(challenger.score(ids))
+        if champion is not None and encode is not None:
+            columns["champion"] = pa.array(champion.score(encode(batch, ids)))
+        for at, field in enumerate(spec.fields):
+            columns[f"known_{field.name}"] = pa.array(
+                np.isin(ids[:, at], challenger.vocabulary.hashes[at])
+            )
+        parts.append(pa.table(columns))
+    if not parts:
+        raise ContractError(f"{source} holds no rows; run tasks.preprocess again")
+    table = pa.concat_tables(parts)
+    staged = files.staging_path(options.out)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        pq.write_table(table, staged, compression="zstd")
+        staged.replace(options.out)
+    finally:
+        staged.unlink(missing_ok=True)
+    log(f"{len(table)} rows scored by {'one model' if champion is None else 'both models'}")
     return {
         "rows": len(table),
-        "champion_scored": champion is not None,
+        "split": options.split,
+        "champion": None if champion is None else str(options.champion),
         "incomparable": incomparable,
         "artefacts": {"scores": str(options.out)},
     }
 
 
-def _stored_ids(table: pa.Table, spec: FeatureSpec) -> Ids:
-    return np.stack([table[name].to_numpy() for name in spec.names], axis=1)
+def _batches(source: Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(source) as file:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            yield pa.Table.from_batches([batch])
 
 
-def _encode_again(features: Path, wanted: pa.ChunkedArray, spec: FeatureSpec) -> Ids:
-    """Ids of the wanted requests by another specification, from the exported feature rows."""
-    if not spec.keys:
-        raise ConfigurationError(f"{spec.source} names no keys; a row cannot be found again")
-    key = spec.keys[0]
-    position = {request: row for row, request in enumerate(wanted.to_pylist())}
-    ids = np.zeros((len(position), len(spec.names)), dtype=np.int64)
-    found = np.zeros(len(position), dtype=bool)
-    for path in feature_files(features):
-        file = pq.ParquetFile(path)
-        lacking = {key, *spec.names} - set(file.schema_arrow.names)
-        if lacking:
-            raise ContractError(
-                f"the feature query gives no {', '.join(sorted(lacking))} any more, which the "
-                f"live release's specification {spec.source} needs"
-            )
-        for batch in file.iter_batches(BATCH_ROWS, columns=[key, *spec.names]):
-            rows = np.array([position.get(request, -1) for request in batch[key].to_pylist()])
-            taken = np.flatnonzero(rows >= 0)
-            if len(taken):
-                ids[rows[taken]] = encode_table(spec, pa.Table.from_batches([batch.take(taken)]))
-                found[rows[taken]] = True
-    if not found.all():
-        missing = wanted[int(np.flatnonzero(~found)[0])].as_py()
-        raise ContractError(f"{features} has no row of the held-out request {missing}")
-    return ids
+class _SameIds:
+    """The champion takes the dataset's ids as they are."""
+
+    def __call__(self, batch: pa.Table, ids: Ids) -> Ids:
+        return ids
 
 
-def _scores(model: Path, ids: Ids, spec: FeatureSpec, device: str) -> Scores:
-    scorer = Scorer.load(model, device)
-    if scorer.schema_hash != spec.schema_hash:
-        raise ContractError(
-            f"{model} was trained by a specification of schema {scorer.schema_hash}, and "
-            f"{spec.source} has {spec.schema_hash}"
+class _OwnIds:
+    """The champion's ids are made from the feature rows by its own specification."""
+
+    def __init__(self, spec: FeatureSpec, key: str, features: Path) -> None:
+        self._spec, self._key, self._features = spec, key, features
+
+    def __call__(self, batch: pa.Table, ids: Ids) -> Ids:
+        names = batch["request_id"].to_pylist()
+        rows = pq.read_table(
+            self._features,
+            columns=[self._key, *self._spec.names],
+            filters=pc.field(self._key).isin(names),
         )
-    parts = [
-        scorer.score(ids[start : start + BATCH_ROWS]) for start in range(0, len(ids), BATCH_ROWS)
-    ]
-    return np.concatenate(parts).astype(np.float64) if parts else np.empty(0)
+        where = {name: at for at, name in enumerate(rows[self._key].to_pylist())}
+        order = pa.array([where[name] for name in names], pa.int64())
+        return encode_table(self._spec, rows.take(order))
+
+
+def _champion(
+    options: argparse.Namespace, spec: FeatureSpec
+) -> tuple[Scorer | None, _SameIds | _OwnIds | None, str | None]:
+    """The champion and how its ids are made, or why it cannot score these rows."""
+    if options.champion is None:
+        return None, None, None
+    champion = Scorer.load(options.champion, options.device)
+    if champion.schema_hash == spec.schema_hash:
+        return champion, _SameIds(), None
+    if options.champion_spec is None or options.features is None:
+        return None, None, "it is of another specification, and its own is not at hand"
+    own = FeatureSpec.load(options.champion_spec)
+    if own.schema_hash != champion.schema_hash:
+        raise ContractError(f"{options.champion} is not of the specification {own.source}")
+    sample = next(iter(sorted(options.features.glob("*.parquet"))), None)
+    there = set(pq.read_schema(sample).names) if sample else set()
+    absent = [name for name in own.names if name not in there]
+    if absent:
+        return None, None, f"its feature {absent[0]} is no longer among the feature query's"
+    try:
+        encode_table(own, pq.read_table(sample, columns=list(own.names)).slice(0, 1))
+    except ContractError as error:
+        return None, None, f"its features cannot be made from the feature query's: {error}"
+    return champion, _OwnIds(own, spec.keys[0], options.features), None
 
 
 def main(arguments: list[str] | None = None) -> int:

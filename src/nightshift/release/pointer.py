@@ -13,6 +13,9 @@ from nightshift.release.manifest import Manifest
 from nightshift.release.store import ReleaseFolder, ReleaseStore, now
 
 Promote = Literal["newer", "force"]
+ANY = "*"
+"""For `switch_live`: whatever is live may be replaced."""
+
 Probe = Callable[[ReleaseFolder, Manifest], Sequence[str]]
 
 
@@ -96,6 +99,7 @@ def switch_live(
     promote: Promote = "newer",
     reason: str = "promotion",
     actor: str = "unknown",
+    champion: str | None = ANY,
     timeout_s: float = 60.0,
 ) -> LivePointer:
     """Make a release live in one atomic rename; readers see the old pointer or the new one.
@@ -111,6 +115,8 @@ def switch_live(
         promote: "newer" refuses a date that is not after the live one's; "force" does not ask.
         reason: for the log: promotion, force, rollback.
         actor: for the log: who or what asked.
+        champion: the release that the gates compared with (None: there was none); another one
+            that became live meanwhile is not replaced unseen. ANY asks nothing.
         timeout_s: how long to wait for another switch.
 
     Raises:
@@ -134,6 +140,12 @@ def switch_live(
         refusal = reason_not_to_promote(live, manifest.ds, promote)
         if refusal:
             raise ReleaseRejected(f"{release_id} does not become live: {refusal}")
+        if champion != ANY and (live.release_id if live else None) != champion:
+            raise ReleaseRejected(
+                f"{release_id} does not become live: the gates compared it with "
+                f"{champion or 'nothing'}, and {live.release_id if live else 'nothing'} is live "
+                "now; run its date again"
+            )
         wrong = [] if folder.accepted else [f"{folder.verdict_path} does not say accepted"]
         if not folder.spec.is_file():
             wrong.append(f"{folder.spec} is not there")
@@ -161,6 +173,21 @@ def switch_live(
         files.write_json(store.live_path, asdict(pointer))
         store.log("switched", **_line(pointer), actor=actor)
         return pointer
+
+
+def withdraw(releases: Path, release_id: str) -> None:
+    """Take the pointer away if it names `release_id`: the first release did not stand its probe.
+
+    Raises:
+        LockHeld: a switch is under way.
+    """
+    store = ReleaseStore(releases)
+    with files.locked(store.lock_path):
+        live = read_live(releases)
+        if live is not None and live.release_id == release_id:
+            store.live_path.unlink()
+            files.fsync_dir(store.root)
+            store.log("withdrawn", release_id=release_id)
 
 
 def complete_log(releases: Path) -> None:

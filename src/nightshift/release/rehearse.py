@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from nightshift import files, triton
 from nightshift.encoding import encode_rows
 from nightshift.errors import ContractError, DataError, OpenMLDBError
 from nightshift.openmldb import AbstractClient
-from nightshift.plan import Plan
 from nightshift.release import online
 from nightshift.release.consistency import REQUEST_TABLE, plain_rows
 from nightshift.release.gates import Finding, report
@@ -106,22 +105,31 @@ def problems(
     return found
 
 
-def request_rows(data: Path, plan: Plan, columns: Sequence[str], count: int) -> list[list[Any]]:
-    """The newest requests of the run's newest partition, as rows of the request table.
+def request_rows(
+    data: Path, columns: Sequence[str], count: int, *, until: str | None = None
+) -> list[list[Any]]:
+    """The last requests of the newest partition, as rows of the request table.
+
+    Args:
+        data: root of the source partitions.
+        columns: the columns asked for, a deployment's input.
+        count: rows at most.
+        until: no partition after this date, `YYYY-MM-DD`.
 
     Raises:
-        DataError: there is no partition, or it lacks a column of the deployment's input.
+        DataError: there is no request, or a column is not among the partition's.
     """
-    for day in reversed(plan["partitions"][REQUEST_TABLE]):
-        paths = sorted((data / REQUEST_TABLE / f"ds={day}").glob("*.parquet"))
-        table = pq.read_table(paths[0], partitioning=None) if paths else None
-        if table is None or not len(table):
+    for folder in sorted((data / REQUEST_TABLE).glob("ds=????-??-??"), reverse=True):
+        if until is not None and folder.name > f"ds={until}":
             continue
-        absent = [name for name in columns if name not in table.column_names]
-        if absent:
-            raise DataError(f"{paths[0]} lacks {absent[0]}, an input of the deployment")
-        return plain_rows(table.select(list(columns)).slice(max(len(table) - count, 0)))
-    raise DataError(f"no request in the run's partitions of {REQUEST_TABLE} under {data}")
+        for path in sorted(folder.glob("*.parquet")):
+            table = pq.read_table(path, partitioning=None)
+            absent = [name for name in columns if name not in table.column_names]
+            if absent:
+                raise DataError(f"{path} lacks {absent[0]}, an input of the deployment")
+            if len(table):
+                return plain_rows(table.select(list(columns)).slice(max(len(table) - count, 0)))
+    raise DataError(f"no request in the partitions of {REQUEST_TABLE} under {data}")
 
 
 def time_requests(
@@ -151,7 +159,7 @@ def rehearse(
     store: ReleaseStore,
     repo: Path,
     release: str,
-    rows: Sequence[Sequence[Any]],
+    requests: Callable[[Sequence[str]], list[list[Any]]],
     gates: Mapping[str, Any],
     live: str | None,
     device: str = "cpu",
@@ -164,7 +172,7 @@ def rehearse(
         store: the releases.
         repo: Triton's model repository.
         release: the candidate.
-        rows: requests, as the deployment's input has them.
+        requests: gives request rows with the columns asked for.
         gates: the `rehearsal` part of include/gates.yaml.
         live: the live release.
         device: `cpu` or `cuda`.
@@ -189,7 +197,8 @@ def rehearse(
         wrong = problems(client, control, folder, manifest)
         if wrong:
             return report("rehearsal", [Finding("pair", "fail", text) for text in wrong], **figures)
-        candidate = time_requests(client, control, Pair.of(folder, manifest), rows)
+        pair = Pair.of(folder, manifest)
+        candidate = time_requests(client, control, pair, requests(_inputs(client, pair)))
         figures["candidate"] = candidate
     except (ContractError, OpenMLDBError) as error:
         return report("rehearsal", [Finding("pair", "fail", str(error))], **figures)
@@ -197,9 +206,8 @@ def rehearse(
     if live is not None and live != release:
         serving = store.folder(live)
         try:
-            figures["live"] = time_requests(
-                client, control, Pair.of(serving, serving.manifest()), rows
-            )
+            pair = Pair.of(serving, serving.manifest())
+            figures["live"] = time_requests(client, control, pair, requests(_inputs(client, pair)))
         except (ContractError, OpenMLDBError) as error:
             findings.append(
                 Finding("latency", "warn", f"the live release {live} did not answer: {error}")
@@ -207,6 +215,10 @@ def rehearse(
         else:
             findings += _latency(candidate, figures["live"], gates["latency"], live)
     return report("rehearsal", findings, **figures)
+
+
+def _inputs(client: AbstractClient, pair: Pair) -> list[str]:
+    return [name for name, _ in client.deployment(pair.database, pair.deployment).input_schema]
 
 
 def _latency(

@@ -1,0 +1,171 @@
+"""Going back to a kept release: its deployment and model made again if they were retired."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nightshift import files
+from nightshift.errors import ContractError, NightshiftError, ReleaseRejected
+from nightshift.openmldb import AbstractClient
+from nightshift.release import leases, online, rehearse
+from nightshift.release.names import sql_hash
+from nightshift.release.pointer import LivePointer, complete_log
+from nightshift.release.store import ReleaseFolder, ReleaseStore
+from nightshift.release.switch import Requests, live_or_none, switch
+from nightshift.settings import Settings
+from nightshift.triton import TritonControl
+
+
+def served(store: ReleaseStore) -> list[str]:
+    """Releases as a stack of what served: the live one last, below it what a rollback goes to.
+
+    A promotion is put on top; a rollback takes off what lies above the release it goes back
+    to, so that two rollbacks go two releases back rather than there and back again.
+    """
+    stack: list[str] = []
+    for event in store.events():
+        if event["event"] == "withdrawn":
+            stack = [name for name in stack if name != event["release_id"]]
+        if event["event"] != "switched":
+            continue
+        name = str(event["release_id"])
+        if event.get("reason") in ("rollback", "probe failed") and name in stack:
+            stack = stack[: stack.index(name) + 1]
+        else:
+            stack = [*(other for other in stack if other != name), name]
+    return stack
+
+
+def choose(store: ReleaseStore, release: str | None) -> ReleaseFolder:
+    """The release to go back to: the one named, or the newest kept one that served before.
+
+    Raises:
+        ReleaseRejected: there is none, or the one named cannot be restored; tells why.
+    """
+    live = live_or_none(store, force=True)
+    if release:
+        folder = store.folder(release)
+        reasons = obstacles(folder, live)
+        if reasons:
+            raise ReleaseRejected(f"{release} cannot be restored: {'; '.join(reasons)}")
+        return folder
+    tried = []
+    for name in reversed(served(store)):
+        if live is not None and name == live.release_id:
+            continue
+        folder = store.folder(name)
+        reasons = obstacles(folder, live)
+        if not reasons:
+            return folder
+        tried.append(f"{name}: {'; '.join(reasons)}")
+    raise ReleaseRejected(
+        "there is no previous release to go back to"
+        + (f" ({' | '.join(tried)})" if tried else ": none served before the live one")
+        + "; ./nightshift releases lists what is kept"
+    )
+
+
+def obstacles(folder: ReleaseFolder, live: LivePointer | None) -> list[str]:
+    """Why a release cannot be restored from its folder; empty where it can."""
+    if not folder.manifest_path.is_file():
+        return [f"{folder.manifest_path} is not there; ./nightshift releases lists them"]
+    try:
+        manifest = folder.manifest()
+        verdict = folder.verdict()
+    except NightshiftError as error:
+        return [str(error)]
+    reasons = []
+    if live is not None and live.release_id == folder.id:
+        reasons.append("it is live already")
+    if verdict is None or not verdict["accepted"]:
+        why = "; ".join(map(str, (verdict or {}).get("reasons", []))) or "it was not judged"
+        reasons.append(f"the gates rejected it ({why})")
+    if not folder.model.is_dir():
+        reasons.append("retention removed its model; run its date again with promote=force")
+    elif files.sha256_tree(folder.model) != manifest.model.sha256:
+        reasons.append(f"{folder.model} was changed after its manifest was written")
+    for path, digest, hashed in (
+        (folder.sql, manifest.sql.sha256, lambda p: sql_hash(p.read_text())),
+        (folder.spec, manifest.feature_spec.sha256, files.sha256_file),
+    ):
+        if not path.is_file():
+            reasons.append(f"{path} is not there")
+        elif hashed(path) != digest:
+            reasons.append(f"{path} was changed after its manifest was written")
+    return reasons
+
+
+def rollback(
+    client: AbstractClient,
+    control: TritonControl,
+    settings: Settings,
+    release: str | None,
+    *,
+    requests: Requests,
+    run_id: str,
+    run_token: str,
+    actor: str = "unknown",
+) -> dict[str, Any]:
+    """Restore a release and make it live; what serves goes on serving until then.
+
+    Args:
+        client: the API server.
+        control: Triton.
+        settings: folders and names.
+        release: the release, None for the previous one.
+        requests: rows for the probe.
+        run_id: the rollback's run.
+        run_token: its token.
+        actor: for the log: who asked.
+
+    Returns:
+        The report `rollback`: live, previous, what had to be made again.
+
+    Raises:
+        ReleaseRejected: it cannot be restored; the message tells each reason.
+        ContractError: the restored pair does not answer as it did; nothing changed.
+        ServiceUnavailable: a server does not answer; nothing changed.
+    """
+    store = ReleaseStore(settings.releases)
+    if live_or_none(store, force=True) is not None:
+        complete_log(store.root)
+    folder = choose(store, release)
+    manifest = folder.manifest()
+    leases.renew(
+        store,
+        run_token=run_token,
+        run_id=run_id,
+        ds=manifest.ds,
+        release_id=folder.id,
+        versions=[manifest.model.version],
+        deployments=[manifest.sql.deployment],
+    )
+    try:
+        deployed = online.ensure_deployment(
+            client, manifest.sql.database, manifest.sql.deployment, folder.sql.read_text()
+        )
+        loaded = not control.ready(manifest.model.name, manifest.model.version)
+        published = rehearse.publish(
+            control, store, settings.model_repo, folder, manifest, device=settings.task_device
+        )
+        value = switch(
+            client,
+            control,
+            settings,
+            folder.id,
+            requests=requests,
+            promote="force",
+            reason="rollback",
+            actor=actor,
+        )
+    except ContractError as error:
+        raise ContractError(f"rollback to {folder.id}: {error}") from error
+    finally:
+        leases.close(store, run_token)
+    return {
+        **value,
+        "check": "rollback",
+        "deployment_made": deployed,
+        "model_loaded": loaded,
+        "load_s": round(published.load_s, 3),
+    }

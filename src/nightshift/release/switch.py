@@ -1,0 +1,254 @@
+"""The switch: pointer, probe, and the old pair's retirement.
+
+The order of a release is: deploy the SQL, load the online data, load the model, switch the
+pointer, probe through the predict server, retire the old. Every step may be repeated; whatever
+step a kill ends at, what the pointer names is a pair that was whole and answering when it was
+named, and the old pair stays until the new one has answered a client's request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nightshift import files, model_repository, triton
+from nightshift.errors import ContractError, NightshiftError, TerminalError
+from nightshift.openmldb import AbstractClient
+from nightshift.release import leases, online, pointer, probe, rehearse
+from nightshift.release.manifest import Manifest
+from nightshift.release.names import is_deployment_of
+from nightshift.release.pointer import LivePointer, Promote
+from nightshift.release.store import ReleaseFolder, ReleaseStore
+from nightshift.settings import Settings
+from nightshift.triton import TritonControl
+
+Requests = Callable[[Sequence[str]], list[list[Any]]]
+"""Gives request rows with the columns asked for."""
+
+
+def switch(
+    client: AbstractClient,
+    control: TritonControl,
+    settings: Settings,
+    release: str,
+    *,
+    requests: Requests,
+    promote: Promote = "newer",
+    reason: str = "promotion",
+    actor: str = "unknown",
+    probe_deadline_s: float = 30.0,
+) -> dict[str, Any]:
+    """Make a release live and see it answer through the predict server; else go back.
+
+    Args:
+        client: the API server.
+        control: Triton.
+        settings: folders, names and the predict server's address.
+        release: an accepted release whose pair is deployed and loaded.
+        requests: rows for the probe.
+        promote: "newer" leaves a release that is not newer than the live one unpromoted,
+            which is no error; "force" does not ask.
+        reason: for the log.
+        actor: for the log.
+        probe_deadline_s: how long the predict server may take to follow.
+
+    Returns:
+        The report `switch`: switched (bool), why not, live and previous release, seconds.
+
+    Raises:
+        ReleaseRejected: the pair is not ready; nothing changed.
+        ContractError: the probe was not answered by the new release; the old one is live again.
+        ServiceUnavailable: a server does not answer; the old release is live.
+    """
+    store = ReleaseStore(settings.releases)
+    live = live_or_none(store, force=promote == "force")
+    folder = store.folder(release)
+    manifest = folder.manifest()
+    compared = manifest.champion.release_id if manifest.champion else None
+    refusal = pointer.reason_not_to_promote(live, manifest.ds, promote)
+    if refusal and not (live and live.release_id == release):
+        return _report(switched=False, why=refusal, live=live.release_id if live else None)
+    probe.alive(settings.predict_url)
+
+    def ready(folder: ReleaseFolder, manifest: Manifest) -> Sequence[str]:
+        return rehearse.problems(client, control, folder, manifest)
+
+    started = time.monotonic()
+    new = pointer.switch_live(
+        settings.releases,
+        release,
+        probe=ready,
+        promote=promote,
+        reason=reason,
+        actor=actor,
+        champion=compared if promote == "newer" else pointer.ANY,
+    )
+    switched_s = time.monotonic() - started
+    try:
+        answer = _probe(client, settings, new, requests, probe_deadline_s)
+    except NightshiftError as error:
+        back = _go_back(client, control, settings, new, error)
+        raise type(error)(
+            f"{release} was live and did not stand the probe: {error}; "
+            f"{back or 'no release'} serves"
+        ) from error
+    return _report(
+        switched=True,
+        why=None,
+        live=new.release_id,
+        previous=new.previous,
+        sequence=new.sequence,
+        switch_s=round(switched_s, 4),
+        probe_s=round(time.monotonic() - started - switched_s, 4),
+        probed=answer,
+    )
+
+
+def live_or_none(store: ReleaseStore, *, force: bool) -> LivePointer | None:
+    """The live release; a broken pointer counts as none where `force` repairs it."""
+    try:
+        return pointer.read_live(store.root)
+    except ContractError:
+        if not force:
+            raise
+        return None
+
+
+def _report(**figures: Any) -> dict[str, Any]:
+    return {"check": "switch", "status": "pass", "failures": [], "warnings": [], **figures}
+
+
+def _probe(
+    client: AbstractClient,
+    settings: Settings,
+    live: LivePointer,
+    requests: Requests,
+    deadline_s: float,
+) -> dict[str, Any]:
+    info = client.deployment(live.database, live.deployment)
+    columns = [name for name, _ in info.input_schema]
+    rows = [dict(zip(columns, row, strict=True)) for row in requests(columns)]
+    answer = probe.answers_by(settings.predict_url, live.release_id, rows, deadline_s=deadline_s)
+    named = (answer.get("deployment"), answer.get("model_version"))
+    if named != (live.deployment, live.model_version):
+        raise ContractError(
+            f"the predict server answers by {live.release_id} and names {named}, not "
+            f"{(live.deployment, live.model_version)}"
+        )
+    return {"rows": len(rows), "first": answer["predictions"][0]}
+
+
+def _go_back(
+    client: AbstractClient,
+    control: TritonControl,
+    settings: Settings,
+    failed: LivePointer,
+    why: NightshiftError,
+) -> str | None:
+    """Point at the release that served before; it was not retired yet."""
+    store = ReleaseStore(settings.releases)
+    store.log("probe failed", release_id=failed.release_id, reasons=[str(why)])
+    if isinstance(why, TerminalError):
+        folder = store.folder(failed.release_id)
+        files.write_json(
+            folder.verdict_path,
+            {**(folder.verdict() or {}), "accepted": False, "reasons": [f"probe: {why}"]},
+        )
+    if failed.previous is None:
+        pointer.withdraw(settings.releases, failed.release_id)
+        return None
+    back = pointer.switch_live(
+        settings.releases,
+        failed.previous,
+        probe=lambda folder, manifest: rehearse.problems(client, control, folder, manifest),
+        promote="force",
+        reason="probe failed",
+        actor=f"the switch to {failed.release_id}",
+    )
+    return back.release_id
+
+
+def retire(
+    client: AbstractClient,
+    control: TritonControl,
+    settings: Settings,
+    *,
+    run_token: str | None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, Any]:
+    """After the grace time, take down every pair that neither serves nor is being rehearsed.
+
+    A kept release keeps its files and is loaded again by a rollback; it is not kept in memory.
+
+    Args:
+        client: the API server.
+        control: Triton.
+        settings: folders, names, grace time.
+        run_token: the calling run, whose own candidate is not spared any more; None spares all.
+        sleep: waits out the grace time.
+
+    Returns:
+        The report `retire`: what serves, and what went.
+
+    Raises:
+        ServiceUnavailable: a server does not answer.
+    """
+    store = ReleaseStore(settings.releases)
+    live = pointer.read_live(store.root)
+    if live is not None:
+        sleep(max(0.0, _grace_left(live, settings.retire_grace_s)))
+    with files.locked(store.root / ".triton.lock", timeout_s=300.0):
+        live = pointer.read_live(store.root)
+        working = leases.active(store, but=run_token)
+        unpinned = _unpin(control, settings, live, {v for x in working for v in x.versions})
+    needed = {name for lease in working for name in lease.deployments}
+    if live is not None:
+        needed.add(live.deployment)
+    dropped = []
+    if settings.database in client.databases():
+        for name in client.deployments(settings.database):
+            if is_deployment_of(settings.model, name) and name not in needed:
+                online.drop_deployment(client, settings.database, name)
+                dropped.append(name)
+    for name in dropped:
+        store.log("retired", deployment=name)
+    for version in unpinned:
+        store.log("retired", model_version=version)
+    return {
+        "check": "retire",
+        "status": "pass",
+        "failures": [],
+        "warnings": [],
+        "live": live.release_id if live else None,
+        "deployments_dropped": dropped,
+        "versions_unpinned": unpinned,
+    }
+
+
+def _grace_left(live: LivePointer, grace_s: float) -> float:
+    import datetime as dt
+
+    since = dt.datetime.fromisoformat(live.switched_at.replace("Z", "+00:00"))
+    return grace_s - (dt.datetime.now(dt.timezone.utc) - since).total_seconds()
+
+
+def _unpin(
+    control: TritonControl, settings: Settings, live: LivePointer | None, working: set[int]
+) -> list[int]:
+    repo, model = settings.model_repo, settings.model
+    pinned = model_repository.pins(repo, model)
+    there = set(model_repository.versions(repo, model))
+    wanted = {v for v in pinned if v in working and v in there}
+    if live is not None and live.model == model and live.model_version in there:
+        wanted.add(live.model_version)
+    gone = sorted(set(pinned) - wanted)
+    if not wanted:
+        if pinned:
+            # A model with no version to serve: unloaded, its file of pins put away.
+            control.unload(model)
+            model_repository.config_path(repo, model).unlink(missing_ok=True)
+        return gone
+    if set(pinned) != wanted:
+        triton.pin(control, repo, model, wanted, device=settings.task_device)
+    return gone
