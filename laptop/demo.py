@@ -101,7 +101,7 @@ def demo_settings(settings: Settings, folder: Path | None) -> Settings:
     folder gets the home `<home>-<folder's name>`, where `home` holds another source.
     """
     if not os.environ.get("NIGHTSHIFT_SCHEDULE"):
-        settings = dataclasses.replace(settings, schedule="none")
+        settings = dataclasses.replace(settings, schedule="off")
     if folder is None:
         return settings
     source = partitions.source_of(settings.data)

@@ -94,26 +94,33 @@ def launch(settings: Settings, component: str) -> Launch:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the folder, the login and the database; quick where all is there.
+    """Make the folder, the login, the database and its pools; quick where all is there.
 
     Raises:
-        ConfigurationError: the migration failed; names its log.
+        ConfigurationError: the migration or the pools failed; names the log.
     """
     folder = home(settings)
     folder.mkdir(parents=True, exist_ok=True)
     passwords = folder / "passwords.json"
     files.write_json(passwords, {settings.airflow_user: settings.airflow_password})
     passwords.chmod(0o600)
-    stamp = folder / "migrated"
-    version = metadata.version("apache-airflow")
+    stamp = folder / "prepared"
+    pools = settings.include / "pools.json"
+    wanted = f"{metadata.version('apache-airflow')} {files.sha256_file(pools)}"
     made = (folder / "airflow.cfg").exists() and _has_tables(database(settings))
-    if made and stamp.exists() and stamp.read_text() == version:
+    if made and stamp.exists() and stamp.read_text() == wanted:
         return
-    log = settings.home / "logs" / "airflow-migrate.log"
+    _run(settings, "db", "migrate")
+    _run(settings, "pools", "import", str(pools))
+    files.write_text(stamp, wanted)
+
+
+def _run(settings: Settings, *arguments: str) -> None:
+    log = settings.home / "logs" / "airflow-prepare.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         code = subprocess.run(
-            command(settings, "db", "migrate"),
+            command(settings, *arguments),
             env=environment(settings),
             cwd=settings.project,
             stdin=subprocess.DEVNULL,
@@ -123,10 +130,9 @@ def prepare(settings: Settings) -> None:
         ).returncode
     if code != 0:
         raise ConfigurationError(
-            f"Airflow's database {database(settings)} could not be made or brought up to "
-            f"{version} (exit code {code}). Log: {log}\n{tail(log)}"
+            f"Airflow's database {database(settings)} could not be prepared: `airflow "
+            f"{' '.join(arguments)}` ended with {code}. Log: {log}\n{tail(log)}"
         )
-    files.write_text(stamp, version)
 
 
 def _has_tables(path: Path) -> bool:

@@ -67,7 +67,7 @@ class Settings:
         "unix:///var/run/docker.sock", "Docker engine of the task containers"
     )
     schedule: str = _setting(
-        "0 2 * * *", "cron expression of the nightly run, UTC; none: by hand only"
+        "0 2 * * *", "cron expression of the nightly run, UTC; off: by hand only"
     )
     train_days: int = _setting(
         30, "days of requests that a run learns from, held-out days included"
