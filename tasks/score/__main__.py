@@ -35,7 +35,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
     parser.add_argument("--spec", type=Path, required=True, help="the dataset's specification")
     parser.add_argument("--model", type=Path, required=True, help="the challenger's model folder")
-    parser.add_argument("--champion", type=Path, help="the champion's model folder")
+    parser.add_argument("--champion-model", type=Path, help="the champion's model folder")
     parser.add_argument("--champion-spec", type=Path, help="its specification")
     parser.add_argument("--features", type=Path, help="feature files, for a champion of another")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -69,10 +69,6 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
         columns["challenger"] = pa.array(challenger.score(ids))
         if champion is not None and encode is not None:
             columns["champion"] = pa.array(champion.score(encode(batch, ids)))
-        for at, field in enumerate(spec.fields):
-            columns[f"known_{field.name}"] = pa.array(
-                np.isin(ids[:, at], challenger.vocabulary.hashes[at])
-            )
         parts.append(pa.table(columns))
     if not parts:
         raise ContractError(f"{source} holds no rows; run tasks.preprocess again")
@@ -88,7 +84,7 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "rows": len(table),
         "split": options.split,
-        "champion": None if champion is None else str(options.champion),
+        "champion_scored": champion is not None,
         "incomparable": incomparable,
         "artefacts": {"scores": str(options.out)},
     }
@@ -129,16 +125,16 @@ def _champion(
     options: argparse.Namespace, spec: FeatureSpec
 ) -> tuple[Scorer | None, _SameIds | _OwnIds | None, str | None]:
     """The champion and how its ids are made, or why it cannot score these rows."""
-    if options.champion is None:
+    if options.champion_model is None:
         return None, None, None
-    champion = Scorer.load(options.champion, options.device)
+    champion = Scorer.load(options.champion_model, options.device)
     if champion.schema_hash == spec.schema_hash:
         return champion, _SameIds(), None
     if options.champion_spec is None or options.features is None:
         return None, None, "it is of another specification, and its own is not at hand"
     own = FeatureSpec.load(options.champion_spec)
     if own.schema_hash != champion.schema_hash:
-        raise ContractError(f"{options.champion} is not of the specification {own.source}")
+        raise ContractError(f"{options.champion_model} is not of the specification {own.source}")
     sample = next(iter(sorted(options.features.glob("*.parquet"))), None)
     there = set(pq.read_schema(sample).names) if sample else set()
     absent = [name for name in own.names if name not in there]

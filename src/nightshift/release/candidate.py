@@ -164,8 +164,8 @@ def reject(
 ) -> dict[str, Any]:
     """Write down that the night gave no release, and why.
 
-    Without a candidate (the data was refused, a task failed) the log alone tells it. An
-    accepted or live release is left as it is.
+    Without a candidate (the data was refused, a task failed) the log alone tells it. A release
+    that the gates have judged keeps their verdict.
     """
     store = ReleaseStore(settings.releases)
     run = RunFolder(Path(plan["run_dir"]))
@@ -182,9 +182,9 @@ def reject(
             )
         return {"accepted": False, "reasons": list(reasons)}
     folder = store.folder(release)
-    if folder.accepted:
-        verdict = folder.verdict()
-        return dict(verdict or {})
+    verdict = folder.verdict()
+    if verdict is not None:
+        return verdict
     return _decide(folder, run, list(reasons), [], {})
 
 

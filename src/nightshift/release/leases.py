@@ -21,7 +21,9 @@ TTL_S = 6 * 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """What one run has made or is about to make; `expires_at` is seconds since the epoch."""
+    """What one run has made or is about to make; `expires_at` is seconds since the epoch, the time of closing
+    where it is closed.
+    """
 
     run_token: str
     run_id: str
@@ -97,7 +99,7 @@ def close(store: ReleaseStore, run_token: str) -> None:
     with files.locked(store.leases / ".lock"):
         lease = read_all(store).get(run_token)
         if lease is not None and not lease.closed:
-            _write(store, replace(lease, closed=True))
+            _write(store, replace(lease, closed=True, expires_at=time.time()))
 
 
 def forget(store: ReleaseStore, run_token: str) -> None:

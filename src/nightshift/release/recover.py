@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
-from nightshift import files, model_repository
+from nightshift import files
 from nightshift.errors import OpenMLDBError
 from nightshift.openmldb import AbstractClient
 from nightshift.release import leases, online, pointer, retention
@@ -14,10 +13,6 @@ from nightshift.release.store import ReleaseStore, now
 from nightshift.release.switch import retire
 from nightshift.settings import Settings
 from nightshift.triton import TritonControl
-
-RUN_GRACE_S = 48 * 3600.0
-"""A run that ended without closing its lease keeps its folder so long: its tasks may be cleared
-and run again."""
 
 STAGING_AGE_S = 3600.0
 """A staging folder that nobody wrote to for so long has no living writer."""
@@ -49,7 +44,7 @@ def recover(
     swept = _sweep(store, settings)
     dead = _judge_the_dead(store)
     retired = retire(client, control, settings, run_token=None)
-    removed = tidy(store, settings)
+    removed = retention.run(store, settings)
     databases = _drop_databases(client, store, settings)
     return {
         "check": "recover",
@@ -64,45 +59,6 @@ def recover(
         "databases_dropped": databases,
         "retention": removed,
     }
-
-
-def tidy(store: ReleaseStore, settings: Settings) -> dict[str, Any]:
-    """Retention, as `Settings.keep_releases` says, sparing runs at work.
-
-    Raises:
-        LockHeld: a switch is under way.
-    """
-    live = pointer.read_live(store.root)
-    every = leases.read_all(store)
-    at = time.time()
-    working = [lease for lease in every.values() if lease.active(at)]
-    resting = {
-        token
-        for token, lease in every.items()
-        if not lease.closed and at < lease.expires_at + RUN_GRACE_S
-    }
-    runs = retention.run_folders(settings.runs)
-    resting |= {
-        token
-        for token, path in runs
-        if token not in every and at - path.stat().st_mtime < RUN_GRACE_S
-    }
-    removal = retention.plan(
-        retention.known(store),
-        live=live.release_id if live else None,
-        keep=settings.keep_releases,
-        protected={lease.release_id for lease in working if lease.release_id},
-        versions=model_repository.versions(settings.model_repo, settings.model),
-        protected_versions={v for lease in working for v in lease.versions},
-        runs=runs,
-        protected_runs={lease.run_token for lease in working} | resting,
-    )
-    value = retention.apply(store, removal, repo=settings.model_repo, model=settings.model)
-    there = {token for token, _ in retention.run_folders(settings.runs)}
-    for token, lease in every.items():
-        if token not in there and not lease.active(at) and token not in resting:
-            leases.forget(store, token)
-    return value
 
 
 def _sweep(store: ReleaseStore, settings: Settings) -> list[str]:

@@ -15,6 +15,7 @@ from nightshift import files, triton
 from nightshift.encoding import encode_rows
 from nightshift.errors import ContractError, DataError, OpenMLDBError
 from nightshift.openmldb import AbstractClient
+from nightshift.plan import Plan
 from nightshift.release import online
 from nightshift.release.consistency import REQUEST_TABLE, plain_rows
 from nightshift.release.gates import Finding, report
@@ -106,21 +107,21 @@ def problems(
 
 
 def request_rows(
-    data: Path, columns: Sequence[str], count: int, *, until: str | None = None
+    data: Path, plan: Plan | None, columns: Sequence[str], count: int
 ) -> list[list[Any]]:
     """The last requests of the newest partition, as rows of the request table.
 
     Args:
         data: root of the source partitions.
+        plan: the run's plan: no partition after its date; None for any.
         columns: the columns asked for, a deployment's input.
         count: rows at most.
-        until: no partition after this date, `YYYY-MM-DD`.
 
     Raises:
         DataError: there is no request, or a column is not among the partition's.
     """
     for folder in sorted((data / REQUEST_TABLE).glob("ds=????-??-??"), reverse=True):
-        if until is not None and folder.name > f"ds={until}":
+        if plan is not None and folder.name > f"ds={plan['ds']}":
             continue
         for path in sorted(folder.glob("*.parquet")):
             table = pq.read_table(path, partitioning=None)

@@ -8,6 +8,7 @@ a later `promote=force` or rollback can still choose them.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,14 @@ from typing import Any
 
 from nightshift import files, model_repository
 from nightshift.errors import ContractError
+from nightshift.release import leases
 from nightshift.release.pointer import read_live
 from nightshift.release.store import ReleaseStore
+from nightshift.settings import Settings
+
+RUN_GRACE_S = 48 * 3600.0
+"""The folder of a run that gave no accepted release stays so long after its end, to be looked
+into, or for its tasks to be cleared and run again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +188,47 @@ def apply(store: ReleaseStore, removal: Removal, *, repo: Path, model: str) -> d
         "removed_runs": [str(path) for path in removal.runs],
         "bytes_freed": freed,
     }
+
+
+def run(store: ReleaseStore, settings: Settings) -> dict[str, Any]:
+    """Retention, as `Settings.keep_releases` says, sparing runs at work.
+
+    Raises:
+        LockHeld: a switch is under way.
+    """
+    live = read_live(store.root)
+    every = leases.read_all(store)
+    at = time.time()
+    working = [lease for lease in every.values() if lease.active(at)]
+    accepted = {item.release_id for item in known(store) if item.accepted}
+    resting = {
+        token
+        for token, lease in every.items()
+        if at < lease.expires_at + RUN_GRACE_S
+        and not (lease.closed and lease.release_id in accepted)
+    }
+    runs = run_folders(settings.runs)
+    resting |= {
+        token
+        for token, path in runs
+        if token not in every and at - path.stat().st_mtime < RUN_GRACE_S
+    }
+    removal = plan(
+        known(store),
+        live=live.release_id if live else None,
+        keep=settings.keep_releases,
+        protected={lease.release_id for lease in working if lease.release_id},
+        versions=model_repository.versions(settings.model_repo, settings.model),
+        protected_versions={v for lease in working for v in lease.versions},
+        runs=runs,
+        protected_runs={lease.run_token for lease in working} | resting,
+    )
+    value = apply(store, removal, repo=settings.model_repo, model=settings.model)
+    there = {token for token, _ in run_folders(settings.runs)}
+    for token, lease in every.items():
+        if token not in there and not lease.active(at) and token not in resting:
+            leases.forget(store, token)
+    return value
 
 
 def _size(folder: Path) -> int:

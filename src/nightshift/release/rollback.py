@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nightshift import files
 from nightshift.errors import ContractError, NightshiftError, ReleaseRejected
-from nightshift.openmldb import AbstractClient
+from nightshift.layout import run_token
+from nightshift.openmldb import AbstractClient, OpenMLDBClient
 from nightshift.release import leases, online, rehearse
 from nightshift.release.names import sql_hash
 from nightshift.release.pointer import LivePointer, complete_log
 from nightshift.release.store import ReleaseFolder, ReleaseStore
-from nightshift.release.switch import Requests, live_or_none, switch
+from nightshift.release.switch import Requests, live_or_none, retire, switch
 from nightshift.settings import Settings
 from nightshift.triton import TritonControl
 
@@ -95,6 +97,49 @@ def obstacles(folder: ReleaseFolder, live: LivePointer | None) -> list[str]:
     return reasons
 
 
+def roll_back(
+    release: str | None, settings: Settings, *, run_id: str, actor: str = "unknown"
+) -> dict[str, Any]:
+    """`rollback` with clients of its own, for the DAG `rollback`.
+
+    Args:
+        release: the release; None or nothing for the previous one.
+        settings: folders, names, addresses.
+        run_id: the rollback's run.
+        actor: for the log: who asked.
+
+    Raises:
+        ReleaseRejected: it cannot be restored; the message tells each reason.
+    """
+
+    def requests(columns: Sequence[str]) -> list[list[Any]]:
+        return rehearse.request_rows(settings.data, None, columns, 1)
+
+    with (
+        OpenMLDBClient(settings.openmldb_url) as client,
+        TritonControl(settings.triton_grpc_url) as control,
+    ):
+        return rollback(
+            client,
+            control,
+            settings,
+            release or None,
+            requests=requests,
+            run_id=run_id,
+            token=run_token(run_id),
+            actor=actor,
+        )
+
+
+def retire_rolled_back(settings: Settings) -> dict[str, Any]:
+    """After the grace time take down the pair that a rollback replaced."""
+    with (
+        OpenMLDBClient(settings.openmldb_url) as client,
+        TritonControl(settings.triton_grpc_url) as control,
+    ):
+        return retire(client, control, settings, run_token=None)
+
+
 def rollback(
     client: AbstractClient,
     control: TritonControl,
@@ -103,7 +148,7 @@ def rollback(
     *,
     requests: Requests,
     run_id: str,
-    run_token: str,
+    token: str,
     actor: str = "unknown",
 ) -> dict[str, Any]:
     """Restore a release and make it live; what serves goes on serving until then.
@@ -115,7 +160,7 @@ def rollback(
         release: the release, None for the previous one.
         requests: rows for the probe.
         run_id: the rollback's run.
-        run_token: its token.
+        token: its token.
         actor: for the log: who asked.
 
     Returns:
@@ -133,7 +178,7 @@ def rollback(
     manifest = folder.manifest()
     leases.renew(
         store,
-        run_token=run_token,
+        run_token=token,
         run_id=run_id,
         ds=manifest.ds,
         release_id=folder.id,
@@ -161,7 +206,7 @@ def rollback(
     except ContractError as error:
         raise ContractError(f"rollback to {folder.id}: {error}") from error
     finally:
-        leases.close(store, run_token)
+        leases.close(store, token)
     return {
         **value,
         "check": "rollback",

@@ -1,0 +1,92 @@
+"""### Back to a kept release, in seconds
+
+Restores a release that passed its gates and is kept: its deployment and its model version are
+made again if they were retired, the golden rows are compared, the pointer is switched, and the
+predict server is seen to answer by it. Until that moment the live release goes on serving, and
+it stays kept afterwards.
+
+**By hand**: *Trigger*. `release` empty means the one that served before the live one; two
+rollbacks go two releases back. `./nightshift releases` lists what is kept. A release that
+cannot be restored is refused, and the task's log gives each reason.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from airflow.sdk import (
+    DAG,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    get_current_context,
+    task,
+)
+
+from nightshift.errors import TerminalError
+from nightshift.settings import Settings
+
+SETTINGS = Settings.from_env()
+
+# Of include/pools.json, shared with the DAG `retrain`: one switch at a time.
+SWITCH_POOL = "nightshift_switch"
+
+with DAG(
+    dag_id="rollback",
+    dag_display_name="Nightshift: rollback",
+    description="Make a kept release live again",
+    doc_md=__doc__,
+    schedule=None,
+    start_date=dt.datetime(2016, 1, 1, tzinfo=dt.timezone.utc),
+    catchup=False,
+    max_active_runs=1,
+    params={
+        "release": Param(
+            None,
+            type=["null", "string"],
+            pattern=r"^(\d{4}-\d{2}-\d{2}\.\d{3})?$",
+            title="Release",
+            description="Its id, such as 2026-11-19.001. Empty: the one that served before.",
+        ),
+    },
+    tags=["nightshift"],
+    default_args={
+        "retries": 2,
+        "retry_delay": dt.timedelta(seconds=5),
+        "retry_policy": ExceptionRetryPolicy(
+            rules=[
+                RetryRule(
+                    exception=TerminalError,
+                    action=RetryAction.FAIL,
+                    reason="trying again cannot help",
+                )
+            ]
+        ),
+    },
+) as dag:
+
+    @task(pool=SWITCH_POOL, doc_md="Restore the pair, switch the pointer, see it answer.")
+    def restore() -> dict[str, Any]:
+        """Roll back."""
+        from nightshift.release.rollback import roll_back
+
+        context = get_current_context()
+        run = context["dag_run"]
+        user = getattr(run, "triggering_user_name", None)
+        return roll_back(
+            context["params"]["release"],
+            SETTINGS,
+            run_id=run.run_id,
+            actor=str(user or run.run_id),
+        )
+
+    @task(doc_md="After the grace time take down the pair that was replaced.")
+    def retire() -> dict[str, Any]:
+        """Retire the replaced pair."""
+        from nightshift.release.rollback import retire_rolled_back
+
+        return retire_rolled_back(SETTINGS)
+
+    restore() >> retire()
