@@ -6,6 +6,7 @@ in ``kernels`` where there is one; otherwise batch mode folds frame by frame.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -147,10 +148,29 @@ def _min(items: Sequence[Any]) -> Any:
     return min(_present(items), default=None)
 
 
-def _distinct_count(items: Sequence[Any]) -> int:
-    found = set(items)
-    found.discard(None)
-    return len(found)
+_ZERO: dict[SqlType, Any] = {
+    T.BOOL: False,
+    T.STRING: "",
+    T.DATE: dt.date.min,  # the unset date equals no real one
+}
+
+
+def zero_value(type_: SqlType) -> Any:
+    """What a NULL counts as for distinct_count: the type's zero (udaf case 5 and 6)."""
+    return _ZERO.get(type_, 0)
+
+
+def _distinct_count(type_: SqlType) -> Fold:
+    zero = zero_value(type_)
+
+    def fold(items: Sequence[Any]) -> int:
+        found = set(items)
+        if None in found:
+            found.discard(None)
+            found.add(zero)
+        return len(found)
+
+    return fold
 
 
 def _top1_ratio(items: Sequence[Any]) -> float:
@@ -239,7 +259,7 @@ _max_plain, _ = _simple(_ordered, _same, lambda t: _max, "max")
 _, _max_where = _simple(_numeric, _same, lambda t: _max, "max")
 _min_plain, _ = _simple(_ordered, _same, lambda t: _min, "min")
 _, _min_where = _simple(_numeric, _same, lambda t: _min, "min")
-_distinct, _ = _simple(_listed, _int64, lambda t: _distinct_count, "distinct_count")
+_distinct, _ = _simple(_listed, _int64, _distinct_count, "distinct_count")
 _ratio, _ = _simple(_listed, _double, lambda t: _top1_ratio, "top1_ratio")
 
 _register("count", "(any | *)", "values that are not NULL; rows, for *")(_count_plain)
@@ -252,7 +272,9 @@ _register("sum_where", "(number, condition)", "the sum where the condition holds
 _register("avg_where", "(number, condition)", "the mean where the condition holds")(_avg_where)
 _register("max_where", "(number, condition)", "the greatest where it holds")(_max_where)
 _register("min_where", "(number, condition)", "the least where it holds")(_min_where)
-_register("distinct_count", "(any)", "distinct values that are not NULL")(_distinct)
+_register("distinct_count", "(any)", "distinct values; NULL counts as the zero of its type")(
+    _distinct
+)
 _register("top1_ratio fz_top1_ratio", "(any)", "the share of the most frequent value")(_ratio)
 
 

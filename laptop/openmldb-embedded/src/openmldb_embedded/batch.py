@@ -115,7 +115,7 @@ class _Executor:
                 lay = layouts[key] = _layout(w, source)
             which = (call.window, call.beyond_frame)
             if which not in frames:
-                frames[which] = lay.frames(_frame_of(w, call.beyond_frame))
+                frames[which] = lay.frames(beyond_frame(w.frame) if call.beyond_frame else w.frame)
             values.append(_call(call, source, frames[which], values, child))
         return Batch(node.schema, child.columns + values, child.num_rows)
 
@@ -267,10 +267,8 @@ def _layout(w: WindowPlan, source: _Sources) -> Layout:
     return layout(keys, orders, w.frame.instance_not_in_window)
 
 
-def _frame_of(w: WindowPlan, beyond: bool) -> WindowFrame:
-    if not beyond:
-        return w.frame
-    f = w.frame
+def beyond_frame(f: WindowFrame) -> WindowFrame:
+    """The frame ``lag`` counts back in: all rows before the current one, and itself."""
     return WindowFrame(
         "rows", None, 0, None, f.exclude_current_time, False, f.instance_not_in_window
     )
@@ -333,5 +331,3 @@ def _correlated(
     if not parts:
         return null_column(call.impl.type, 0)
     return concat_columns(parts)
-
-

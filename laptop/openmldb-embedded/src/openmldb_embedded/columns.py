@@ -341,6 +341,16 @@ def type_from_arrow(arrow: pa.DataType) -> SqlType:
     raise TypeCheckError(f"arrow type {arrow} has no OpenMLDB counterpart")
 
 
+def fill(c: Column, value: Any) -> Column:
+    """The column with a Python value in place of NULL."""
+    if c.valid is None:
+        return c
+    n = len(c)
+    return concat_columns([c, constant_column(c.type, value, 1)]).take(
+        np.where(c.valid, np.arange(n), n)
+    )
+
+
 def concat_columns(parts: Sequence[Column]) -> Column:
     """The columns end to end; all of one type (NULL fits any)."""
     if len(parts) == 1:
@@ -354,7 +364,7 @@ def concat_columns(parts: Sequence[Column]) -> Column:
         strings, maps = unify([p.dictionary for p in parts])
         codes = np.concatenate([remap(p.values, m) for p, m in zip(parts, maps, strict=True)])
         return Column(type_, codes, valid, strings)
-    return Column(type_, np.concatenate([p.values for p in parts]), valid)
+    return column(type_, np.concatenate([p.values for p in parts]), valid)
 
 
 @dataclass(frozen=True, slots=True)

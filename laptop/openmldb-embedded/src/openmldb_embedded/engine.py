@@ -9,9 +9,12 @@ from typing import Any
 from openmldb_embedded.batch import execute
 from openmldb_embedded.check import Catalog, plan_query
 from openmldb_embedded.columns import Batch
+from openmldb_embedded.errors import UnsupportedError
+from openmldb_embedded.memtable import MemTable, Row
 from openmldb_embedded.parse import parse_select
 from openmldb_embedded.plan import Node, Scan, explain, walk
-from openmldb_embedded.types import SqlType
+from openmldb_embedded.request import Needed, RequestPlan, request_scan
+from openmldb_embedded.types import IndexDef, SqlType
 
 TableName = tuple[str, str]
 """(database, table)."""
@@ -58,3 +61,59 @@ def compile_batch(
     """
     plan = plan_query(parse_select(select_sql), catalog, default_db, params)
     return BatchQuery(plan, plan.schema, tables_of(plan))
+
+
+@dataclass(frozen=True)
+class RequestQuery:
+    """A checked SELECT that answers one request row with one row.
+
+    Attributes:
+        request_table: The leftmost table: a request is a row of it.
+        input_schema: (name, type) of a request row.
+        output_schema: (name, type) of an answer.
+        indexes: (db, table, index) it reads through, with the ttl that its windows imply.
+        tables: The tables it reads.
+    """
+
+    plan: Node
+    request_table: TableName
+    input_schema: list[tuple[str, SqlType]]
+    output_schema: list[tuple[str, SqlType]]
+    indexes: list[tuple[str, str, IndexDef]]
+    tables: set[TableName]
+
+    def explain(self) -> str:
+        """The plan as indented text."""
+        return explain(self.plan)
+
+    def bind(
+        self, resolve: Callable[[str, str], MemTable]
+    ) -> Callable[[Sequence[tuple[Any, ...]]], list[Row]]:
+        """Attach to the online tables; the result answers request rows, and may be kept."""
+        return RequestPlan(self.plan, resolve).execute
+
+
+def compile_request(select_sql: str, catalog: Catalog, default_db: str) -> RequestQuery:
+    """Parse, check and plan a SELECT for request mode.
+
+    Raises:
+        SyntaxError_: The text is not a SELECT.
+        PlanError: A name, type, window or join that OpenMLDB refuses, or a relation that has no
+            meaning for a single request (GROUP BY of the request table, UNION of results).
+        NotFound: An unknown database or table.
+    """
+    tree = parse_select(select_sql)
+    if tree.parameters:
+        raise UnsupportedError("a deployment takes no parameters: its request row is its input")
+    plan = plan_query(tree, catalog, default_db, request=True)
+    scan = request_scan(plan)
+    needed = Needed()
+    RequestPlan(plan, None, needed)
+    return RequestQuery(
+        plan,
+        (scan.db, scan.table),
+        scan.declared.fields,
+        plan.schema,
+        needed.definitions(),
+        tables_of(plan),
+    )

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from openmldb_embedded import values as v
-from openmldb_embedded.aggregates import AggregateImpl, topn_text
-from openmldb_embedded.columns import Array, Column, column, column_from_list, null_column
+from openmldb_embedded.aggregates import AggregateImpl, topn_text, zero_value
+from openmldb_embedded.columns import Array, Column, column, column_from_list, fill, null_column
 from openmldb_embedded.expr import truth
 from openmldb_embedded.types import SqlType
 from openmldb_embedded.windows import Frames
@@ -177,9 +177,7 @@ def _reduce_runs(reduce: np.ufunc, items: Array, frames: Frames, worst: Any) -> 
     return out
 
 
-def _sparse_table(
-    reduce: np.ufunc, items: Array, frames: Frames, out: Array, some: Array
-) -> Array:
+def _sparse_table(reduce: np.ufunc, items: Array, frames: Frames, out: Array, some: Array) -> Array:
     """Long frames: two overlapping powers of two cover each."""
     lo, hi = frames.lo[some], frames.hi[some]
     power = np.frexp((hi - lo).astype(np.float64))[1] - 1
@@ -223,10 +221,7 @@ def _texts(values: Column, first: Array) -> list[str]:
         if len(values.dictionary) <= 4 * len(values):
             return list(values.dictionary.objects[first]) if len(first) else []
         return [values.dictionary.objects[c] for c in values.values[first]]
-    return [
-        "" if x is None else v.key_string(x, values.type)
-        for x in values.take(first).to_list()
-    ]
+    return ["" if x is None else v.key_string(x, values.type) for x in values.take(first).to_list()]
 
 
 def _value_counts(codes: Array, size: int, frames: Frames) -> Array:
@@ -242,7 +237,9 @@ def _value_counts(codes: Array, size: int, frames: Frames) -> Array:
     return out
 
 
-def _runs(codes: Array, size: int, frames: Frames) -> Iterator[tuple[int, int, Array, Array, Array]]:
+def _runs(
+    codes: Array, size: int, frames: Frames
+) -> Iterator[tuple[int, int, Array, Array, Array]]:
     """Chunk by chunk: first and last output row, then row, code and count of each value there."""
     for start, stop in chunks(frames):
         places, rows = frames.slice(start, stop).explode()
@@ -251,8 +248,10 @@ def _runs(codes: Array, size: int, frames: Frames) -> Iterator[tuple[int, int, A
         if (found == 0).any():
             keys = keys[found != 0]
         keys.sort()
-        edges = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else (
-            np.zeros(0, dtype=np.int64)
+        edges = (
+            np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+            if len(keys)
+            else (np.zeros(0, dtype=np.int64))
         )
         counts = np.diff(np.append(edges, len(keys)))
         heads = keys[edges]
@@ -260,6 +259,8 @@ def _runs(codes: Array, size: int, frames: Frames) -> Iterator[tuple[int, int, A
 
 
 def _distinct_count(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
+    if values.valid is not None:
+        values = fill(values, zero_value(values.type))
     codes, _, size = _dense(values)
     out = np.zeros(len(frames), dtype=np.int64)
     if size <= FEW:
