@@ -1,9 +1,11 @@
 #!/bin/sh
-# Start Triton on the live model repository. A restart loads every model as its config.pbtxt pins
-# it; a model that fails to load does not keep the others from serving.
+# Start Triton on the live model repository, as laptop/triton/launch.py does with the wheel. It
+# starts with the model that its config.pbtxt pins, if there is one yet, and stays up when a
+# version does not load: the others serve, and the publisher sees the error.
 set -eu
+repository=${NIGHTSHIFT_HOME:?}/model_repo
+model=${NIGHTSHIFT_MODEL:?}
+if [ -e "$repository/$model/config.pbtxt" ]; then set -- --load-model="$model" "$@"; fi
 exec tritonserver \
-  --model-repository="${NIGHTSHIFT_HOME:?}/model_repo" \
-  --backend-directory="${TRITON_BACKENDS:-/opt/tritonserver/backends}" \
-  --model-control-mode=explicit --load-model='*' --exit-on-error=false \
-  --disable-auto-complete-config --log-info=true "$@"
+  --model-repository="$repository" --backend-directory=/opt/tritonserver/backends \
+  --model-control-mode=explicit --disable-auto-complete-config --exit-on-error=false "$@"

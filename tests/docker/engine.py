@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("docker.io", "docker-compose", "debootstrap", "iptables")
@@ -68,7 +68,7 @@ class Engine:
     def __post_init__(self) -> None:
         # A Unix socket's path may have 107 characters, so sockets do not live in the data folder.
         token = hashlib.sha256(str(self.data_root).encode()).hexdigest()[:10]
-        self._run = Path("/tmp") / f"nightshift-docker-{token}"  # noqa: S108
+        self._run = Path("/tmp") / f"nightshift-docker-{token}"
 
     @property
     def url(self) -> str:
@@ -219,7 +219,7 @@ class Engine:
             raise RuntimeError(f"docker {' '.join(arguments)} failed:\n{end}")
         return done.stdout
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

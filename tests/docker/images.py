@@ -198,3 +198,22 @@ def build_tasks(engine: Engine) -> list[str]:
         build(engine, f"nightshift/{task}:{VERSION}", PROJECT / "tasks" / task / "Dockerfile")
         for task in ("preprocess", "train")
     ]
+
+
+def build_services(engine: Engine) -> None:
+    """The images of docker-compose.yaml.
+
+    Those of the project's own Dockerfiles are built from them; of the three that come from a
+    registry, `tests/docker/standins` says what stands in for each.
+    """
+    build_tasks(engine)
+    ensure_python(engine, "3.11")
+    for name in ("socket-proxy", "airflow", "predict"):
+        dockerfile = PROJECT / "docker" / name / "Dockerfile"
+        build(engine, f"nightshift/{name}:{VERSION}", dockerfile)
+    standins = PROJECT / "tests" / "docker" / "standins"
+    for name in ("postgres", "openmldb", "tritonserver"):
+        build(engine, f"nightshift-standin/{name}", standins / name / "Dockerfile")
+    base = "TRITON_IMAGE=nightshift-standin/tritonserver"
+    triton = PROJECT / "docker" / "triton" / "Dockerfile"
+    build(engine, f"nightshift/triton:24.10-{VERSION}", triton, "--build-arg", base)

@@ -1,0 +1,13 @@
+#!/bin/sh
+# As the official image does: the first start makes the cluster, its user and its database.
+set -eu
+if [ ! -e "$PGDATA/PG_VERSION" ]; then
+  printf %s "$POSTGRES_PASSWORD" >/tmp/password
+  initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth-host=scram-sha-256 >/dev/null
+  rm /tmp/password
+  echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
+  pg_ctl --wait --options="-c listen_addresses= -k /tmp" start >/dev/null
+  createdb --host=/tmp --username="$POSTGRES_USER" "$POSTGRES_DB"
+  pg_ctl --wait stop >/dev/null
+fi
+exec postgres -c listen_addresses='*' -k /tmp

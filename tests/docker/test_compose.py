@@ -1,0 +1,162 @@
+"""The Compose files, by docker-compose's own parser: complete, closed, and without secrets."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docker.engine import PROJECT, EngineUnavailable, install_packages
+from tests.docker.production import COMPOSE, EXAMPLE, example_env
+
+pytestmark = pytest.mark.docker
+
+SECRETS = (
+    "POSTGRES_PASSWORD",
+    "AIRFLOW_FERNET_KEY",
+    "AIRFLOW_SECRET_KEY",
+    "AIRFLOW_JWT_SECRET",
+    "NIGHTSHIFT_AIRFLOW_PASSWORD",
+)
+FILES = ("docker-compose.yaml", "docker-compose.gpu.yaml", "tests/docker/compose.test.yaml")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compose_is_installed() -> None:
+    try:
+        install_packages()
+    except EngineUnavailable as error:
+        if not Path(COMPOSE).exists():
+            pytest.skip(str(error))
+
+
+def config(env_file: Path, *files: str) -> subprocess.CompletedProcess[str]:
+    command = [COMPOSE, "--project-directory", str(PROJECT), "--env-file", str(env_file)]
+    for file in files:
+        command += ["--file", str(PROJECT / file)]
+    env = {"PATH": os.environ["PATH"], "HOME": str(env_file.parent)}
+    return subprocess.run(
+        [*command, "config"], env=env, capture_output=True, text=True, check=False
+    )
+
+
+@functools.cache
+def parsed(*files: str) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile("w", prefix="nightshift-env-") as env_file:
+        env_file.write(example_env())
+        env_file.flush()
+        done = config(Path(env_file.name), *files)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = yaml.safe_load(done.stdout)
+    return result
+
+
+@pytest.mark.parametrize(
+    "files", [FILES[:1], FILES[:2], (FILES[0], FILES[2])], ids=["plain", "gpu", "test"]
+)
+def test_files_are_valid(files: tuple[str, ...]) -> None:
+    assert parsed(*files)["services"]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_missing_secret_stops_compose_with_its_name(tmp_path: Path, secret: str) -> None:
+    env_file = tmp_path / "env"
+    env_file.write_text(re.sub(rf"(?m)^{secret}=.*$", f"{secret}=", example_env()))
+    done = config(env_file, FILES[0])
+    assert done.returncode != 0
+    assert "set it in .env" in done.stderr
+
+
+def test_example_names_each_variable_of_the_files_and_no_other() -> None:
+    text = "".join((PROJECT / file).read_text() for file in FILES[:2])
+    used = set(re.findall(r"(?<!\$)\$\{([A-Z_0-9]+)", text))
+    described = set(re.findall(r"(?m)^([A-Z_0-9]+)=", EXAMPLE.read_text()))
+    assert described == used
+
+
+def test_example_holds_no_secret_and_the_files_defaults() -> None:
+    example = dict(re.findall(r"(?m)^([A-Z_0-9]+)=(.*)$", EXAMPLE.read_text()))
+    assert {name for name, value in example.items() if not value} == set(SECRETS)
+    for file in FILES[:2]:
+        for name, default in re.findall(
+            r"\$\{([A-Z_0-9]+):-([^}]*)\}", (PROJECT / file).read_text()
+        ):
+            assert example[name] == default, name
+
+
+def test_only_ui_and_predict_server_are_published_and_on_the_loopback() -> None:
+    services = parsed(FILES[0])["services"]
+    published = {name: s["ports"] for name, s in services.items() if s.get("ports")}
+    assert set(published) == {"airflow-api-server", "predict"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_only_published_services_are_on_a_network_with_a_way_out() -> None:
+    file = parsed(FILES[0])
+    closed = {name for name, network in file["networks"].items() if network.get("internal")}
+    for name, service in file["services"].items():
+        networks = set(service.get("networks", {}))
+        if service.get("network_mode") != "none":
+            assert networks, f"{name} is on Compose's default network"
+            assert networks <= closed or service.get("ports"), name
+
+
+def test_engines_socket_is_the_proxys_alone_and_the_proxy_airflows_alone() -> None:
+    services = parsed(FILES[0])["services"]
+    holders = [n for n, s in services.items() if "docker.sock" in str(s.get("volumes", ""))]
+    assert holders == ["docker-proxy"]
+    callers = {n for n, s in services.items() if "engine" in s.get("networks", {})}
+    assert callers == {"docker-proxy", "airflow-scheduler", "airflow-triggerer"}
+
+
+def test_services_are_bounded_and_checked() -> None:
+    services = parsed(FILES[0])["services"]
+    one_shot = {"volumes-init", "airflow-init", "task-preprocess", "task-train"}
+    for name in services.keys() - one_shot:
+        service = services[name]
+        assert service["healthcheck"]["test"], name
+        assert service["mem_limit"] and service["cpus"], name
+        assert service["logging"]["options"]["max-size"], name
+        assert service["restart"] == "unless-stopped", name
+        assert not service.get("privileged"), name
+        if service["image"].startswith("nightshift/"):
+            assert service["read_only"] and service["cap_drop"] == ["ALL"], name
+            assert not service["user"].startswith("0"), name
+
+
+def test_home_has_one_path_everywhere(tmp_path: Path) -> None:
+    env_file = tmp_path / "env"
+    env_file.write_text(example_env(NIGHTSHIFT_HOME="/srv/models", NIGHTSHIFT_PROJECT="/srv/code"))
+    services = yaml.safe_load(config(env_file, FILES[0]).stdout)["services"]
+    holders = set()
+    for name, service in services.items():
+        for volume in service.get("volumes", ()):
+            source, target, *_ = volume.split(":")
+            if source.startswith("/srv"):
+                assert source == target, name
+                holders.add(name)
+    assert {"openmldb", "triton", "predict", "airflow-scheduler"} <= holders
+
+
+def test_gpu_file_asks_for_a_gpu_and_the_plain_one_does_not() -> None:
+    plain = parsed(FILES[0])["services"]
+    gpu = parsed(*FILES[:2])["services"]
+    assert not any("deploy" in service for service in plain.values())
+    devices = gpu["triton"]["deploy"]["resources"]["reservations"]["devices"]
+    assert devices[0]["capabilities"] == ["gpu"]
+    for name in ("airflow-scheduler", "airflow-triggerer"):
+        assert plain[name]["environment"]["NIGHTSHIFT_TASK_DEVICE"] == "cpu"
+        assert gpu[name]["environment"]["NIGHTSHIFT_TASK_DEVICE"] == "cuda"
+
+
+def test_images_are_pinned() -> None:
+    for name, service in parsed(FILES[0])["services"].items():
+        _, _, tag = service["image"].rpartition(":")
+        assert re.search(r"\d+\.\d+", tag), f"{name}: {service['image']}"
