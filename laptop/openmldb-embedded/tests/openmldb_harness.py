@@ -36,6 +36,8 @@ class ServerProcess:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def start(self) -> ServerProcess:
+        self.client.close()
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
         self.log = self.data.parent / f"{self.data.name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -67,10 +69,7 @@ class ServerProcess:
         assert self.process is not None
         if self.process.poll() is None:
             os.kill(self.process.pid, number)
-        code = self.process.wait(30)
-        self.client.close()
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
-        return code
+        return self.process.wait(30)
 
     def post(self, path: str, body: Any) -> dict[str, Any]:
         answer = self.client.post(path, json=body)

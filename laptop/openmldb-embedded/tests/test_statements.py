@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from openmldb_embedded import statements as s
 from openmldb_embedded.errors import EmbeddedError, PlanError
 from openmldb_embedded.types import IndexDef, SqlType
@@ -163,8 +162,49 @@ def test_what_is_no_statement_is_refused_with_a_syntax_error(sql: str) -> None:
 
 
 _PIECES = st.sampled_from(
-    "select insert into values create table index ( ) , ; ' \" ` -- /* */ = ? . 1 1e 0x 10d null "
-    "a b load data infile outfile options config deploy show jobs set @@x \\ \n é".split(" ")
+    [
+        "select",
+        "insert",
+        "into",
+        "values",
+        "create",
+        "table",
+        "index",
+        "(",
+        ")",
+        ",",
+        ";",
+        "'",
+        '"',
+        "`",
+        "--",
+        "/*",
+        "*/",
+        "=",
+        "?",
+        ".",
+        "1",
+        "1e",
+        "0x",
+        "10d",
+        "null",
+        "a",
+        "b",
+        "load",
+        "data",
+        "infile",
+        "outfile",
+        "options",
+        "config",
+        "deploy",
+        "show",
+        "jobs",
+        "set",
+        "@@x",
+        "\\",
+        "\n",
+        "é",
+    ]
 )
 
 

@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from openmldb_embedded.wal import Log, LogError, log_files, read_file
 
 

@@ -85,8 +85,8 @@ def field(found: Mapping[str, Any], name: str, kind: type, default: Any = None) 
 _KINDS = {str: "a string", int: "an integer", bool: "true or false", list: "an array"}
 
 
-def parameters(found: Mapping[str, Any]) -> list[Any]:
-    """The values of a statement's ``?``: ``{"schema": [types], "data": [values]}``.
+def parameters(found: Mapping[str, Any]) -> list[tuple[SqlType, Any]]:
+    """The types and values of a statement's ``?``: ``{"schema": [types], "data": [values]}``.
 
     Raises:
         ProtocolError: Types and values do not fit.
@@ -106,7 +106,8 @@ def parameters(found: Mapping[str, Any]) -> list[Any]:
         if not isinstance(name, str):
             raise ProtocolError("Invalid input: a type is a string")
         columns.append(ColumnDef(str(place), SqlType.from_sql_name(name)))
-    return list(RowReader(Schema(tuple(columns))).read([data])[0])
+    values = RowReader(Schema(tuple(columns))).read([data])[0]
+    return [(column.type, value) for column, value in zip(columns, values, strict=True)]
 
 
 class App:

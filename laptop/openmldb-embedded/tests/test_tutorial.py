@@ -1,0 +1,137 @@
+"""The JD tutorial over HTTP, from CREATE TABLE to a deployment's request, on the real tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from openmldb_harness import ServerProcess
+
+SHARED = Path(__file__).resolve().parents[4] / "shared"
+SEED = SHARED / "seeds" / "000_05db04eb1d7616d6.txt"
+DATA = SHARED / "data" / "jd"
+TABLES = {
+    "action": "action",
+    "flattenRequest": "flattenRequest_clean",
+    "bo_user": "bo_user",
+    "bo_action": "bo_action",
+    "bo_product": "bo_product",
+    "bo_comment": "bo_comment",
+}
+# Distinct values of each column, in the order of the features' output (facts of the tutorial).
+ROWS = 13_916
+
+
+def tutorial_statements() -> tuple[list[str], str]:
+    """The CREATE TABLEs and the feature query, as the tutorial prints them."""
+    text = SEED.read_text(encoding="utf-8")
+    creates = re.findall(r"^> (CREATE TABLE .*?;)$", text, re.MULTILINE)
+    found = re.search(r"^> (select \* from\n.*?)^INTO OUTFILE", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return creates, found.group(1).strip()
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    if not SEED.exists() or not DATA.is_dir():
+        pytest.skip(f"the tutorial and its data are not below {SHARED}")
+    folder = tmp_path_factory.mktemp("tutorial")
+    server = ServerProcess(folder / "data", "--root", str(SHARED), "--root", str(folder)).start()
+    creates, _ = tutorial_statements()
+    assert len(creates) == 6
+    server.do("CREATE DATABASE JD_db", db="JD_db", mode="online")
+    for create in creates:
+        server.do(create, db="JD_db", mode="online")
+    yield server
+    assert server.end() == 0
+
+
+def test_offline_features(tutorial: ServerProcess) -> None:
+    _, features = tutorial_statements()
+    for table, folder in TABLES.items():
+        row = tutorial.do(
+            f"LOAD DATA INFILE '{DATA}/{folder}/*.parquet' INTO TABLE {table} "
+            f"options(format='parquet', header=true, mode='overwrite')",
+            db="JD_db",
+            mode="offsync",
+        )[0]
+        assert row[2] == "FINISHED", row
+    out = tutorial.data.parent / "out" / "1"
+    row = tutorial.do(
+        f"{features} INTO OUTFILE '{out}' OPTIONS(mode='overwrite', format='parquet')",
+        db="JD_db",
+        mode="offsync",
+    )[0]
+    assert row[2] == "FINISHED", row
+    table = pq.read_table(out)
+    assert table.num_rows == ROWS
+    assert len(set(table.column("reqId_1").to_pylist())) == ROWS
+    assert sum(v == 1 for v in table.column("action_actionValue_multi_direct_2").to_pylist()) == 186
+
+
+def test_online_features(tutorial: ServerProcess) -> None:
+    _, features = tutorial_statements()
+    tutorial.do(f"DEPLOY demo OPTIONS(RANGE_BIAS='inf', ROWS_BIAS='inf') {features}", db="JD_db")
+    for table, folder in TABLES.items():
+        row = tutorial.do(
+            f"LOAD DATA INFILE '{DATA}/{folder}/*.parquet' INTO TABLE {table} "
+            f"options(format='parquet', mode='append')",
+            db="JD_db",
+        )[0]
+        assert row[1:3] == ["ImportOnlineData", "FINISHED"], row
+    assert tutorial.do("SHOW DEPLOYMENTS", db="JD_db") == [["JD_db", "demo"]]
+    again = tutorial.ask(f"DEPLOY demo {features}", db="JD_db")
+    assert again["msg"] == (
+        "ns create procedure failed--ReturnCode[157]--store procedure already exists"
+    )
+    assert tutorial.ask("DROP TABLE bo_action", db="JD_db")["code"] != 0
+    request = {
+        "reqId": "200080_5505_2016-03-15 20:43:04",
+        "eventTime": 1458045784000,
+        "main_id": "681271",
+        "pair_id": "200080_5505",
+        "user_id": "200080",
+        "sku_id": "5505",
+        "time": 1458045784000,
+        "split_id": 1,
+        "time1": "2016-03-15 20:43:04",
+    }
+    path = "/dbs/JD_db/deployments/demo"
+    found = tutorial.post(path, {"input": [request], "need_schema": True})
+    assert found["code"] == 0, found
+    named = found["data"]["data"][0]
+    assert list(named) == [column["name"] for column in found["data"]["schema"]]
+    assert named["reqId_1"] == request["reqId"]
+    # The tutorial prints these of this request.
+    assert named["bo_product_a1_multi_direct_3"] == "3"
+    assert named["bo_product_br_multi_direct_6"] == "214"
+    assert named["bo_product_cate_multi_direct_7"] == "8"
+    assert named["flattenRequest_eventTime_dayofweek_41"] == 3
+    plain = tutorial.post(path, {"input": [list(request.values())] * 3})
+    assert plain["data"]["data"] == [list(named.values())] * 3
+    assert "schema" not in plain["data"]
+    info = tutorial.client.get(path).json()["data"]
+    assert info["name"] == "demo"
+    assert [c["name"] for c in info["input_schema"]] == list(request)
+    assert info["output_schema"] == found["data"]["schema"]
+    shown = tutorial.do("SHOW DEPLOYMENT demo", db="JD_db")[0][0]
+    assert "# Input Schema" in shown
+    missing = tutorial.post(path, {"input": [{"reqId": "x"}]})
+    assert missing == {"code": -1, "msg": "can't find col eventTime"}
+    short = tutorial.post(path, {"input": [["x"]]})
+    assert short == {"code": -1, "msg": "Invalid input data size in row 0"}
+    for name, value in (("eventTime", 1.5), ("eventTime", "2016"), ("split_id", 2**40)):
+        wrong = tutorial.post(path, {"input": [{**request, name: value}]})
+        assert wrong["code"] == -1
+        assert name in wrong["msg"]
+    unknown = tutorial.post("/dbs/JD_db/deployments/none", {"input": [[1]]})
+    assert unknown == {"code": -1, "msg": "none does not exist in JD_db"}
+    tutorial.do("TRUNCATE TABLE bo_product", db="JD_db")
+    emptied = tutorial.post(path, {"input": [request]})["data"]["data"][0]
+    assert emptied["bo_product_br_multi_direct_6"] is None
+    tutorial.do("DROP DEPLOYMENT demo", db="JD_db")
+    assert tutorial.post(path, {"input": [request]})["code"] == -1
+    tutorial.do("DROP TABLE bo_action", db="JD_db")
