@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 from nightshift import layout
 from nightshift.errors import ConfigurationError, PartitionMissing
+from nightshift.release.names import sql_hash
 from nightshift.settings import Settings
 
 
@@ -28,6 +29,7 @@ class Plan(TypedDict):
     sources: dict[str, str]
     partitions: dict[str, list[str]]
     missing: dict[str, list[str]]
+    sql_sha256: str
 
 
 def resolve_date(
@@ -122,6 +124,7 @@ def make_plan(
         sources=sources,
         partitions=partitions,
         missing=missing,
+        sql_sha256=sql_hash((settings.include / "sql" / "features.sql").read_text()),
     )
 
 

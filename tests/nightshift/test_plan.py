@@ -16,6 +16,8 @@ LOOKBACK = {"flattenRequest": 2, "action": 0, "bo_action": 3, "bo_comment": 0}
 
 @pytest.fixture
 def settings(tmp_path):
+    (tmp_path / "include" / "sql").mkdir(parents=True)
+    (tmp_path / "include" / "sql" / "features.sql").write_text("SELECT * FROM t")
     return Settings(project=tmp_path, home=tmp_path / "home")
 
 
