@@ -33,3 +33,7 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
+
+
+# Triton, OpenMLDB and trained models: once a session, for all tests that ask.
+from tests.serving import openmldb_server, serving_home, trained, triton  # noqa: E402, F401

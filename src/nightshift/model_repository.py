@@ -20,6 +20,9 @@ from nightshift.settings import PROJECT
 
 CONFIG = "config.pbtxt"
 TEMPLATE = PROJECT / "include" / "model_repo" / "config.pbtxt.in"
+ANY_WIDTH = -1
+"""Width of INPUT_0 where the pinned versions differ in it; Triton's own sign for "any"."""
+
 MAX_BATCH_SIZE = 10_000
 """Rows of one Triton request, as in the JD tutorial's configuration."""
 
@@ -28,7 +31,6 @@ _LOCK = ".lock"
 _PER_DAY = 999
 _MODEL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _PINS = re.compile(r"version_policy\s*\{\s*specific\s*\{\s*versions:\s*\[([^\]]*)\]")
-_N_FIELDS = re.compile(r"input\s*\[\s*\{[^}]*?dims:\s*\[\s*(\d+)\s*\]", re.DOTALL)
 
 
 def model_folder(repo: Path, model: str) -> Path:
@@ -196,7 +198,7 @@ def render_config(
 
     Args:
         model: name of the model and of its folder.
-        n_fields: ids of a row: the width of INPUT_0.
+        n_fields: ids of a row: the width of INPUT_0; `ANY_WIDTH` leaves it open.
         versions: versions to serve, at least one.
         device: `cpu`, or `cuda` for the first GPU.
         max_batch_size: rows of one request at most.
@@ -206,7 +208,7 @@ def render_config(
         ConfigurationError: a value is out of its range, or the template names an unknown one.
     """
     pinned = sorted(set(versions))
-    if not pinned or n_fields < 1 or max_batch_size < 1:
+    if not pinned or (n_fields < 1 and n_fields != ANY_WIDTH) or max_batch_size < 1:
         raise ConfigurationError(
             f"{CONFIG} of {model}: n_fields ({n_fields}), max_batch_size ({max_batch_size}) and "
             f"the number of versions ({len(pinned)}) must be at least 1"
@@ -246,56 +248,55 @@ def pins(repo: Path, model: str) -> tuple[int, ...]:
     return tuple(sorted(int(n) for n in match[1].replace(",", " ").split()))
 
 
-def pinned_config(
-    repo: Path,
-    model: str,
-    versions: Iterable[int],
-    *,
-    n_fields: int | None = None,
-    device: str = "cpu",
-) -> str:
+def version_width(repo: Path, model: str, version: int) -> int:
+    """Ids of a row of one version, by its golden rows.
+
+    Raises:
+        ContractError: the version is not there or its `golden.json` holds no rows.
+    """
+    folder = version_folder(repo, model, version)
+    if not folder.is_dir():
+        raise ContractError(
+            f"version {version} of {model} is not in {folder.parent}; publish it first"
+        )
+    golden = files.read_json(folder / "golden.json")
+    try:
+        return len(golden["ids"][0])
+    except (KeyError, IndexError, TypeError):
+        raise ContractError(f"{folder / 'golden.json'} holds no rows of ids") from None
+
+
+def pinned_config(repo: Path, model: str, versions: Iterable[int], *, device: str = "cpu") -> str:
     """The text of a `config.pbtxt` that pins exactly `versions`.
+
+    While versions of different widths serve side by side (a night whose specification gained a
+    feature), the width is left open there, and each version checks its own.
 
     Args:
         repo: Triton's model repository.
         model: name of the model.
-        versions: versions to serve; each must lie in the repository.
-        n_fields: ids of a row; default: as the present file has it.
+        versions: versions to serve, at least one; each must lie in the repository.
         device: `cpu` or `cuda`.
 
     Raises:
-        ContractError: a version is not there, or `n_fields` is not known.
+        ContractError: a version is not there or broken.
+        ConfigurationError: there are no versions.
     """
     pinned = sorted(set(versions))
-    path = config_path(repo, model)
-    for version in pinned:
-        if not version_folder(repo, model, version).is_dir():
-            raise ContractError(
-                f"version {version} of {model} is not in {path.parent}; publish it first"
-            )
-    if n_fields is None:
-        match = _N_FIELDS.search(path.read_text()) if path.exists() else None
-        if match is None:
-            raise ContractError(f"{path} does not say how many fields a row has; pass n_fields")
-        n_fields = int(match[1])
+    widths = {version_width(repo, model, version) for version in pinned}
+    n_fields = widths.pop() if len(widths) == 1 else ANY_WIDTH
     return render_config(model, n_fields=n_fields, versions=pinned, device=device)
 
 
-def write_pins(
-    repo: Path,
-    model: str,
-    versions: Iterable[int],
-    *,
-    n_fields: int | None = None,
-    device: str = "cpu",
-) -> Path:
+def write_pins(repo: Path, model: str, versions: Iterable[int], *, device: str = "cpu") -> Path:
     """Replace `config.pbtxt` by `pinned_config`; Triton follows at its next load or restart.
 
     Call it with the repository's lock held. `nightshift.triton.pin` does this and the load.
 
     Raises:
-        ContractError: a version is not there, or `n_fields` is not known.
+        ContractError: a version is not there or broken.
+        ConfigurationError: there are no versions.
     """
     path = config_path(repo, model)
-    files.write_text(path, pinned_config(repo, model, versions, n_fields=n_fields, device=device))
+    files.write_text(path, pinned_config(repo, model, versions, device=device))
     return path

@@ -365,9 +365,7 @@ def publish(
         before = model_repository.pins(repo, model)
         pinned = {v for v in before if model_repository.version_folder(repo, model, v).is_dir()}
         pinned.add(version)
-        config = model_repository.render_config(
-            model, n_fields=golden.n_fields, versions=pinned, device=device
-        )
+        config = model_repository.pinned_config(repo, model, pinned, device=device)
         started = time.monotonic()
         try:
             _load_and_look(control, model, config, pinned, timeout_s)
@@ -394,7 +392,6 @@ def pin(
     model: str,
     versions: Iterable[int],
     *,
-    n_fields: int | None = None,
     device: str = "cpu",
     timeout_s: float = 120.0,
 ) -> tuple[int, ...]:
@@ -407,9 +404,7 @@ def pin(
     """
     wanted = set(versions)
     with model_repository.repository_lock(repo, model):
-        config = model_repository.pinned_config(
-            repo, model, wanted, n_fields=n_fields, device=device
-        )
+        config = model_repository.pinned_config(repo, model, wanted, device=device)
         try:
             _load_and_look(control, model, config, wanted, timeout_s)
         except BaseException:
