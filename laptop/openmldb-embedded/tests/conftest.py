@@ -50,3 +50,11 @@ def jd() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the JD tables are not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of seeds, data and cases beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is absent: the tutorial's data and OpenMLDB's cases lie there")
+    return SHARED

@@ -409,7 +409,7 @@ def _ratio_cate(top: str) -> Resolve:
 
         def fold(items: Sequence[Any], conditions: Sequence[Any], keys: Sequence[Any]) -> str:
             pairs = [(c if x is not None else None) for x, c in zip(items, conditions, strict=True)]
-            every = _groups([x for x in items], keys)
+            every = _groups(items, keys)
             hits = Counter(k for p, k in zip(pairs, keys, strict=True) if p and k is not None)
             ratios = pick([(k, hits.get(k, 0) / len(xs)) for k, xs in every.items()])
             return ",".join(f"{v.key_string(k, key)}:{v.format_fixed(r)}" for k, r in ratios)
