@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
-
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import NotFound
 from openmldb_embedded.types import Schema, SqlType, schema_of

@@ -7,7 +7,6 @@ import re
 
 import pytest
 from jd import Catalog, feature_sql, schemas, seed, table_sizes, tables
-
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch, compile_request
 from openmldb_embedded.memtable import MemTable
