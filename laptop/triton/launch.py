@@ -135,6 +135,8 @@ def command(settings: Settings) -> Launch:
         "--model-control-mode=explicit",
         "--disable-auto-complete-config",
         "--exit-on-error=false",
+        # A version whose process died never reports itself unloaded; requests take milliseconds.
+        "--exit-timeout-secs=5",
         f"--http-address={settings.bind}",
         f"--http-port={settings.triton_http_port}",
         f"--grpc-address={settings.bind}",
