@@ -125,7 +125,7 @@ class OpenMLDBOperator(BaseOperator):
 
     def statements(self) -> list[str]:
         """The statements to run, in order, from the rendered fields."""
-        script = self.sql if isinstance(self.sql, str) else ";\n".join(self.sql)
+        script = self.sql if isinstance(self.sql, str) else "\n;\n".join(self.sql)
         return split_script(script)
 
     def before(self, index: int, sql: str) -> bool:
@@ -339,6 +339,9 @@ class OpenMLDBSQLOperator(OpenMLDBOperator):
 
 class _BuiltSQLOperator(OpenMLDBOperator):
     """An operator whose SQL is made from its other fields, and shown as rendered template."""
+
+    # A mapped task's fields are rendered by its mapped operator: there the SQL is shown at the end.
+    overwrite_rtif_after_execution = True
 
     def render_template_fields(
         self, context: Context, jinja_env: jinja2.Environment | None = None

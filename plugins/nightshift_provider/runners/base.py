@@ -14,7 +14,7 @@ from typing import Any
 LOG_ROUND_BYTES = 256 * 1024
 """Log bytes carried over per poll; what comes faster is left out of the task's log."""
 
-LOG_MAX_LINES = 20_000
+LOG_MAX_LINES = 10_000
 """Lines of one task that reach Airflow's log; the rest stays with the runner."""
 
 LOG_LAST_LINES = 50

@@ -187,7 +187,7 @@ class TestOnlineLoad:
         return (
             f"OpenMLDBLoadDataOperator(task_id='x', table='t', path={str(rows)!r}, "
             f"database={db!r}, mode='online', expect_rows='10', {FAST}, "
-            f"count_sql='SELECT count(*) FROM t WHERE ts >= 0 AND ts < {days}' {more})"
+            f"count_sql='SELECT count(*) FROM t WHERE ts >= timestamp(0) AND ts < timestamp({days})' {more})"
         )
 
     def count(self, api, db) -> int:

@@ -1,0 +1,279 @@
+"""The task operator through Airflow's task runner, with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from nightshift_provider.runners.base import LOG_LAST_LINES, LOG_MAX_LINES
+from nightshift_provider.runners.process import keeper_pid
+from nightshift_provider.runners.reaper import GRACE_S, reap
+
+from nightshift.settings import Settings
+
+TASK = '''
+"""A task as small as can be: counts its starts, then does as it is told."""
+import json, os, pathlib, signal, sys, time
+
+result, what = pathlib.Path(sys.argv[1]), sys.argv[2]
+with (result.parent / "starts").open("a") as file:
+    file.write(f"{os.getpid()}\\n")
+print("started", os.environ.get("COLOUR"), flush=True)
+
+def leave(signum, frame):
+    print("told to stop", flush=True)
+    sys.exit(143)
+
+signal.signal(signal.SIGTERM, leave)
+if what == "wait":
+    while not (result.parent / "go").exists():
+        time.sleep(0.02)
+if what == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+if what == "noise":
+    for n in range(300_000):
+        print("line", n, "x" * 80)
+if what.startswith("exit"):
+    result.write_text(json.dumps({"task": "train", "version": 1, "status": "error", "error": "because"}))
+    sys.exit(int(what[4:]))
+out = {"task": "train", "version": 1, "status": "ok", "pid": os.getpid(), "env": sorted(os.environ)}
+if what == "large":
+    out["padding"] = "x" * 100_000
+if what == "nan":
+    out["auc"] = float("nan")
+if what != "silent":
+    result.write_text(json.dumps(out))
+print("all done", flush=True)
+'''
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose one task is the above, and an empty home."""
+    project = tmp_path / "project"
+    (project / "tasks" / "train").mkdir(parents=True)
+    (project / "include").mkdir()
+    (project / "tasks" / "train" / "__main__.py").write_text(TASK)
+    monkeypatch.setenv("NIGHTSHIFT_PROJECT", str(project))
+    monkeypatch.setenv("NIGHTSHIFT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NIGHTSHIFT_TASK_PYTHON", sys.executable)
+    monkeypatch.setenv("NIGHTSHIFT_TASK_RUNNER", "process")
+    monkeypatch.setenv("SECRET_OF_THE_WORKER", "1")
+    yield tmp_path
+    for folder in (tmp_path / "home" / "tasks").glob("*"):
+        if (pid := keeper_pid(folder)) is not None:
+            os.kill(pid, signal.SIGKILL)
+
+
+def body(workshop: Path, what: str, more: str = "") -> str:
+    run_dir = workshop / "home" / "runs" / "r"
+    return (
+        f"NightshiftTaskOperator(task_id='x', task='train', run_dir={str(run_dir)!r}, "
+        f"result_path={str(run_dir / 'result.json')!r}, poll_interval_s=0.1, "
+        f"arguments=[{str(run_dir / 'result.json')!r}, '{what}'], "
+        f"environment={{'COLOUR': 'blue'}}, {more})"
+    )
+
+
+def starts(workshop: Path) -> list[int]:
+    path = workshop / "home" / "runs" / "r" / "starts"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def let_go(workshop: Path) -> None:
+    (workshop / "home" / "runs" / "r" / "go").touch()
+
+
+def folders(workshop: Path) -> list[Path]:
+    root = workshop / "home" / "tasks"
+    return sorted(root.iterdir()) if root.is_dir() else []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def until(condition, what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+class TestBothModes:
+    def test_a_task_that_ends_well(self, airflow, workshop, deferrable, capfd):
+        run = airflow.run(body(workshop, "go", f"deferrable={deferrable}"))
+        assert run.try_task("x") == "success"
+        result = run.xcom("x")
+        assert [result["pid"]] == starts(workshop)
+        assert "SECRET_OF_THE_WORKER" not in result["env"]
+        assert {"COLOUR", "PATH", "PYTHONPATH"} <= set(result["env"])
+        assert not any(name.startswith("AIRFLOW") for name in result["env"])
+        said = capfd.readouterr().out
+        assert said.count("started blue") == 1
+        assert said.count("all done") == 1
+        assert folders(workshop) == []
+
+    def test_a_terminal_exit_is_not_retried(self, airflow, workshop, deferrable, capfd):
+        run = airflow.run(body(workshop, "exit64", f"deferrable={deferrable}, retries=3"))
+        assert run.try_task("x") == "failed"
+        assert "exit code 64: because" in capfd.readouterr().out
+
+    @pytest.mark.parametrize("code", [75, 1, 143])
+    def test_another_exit_is_retried_anew(self, airflow, workshop, deferrable, code):
+        run = airflow.run(body(workshop, f"exit{code}", f"deferrable={deferrable}, retries=3"))
+        assert run.try_task("x") == "up_for_retry"
+        assert run.try_task("x") == "up_for_retry"
+        assert len(starts(workshop)) == 2
+        assert folders(workshop) == []
+
+    def test_a_deadline_stops_it(self, airflow, workshop, deferrable, capfd):
+        more = f"deferrable={deferrable}, timeout_s=1.0, stop_grace_s=5, retries=3"
+        run = airflow.run(body(workshop, "wait", more))
+        assert run.try_task("x") == "up_for_retry"
+        assert "had not ended by its deadline" in capfd.readouterr().out
+        assert not alive(starts(workshop)[0])
+        assert folders(workshop) == []
+
+    def test_a_million_lines_do_not_reach_the_log(self, airflow, workshop, deferrable, capfd):
+        run = airflow.run(body(workshop, "noise", f"deferrable={deferrable}"))
+        assert run.try_task("x") == "success"
+        said = capfd.readouterr().out
+        assert said.count("x" * 80) <= LOG_MAX_LINES + LOG_LAST_LINES
+        assert "all done" in said
+
+
+class TestFoundAgain:
+    def test_a_dead_workers_task_is_followed_not_started(self, airflow, workshop, capfd):
+        run = airflow.run(body(workshop, "wait", "deferrable=True"))
+        assert run.try_task("x", run_triggerer=False) == "deferred"
+        until(lambda: starts(workshop), "the task starts")
+        threading.Timer(1.0, let_go, [workshop]).start()
+        assert run.try_task("x") == "success"
+        assert [run.xcom("x")["pid"]] == starts(workshop)
+        assert "found again" in capfd.readouterr().out
+
+    def test_an_ended_one_is_read_not_run(self, airflow, workshop):
+        run = airflow.run(body(workshop, "go", "deferrable=True"))
+        assert run.try_task("x", run_triggerer=False) == "deferred"
+        until(lambda: (folders(workshop)[0] / "exit.json").exists(), "the task ends")
+        assert run.try_task("x") == "success"
+        assert [run.xcom("x")["pid"]] == starts(workshop)
+
+    def test_a_result_read_before_a_crash_is_read_again(self, airflow, workshop):
+        run = airflow.run(body(workshop, "go"))
+        assert run.try_task("x") == "success"
+        # The worker died after it had read the result and before Airflow knew.
+        assert run.try_task("x") == "success"
+        assert [run.xcom("x")["pid"]] == starts(workshop)
+
+    def test_a_cleared_task_starts_anew(self, airflow, workshop):
+        run = airflow.run(body(workshop, "wait", "deferrable=True"))
+        assert run.try_task("x", run_triggerer=False) == "deferred"
+        until(lambda: starts(workshop), "the task starts")
+        run.clear("x")
+        let_go(workshop)
+        assert run.try_task("x") == "success"
+        first, second = starts(workshop)
+        assert run.xcom("x")["pid"] == second
+        assert not alive(first)
+
+    def test_a_killed_keeper_takes_its_task_with_it(self, airflow, workshop, capfd):
+        run = airflow.run(body(workshop, "wait", "deferrable=True, retries=2"))
+        assert run.try_task("x", run_triggerer=False) == "deferred"
+        until(lambda: starts(workshop), "the task starts")
+        os.kill(keeper_pid(folders(workshop)[0]), signal.SIGKILL)
+        until(lambda: not alive(starts(workshop)[0]), "the task dies with its keeper")
+        let_go(workshop)
+        assert run.try_task("x") == "success"
+        assert len(starts(workshop)) == 2
+
+
+class TestResult:
+    @pytest.mark.parametrize(
+        ("what", "complaint"),
+        [("silent", "wrote no"), ("large", "bytes"), ("nan", "NaN is no JSON number")],
+    )
+    def test_a_result_that_is_none(self, airflow, workshop, what, complaint, capfd):
+        run = airflow.run(body(workshop, what, "retries=3"))
+        assert run.try_task("x") == "failed"
+        assert complaint in capfd.readouterr().out
+
+    def test_a_missing_python_says_what_to_do(self, airflow, workshop, monkeypatch, capfd):
+        monkeypatch.setenv("NIGHTSHIFT_TASK_PYTHON", str(workshop / "no-python"))
+        run = airflow.run(body(workshop, "go", "retries=3"))
+        assert run.try_task("x") == "failed"
+        assert "NIGHTSHIFT_TASK_PYTHON" in capfd.readouterr().out
+
+
+class TestKill:
+    @pytest.mark.parametrize("what", ["wait", "deaf"])
+    async def test_the_triggers_kill_leaves_nothing(self, workshop, airflow, what):
+        from nightshift_provider.triggers.task import NightshiftTaskTrigger
+
+        run = airflow.run(body(workshop, what, "deferrable=True, stop_grace_s=1"))
+        assert run.try_task("x", run_triggerer=False) == "deferred"
+        until(lambda: starts(workshop), "the task starts")
+        spec = json.loads((folders(workshop)[0] / "spec.json").read_bytes())
+        trigger = NightshiftTaskTrigger(
+            runner="process",
+            docker_url="",
+            docker_conn_id=None,
+            spec=spec_of(workshop, folders(workshop)[0].name, spec),
+        )
+        await trigger.on_kill()
+        assert not alive(starts(workshop)[0])
+        assert folders(workshop) == []
+
+    def test_the_operators_kill_leaves_nothing(self, workshop, airflow):
+        run = airflow.run(body(workshop, "wait"))
+        task = run.dag.get_task("x")
+
+        def kill() -> None:
+            until(lambda: starts(workshop), "the task starts")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        killer = threading.Thread(target=kill)
+        before = signal.getsignal(signal.SIGTERM)
+        killer.start()
+        try:
+            assert run.try_task("x") == "failed"
+        finally:
+            killer.join()
+            signal.signal(signal.SIGTERM, before)
+        assert task.task_id == "x"
+        assert not alive(starts(workshop)[0])
+        assert folders(workshop) == []
+
+    def test_the_reaper_takes_what_is_past_its_deadline(self, workshop, airflow):
+        run = airflow.run(body(workshop, "deaf", "deferrable=True, timeout_s=3600"))
+        assert run.try_task("x", run_triggerer=False) == "deferred"
+        until(lambda: starts(workshop), "the task starts")
+        settings = Settings.from_env()
+        name = folders(workshop)[0].name
+        assert reap(settings) == []
+        assert reap(settings, now=time.time() + 3600 + GRACE_S + 1, sparing=name) == []
+        assert alive(starts(workshop)[0])
+        assert reap(settings, now=time.time() + 3600 + GRACE_S + 1) == [name]
+        assert not alive(starts(workshop)[0])
+
+
+def spec_of(workshop: Path, name: str, known: dict) -> dict:
+    return {
+        "name": name, "generation": known["generation"], "command": known["command"],
+        "environment": {}, "project": known["cwd"], "python": sys.executable,
+        "state_dir": str(workshop / "home" / "tasks" / name), "result_path": "", "writable": [],
+        "readable": [], "image": "", "user": "", "memory": "", "cpus": 1.0, "device": "cpu",
+        "deadline": known["deadline"], "stop_grace_s": 1.0, "labels": {},
+    }  # fmt: skip
