@@ -30,8 +30,9 @@ def write_password(path: Path, user: str, password: str) -> None:
 
 
 def main() -> None:
-    """Migrate the metadata database, then users and pools."""
+    """Migrate the metadata database, make the DAGs' pools, set the first user's password."""
     run("airflow", "db", "migrate")
+    run("airflow", "pools", "import", f"{os.environ['NIGHTSHIFT_PROJECT']}/include/pools.json")
     write_password(
         Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]),
         os.environ["NIGHTSHIFT_AIRFLOW_USER"],

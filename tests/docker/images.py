@@ -211,6 +211,8 @@ def build_services(engine: Engine) -> None:
     for name in ("socket-proxy", "airflow", "predict"):
         dockerfile = PROJECT / "docker" / name / "Dockerfile"
         build(engine, f"nightshift/{name}:{VERSION}", dockerfile)
+    train = PROJECT / "tasks" / "train" / "Dockerfile"
+    build(engine, "nightshift-standin/environment", train, "--target", "environment")
     standins = PROJECT / "tests" / "docker" / "standins"
     for name in ("postgres", "openmldb", "tritonserver"):
         build(engine, f"nightshift-standin/{name}", standins / name / "Dockerfile")

@@ -28,6 +28,7 @@ Body = dict[str, Any]
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     (folder / "runs" / "2026-01-31" / "0badcafe" / "features").mkdir(parents=True)
+    (folder / "releases").mkdir()
     return folder
 
 
@@ -45,6 +46,7 @@ def proxy(docker_engine: Engine, home: Path) -> Iterator[int]:
         "NIGHTSHIFT_PROJECT": str(PROJECT),
         "NIGHTSHIFT_TASK_IMAGE_PREPROCESS": IMAGE,
         "NIGHTSHIFT_TASK_IMAGE_TRAIN": f"nightshift/train:{images.VERSION}",
+        "NIGHTSHIFT_TASK_IMAGE_SCORE": f"nightshift/train:{images.VERSION}",
     }
     port = free_port()
     docker_engine.docker("network", "create", "proxy-test")
@@ -197,7 +199,7 @@ def test_operators_own_container_passes(proxy: int, home: Path, docker_engine: E
         name="nightshift-proxy-test", generation=1, command=["python", "-c", "print('it ran')"],
         environment={}, project=str(PROJECT), python="", state_dir=str(home / "tasks" / "x"),
         result_path=str(run / "result.json"), writable=[str(run)],
-        readable=[str(PROJECT / "include"), str(home / "runs")], image=IMAGE, user="10001:10001",
+        readable=[str(PROJECT / "include"), str(home / "runs"), str(home / "releases")], image=IMAGE, user="10001:10001",
         memory="256m", cpus=1.0, device="cpu", deadline=time.time() + 60, stop_grace_s=5.0,
         labels={"home": "proxytest"},
     )  # fmt: skip
