@@ -1,4 +1,4 @@
-"""### Back to a kept release, in seconds
+"""### Back to a kept release, in seconds.
 
 Restores a release that passed its gates and is kept: its deployment and its model version are
 made again if they were retired, the golden rows are compared, the pointer is switched, and the

@@ -21,8 +21,9 @@ TTL_S = 6 * 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """What one run has made or is about to make; `expires_at` is seconds since the epoch, the time of closing
-    where it is closed.
+    """What one run has made or is about to make.
+
+    `expires_at` is seconds since the epoch; where the lease is closed, the time of closing.
     """
 
     run_token: str
