@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ import pytest
 import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
+if str(PROJECT) not in sys.path:
+    # The tasks are no installed package: they run from the project folder.
+    sys.path.insert(0, str(PROJECT))
 TASKS_PYTHON = PROJECT / ".venv-tasks" / "bin" / "python"
 
 SPEC = {
@@ -94,6 +98,29 @@ def run(task, *arguments, check=True, **environment):
     return done
 
 
+_BEFORE = "import json; globals().update(json.loads(input()))"
+_AFTER = "print(); print(json.dumps(answer))"
+
+
+def evaluate(code, **values):
+    """Run a script in the tasks' environment; `values` are its variables, `answer` its result."""
+    done = subprocess.run(
+        [
+            TASKS_PYTHON,
+            "-c",
+            f"{_BEFORE}\n{code}\n{_AFTER}",
+        ],
+        input=json.dumps(values),
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": "src:."},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 class Workshop:
     """A folder with a specification, and the tasks at hand."""
 
@@ -101,6 +128,9 @@ class Workshop:
         self.root = root
         self.spec = root / "spec.yaml"
         self.spec.write_text(yaml.safe_dump(SPEC, sort_keys=False))
+
+    evaluate = staticmethod(evaluate)
+    run = staticmethod(run)
 
     def features(self, name="features", **shape):
         table = feature_table(**{"first": "2024-03-01", "days": 14, "rows_a_day": 150, **shape})
@@ -116,19 +146,30 @@ class Workshop:
         )
         return done, json.loads(result.read_text())
 
-    def train(self, dataset="dataset", *more, out="model", hyperparameters=None, check=True, **env):
-        result = self.root / "train.json"
-        default = PROJECT / "include" / "hyperparameters.yaml"
-        done = run(
-            "train",
+    def train_arguments(self, dataset, *more, out="model"):
+        return (
             *("--dataset", self.root / dataset, "--spec", self.spec),
-            *("--hyperparameters", hyperparameters or default),
+            *("--hyperparameters", PROJECT / "include" / "hyperparameters.yaml"),
             *("--out", self.root / out, "--checkpoint", self.root / f"{out}-checkpoint"),
-            *("--result", result, *more),
-            check=check,
-            **env,
+            *("--result", self.root / "train.json", *more),
         )
-        return done, json.loads(result.read_text())
+
+    def train(self, dataset="dataset", *more, out="model", check=True, **environment):
+        arguments = self.train_arguments(dataset, *more, out=out)
+        done = run("train", *arguments, check=check, **environment)
+        return done, json.loads((self.root / "train.json").read_text())
+
+    def start_training(self, dataset="dataset", *more):
+        """Begin a training and return its process."""
+        arguments = self.train_arguments(dataset, *more)
+        return subprocess.Popen(
+            [TASKS_PYTHON, "-m", "tasks.train", *map(str, arguments)],
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": "src:."},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
 
 @pytest.fixture
