@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
         ", ".join(str(root) for root in roots.roots),
     )
     try:
-        asyncio.run(_serve(uvicorn.Server(config), listener))
+        asyncio.run(_serve(uvicorn.Server(config), listener, service))
     finally:
         service.close()
         LOG.info("stopped")
@@ -110,12 +110,13 @@ def _warm(workers: Workers) -> None:
         workers.warm()
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+async def _serve(server: uvicorn.Server, listener: socket.socket, service: Service) -> None:
     """Serve until a signal; unlike uvicorn alone, the signal is not raised again at the end."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         server.should_exit = True
+        loop.run_in_executor(None, service.interrupt)
 
     with contextlib.ExitStack() as stack:
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]

@@ -319,12 +319,16 @@ class Jobs:
             file.seek(max(0, size - 2**20))
             return file.read().decode("utf-8", "replace")
 
-    def close(self) -> None:
-        """Stop all jobs and wait for their ends."""
+    def interrupt(self) -> None:
+        """Stop all jobs."""
         with self._lock:
             active = list(self._active.values())
         for context in active:
             context.stop()
+
+    def close(self) -> None:
+        """Stop all jobs and wait for their ends."""
+        self.interrupt()
         self._pool.shutdown(wait=True)
 
 

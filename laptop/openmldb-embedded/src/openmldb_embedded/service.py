@@ -47,6 +47,8 @@ from openmldb_embedded.store import Store, read_segment, write_segment
 from openmldb_embedded.types import ColumnDef, IndexDef, Schema, SqlType
 from openmldb_embedded.wire import RowReader, RowWriter, from_literal, to_log
 
+MAX_SQL = 8 * 2**20
+"""Characters of a statement; each costs a hundred times its size while it is parsed."""
 LIGHT_ROWS = 20_000
 """An online query over more rows than this runs in a process of its own."""
 _HEAVY = re.compile(r"\b(left|right|full|inner|cross|outer)\b", re.IGNORECASE)
@@ -149,9 +151,17 @@ class Service:
         self._runtimes: dict[tuple[str, str], Runtime] = {}
         self._deploying = threading.Lock()
         self._ops: list[tuple[int, str]] = []
+        self._queries: set[Stop] = set()
+
+    def interrupt(self) -> None:
+        """Stop all jobs and queries: who waits for them is answered at once."""
+        self.jobs.interrupt()
+        for stop in list(self._queries):
+            stop()
 
     def close(self) -> None:
         """Stop the jobs and close the store."""
+        self.interrupt()
         self.jobs.close()
         self.store.close()
 
@@ -179,6 +189,11 @@ class Service:
         Raises:
             EmbeddedError: The statement is wrong or failed.
         """
+        if len(sql) > MAX_SQL:
+            raise SyntaxError_(
+                f"the statement has {len(sql)} characters, at most {MAX_SQL} are taken: insert "
+                f"fewer rows at once, or use LOAD DATA"
+            )
         statement = statements.parse(sql)
         call = _Call(db, sql.strip(), mode, timeout, params, stop or Stop())
         handlers: dict[type, Callable[[_Call, Any], Reply]] = {
@@ -467,14 +482,16 @@ class Service:
             timer = threading.Timer(call.timeout, call.stop)
             timer.daemon = True
             timer.start()
+            self._queries.add(call.stop)
             try:
                 self.workers.run(task, call.stop)
             except Stopped:
                 raise ExecutionError(
-                    f"the query was given up: it did not end within {call.timeout:g} s, or its "
-                    f"client left"
+                    f"the query was given up: it did not end within {call.timeout:g} s, its "
+                    f"client left, or the server stops"
                 ) from None
             finally:
+                self._queries.discard(call.stop)
                 timer.cancel()
             return Reply(body=(folder / "reply.json").read_bytes())
         finally:

@@ -188,7 +188,7 @@ def main(task: Task, answer: Connection, memory_limit: int) -> None:
     """A worker process's whole life."""
     _die_with_parent()
     if memory_limit:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
+        _limit_memory(memory_limit)
     with contextlib.suppress(OSError):
         os.nice(5)  # online requests come first
     try:
@@ -215,6 +215,18 @@ def main(task: Task, answer: Connection, memory_limit: int) -> None:
     answer.close()
     sys.stdout.flush()
     os._exit(0)  # no threads to wait for, nothing to clean up
+
+
+def _limit_memory(limit: int) -> None:
+    """Let this process's data grow by ``limit`` bytes, and no more."""
+    # Arrow's default pool reserves a gibibyte at once, which would count as used.
+    pa.set_memory_pool(pa.system_memory_pool())
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    used = next(
+        (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData")),
+        0,
+    )
+    resource.setrlimit(resource.RLIMIT_DATA, (used + limit, used + limit))
 
 
 def _die_with_parent() -> None:
