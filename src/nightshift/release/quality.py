@@ -26,7 +26,8 @@ Bools = npt.NDArray[np.bool_]
 
 def figures(labels: Bools, scores: Floats) -> dict[str, Any]:
     """All measures of one model: rows, positives, AUC, log loss, calibration (None: undefined)."""
-    base = measures.base_logloss(labels)
+    both = 0 < labels.sum() < len(labels)
+    base = measures.base_logloss(labels) if both else None
     loss = measures.logloss(labels, scores)
     return {
         "rows": len(labels),
