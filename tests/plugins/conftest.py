@@ -266,3 +266,6 @@ def openmldb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenMLDBServe
     yield server
     server.stop()
     del os.environ["AIRFLOW_CONN_OPENMLDB_DEFAULT"]
+
+
+from tests.docker.conftest import docker_engine  # noqa: E402, F401

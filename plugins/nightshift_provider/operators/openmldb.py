@@ -75,6 +75,8 @@ class OpenMLDBOperator(BaseOperator):
         job_timeout_s: seconds that one job may take from its submission; then it is stopped.
         settle_s: seconds between FINISHED and the second look (a job may still turn to FAILED).
         outage_s: seconds that the server may stay away during a wait.
+        defer_after_s: seconds to wait on the worker before deferring. A short job is done sooner
+            so, and Airflow takes a task that resumes within moments of its deferral for killed.
     """
 
     template_fields: Sequence[str] = ("database", "openmldb_conn_id", "sql")
@@ -95,6 +97,7 @@ class OpenMLDBOperator(BaseOperator):
         job_timeout_s: float = 6 * 3600.0,
         settle_s: float = 2.0,
         outage_s: float = 300.0,
+        defer_after_s: float = 10.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -113,6 +116,7 @@ class OpenMLDBOperator(BaseOperator):
         self.job_timeout_s = job_timeout_s
         self.settle_s = settle_s
         self.outage_s = outage_s
+        self.defer_after_s = defer_after_s
         self._job_id: int | None = None
         self._killed = False
 
@@ -250,8 +254,19 @@ class OpenMLDBOperator(BaseOperator):
 
     def _wait(self, job: Job, deadline: float, *, stop_on_kill: bool) -> None:
         """Return when the job is FINISHED for good; defer where that is wanted."""
-        watch = JobWatch(deadline, self.poll_interval_s, self.settle_s, self.outage_s)
-        if self.deferrable and self._can_defer():
+        defers = self.deferrable and self._can_defer()
+        patience = min(deadline, time.time() + self.defer_after_s) if defers else deadline
+        watch = JobWatch(patience, self.poll_interval_s, self.settle_s, self.outage_s)
+        final: Job | None = None
+        try:
+            if not defers or patience > time.time():
+                final = self.hook.wait(job.job_id, watch, cancelled=lambda: self._killed)
+        except DeadlineExceeded:
+            if not defers:
+                if stop_on_kill and not self._killed:
+                    self.hook.stop(job.job_id)
+                raise
+        if final is None:
             self.defer(
                 trigger=OpenMLDBJobTrigger(
                     openmldb_conn_id=self.openmldb_conn_id,
@@ -264,12 +279,6 @@ class OpenMLDBOperator(BaseOperator):
                 ),
                 method_name="execute_complete",
             )
-        try:
-            final = self.hook.wait(job.job_id, watch, cancelled=lambda: self._killed)
-        except DeadlineExceeded:
-            if stop_on_kill and not self._killed:
-                self.hook.stop(job.job_id)
-            raise
         if final.state is not JobState.FINISHED:
             self._job_failed(final)
 

@@ -8,6 +8,7 @@ log was, an ended one is read and not run again. A cleared task starts anew.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -64,6 +65,7 @@ class NightshiftTaskOperator(BaseOperator):
         stop_grace_s: seconds between SIGTERM and SIGKILL: time to keep a checkpoint.
         poll_interval_s: seconds between looks.
         outage_s: seconds that the engine may stay away during a wait.
+        defer_after_s: seconds to wait on the worker before deferring, as OpenMLDBOperator's.
     """
 
     template_fields: Sequence[str] = (
@@ -92,6 +94,7 @@ class NightshiftTaskOperator(BaseOperator):
         stop_grace_s: float = 60.0,
         poll_interval_s: float = 5.0,
         outage_s: float = 300.0,
+        defer_after_s: float = 10.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -112,6 +115,7 @@ class NightshiftTaskOperator(BaseOperator):
         self.stop_grace_s = stop_grace_s
         self.poll_interval_s = poll_interval_s
         self.outage_s = outage_s
+        self.defer_after_s = defer_after_s
         self._running: tuple[Runner, TaskSpec] | None = None
         self._killed = False
 
@@ -132,7 +136,7 @@ class NightshiftTaskOperator(BaseOperator):
             if status.deadline is not None:
                 spec = TaskSpec.from_dict({**spec.to_dict(), "deadline": status.deadline})
                 self._running = runner, spec
-            if status.phase is not Phase.EXITED and self.deferrable:
+            if self.deferrable and not self._wait(runner, spec, patience_s=self.defer_after_s):
                 self.defer(
                     trigger=NightshiftTaskTrigger(
                         runner=settings.task_runner,
@@ -144,7 +148,8 @@ class NightshiftTaskOperator(BaseOperator):
                     ),
                     method_name="execute_complete",
                 )
-            self._wait(runner, spec)
+            if not self.deferrable:
+                self._wait(runner, spec)
             return self._finish(runner, spec, notes)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
@@ -258,8 +263,9 @@ class NightshiftTaskOperator(BaseOperator):
         runner.start(spec)
         return runner.status(spec)
 
-    def _wait(self, runner: Runner, spec: TaskSpec) -> None:
-        """Block until the task has ended, showing its log."""
+    def _wait(self, runner: Runner, spec: TaskSpec, *, patience_s: float = math.inf) -> bool:
+        """Block until the task has ended, showing its log; False when patience ends before."""
+        give_up = time.time() + patience_s
         pump = LogPump(runner, spec)
         away_since: float | None = None
         pause = min(0.1, self.poll_interval_s)
@@ -268,7 +274,9 @@ class NightshiftTaskOperator(BaseOperator):
             try:
                 status = runner.status(spec)
                 if status.phase is Phase.EXITED:
-                    return
+                    return True
+                if now >= give_up:
+                    return False
                 if status.phase is Phase.ABSENT:
                     raise RetryableError(f"{spec.name} is not there any more; was it removed?")
                 self._show(pump.round())

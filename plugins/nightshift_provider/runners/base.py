@@ -196,10 +196,11 @@ class LogPump:
 
     def last(self) -> list[str]:
         """What remains when the task has ended."""
+        lines = self.round()
         if self._lines >= LOG_MAX_LINES:
             tail = self._runner.log_tail(self._spec, LOG_LAST_LINES)
-            return ["... the end of the log:", *(line[:_LINE_CHARS] for line in tail)]
-        return self.round()
+            lines += ["... the end of the log:", *(line[:_LINE_CHARS] for line in tail)]
+        return lines
 
     def _keep(self) -> None:
         kept = {

@@ -138,7 +138,7 @@ class TestNeverTwice:
         return run, out
 
     def test_a_try_that_died_while_waiting(self, airflow, api, db, rows, openmldb):
-        run, out = self.prepared(airflow, db, rows, openmldb, deferrable=True)
+        run, out = self.prepared(airflow, db, rows, openmldb, deferrable=True, defer_after_s=0)
         # Without a triggerer the try ends as deferred: its worker is gone, the job runs.
         assert run.try_task("x", run_triggerer=False) == "deferred"
         assert run.notes("x")["job_id"] == jobs_of(api, out)[0].job_id
@@ -146,7 +146,7 @@ class TestNeverTwice:
         assert len(jobs_of(api, out)) == 1
 
     def test_a_try_that_died_between_submitting_and_noting(self, airflow, api, db, rows, openmldb):
-        run, out = self.prepared(airflow, db, rows, openmldb, deferrable=True)
+        run, out = self.prepared(airflow, db, rows, openmldb, deferrable=True, defer_after_s=0)
         assert run.try_task("x", run_triggerer=False) == "deferred"
         job_id = run.notes("x")["job_id"]
         run.notes("x", {"above": job_id - 1})

@@ -16,42 +16,7 @@ from nightshift_provider.runners.process import keeper_pid
 from nightshift_provider.runners.reaper import GRACE_S, reap
 
 from nightshift.settings import Settings
-
-TASK = '''
-"""A task as small as can be: counts its starts, then does as it is told."""
-import json, os, pathlib, signal, sys, time
-
-result, what = pathlib.Path(sys.argv[1]), sys.argv[2]
-with (result.parent / "starts").open("a") as file:
-    file.write(f"{os.getpid()}\\n")
-print("started", os.environ.get("COLOUR"), flush=True)
-
-def leave(signum, frame):
-    print("told to stop", flush=True)
-    sys.exit(143)
-
-signal.signal(signal.SIGTERM, leave)
-if what == "wait":
-    while not (result.parent / "go").exists():
-        time.sleep(0.02)
-if what == "deaf":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(600)
-if what == "noise":
-    for n in range(300_000):
-        print("line", n, "x" * 80)
-if what.startswith("exit"):
-    result.write_text(json.dumps({"task": "train", "version": 1, "status": "error", "error": "because"}))
-    sys.exit(int(what[4:]))
-out = {"task": "train", "version": 1, "status": "ok", "pid": os.getpid(), "env": sorted(os.environ)}
-if what == "large":
-    out["padding"] = "x" * 100_000
-if what == "nan":
-    out["auc"] = float("nan")
-if what != "silent":
-    result.write_text(json.dumps(out))
-print("all done", flush=True)
-'''
+from tests.plugins.small_task import TASK, alive, body, folders, let_go, starts, until
 
 
 @pytest.fixture
@@ -70,44 +35,6 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in (tmp_path / "home" / "tasks").glob("*"):
         if (pid := keeper_pid(folder)) is not None:
             os.kill(pid, signal.SIGKILL)
-
-
-def body(workshop: Path, what: str, more: str = "") -> str:
-    run_dir = workshop / "home" / "runs" / "r"
-    return (
-        f"NightshiftTaskOperator(task_id='x', task='train', run_dir={str(run_dir)!r}, "
-        f"result_path={str(run_dir / 'result.json')!r}, poll_interval_s=0.1, "
-        f"arguments=[{str(run_dir / 'result.json')!r}, '{what}'], "
-        f"environment={{'COLOUR': 'blue'}}, {more})"
-    )
-
-
-def starts(workshop: Path) -> list[int]:
-    path = workshop / "home" / "runs" / "r" / "starts"
-    return [int(line) for line in path.read_text().split()] if path.exists() else []
-
-
-def let_go(workshop: Path) -> None:
-    (workshop / "home" / "runs" / "r" / "go").touch()
-
-
-def folders(workshop: Path) -> list[Path]:
-    root = workshop / "home" / "tasks"
-    return sorted(root.iterdir()) if root.is_dir() else []
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def until(condition, what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -156,7 +83,7 @@ class TestBothModes:
 
 class TestFoundAgain:
     def test_a_dead_workers_task_is_followed_not_started(self, airflow, workshop, capfd):
-        run = airflow.run(body(workshop, "wait", "deferrable=True"))
+        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
         until(lambda: starts(workshop), "the task starts")
         threading.Timer(1.0, let_go, [workshop]).start()
@@ -165,7 +92,7 @@ class TestFoundAgain:
         assert "found again" in capfd.readouterr().out
 
     def test_an_ended_one_is_read_not_run(self, airflow, workshop):
-        run = airflow.run(body(workshop, "go", "deferrable=True"))
+        run = airflow.run(body(workshop, "go", "deferrable=True, defer_after_s=0"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
         until(lambda: (folders(workshop)[0] / "exit.json").exists(), "the task ends")
         assert run.try_task("x") == "success"
@@ -179,7 +106,7 @@ class TestFoundAgain:
         assert [run.xcom("x")["pid"]] == starts(workshop)
 
     def test_a_cleared_task_starts_anew(self, airflow, workshop):
-        run = airflow.run(body(workshop, "wait", "deferrable=True"))
+        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
         until(lambda: starts(workshop), "the task starts")
         run.clear("x")
@@ -190,7 +117,7 @@ class TestFoundAgain:
         assert not alive(first)
 
     def test_a_killed_keeper_takes_its_task_with_it(self, airflow, workshop, capfd):
-        run = airflow.run(body(workshop, "wait", "deferrable=True, retries=2"))
+        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0, retries=2"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
         until(lambda: starts(workshop), "the task starts")
         os.kill(keeper_pid(folders(workshop)[0]), signal.SIGKILL)
@@ -222,7 +149,7 @@ class TestKill:
     async def test_the_triggers_kill_leaves_nothing(self, workshop, airflow, what):
         from nightshift_provider.triggers.task import NightshiftTaskTrigger
 
-        run = airflow.run(body(workshop, what, "deferrable=True, stop_grace_s=1"))
+        run = airflow.run(body(workshop, what, "deferrable=True, defer_after_s=0, stop_grace_s=1"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
         until(lambda: starts(workshop), "the task starts")
         spec = json.loads((folders(workshop)[0] / "spec.json").read_bytes())
@@ -257,7 +184,7 @@ class TestKill:
         assert folders(workshop) == []
 
     def test_the_reaper_takes_what_is_past_its_deadline(self, workshop, airflow):
-        run = airflow.run(body(workshop, "deaf", "deferrable=True, timeout_s=3600"))
+        run = airflow.run(body(workshop, "deaf", "deferrable=True, defer_after_s=0, timeout_s=3600"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
         until(lambda: starts(workshop), "the task starts")
         settings = Settings.from_env()
