@@ -50,7 +50,7 @@ class Workers:
     def __init__(self, memory_limit: int) -> None:
         self.memory_limit = memory_limit
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["openmldb_embedded.worker"])
+        self._context.set_forkserver_preload(["openmldb_embedded.template"])
 
     def run(self, task: worker.Task, stop: Stop) -> worker.Outcome:
         """Do a task in a process of its own and wait for its end.

@@ -1,0 +1,116 @@
+"""The server in the foreground, from its lock to its last answer."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import uvicorn
+
+from openmldb_embedded.errors import EmbeddedError
+from openmldb_embedded.jobs import Workers
+from openmldb_embedded.paths import Roots
+from openmldb_embedded.server import App
+from openmldb_embedded.service import Service, Settings
+from openmldb_embedded.store import Store
+
+LOG = logging.getLogger("openmldb_embedded")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the server until SIGTERM or SIGINT; the exit code is 1 where it cannot start."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    listener: socket.socket | None = None
+    try:
+        listener = _listen(given.host, given.port)
+        store = Store(given.data)
+    except EmbeddedError as error:
+        return _refuse(error.message, listener)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return _refuse(f"cannot listen on {given.host}:{given.port}: {reason}", listener)
+    memory = given.job_memory * 2**20 or (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    )
+    settings = Settings(
+        jobs_at_once=max(1, given.jobs),
+        job_memory=memory,
+        max_rows=given.max_rows,
+        endpoint=f"{given.host}:{listener.getsockname()[1]}",
+    )
+    roots = Roots(given.root or [given.data.absolute().parent, Path.cwd()], private=given.data)
+    service = Service(store, roots, settings)
+    threading.Thread(target=_warm, args=(service.workers,), daemon=True).start()
+    config = uvicorn.Config(
+        App(service),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+    )
+    LOG.info(
+        "listening on http://%s, data in %s, files below %s",
+        settings.endpoint,
+        store.data,
+        ", ".join(str(root) for root in roots.roots),
+    )
+    try:
+        asyncio.run(_serve(uvicorn.Server(config), listener, service))
+    finally:
+        service.close()
+        LOG.info("stopped")
+    return 0
+
+
+def _warm(workers: Workers) -> None:
+    with contextlib.suppress(OSError, EOFError):
+        workers.warm()
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, service: Service) -> None:
+    """Serve until a signal; unlike uvicorn alone, the signal is not raised again at the end."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+        loop.run_in_executor(None, service.interrupt)
+
+    with contextlib.ExitStack() as stack:
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+            stack.callback(loop.remove_signal_handler, number)
+        await server.serve([listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by every connection; an answer's body must not wait for the ack of its head.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def _refuse(message: str, listener: socket.socket | None) -> int:
+    if listener is not None:
+        listener.close()
+    sys.stderr.write(f"openmldb-embedded: {message}\n")
+    return 1
