@@ -19,6 +19,7 @@ import numpy as np
 from openmldb_embedded.columns import Array, Batch, Column
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.types import IndexDef, Schema, SqlType
+from openmldb_embedded.values import to_float32
 
 Row = tuple[Any, ...]
 Key = Any
@@ -83,6 +84,12 @@ class _Run:
     def keys(self) -> Iterable[Key]:
         return self._index().keys()
 
+    def prepare(self) -> None:
+        self._index()
+        for c in self._batch.columns:
+            if c.strings is not None:
+                _ = c.strings.objects  # made once, shared by all indexes of the batch
+
     def rows(self, key: Key) -> Entry | None:
         """The key's rows in time order, or None."""
         at = self._index().get(key)
@@ -104,6 +111,7 @@ class Index:
         self._ts = None if ts is None else schema.position(ts)
         self._runs: list[_Run] = []
         self._entries: dict[Key, Entry] = {}
+        self._prepared = False
         self._lock = threading.Lock()
         one = self._places[0]
         many = tuple(self._places)
@@ -131,6 +139,12 @@ class Index:
         if d is None or not d.expires or not times:
             return times, rows, 0
         return times, rows, live_from(times, d, int(time.time() * 1000))
+
+    def prepare(self) -> None:
+        """Build the tables of keys now, and from now on with each batch, not at a first read."""
+        self._prepared = True
+        for run in self._runs:
+            run.prepare()
 
     def all_keys(self) -> list[Key]:
         """Every key with rows."""
@@ -173,6 +187,8 @@ class Index:
     def insert_batch(self, batch: Batch) -> None:
         """Add a batch's rows (one writer at a time)."""
         run = _Run(batch, self._places, self._ts)
+        if self._prepared:
+            run.prepare()
         with self._lock:
             for key in list(self._entries) if self._entries else ():
                 added = run.rows(key)
@@ -209,6 +225,7 @@ class MemTable:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self._write = threading.Lock()
+        self._floats = [i for i, c in enumerate(schema.columns) if c.type is SqlType.FLOAT]
         self._chunks: list[Batch | list[Row]] = []
         self._count = 0
         self._indexes: dict[tuple[tuple[str, ...], str | None], Index] = {}
@@ -226,7 +243,7 @@ class MemTable:
         if not rows:
             return
         with self._write:
-            added = [tuple(r) for r in rows]
+            added = [self._row(r) for r in rows]
             if not self._chunks or isinstance(self._chunks[-1], Batch):
                 self._chunks.append([])
             cast(list[Row], self._chunks[-1]).extend(added)
@@ -235,6 +252,15 @@ class MemTable:
                     index.insert(row)
             self._count += len(added)
             self._scan = None
+
+    def _row(self, row: Sequence[Any]) -> Row:
+        if not self._floats:
+            return tuple(row)
+        out = list(row)
+        for i in self._floats:
+            if out[i] is not None:
+                out[i] = to_float32(out[i])
+        return tuple(out)
 
     def append_batch(self, batch: Batch) -> None:
         """Append a batch whose columns are the schema's, in order."""

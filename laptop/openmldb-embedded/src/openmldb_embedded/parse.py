@@ -685,7 +685,7 @@ class _Parser:
     def named(self) -> Expr:
         t = self.token
         callable_word = t.kind == "word" and self.peek().text == "("
-        if callable_word and t.upper in {"LEFT", "RIGHT", "MOD", "LAST", "IN", "IF"}:
+        if callable_word and t.upper in {"LEFT", "RIGHT", "MOD", "IF", "JOIN"}:
             self.i += 1
             return self.call(t.text)
         name = self.identifier("an expression")

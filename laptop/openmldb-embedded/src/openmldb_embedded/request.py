@@ -460,7 +460,9 @@ class _Path:
             plan._needed.add(self.scan, keys, ts, ms, rows)
         if plan._tables is not None:
             table = plan._tables(self.scan.db, self.scan.table)
-            self.fetch = table.ensure_index(keys, ts).window
+            index = table.ensure_index(keys, ts)
+            index.prepare()
+            self.fetch = index.window
 
     def sort_by(self, order: Expr) -> None:
         """Order each key's rows by an expression over the outputs (NULL first)."""
@@ -529,7 +531,7 @@ class _FrameRows:
         self.current = current
         self.rows = rows
         self.sources = sources
-        self.lists: dict[Expr, list[Any]] = {}
+        self.lists: dict[int, list[Any]] = {}
 
 
 class _Frame:
@@ -637,9 +639,10 @@ class _Frame:
         per_source = [_substitute(e, p.outputs) for p in self.paths]
         values = [p.row() for p in per_source]
         places = [p.index if isinstance(p, Col) else None for p in per_source]
+        slot = len(self._getters)
 
         def get(rows: _FrameRows) -> list[Any]:
-            out = rows.lists.get(e)
+            out = rows.lists.get(slot)
             if out is not None:
                 return out
             if rows.sources is not None:
@@ -654,7 +657,7 @@ class _Frame:
                 out = [value(r) for r in rows.rows]
             if rows.current is not None:
                 out.insert(0, of_current(rows.current))
-            rows.lists[e] = out
+            rows.lists[slot] = out
             return out
 
         self._getters[e] = get
