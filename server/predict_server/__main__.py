@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import NoReturn
 
 import uvicorn
 
@@ -18,6 +20,8 @@ def main() -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
+    # uvicorn ends by raising the signal again, which by default is not a clean exit.
+    signal.signal(signal.SIGTERM, _end)
     uvicorn.run(
         create_app(settings),
         host=settings.bind,
@@ -28,6 +32,10 @@ def main() -> int:
         timeout_keep_alive=30,
     )
     return 0
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

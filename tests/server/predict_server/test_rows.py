@@ -1,0 +1,181 @@
+"""Request rows: what is taken, what is refused, and that the message finds the place."""
+
+import datetime as dt
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from predict_server.errors import InvalidRows, RequestError
+from predict_server.rows import check_value, parse_json, read_rows
+
+SCHEMA = [("reqId", "string"), ("eventTime", "timestamp"), ("n", "int32")]
+GOOD = {"reqId": "a", "eventTime": 1458045784000, "n": 3}
+VALUES = ["a", 1458045784000, 3]
+
+
+def read(payload, max_rows=10):
+    return read_rows(payload, SCHEMA, max_rows=max_rows)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        GOOD,
+        [GOOD],
+        {"rows": [GOOD]},
+        VALUES,
+        [VALUES],
+        {"rows": [VALUES]},
+        {"n": 3, "eventTime": "2016-03-15T20:43:04+08:00", "reqId": "a"},
+        {**GOOD, "eventTime": "2016-03-15T12:43:04Z"},
+    ],
+)
+def test_every_way_to_write_a_row_gives_the_same_row(payload):
+    assert read(payload) == [VALUES]
+
+
+def test_rows_keep_their_order_and_may_mix_objects_and_arrays():
+    rows = [GOOD, ["b", 1, 2], {**GOOD, "reqId": None}]
+    assert read(rows) == [VALUES, ["b", 1, 2], [None, 1458045784000, 3]]
+
+
+def test_a_table_that_has_a_column_named_rows_is_not_mistaken():
+    assert read_rows({"rows": 5}, [("rows", "int32")], max_rows=1) == [[5]]
+
+
+@pytest.mark.parametrize(
+    ("bad", "place", "says"),
+    [
+        ({**GOOD, "n": "3"}, (0, "n"), "whole number of 32 bits"),
+        ({**GOOD, "n": 3.0}, (0, "n"), "whole number"),
+        ({**GOOD, "n": True}, (0, "n"), "whole number"),
+        ({**GOOD, "n": 1 << 31}, (0, "n"), "32 bits"),
+        ({**GOOD, "reqId": 7}, (0, "reqId"), "give text"),
+        ({**GOOD, "reqId": "\ud800"}, (0, "reqId"), "surrogate"),
+        ({**GOOD, "eventTime": 1.5}, (0, "eventTime"), "milliseconds"),
+        ({**GOOD, "eventTime": "yesterday"}, (0, "eventTime"), "no time"),
+        ({**GOOD, "eventTime": "2016-03-15 20:43:04"}, (0, "eventTime"), "time zone"),
+        ({"reqId": "a", "n": 1}, (0, "eventTime"), "missing"),
+        ({**GOOD, "evenTime": 1}, (0, "evenTime"), "did you mean 'eventTime'"),
+        ([GOOD, ["b", 1]], (1, ""), "3 are needed: reqId, eventTime, n"),
+        ([GOOD, 5], (1, ""), "object or an array"),
+    ],
+)
+def test_what_does_not_fit_is_named_by_row_and_field(bad, place, says):
+    with pytest.raises(InvalidRows) as caught:
+        read(bad)
+    first = caught.value.problems[0]
+    assert (first.row, first.field) == place
+    assert says in first.problem
+    assert caught.value.status == 422
+    assert caught.value.body()["detail"][0]["field"] == place[1]
+
+
+def test_all_problems_are_told_but_not_thousands():
+    rows = [{**GOOD, "n": "x", "reqId": 1} for _ in range(1000)]
+    with pytest.raises(InvalidRows) as caught:
+        read(rows, max_rows=1000)
+    found = [(p.row, p.field) for p in caught.value.problems]
+    assert found[:4] == [(0, "reqId"), (0, "n"), (1, "reqId"), (1, "n")]
+    assert len(found) < 30
+
+
+@pytest.mark.parametrize("payload", ["text", 5, None, True, [], {"rows": []}, {"rows": 5}])
+def test_what_holds_no_rows_is_refused(payload):
+    with pytest.raises(RequestError) as caught:
+        read(payload)
+    assert caught.value.status == 422
+
+
+def test_a_key_beside_rows_is_not_ignored():
+    with pytest.raises(RequestError, match="'expalin'"):
+        read({"rows": [GOOD], "expalin": True})
+
+
+def test_too_many_rows_name_the_setting():
+    with pytest.raises(RequestError, match="NIGHTSHIFT_PREDICT_MAX_ROWS") as caught:
+        read([GOOD] * 11)
+    assert caught.value.status == 413
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"\xff\xfe\xff", b'{"a": NaN}', b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"],
+)
+def test_a_body_that_is_no_json_is_400(body):
+    with pytest.raises(RequestError, match="no JSON") as caught:
+        parse_json(body)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "taken"),
+    [
+        ("bool", False, False),
+        ("int16", -32768, -32768),
+        ("int64", (1 << 63) - 1, (1 << 63) - 1),
+        ("bigint", 5, 5),
+        ("float", 2, 2.0),
+        ("double", 0.1, 0.1),
+        ("string", "", ""),
+        ("date", "2021-1-5", "2021-01-05"),
+        ("timestamp", -1, -1),
+    ],
+)
+def test_values_go_to_the_api_server_as_it_wants_them(kind, value, taken):
+    from nightshift.spec import sql_type
+
+    got = check_value(value, sql_type(kind))
+    assert got == taken
+    assert type(got) is type(taken)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("bool", 1),
+        ("bool", "true"),
+        ("int16", 32768),
+        ("int64", 1 << 63),
+        ("double", "0.5"),
+        ("double", True),
+        ("double", float("inf")),
+        ("date", "2021-02-30"),
+        ("date", 20210105),
+        ("timestamp", 1 << 63),
+        ("string", ["a"]),
+        ("string", {}),
+    ],
+)
+def test_values_of_another_type_are_refused(kind, value):
+    with pytest.raises(ValueError, match=r"."):
+        check_value(value, kind)
+
+
+@given(moment=st.datetimes(timezones=st.timezones()))
+def test_iso_text_and_milliseconds_are_the_same_moment(moment):
+    milliseconds = check_value(moment.isoformat(), "timestamp")
+    back = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(milliseconds=milliseconds)
+    assert dt.timedelta(0) <= moment - back < dt.timedelta(milliseconds=1)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(payload=JSON | st.fixed_dictionaries({"reqId": JSON, "eventTime": JSON, "n": JSON}))
+def test_whatever_is_sent_is_taken_or_refused_in_words(payload):
+    try:
+        rows = read(json.loads(json.dumps(payload)))
+    except RequestError as error:
+        assert error.status in (413, 422)
+        assert str(error)
+    else:
+        for name, when, number in rows:
+            assert name is None or isinstance(name, str)
+            assert when is None or type(when) is int
+            assert number is None or (type(number) is int and -(2**31) <= number < 2**31)
