@@ -249,6 +249,7 @@ class OpenMLDBOperator(BaseOperator):
         ti = context["ti"]
         ti.xcom_push(key="job_id", value=job_id)
         ti.xcom_push(key="sql", value=sql)
+        ti.xcom_push(key="openmldb_conn_id", value=self.openmldb_conn_id)
         link = job_log_url(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
         ti.xcom_push(key=OpenMLDBJobLogLink().xcom_key, value=link)
 

@@ -57,7 +57,7 @@ class TestBothModes:
         out = out_dir(openmldb)
         run = airflow.run(
             f"OpenMLDBSQLOperator(task_id='x', sql='script.sql', database={db!r}, {FAST}, "
-            f"deferrable={deferrable}, params={{'path': {str(rows)!r}, 'out': {out!r}}})",
+            f"deferrable={deferrable}, defer_after_s=0, params={{'path': {str(rows)!r}, 'out': {out!r}}})",
             files={
                 "script.sql": """
                 -- comment; with a semicolon
@@ -85,7 +85,7 @@ class TestBothModes:
         missing = f"{openmldb.folder}/missing/*.parquet"
         run = airflow.run(
             f"OpenMLDBLoadDataOperator(task_id='x', table='t', path={missing!r}, retries=3, "
-            f"database={db!r}, {FAST}, deferrable={deferrable})"
+            f"database={db!r}, {FAST}, deferrable={deferrable}, defer_after_s=0)"
         )
         assert run.try_task("x") == "failed"
         said = capfd.readouterr().out
@@ -95,7 +95,7 @@ class TestBothModes:
     def test_a_refused_statement_fails_the_task_for_good(self, airflow, db, deferrable, capfd):
         run = airflow.run(
             f"OpenMLDBSQLOperator(task_id='x', sql='DROP TABLE nothing', retries=3, "
-            f"database={db!r}, deferrable={deferrable})"
+            f"database={db!r}, deferrable={deferrable}, defer_after_s=0)"
         )
         assert run.try_task("x") == "failed"
         assert "DROP TABLE nothing" in capfd.readouterr().out
@@ -105,9 +105,9 @@ class TestBothModes:
         run = airflow.run(
             f"""
             load = OpenMLDBLoadDataOperator(task_id='load', table='t', path={str(rows)!r},
-                database={db!r}, {FAST}, deferrable={deferrable})
+                database={db!r}, {FAST}, deferrable={deferrable}, defer_after_s=0)
             load >> OpenMLDBSelectIntoOperator(task_id='x', select='select.sql', path={out!r},
-                database={db!r}, {FAST}, deferrable={deferrable}, params={{'low': 7}})
+                database={db!r}, {FAST}, deferrable={deferrable}, defer_after_s=0, params={{'low': 7}})
             """,
             files={"select.sql": "-- high\nSELECT k, v FROM t WHERE v >= {{ params.low }};\n"},
         )
@@ -131,14 +131,14 @@ class TestNeverTwice:
             load = OpenMLDBLoadDataOperator(task_id='load', table='t', path={str(rows)!r},
                 database={db!r}, {FAST})
             load >> OpenMLDBSelectIntoOperator(task_id='x', select='SELECT v FROM t', path={out!r},
-                database={db!r}, {FAST}, deferrable={deferrable})
+                database={db!r}, {FAST}, deferrable={deferrable}, defer_after_s=0)
             """
         )
         assert run.try_task("load") == "success"
         return run, out
 
     def test_a_try_that_died_while_waiting(self, airflow, api, db, rows, openmldb):
-        run, out = self.prepared(airflow, db, rows, openmldb, deferrable=True, defer_after_s=0)
+        run, out = self.prepared(airflow, db, rows, openmldb, deferrable=True)
         # Without a triggerer the try ends as deferred: its worker is gone, the job runs.
         assert run.try_task("x", run_triggerer=False) == "deferred"
         assert run.notes("x")["job_id"] == jobs_of(api, out)[0].job_id
@@ -146,7 +146,7 @@ class TestNeverTwice:
         assert len(jobs_of(api, out)) == 1
 
     def test_a_try_that_died_between_submitting_and_noting(self, airflow, api, db, rows, openmldb):
-        run, out = self.prepared(airflow, db, rows, openmldb, deferrable=True, defer_after_s=0)
+        run, out = self.prepared(airflow, db, rows, openmldb, deferrable=True)
         assert run.try_task("x", run_triggerer=False) == "deferred"
         job_id = run.notes("x")["job_id"]
         run.notes("x", {"above": job_id - 1})
@@ -254,7 +254,7 @@ class TestSensor:
     def test_it_waits_for_a_job_of_somebody_else(self, airflow, api, db, rows, deferrable):
         job = api.submit(db, f"LOAD DATA INFILE '{rows}' INTO TABLE t OPTIONS(format='parquet')")
         run = airflow.run(
-            f"OpenMLDBJobSensor(task_id='x', job_id='{job.job_id}', deferrable={deferrable}, "
+            f"OpenMLDBJobSensor(task_id='x', job_id='{job.job_id}', deferrable={deferrable}, defer_after_s=0, "
             f"{FAST})"
         )
         assert run.try_task("x") == "success"
@@ -262,7 +262,7 @@ class TestSensor:
 
     def test_an_unknown_job(self, airflow, openmldb, deferrable, capfd):
         run = airflow.run(
-            f"OpenMLDBJobSensor(task_id='x', job_id=987654, deferrable={deferrable}, retries=2)"
+            f"OpenMLDBJobSensor(task_id='x', job_id=987654, deferrable={deferrable}, defer_after_s=0, retries=2)"
         )
         assert run.try_task("x") == "failed"
         assert "987654" in capfd.readouterr().out

@@ -184,7 +184,9 @@ class TestKill:
         assert folders(workshop) == []
 
     def test_the_reaper_takes_what_is_past_its_deadline(self, workshop, airflow):
-        run = airflow.run(body(workshop, "deaf", "deferrable=True, defer_after_s=0, timeout_s=3600"))
+        run = airflow.run(
+            body(workshop, "deaf", "deferrable=True, defer_after_s=0, timeout_s=3600")
+        )
         assert run.try_task("x", run_triggerer=False) == "deferred"
         until(lambda: starts(workshop), "the task starts")
         settings = Settings.from_env()

@@ -223,7 +223,9 @@ class TestKill:
         assert containers(engine) == []
 
     def test_the_reaper_takes_leftovers(self, airflow, workshop, engine):
-        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0, timeout_s=3600"))
+        run = airflow.run(
+            body(workshop, "wait", "deferrable=True, defer_after_s=0, timeout_s=3600")
+        )
         assert run.try_task("x", run_triggerer=False) == "deferred"
         (name,) = containers(engine)
         settings = Settings.from_env()
