@@ -21,7 +21,24 @@ TABLES = {
     "bo_product": "bo_product",
     "bo_comment": "bo_comment",
 }
-# Distinct values of each column, in the order of the features' output (facts of the tutorial).
+ID = "200080_5505_2016-03-15 20:43:04"
+EMPTY = ",NULL,NULL"
+# Section 3.5 of the tutorial, in English and in Chinese: what its predict script prints.
+# fmt: off
+PRINTED = [
+    ID, 1458045784000, ID, "200080_5505", "5505", "200080", 1, 1.0, 1.0, 1, 1, 3, 1, ID, None,
+    "3", "1", "1", "214", "8", 1603438960564, None, None, None, None, ID,
+    0.02879999950528145, 0.0, 0.0, 2, 2, "1,,NULL", "4,0,NULL",
+    ID, EMPTY, EMPTY, EMPTY, 1, 1, 1, EMPTY, EMPTY,
+]
+OTHER = "200001_80005_2016-03-31 18:11:20"
+PRINTED_CHINESE = [
+    OTHER, 1459419080000, OTHER, "200001_80005", "80005", "200001", 1, 1.0, 1.0, 1, 1, 5, 1,
+    OTHER, None, None, None, None, None, None, None, None, None, None, None, OTHER,
+    0.019200000911951065, 0.0, 0.0, 2, 2, "1,,NULL", "4,0,NULL",
+    OTHER, EMPTY, EMPTY, EMPTY, 1, 1, 1, EMPTY, EMPTY,
+]
+# fmt: on
 ROWS = 13_916
 
 
@@ -89,7 +106,7 @@ def test_online_features(tutorial: ServerProcess) -> None:
     )
     assert tutorial.ask("DROP TABLE bo_action", db="JD_db")["code"] != 0
     request = {
-        "reqId": "200080_5505_2016-03-15 20:43:04",
+        "reqId": ID,
         "eventTime": 1458045784000,
         "main_id": "681271",
         "pair_id": "200080_5505",
@@ -105,11 +122,9 @@ def test_online_features(tutorial: ServerProcess) -> None:
     named = found["data"]["data"][0]
     assert list(named) == [column["name"] for column in found["data"]["schema"]]
     assert named["reqId_1"] == request["reqId"]
-    # The tutorial prints these of this request.
-    assert named["bo_product_a1_multi_direct_3"] == "3"
-    assert named["bo_product_br_multi_direct_6"] == "214"
-    assert named["bo_product_cate_multi_direct_7"] == "8"
-    assert named["flattenRequest_eventTime_dayofweek_41"] == 3
+    assert list(named.values()) == PRINTED
+    row = [OTHER, 1459419080000, "", "200001_80005", "200001", "80005", 0, 1, ""]
+    assert tutorial.post(path, {"input": [row]})["data"]["data"] == [PRINTED_CHINESE]
     plain = tutorial.post(path, {"input": [list(request.values())] * 3})
     assert plain["data"]["data"] == [list(named.values())] * 3
     assert "schema" not in plain["data"]

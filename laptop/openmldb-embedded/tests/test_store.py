@@ -1,0 +1,227 @@
+"""The store in one process: snapshots, segments, sweeps, and a disk that fails."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from openmldb_embedded import store as store_module
+from openmldb_embedded.catalog import schema_record
+from openmldb_embedded.columns import Batch
+from openmldb_embedded.errors import EmbeddedError
+from openmldb_embedded.store import Store, StoreError, read_segment, write_segment
+from openmldb_embedded.types import ColumnDef, IndexDef, Schema, SqlType
+
+SCHEMA = Schema(
+    (ColumnDef("k", SqlType.STRING), ColumnDef("v", SqlType.INT64)),
+    (IndexDef(("k",), "v", name="INDEX_0"),),
+)
+
+
+def create(store: Store, name: str) -> int:
+    number = store.state.next_table
+    store.commit(
+        {
+            "op": "create_table",
+            "id": number,
+            "db": "db",
+            "name": name,
+            "schema": schema_record(SCHEMA),
+            "options": {},
+        }
+    )
+    return number
+
+
+def rows(store: Store, name: str) -> list[Any]:
+    return store.state.table("db", name).memory.scan().to_rows()
+
+
+def test_a_segment_reads_back_every_type(tmp_path: Path) -> None:
+    names = ["BOOL", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "STRING", "DATE", "TIMESTAMP"]
+    schema = Schema(tuple(ColumnDef(name, SqlType[name]) for name in names))
+    given = [
+        (True, 1, 2, 3, 0.5, 1.5, "é", dt.date(1969, 12, 31), -1),
+        (None,) * 9,
+        (False, -1, -2, -3, float("inf"), float("-inf"), "", dt.date(9999, 1, 1), 2**50),
+    ]
+    write_segment(Batch.from_rows(schema.fields, given).to_arrow(), tmp_path / "x")
+    assert read_segment(tmp_path / "x", schema).to_rows() == given
+
+
+def test_a_broken_snapshot_is_told_and_not_overwritten(tmp_path: Path) -> None:
+    store = Store(tmp_path / "d")
+    store.commit({"op": "create_database", "db": "db"})
+    store.close()
+    (snapshot,) = (tmp_path / "d" / "snapshots").iterdir()
+    snapshot.write_bytes(b"{")
+    with pytest.raises(StoreError, match="cannot be read"):
+        Store(tmp_path / "d")
+    assert snapshot.read_bytes() == b"{"
+
+
+def test_a_refused_change_leaves_no_trace(tmp_path: Path) -> None:
+    store = Store(tmp_path / "d")
+    store.commit({"op": "create_database", "db": "db"})
+    create(store, "t")
+    before = json.dumps(store.state.dump())
+    for record in (
+        {"op": "create_database", "db": "db"},
+        {"op": "drop_database", "db": "db"},
+        {"op": "drop_table", "db": "db", "name": "x"},
+        {"op": "drop_index", "id": 1, "name": "INDEX_0"},
+        {"op": "insert", "id": 9, "rows": []},
+        {"op": "drop_deployment", "db": "db", "name": "x"},
+    ):
+        with pytest.raises(EmbeddedError):
+            store.commit(record)
+    assert json.dumps(store.state.dump()) == before
+    store.close()
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Changes, snapshots, crashes and clean ends in any order, against a plain dict of lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="store-machine-"))
+        self.store = Store(self.folder / "d")
+        self.store.commit({"op": "create_database", "db": "db"})
+        self.model: dict[str, list[tuple[str, int]]] = {}
+        self.number = 0
+
+    def teardown(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+    @rule(name=st.sampled_from("ab"))
+    def make(self, name: str) -> None:
+        if name not in self.model:
+            create(self.store, name)
+            self.model[name] = []
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), count=st.integers(1, 100))
+    def insert(self, data: Any, count: int) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model)))
+        fresh = [("x" if n % 3 else "y", self.number + n) for n in range(count)]
+        self.number += count
+        table = self.store.state.table("db", name)
+        self.store.commit({"op": "insert", "id": table.id, "rows": [list(r) for r in fresh]})
+        self.model[name] += fresh
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), count=st.integers(1, 200))
+    def load(self, data: Any, count: int) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model)))
+        fresh = [("z", self.number + n) for n in range(count)]
+        self.number += count
+        table = self.store.state.table("db", name)
+        staged = self.store.staging() / "rows"
+        write_segment(
+            pa.table(
+                {"k": [k for k, _ in fresh], "v": pa.array([v for _, v in fresh], pa.int64())}
+            ),
+            staged,
+        )
+        segment = self.store.adopt_segment(staged)
+        self.store.commit({"op": "segment", "id": table.id, "file": segment})
+        self.model[name] += fresh
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def delete(self, data: Any) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model)))
+        key = data.draw(st.sampled_from("xyz"))
+        low = data.draw(st.integers(0, max(1, self.number)))
+        table = self.store.state.table("db", name)
+        record = {"equals": {"k": key}, "ts": "v", "min": low, "max": None}
+        self.store.commit({"op": "delete", "id": table.id, **record})
+        self.model[name] = [r for r in self.model[name] if not (r[0] == key and r[1] >= low)]
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), drop=st.booleans())
+    def clear(self, data: Any, drop: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model)))
+        if drop:
+            self.store.commit({"op": "drop_table", "db": "db", "name": name})
+            del self.model[name]
+        else:
+            table = self.store.state.table("db", name)
+            self.store.commit({"op": "truncate", "id": table.id})
+            self.model[name] = []
+
+    @rule()
+    def snapshot(self) -> None:
+        self.store.snapshot()
+
+    @rule(clean=st.booleans())
+    def restart(self, clean: bool) -> None:
+        if clean:
+            self.store.close()
+        else:  # as after SIGKILL: nothing more is written
+            self.store.log.close()
+            self.store._guard.close()
+        self.store = Store(self.folder / "d")
+
+    @invariant()
+    def the_same(self) -> None:
+        found = {name: rows(self.store, name) for name in self.store.state.databases["db"]}
+        assert found == self.model
+
+
+StoreMachine.TestCase.settings = settings(
+    max_examples=25,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestStoreMachine = StoreMachine.TestCase
+
+
+def test_snapshots_leave_no_file_behind(tmp_path: Path) -> None:
+    store = Store(tmp_path / "d")
+    store.commit({"op": "create_database", "db": "db"})
+    number = create(store, "t")
+    for n in range(40):
+        store.commit({"op": "insert", "id": number, "rows": [["x", n]]})
+        store.snapshot()
+    assert len(list((tmp_path / "d" / "segments").iterdir())) <= store_module.MAX_SEGMENTS + 1
+    assert len(list((tmp_path / "d" / "snapshots").iterdir())) == 1
+    assert len(list((tmp_path / "d" / "log").iterdir())) == 1
+    store.commit({"op": "drop_table", "db": "db", "name": "t"})
+    store.close()
+    assert not list((tmp_path / "d" / "segments").iterdir())
+
+
+def test_a_disk_that_is_full_at_a_snapshot_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "d")
+    store.commit({"op": "create_database", "db": "db"})
+    number = create(store, "t")
+    store.commit({"op": "insert", "id": number, "rows": [["x", 1]]})
+
+    def full(table: pa.Table, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store_module, "write_segment", full)
+        store.snapshot()
+    store.commit({"op": "insert", "id": number, "rows": [["x", 2]]})
+    store.log.close()
+    store._guard.close()
+    again = Store(tmp_path / "d")
+    assert rows(again, "t") == [("x", 1), ("x", 2)]
+    again.close()
+    assert rows(Store(tmp_path / "d"), "t") == [("x", 1), ("x", 2)]
