@@ -59,6 +59,10 @@ def environment(settings: Settings) -> dict[str, str]:
         # A folder with a new or changed DAG is read again after ten seconds, not five minutes.
         "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+        # A task's supervisor often learns of its end only at the next heartbeat. With the default
+        # of five seconds the executor's "ended" of a task that deferred may come after the task
+        # runs again, and the scheduler then takes it for killed and fails it.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "OPERATORS__DEFAULT_DEFERRABLE": "True",
         "LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
         "USAGE_DATA_COLLECTION__ENABLED": "False",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import urllib.error
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from laptop.services import airflow
+from laptop.services.alias import plain_path
 from laptop.services.launch import Launch, base_env
 from nightshift.settings import Settings
 
@@ -124,8 +126,8 @@ def _openmldb(settings: Settings) -> Launch:
 def _triton(settings: Settings) -> Launch:
     from laptop.triton.launch import command
 
-    launch = command(settings)
-    return Launch(launch.argv, base_env(settings) | launch.env, launch.cwd)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return command(dataclasses.replace(settings, home=plain_path(settings.home)))
 
 
 def _predict(settings: Settings) -> Launch:
