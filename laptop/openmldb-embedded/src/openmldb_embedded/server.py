@@ -47,6 +47,7 @@ def error_body(error: EmbeddedError) -> bytes:
     return body_of({"code": error.code or -1, "msg": error.message})
 
 
+_DECODER = json.JSONDecoder(strict=False)  # SQL of several lines may stand in a string as it is
 OK = body_of({"code": 0, "msg": "ok"})
 
 
@@ -57,7 +58,7 @@ def parse_json(body: bytes) -> dict[str, Any]:
         ProtocolError: It is none, or holds what no text can hold.
     """
     try:
-        found = json.loads(body)
+        found = _DECODER.decode(body.decode())
         if b"\\u" in body:  # half a surrogate pair is no character
             json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
