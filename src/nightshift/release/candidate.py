@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -65,10 +66,7 @@ def create(
         )
     digest = files.sha256_tree(run.model)
     token = layout.run_token(plan["run_id"])
-    version = model_repository.allocate_version(
-        settings.model_repo, settings.model, plan["ds"], owner=f"{plan['run_id']}:{digest[:16]}"
-    )
-    folder = store.folder(release_id(plan["ds"], version))
+    folder, version = _place(store, settings, plan, digest)
     name = deployment_name(settings.model, query)
     leases.renew(
         store,
@@ -129,6 +127,25 @@ def create(
     }
     files.write_json(run.reports / "candidate.json", value)
     return value
+
+
+def _place(
+    store: ReleaseStore, settings: Settings, plan: Plan, digest: str
+) -> tuple[ReleaseFolder, int]:
+    """The run's version and folder: those of an earlier try, unless it was given up meanwhile."""
+    for attempt in itertools.count():
+        version = model_repository.allocate_version(
+            settings.model_repo,
+            settings.model,
+            plan["ds"],
+            owner=f"{plan['run_id']}:{digest[:16]}:{attempt}",
+        )
+        folder = store.folder(release_id(plan["ds"], version))
+        verdict = folder.verdict()
+        given_up = verdict is not None and not verdict["accepted"]
+        if not given_up and (folder.model.is_dir() or not folder.manifest_path.exists()):
+            return folder, version
+    raise AssertionError("itertools.count does not end")
 
 
 def judge(plan: Plan, settings: Settings, release: str, reports: Sequence[str]) -> dict[str, Any]:

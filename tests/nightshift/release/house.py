@@ -72,9 +72,9 @@ class House:
     def wait(self) -> None:
         """Wait until every server answers."""
         with TritonControl(self.settings.triton_grpc_url) as control:
-            wait_until(control.live, "Triton is live")
+            wait_until(control.live, "Triton is live", 180)
         for url in (self.settings.openmldb_url, self.settings.predict_url):
-            wait_until(lambda url=url: _answers(url), f"{url} answers")
+            wait_until(lambda url=url: _answers(url), f"{url} answers", 180)
 
     def down(self) -> None:
         """Stop the servers."""

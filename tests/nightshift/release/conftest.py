@@ -1,0 +1,47 @@
+"""One house with real servers a session, and in it one night that went live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from nightshift.plan import Plan
+from nightshift.settings import Settings
+
+from .house import House
+
+FIRST, SECOND = "2026-11-08", "2026-11-09"
+
+
+@dataclass
+class Nights:
+    """A house whose first night is live, and the plan of a second one, trained and scored."""
+
+    house: House
+    second: Plan
+
+    @property
+    def settings(self) -> Settings:
+        return self.house.settings
+
+
+@pytest.fixture(scope="session")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+    if not Settings().task_python.exists():
+        pytest.skip(f"{Settings().task_python} is not there; ./nightshift sets it up")
+    house = House.build(tmp_path_factory.mktemp("house"))
+    house.generate(days=16, rows_per_day=500, end="2026-11-10")
+    house.up()
+    try:
+        live = house.night(FIRST)
+        assert live["switched"], live
+        plan = house.plan(SECOND, "second")
+        house.features(plan)
+        house.preprocess(plan)
+        house.load_online(plan)
+        house.train(plan)
+        yield Nights(house, plan)
+    finally:
+        house.down()

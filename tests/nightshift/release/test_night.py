@@ -1,0 +1,310 @@
+"""Nights in a house with real servers: what goes live, what is rejected, what is cleaned up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from nightshift import commands, files, layout
+from nightshift.errors import ContractError, ReleaseRejected
+from nightshift.layout import RunFolder
+from nightshift.release import history, pointer, rehearse, rollback, steps
+from nightshift.release.names import deployment_name
+from nightshift.release.store import ReleaseStore
+from nightshift.triton import TritonControl
+
+from .conftest import FIRST, SECOND, Nights
+from .house import OWN
+
+
+def another(nights: Nights, run_id: str, *parts: str, ds: str = SECOND):
+    """A run of its own with copies of the second night's artefacts."""
+    plan = nights.house.plan(ds, run_id)
+    steps.begin(plan, nights.settings)
+    for part in parts or ("features", "dataset", "model", "results"):
+        shutil.copytree(
+            Path(nights.second["run_dir"]) / part, Path(plan["run_dir"]) / part, dirs_exist_ok=True
+        )
+    return plan
+
+
+def live(nights: Nights) -> str:
+    found = pointer.read_live(nights.settings.releases)
+    assert found is not None
+    return found.release_id
+
+
+def predict(nights: Nights) -> dict:
+    """One request to the predict server."""
+    with nights.house.client() as client:
+        now = pointer.read_live(nights.settings.releases)
+        columns = [n for n, _ in client.deployment(now.database, now.deployment).input_schema]
+    (row,) = rehearse.request_rows(nights.settings.data, None, columns, 1)
+    body = {"rows": [dict(zip(columns, row, strict=True))]}
+    answer = httpx.post(f"{nights.settings.predict_url}/predict", json=body, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def finish(nights: Nights, plan, release):
+    nights.house.end(plan, release)
+
+
+def rejected(nights: Nights, plan, match: str, gate, release=None):
+    """`gate` rejects; the first night goes on serving, and the list tells why."""
+    before = predict(nights)
+    with pytest.raises(ReleaseRejected, match=match) as caught:
+        gate()
+    finish(nights, plan, release)
+    assert live(nights) == f"{FIRST}.001"
+    after = predict(nights)
+    assert after["release"] == f"{FIRST}.001"
+    assert after["predictions"] == before["predictions"]
+    rows = history.rows(nights.settings.releases)
+    row = next(
+        r for r in reversed(rows) if r.state == "rejected" and r.release_id == (release or "")
+    )
+    first = json.loads(
+        (Path(plan["run_dir"]) / "reports").joinpath(f"{row.why.split(':')[0]}.json").read_text()
+    )["failures"][0]
+    assert first in row.why
+    assert first in str(caught.value)
+    with TritonControl(nights.settings.triton_grpc_url) as control:
+        ready = [s.version for s in control.index() if s.model == "deepfm" and s.ready]
+    assert ready == [int(f"{FIRST.replace('-', '')}001")]
+    with nights.house.client() as client:
+        assert not [d for d in client.databases() if d.startswith(plan["workspace"])]
+    return row
+
+
+def test_the_first_night_serves(nights):
+    answer = predict(nights)
+    assert answer["release"] == f"{FIRST}.001"
+    assert answer["model_version"] == 20261108001
+    (row,) = [r for r in history.rows(nights.settings.releases) if r.state == "live"]
+    assert row.auc is not None
+    assert row.auc > 0.55
+    folder = ReleaseStore(nights.settings.releases).folder(row.release_id)
+    manifest = folder.manifest()
+    assert manifest.model.sha256 == files.sha256_tree(folder.model)
+    assert manifest.champion is None
+    assert manifest.sizes["feature_rows"] > 4000
+    assert {"preprocess", "train"} <= set(manifest.timings_s)
+    report = json.loads((folder.reports / "consistency.json").read_text())
+    assert report["compared"] + sum(report["excluded"].values()) == 200
+    assert report["mismatch_count"] == 0
+
+
+def test_drifted_data_is_rejected(nights):
+    plan = another(nights, "drifted", "features")
+    run = RunFolder(Path(plan["run_dir"]))
+    for path in run.features.glob("*.parquet"):
+        table = pq.read_table(path)
+        at = table.column_names.index("user_age")
+        # The source of the newest days writes ages as numbers now.
+        spoilt = pc.if_else(
+            pc.greater_equal(table["request_time"], pa.scalar(1793030400000, pa.timestamp("ms"))),
+            pa.scalar("42"),
+            table["user_age"],
+        )
+        pq.write_table(table.set_column(at, "user_age", spoilt), path)
+    nights.house.preprocess(plan)
+    rejected(nights, plan, "user_age has drifted", lambda: steps.check_data(plan, nights.settings))
+
+
+def test_worse_model_is_rejected(nights):
+    plan = another(nights, "worse", "features", "dataset")
+    worse = replace(OWN, epochs=1, hyperparameters={"threads": 1, "learning_rate": 1e-6, "seed": 3})
+    arguments = commands.train_arguments(plan, nights.settings, worse)
+    nights.house.task(plan, "train", arguments)
+    steps.check_data(plan, nights.settings)
+    release = nights.house.candidate(plan)["release_id"]
+    row = rejected(
+        nights,
+        plan,
+        r"quality: AUC",
+        lambda: steps.quality(plan, release, nights.settings),
+        release,
+    )
+    folder = ReleaseStore(nights.settings.releases).folder(release)
+    assert json.loads((folder.reports / "quality.json").read_text())["champion"]["auc"] > 0.55
+    assert row.auc is not None
+
+
+def test_broken_model_file_is_rejected(nights):
+    plan = another(nights, "broken model")
+    run = RunFolder(Path(plan["run_dir"]))
+    bias = run.model / "model" / "module.out.bias" / "out"
+    bias.write_bytes(b"\0\0\0\x40")
+    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    rejected(
+        nights,
+        plan,
+        "golden row",
+        lambda: steps.rehearsal(plan, release, nights.settings),
+        release,
+    )
+
+
+def test_broken_sql_is_rejected(nights):
+    plan = another(nights, "broken sql")
+    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    folder = ReleaseStore(nights.settings.releases).folder(release)
+    sql = folder.sql.read_text().replace("user_lv_cd", "user_level_of_old")
+    folder.sql.write_text(sql)
+    manifest = json.loads(folder.manifest_path.read_text())
+    from nightshift.release import manifest as manifests
+
+    made = folder.manifest()
+    made = replace(made, sql=replace(made.sql, deployment=deployment_name("deepfm", sql)))
+    folder.manifest_path.unlink()
+    manifests.write_once(folder.manifest_path, made)
+    assert manifest["sql"]["deployment"] != made.sql.deployment
+    rejected(
+        nights,
+        plan,
+        "user_level_of_old",
+        lambda: steps.rehearsal(plan, release, nights.settings),
+        release,
+    )
+
+
+def test_skewed_encoder_is_rejected_and_named(nights):
+    plan = another(nights, "skewed")
+    run = RunFolder(Path(plan["run_dir"]))
+    path = run.dataset / "test" / "part-0.parquet"
+    table = pq.read_table(path)
+    at = table.column_names.index("product_bad_comment_rate_max_64d")
+    skewed = pc.add(table.column(at), 1)
+    pq.write_table(table.set_column(at, table.field(at), skewed), path)
+    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    steps.rehearsal(plan, release, nights.settings)
+    row = rejected(
+        nights,
+        plan,
+        r"product_bad_comment_rate_max_64d: offline .* \(id .*encoders differ",
+        lambda: steps.consistent(plan, release, nights.settings),
+        release,
+    )
+    assert "online" in row.why
+
+
+def test_skewed_data_is_rejected_with_both_values(nights):
+    plan = another(nights, "skewed data")
+    run = RunFolder(Path(plan["run_dir"]))
+    from nightshift.encoding import encode_column
+    from nightshift.spec import FeatureSpec
+
+    spec = FeatureSpec.load(nights.settings.feature_spec)
+    (field,) = [f for f in spec.fields if f.name == "user_age"]
+    # The offline side reads another value than the online side, as a stale snapshot would give.
+    for path in run.features.glob("*.parquet"):
+        table = pq.read_table(path)
+        at = table.column_names.index("user_age")
+        pq.write_table(table.set_column(at, "user_age", pc.binary_join_element_wise(table.column(at), "x", "-")), path)  # fmt: skip
+        ages = dict(
+            zip(table["request_id"].to_pylist(), table["user_age"].to_pylist(), strict=True)
+        )
+    path = run.dataset / "test" / "part-0.parquet"
+    test = pq.read_table(path)
+    at = test.column_names.index("user_age")
+    stale = pa.array([None if ages[r] is None else f"{ages[r]}-x" for r in test["request_id"].to_pylist()])  # fmt: skip
+    pq.write_table(test.set_column(at, test.field(at), pa.array(encode_column(stale, field))), path)
+    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    steps.rehearsal(plan, release, nights.settings)
+    rejected(
+        nights,
+        plan,
+        "user_age: offline '[^']*-x' .*online '[^']*'.*the values differ",
+        lambda: steps.consistent(plan, release, nights.settings),
+        release,
+    )
+
+
+def test_a_past_date_is_kept_and_not_promoted_and_force_promotes_it(nights):
+    plan = another(nights, "same date", ds=FIRST)
+    release = nights.house.candidate(plan)["release_id"]
+    steps.check_data(plan, nights.settings)
+    nights.house.gates(plan, release)
+    report = steps.switch_over(plan, release, nights.settings)
+    assert report["switched"] is False
+    assert "not newer" in report["why"]
+    assert live(nights) == f"{FIRST}.001"
+    finish(nights, plan, release)
+    (row,) = [r for r in history.rows(nights.settings.releases) if r.release_id == release]
+    assert row.state == "kept"
+
+
+def test_a_newer_night_goes_live_and_is_rolled_back(nights):
+    plan = another(nights, "second night")
+    release = nights.house.candidate(plan)["release_id"]
+    steps.check_data(plan, nights.settings)
+    nights.house.gates(plan, release)
+    report = steps.switch_over(plan, release, nights.settings)
+    assert report["switched"], report
+    assert predict(nights)["release"] == release
+    finish(nights, plan, release)
+    with TritonControl(nights.settings.triton_grpc_url) as control:
+        assert not control.ready("deepfm", 20261108001)  # retired, and kept
+
+    back = rollback.roll_back(None, nights.settings, run_id="rollback 1")
+    assert back["live"] == f"{FIRST}.001"
+    assert back["model_loaded"]
+    assert predict(nights)["release"] == f"{FIRST}.001"
+    rollback.retire_rolled_back(nights.settings)
+    assert {r.release_id: r.state for r in history.rows(nights.settings.releases)}[
+        release
+    ] == "kept"
+
+
+def test_a_probe_that_is_not_answered_brings_the_old_release_back(nights, monkeypatch):
+    plan = another(nights, "no probe", ds=SECOND)
+    release = nights.house.candidate(plan)["release_id"]
+    steps.check_data(plan, nights.settings)
+    nights.house.gates(plan, release)
+
+    def unanswered(*_, **__):
+        raise ContractError("the predict server did not follow")
+
+    monkeypatch.setattr("nightshift.release.probe.answers_by", unanswered)
+    with pytest.raises(ContractError, match=rf"did not stand the probe.*{FIRST}\.001 serves"):
+        steps.switch_over(plan, release, nights.settings)
+    assert predict(nights)["release"] == f"{FIRST}.001"
+    finish(nights, plan, release)
+    (row,) = [r for r in history.rows(nights.settings.releases) if r.release_id == release]
+    assert (row.state, row.why) == ("rejected", "probe: the predict server did not follow")
+
+
+def test_what_a_dead_run_left_is_cleaned_by_the_next(nights):
+    from nightshift.release import leases
+
+    plan = another(nights, "dies")
+    release = nights.house.candidate(plan)["release_id"]
+    with nights.house.client() as client:
+        client.execute("INFORMATION_SCHEMA", f"CREATE DATABASE {plan['workspace']}", mode="onsync")
+    steps.rehearsal(plan, release, nights.settings)
+    version = int(release.replace("-", "").replace(".", ""))
+    store = ReleaseStore(nights.settings.releases)
+    token = layout.run_token("dies")
+    # While its lease lasts nothing is taken.
+    other = nights.house.plan(FIRST, "other")
+    steps.begin(other, nights.settings)
+    with TritonControl(nights.settings.triton_grpc_url) as control:
+        assert control.ready("deepfm", version)
+        leases.renew(store, run_token=token, run_id="dies", ds=SECOND, ttl_s=-1)
+        report = steps.begin(other, nights.settings)
+        assert not control.ready("deepfm", version)
+    assert report["candidates_rejected"] == [release]
+    assert report["versions_unpinned"] == [version]
+    assert report["databases_dropped"] == [plan["workspace"]]
+    assert version in report["retention"]["removed_versions"]
+    assert predict(nights)["release"] == f"{FIRST}.001"
+    finish(nights, other, None)
