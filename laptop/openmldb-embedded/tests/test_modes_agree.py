@@ -169,28 +169,38 @@ def test_windows(sql, stored, u, v):
     check(sql, stored, {"u": u, "v": v})
 
 
-JOINS = [
-    "select t.id, u.id as uid, u.s as us from t last join u order by u.ts on t.k = u.k",
-    "select t.id, u.id as uid from t last join u order by u.ts desc on t.k = u.k and t.g = u.g",
-    "select t.id, u.id as uid from t last join u order by u.i32 on t.g = u.g",
-    "select t.id, u.id as uid from t last join u on t.k = u.k and u.i32 > t.i32",
-    "select t.id, u.id as uid from t last join u order by u.ts on t.k = u.k and u.ts <= t.ts",
-    "select t.id, u.id as uid, v.id as vid from t last join u order by u.ts on t.k = u.k "
-    "last join v on u.g = v.g",
-    "select t.id, x.n from t last join (select k, count(*) as n from u group by k) as x "
-    "on t.k = x.k",
-    "select t.id, x.uid from t last join (select id as uid, upper(k) as uk, ts from u where b) "
-    "as x order by x.ts on t.k = lower(x.uk)",
-    "select t.id, u.id as uid from t left join u on t.k = u.k and t.g = u.g",
-    "select id, us, sum(i32) over w as total, distinct_count(us) over w as n from (select t.id, "
-    "t.k, t.ts, t.i32, u.s as us from t last join u order by u.ts on t.g = u.g) window w as "
-    "(PARTITION BY k ORDER BY ts ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)",
-    "select t.id, sum(u.i32) over w as total from t last join u order by u.ts on t.g = u.g window "
-    "w as (PARTITION BY t.k ORDER BY t.ts ROWS_RANGE BETWEEN 2s PRECEDING AND CURRENT ROW)",
-    "select a.id1, b.n from (select id as id1, s from t) as a last join (select id as id2, "
-    "count(s) over w as n from t window w as (PARTITION BY k ORDER BY ts ROWS BETWEEN 2 PRECEDING "
-    "AND CURRENT ROW)) as b on a.id1 = b.id2",
-]
+JOINS = """
+select t.id, u.id as uid, u.s as us from t last join u order by u.ts on t.k = u.k
+
+select t.id, u.id as uid from t last join u order by u.ts desc on t.k = u.k and t.g = u.g
+
+select t.id, u.id as uid from t last join u order by u.i32 on t.g = u.g
+
+select t.id, u.id as uid from t last join u on t.k = u.k and u.i32 > t.i32
+
+select t.id, u.id as uid from t last join u order by u.ts on t.k = u.k and u.ts <= t.ts
+
+select t.id, u.id as uid, v.id as vid from t last join u order by u.ts on t.k = u.k last join v
+on u.g = v.g
+
+select t.id, x.n from t last join (select k, count(*) as n from u group by k) as x on t.k = x.k
+
+select t.id, x.uid from t last join (select id as uid, upper(k) as uk, ts from u where b) as x
+order by x.ts on t.k = lower(x.uk)
+
+select t.id, u.id as uid from t left join u on t.k = u.k and t.g = u.g
+
+select id, us, sum(i32) over w as total, distinct_count(us) over w as n from (select t.id, t.k,
+t.ts, t.i32, u.s as us from t last join u order by u.ts on t.g = u.g) window w as (PARTITION BY
+k ORDER BY ts ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)
+
+select t.id, sum(u.i32) over w as total from t last join u order by u.ts on t.g = u.g window w
+as (PARTITION BY t.k ORDER BY t.ts ROWS_RANGE BETWEEN 2s PRECEDING AND CURRENT ROW)
+
+select a.id1, b.n from (select id as id1, s from t) as a last join (select id as id2, count(s)
+over w as n from t window w as (PARTITION BY k ORDER BY ts ROWS BETWEEN 2 PRECEDING AND CURRENT
+ROW)) as b on a.id1 = b.id2
+""".strip().split("\n\n")
 
 
 @settings(COMMON, max_examples=80)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -26,10 +27,16 @@ from openmldb_embedded.plan import (
     WindowFrame,
     WindowPlan,
 )
+from openmldb_embedded.sorting import runs_by_code, stable_order
 from openmldb_embedded.types import SqlType
 from openmldb_embedded.windows import Frames, Layout, key_codes, layout
 
 Resolve = Callable[[str, str], Batch]
+
+PARALLEL_ROWS = 20_000
+"""From so many rows on, a window's aggregates are computed by several threads."""
+
+WORKERS = 2
 
 MAX_ROWS = 200_000_000
 """Rows an intermediate result may have (a LEFT JOIN multiplies)."""
@@ -100,8 +107,8 @@ class _Executor:
                 unions[id(u)] = known
         sources: dict[tuple[int, ...], _Sources] = {}
         layouts: dict[tuple[object, ...], Layout] = {}
-        values: list[Column] = []
         frames: dict[tuple[int, bool], Frames] = {}
+        tasks: list[tuple[AggregateCall, _Sources, Frames]] = []
         for call in node.calls:
             w = node.windows[call.window]
             batches = [unions[id(u)] for u in reversed(w.unions)] + [child]
@@ -116,7 +123,8 @@ class _Executor:
             which = (call.window, call.beyond_frame)
             if which not in frames:
                 frames[which] = lay.frames(beyond_frame(w.frame) if call.beyond_frame else w.frame)
-            values.append(_call(call, source, frames[which], values, child))
+            tasks.append((call, source, frames[which]))
+        values = _evaluate(tasks, child)
         return Batch(node.schema, child.columns + values, child.num_rows)
 
     def group(self, node: Aggregate) -> Batch:
@@ -125,7 +133,7 @@ class _Executor:
         keys = [k.vector(child.columns, n) for k in node.keys]
         if keys and n:
             codes = key_codes([keys])
-            order = np.argsort(codes, kind="stable")
+            order = stable_order(codes)
             edges = np.flatnonzero(np.concatenate([[True], codes[order[1:]] != codes[order[:-1]]]))
             ends = np.append(edges[1:], n)
             appearance = np.argsort(order[edges], kind="stable")
@@ -147,44 +155,69 @@ class _Executor:
 
     def join(self, node: Join) -> Batch:
         left, right = self.run(node.left), self.run(node.right)
-        order, lo, hi = _matches(node, left, right)
         if node.kind == "LEFT":
-            at_left, at_right = _left_join(node, left, right, order, lo, hi)
+            at_left, at_right = _left_join(node, left, right, *_matches(node, left, right))
             columns = [c.take(at_left) for c in left.columns]
             columns += [c.take_or_null(at_right) for c in right.columns]
             return Batch(node.schema, columns, len(at_left))
         if node.residual is None:
-            some = hi > lo
-            pick = np.full(left.num_rows, -1, dtype=np.int64)
-            pick[some] = order[hi[some] - 1]
+            pick = _last_of_key(node, left, right)
         else:
-            pick = _last_matching(node.residual, left, right, order, lo, hi)
+            pick = _last_matching(node.residual, left, right, *_matches(node, left, right))
         columns = left.columns + [c.take_or_null(pick) for c in right.columns]
         return Batch(node.schema, columns, left.num_rows)
 
 
+def _join_codes(node: Join, left: Batch, right: Batch) -> tuple[Array, Array]:
+    """Integers for left and right rows that are equal where the join keys are."""
+    n = right.num_rows
+    if not node.pairs:
+        return np.zeros(left.num_rows, np.int64), np.zeros(n, np.int64)
+    a = [p.vector(left.columns, left.num_rows) for p, _ in node.pairs]
+    b = [p.vector(right.columns, n) for _, p in node.pairs]
+    codes = key_codes([a, b])
+    return codes[: left.num_rows], codes[left.num_rows :]
+
+
+def _by_age(node: Join, right: Batch) -> Array | None:
+    """Right rows so that of two matches the later is taken; None where they stand so already."""
+    if node.order is None:
+        return None
+    by = node.order.vector(right.columns, right.num_rows)
+    key = by.values.astype(np.int64)
+    if node.descending:
+        key = ~key
+    if by.valid is not None:  # NULL sorts before every value
+        key = np.where(by.valid, key, np.iinfo(np.int64).min)
+    if len(key) and int(key.min()) < 0:
+        return np.argsort(key, kind="stable")
+    return stable_order(key)
+
+
+def _last_of_key(node: Join, left: Batch, right: Batch) -> Array:
+    """For each left row the place of the right row it is joined to, -1 for none."""
+    mine, theirs = _join_codes(node, left, right)
+    size = int(max(mine.max(initial=0), theirs.max(initial=0))) + 1
+    newest = np.full(size, -1, dtype=np.int64)
+    order = _by_age(node, right)
+    if order is None:
+        newest[theirs] = np.arange(right.num_rows)  # of equal codes the last is kept
+    else:
+        newest[theirs[order]] = order
+    return newest[mine]
+
+
 def _matches(node: Join, left: Batch, right: Batch) -> tuple[Array, Array, Array]:
     """Right rows by key and age, and for each left row the run of those with its key."""
-    n = right.num_rows
-    if node.pairs:
-        a = [p.vector(left.columns, left.num_rows) for p, _ in node.pairs]
-        b = [p.vector(right.columns, n) for _, p in node.pairs]
-        codes = key_codes([a, b])
-        mine, theirs = codes[: left.num_rows], codes[left.num_rows :]
+    mine, theirs = _join_codes(node, left, right)
+    size = int(max(mine.max(initial=0), theirs.max(initial=0))) + 1
+    aged = _by_age(node, right)
+    if aged is None:
+        order, begins = runs_by_code(theirs, size)
     else:
-        mine, theirs = np.zeros(left.num_rows, np.int64), np.zeros(n, np.int64)
-    if node.order is not None:
-        by = node.order.vector(right.columns, n)
-        key = by.values.astype(np.int64)
-        if node.descending:
-            key = ~key
-        if by.valid is not None:  # NULL sorts before every value
-            key = np.where(by.valid, key, np.iinfo(np.int64).min)
-        order = np.lexsort((key, theirs))
-    else:
-        order = np.argsort(theirs, kind="stable")
-    ordered = theirs[order]
-    return order, np.searchsorted(ordered, mine, "left"), np.searchsorted(ordered, mine, "right")
+        order, begins = runs_by_code(theirs[aged], size)
+        order = aged[order]
+    return order, begins[mine], begins[mine + 1]
 
 
 def _last_matching(
@@ -272,6 +305,21 @@ def beyond_frame(f: WindowFrame) -> WindowFrame:
     return WindowFrame(
         "rows", None, 0, None, f.exclude_current_time, False, f.instance_not_in_window
     )
+
+
+def _evaluate(tasks: list[tuple[AggregateCall, _Sources, Frames]], child: Batch) -> list[Column]:
+    """The value of each call; large ones side by side, as numpy leaves the interpreter's lock."""
+    done: dict[int, Column] = {}
+    free = [i for i, (call, _, _) in enumerate(tasks) if not call.correlated]
+    if child.num_rows >= PARALLEL_ROWS and len(free) > 1:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            found = pool.map(lambda i: _call(*tasks[i], [], child), free)
+            done = dict(zip(free, found, strict=True))
+    values: list[Column] = []
+    for i, task in enumerate(tasks):
+        known = done.get(i)
+        values.append(known if known is not None else _call(*task, values, child))
+    return values
 
 
 def _call(

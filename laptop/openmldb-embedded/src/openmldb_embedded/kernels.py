@@ -245,6 +245,8 @@ def _runs(
         places, rows = frames.slice(start, stop).explode()
         found = codes[places]
         keys = rows * (size + 1) + found
+        if (stop - start) * (size + 1) < 2**31:
+            keys = keys.astype(np.int32)
         if (found == 0).any():
             keys = keys[found != 0]
         keys.sort()
@@ -254,7 +256,7 @@ def _runs(
             else (np.zeros(0, dtype=np.int64))
         )
         counts = np.diff(np.append(edges, len(keys)))
-        heads = keys[edges]
+        heads = keys[edges].astype(np.int64)
         yield start, stop, heads // (size + 1), heads % (size + 1), counts
 
 
@@ -343,11 +345,15 @@ def _topn_frequency(impl: AggregateImpl, values: Column, frames: Frames) -> Colu
         for start in range(0, len(frames), 1 << 19):
             part = frames.slice(start, start + (1 << 19))
             counts = _value_counts(codes, size, part).astype(np.int64)
-            # Count descending, then code ascending, as one number to sort by.
+            # Count descending, then code ascending, as one number to take the greatest of.
             score = counts * size + np.arange(size - 1, -1, -1)
-            best = np.argsort(-score, axis=1)[:, :width]
-            there = np.take_along_axis(counts, best, axis=1) > 0
-            top[start : start + len(part)] = np.where(there, best + 1, 0)
+            each = np.arange(len(part))
+            for nth in range(width):
+                best = np.argmax(score, axis=1)
+                there = counts[each, best] > 0
+                top[start : start + len(part), nth] = np.where(there, best + 1, 0)
+                counts[each, best] = 0
+                score[each, best] = -1
     else:
         for start, _, rows, found, counts in _runs(codes, size, frames):
             most = int(counts.max(initial=0)) + 1

@@ -15,6 +15,7 @@ import numpy as np
 
 from openmldb_embedded.columns import Array, Column, concat_columns
 from openmldb_embedded.plan import WindowFrame
+from openmldb_embedded.sorting import search_sorted, stable_order
 from openmldb_embedded.types import SqlType
 
 
@@ -120,19 +121,24 @@ class Layout:
         self._shape(keys, times)
         composite = self._composite(keys, times)
         pool = composite[:stop] if len(members) == stop else composite[members]
-        order = np.argsort(pool, kind="stable")
+        order = stable_order(pool)
         self.order = order if len(members) == stop else members[order]
         self.sorted = pool[order]
         self._keys = keys[main]
         self._times = times[main]
         self._current = composite[main]
-        self.starts = np.searchsorted(self.sorted, self._keys * self._span, "left")
+        # Main rows by partition and time: bounds are found in this order, which is theirs too.
+        self._by = np.argsort(self._current)
+        self.starts = self._find(self._keys * self._span, "left")
         if apart:
-            self.places = np.searchsorted(self.sorted, self._current, "right")
+            self.places = self._find(self._current, "right")
         else:
             inverse = np.empty(main.stop, dtype=np.int64)
             inverse[self.order] = np.arange(len(self.order))
             self.places = inverse[main]
+
+    def _find(self, queries: Array, side: str) -> Array:
+        return search_sorted(self.sorted, queries, self._by, side)
 
     def _shape(self, keys: Array, times: Array) -> None:
         low = int(times.min(initial=0)) if len(times) else 0
@@ -159,7 +165,7 @@ class Layout:
             clipped = np.array([min(max(int(t), low), high) for t in target], dtype=np.int64)
             rank = np.searchsorted(self._ranks, clipped, "left" if side == "left" else "right")
             # Between ranks: the first composite at or after (left), or after (right), the target.
-            return np.searchsorted(self.sorted, self._keys * self._span + rank + 1, "left")
+            return self._find(self._keys * self._span + rank + 1, "left")
         span = self._span
         if back >= span:
             offset = np.zeros(len(self._times), dtype=np.int64)
@@ -167,34 +173,21 @@ class Layout:
             offset = np.full(len(self._times), span - 1, dtype=np.int64)
         else:
             offset = np.clip(self._times - self._low + 1 - back, 0, span - 1)
-        return np.searchsorted(
-            self.sorted, self._keys * span + offset, "left" if side == "left" else "right"
-        )
+        return self._find(self._keys * span + offset, side)
 
     def frames(self, f: WindowFrame) -> Frames:
         """Each main row's frame."""
         aside = self.apart or f.exclude_current_time
-        if f.exclude_current_time:
-            before = np.searchsorted(self.sorted, self._current, "left")
-        else:
-            before = self.places
+        before = self._find(self._current, "left") if f.exclude_current_time else self.places
         starts = self.starts
         with_current = f.end <= 0
         n = before + (0 if aside or not with_current else 1)  # where the newest edge lies
         if f.kind == "rows":
             lo = starts if f.start is None else np.maximum(starts, before - f.start)
             hi = n if with_current else before - f.end + 1
-            if f.end < 0 and not aside:
-                ends = np.searchsorted(self.sorted, (self._keys + 1) * self._span, "left")
-                hi = np.minimum(ends, n - f.end)
         else:
             lo = starts if f.start is None else np.maximum(starts, self._at(f.start, "left"))
-            if f.end > 0:
-                hi = np.minimum(self._at(f.end, "right"), before)
-            elif f.end < 0 and not aside:
-                hi = np.maximum(n, self._at(f.end, "right"))
-            else:
-                hi = n
+            hi = np.minimum(self._at(f.end, "right"), before) if f.end > 0 else n
         hi = np.maximum(hi, starts)
         extra: Array | None = None
         if aside and with_current and not f.exclude_current_row:
