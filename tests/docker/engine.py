@@ -162,6 +162,9 @@ class Engine:
     def restart(self) -> None:
         """Start it again on the same socket and data after `kill`."""
         (self._run / "pid").unlink(missing_ok=True)
+        # Where nothing reaps orphans the killed containerd stays as a zombie, and dockerd would
+        # wait for it to answer.
+        (self._run / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
         self._launch()
 
     def stop(self) -> None:
