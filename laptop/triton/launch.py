@@ -130,8 +130,10 @@ def command(settings: Settings) -> Launch:
     settings.model_repo.mkdir(parents=True, exist_ok=True)
     argv = [
         str(python.site_packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
-        f"--model-repository={settings.model_repo}",
-        f"--backend-directory={backends}",
+        # Relative: the python backend starts its stubs by a shell line without quotes, and a
+        # blank in a path makes the load of a model hang for ever.
+        f"--model-repository={settings.model_repo.relative_to(settings.home)}",
+        f"--backend-directory={backends.relative_to(settings.home)}",
         "--model-control-mode=explicit",
         "--disable-auto-complete-config",
         "--exit-on-error=false",
@@ -149,7 +151,7 @@ def command(settings: Settings) -> Launch:
     ]
     if model_repository.config_path(settings.model_repo, settings.model).exists():
         argv.append(f"--load-model={settings.model}")
-    return Launch(argv, _environment(settings, python), settings.project)
+    return Launch(argv, _environment(settings, python), settings.home)
 
 
 def _environment(settings: Settings, python: TasksPython) -> dict[str, str]:

@@ -1,0 +1,135 @@
+"""Triton from its wheel: the backend directory, the command, a restart."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from laptop.triton.launch import TasksPython, assemble_backends, command
+from nightshift import triton as publishing
+from nightshift.errors import ConfigurationError, ContractError
+from nightshift.model_repository import config_path, version_folder
+from nightshift.triton import TritonControl
+from tests.serving import Process, Triton, serving_settings, spoil, wait_until
+from tests.tasks.conftest import TASKS_PYTHON
+
+
+@pytest.fixture(scope="module")
+def python():
+    if not TASKS_PYTHON.exists():
+        pytest.skip(f"{TASKS_PYTHON} is not there; ./nightshift setup makes it")
+    return TasksPython.inspect(TASKS_PYTHON)
+
+
+def tree(folder):
+    return {
+        str(path.relative_to(folder)): str(path.readlink())
+        if path.is_symlink()
+        else path.stat().st_size
+        for path in folder.rglob("*")
+        if not path.is_dir()
+    }
+
+
+def test_the_backend_directory_holds_copies_where_triton_refuses_links(tmp_path, python, project):
+    target = assemble_backends(tmp_path / "backends", python, project)
+    made = tree(target)
+    assert set(made) == {
+        "oneflow/model.py",
+        "python/libtriton_python.so",
+        "python/triton_python_backend_utils.py",
+        "python/triton_python_backend_stub",
+    }
+    assert not (target / "python" / "libtriton_python.so").is_symlink()
+    assert not (target / "oneflow" / "model.py").is_symlink()
+    stub = (target / "python" / "triton_python_backend_stub").readlink()
+    assert stub.parent.name == python.version
+    assert os.access(stub, os.X_OK)
+
+
+def test_assembling_again_repairs_what_was_spoilt(tmp_path, python, project):
+    target = assemble_backends(tmp_path / "backends", python, project)
+    made = tree(target)
+    (target / "oneflow" / "model.py").write_text("spoilt")
+    (target / "python" / "libtriton_python.so").unlink()
+    stub = target / "python" / "triton_python_backend_stub"
+    stub.unlink()
+    stub.write_bytes(b"a copy, whose libraries are not found")
+    assemble_backends(target, python, project)
+    assert tree(target) == made
+
+
+def test_a_python_without_the_wheel_is_named_with_the_command_that_mends_it(
+    tmp_path, python, project
+):
+    bare = dataclasses.replace(python, site_packages=tmp_path)
+    with pytest.raises(ConfigurationError, match="--group triton"):
+        assemble_backends(tmp_path / "backends", bare, project)
+
+
+@pytest.mark.parametrize("content", [None, "#!/bin/sh\nexit 3\n"])
+def test_a_python_that_does_not_run_is_named(tmp_path, content):
+    executable = tmp_path / "python"
+    if content:
+        executable.write_text(content)
+        executable.chmod(0o755)
+    with pytest.raises(ConfigurationError, match="NIGHTSHIFT_TASK_PYTHON"):
+        TasksPython.inspect(executable)
+
+
+def test_the_server_listens_on_the_loopback_and_loads_only_what_is_configured(tmp_path, python):
+    settings = serving_settings(tmp_path)
+    launch = command(settings)
+    addresses = [a for a in launch.argv if "-address=" in a]
+    assert len(addresses) == 3
+    assert all(a.endswith("=127.0.0.1") for a in addresses)
+    assert f"--grpc-port={settings.triton_grpc_port}" in launch.argv
+    assert not any(a.startswith("--load-model") for a in launch.argv)
+    path = config_path(settings.model_repo, settings.model)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert f"--load-model={settings.model}" in command(settings).argv
+
+
+def test_the_models_run_in_the_tasks_environment(tmp_path, python):
+    launch = command(serving_settings(tmp_path))
+    first = Path(launch.env["PATH"].split(os.pathsep)[0])
+    assert (first / "python3").samefile(TASKS_PYTHON)
+    folders = launch.env["LD_LIBRARY_PATH"].split(os.pathsep)
+    assert any((Path(f) / f"libpython{python.version}.so.1.0").exists() for f in folders)
+
+
+def test_a_restarted_server_serves_what_the_stopped_one_did(tmp_path, python, trained):
+    home = tmp_path / "a house with blanks"
+    home.mkdir()
+    settings = serving_settings(home)
+    repo, model = settings.model_repo, settings.model
+    server = Process(command(settings), home / "triton.log")
+    running = Triton(settings, server, TritonControl(settings.triton_grpc_url))
+    versions = (20160401001, 20160402001)
+
+    def restart():
+        running.server.stop()
+        running.server = Process(command(settings), home / "triton.log")
+        running.control.close()
+        running.control = TritonControl(settings.triton_grpc_url)
+        running.wait_live()
+
+    try:
+        running.wait_live()
+        for version, folder in zip(versions, trained.models, strict=True):
+            publishing.publish(running.control, repo, model, version, folder)
+        restart()
+        for which, version in enumerate(versions):
+            wait_until(lambda v=version: running.control.ready(model, v), f"{version} serves")
+            running.control.check_golden(model, version, trained.golden(which))
+        # One damaged version keeps Triton from loading any; the others must come back.
+        spoil(version_folder(repo, model, versions[1]), "no vocabulary")
+        restart()
+        with pytest.raises(ContractError, match=f"{versions[1]}: "):
+            publishing.revive(running.control, repo, model)
+        running.control.check_golden(model, versions[0], trained.golden(0))
+    finally:
+        running.control.close()
+        running.server.stop()
