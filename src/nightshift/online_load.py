@@ -38,7 +38,8 @@ def plan_online_loads(
 ) -> list[OnlineLoad]:
     """Choose the partitions and snapshots to load online.
 
-    Neighbouring days that the store holds nothing of become one load; a day that it holds in
+    Neighbouring days that the store holds nothing of become one load (days without any row may
+    lie between them); a day that it holds in
     part is a load of its own, which deletes the part first. Snapshots are always loaded: their
     tables keep the newest row a key.
 
@@ -66,7 +67,7 @@ def plan_online_loads(
                     f"{data} only {rows}; if rows were loaded twice, delete that day's rows "
                     f"({_delete_sql(table, column, [day])}) and run again"
                 )
-            if found == rows:
+            if found == rows and rows:
                 continue
             if found:
                 loads.append(_event_load(data, table, column, [day], rows))

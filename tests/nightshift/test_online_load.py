@@ -81,3 +81,12 @@ def test_a_gap_splits_the_load_and_a_half_loaded_day_is_deleted_first(data):
 def test_more_rows_online_than_in_the_partition_stop_the_night(data):
     with pytest.raises(ContractError, match=r"flattenRequest holds 9 rows of 2026-11-10.*only 5"):
         loads(data, {"flattenRequest": {LAST: 9}})
+
+
+def test_days_without_rows_neither_split_a_load_nor_make_one(data):
+    empty = pa.table({"x": pa.array([], pa.int64())})
+    days = layout.days_back(LAST, 4)
+    for day in days[1:3]:
+        pq.write_table(empty, layout.partition(data, "bo_action", day) / "part-0.parquet")
+    assert [item["expect_rows"] for item in loads(data, {})["bo_action"]] == [2 + 5]
+    assert "bo_action" not in loads(data, {"bo_action": {days[0]: 2, days[3]: 5}})
