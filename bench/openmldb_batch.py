@@ -64,7 +64,6 @@ def embedded(size: int) -> dict[str, float]:
     import duckdb
     import jd
     import jd_common
-
     from openmldb_embedded.columns import Batch
     from openmldb_embedded.engine import compile_batch
 
@@ -94,7 +93,6 @@ from t window w as (PARTITION BY k ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING 
 def long_windows(rows: int) -> dict[str, float]:
     import jd
     import numpy as np
-
     from openmldb_embedded.columns import Batch, Column, column_from_list
     from openmldb_embedded.engine import compile_batch
     from openmldb_embedded.types import SqlType, schema_of
