@@ -260,6 +260,7 @@ class DockerRunner(Runner):
 
     @contextmanager
     def _errors(self, action: str) -> Iterator[None]:
+        from airflow.sdk.exceptions import AirflowException
         from docker.errors import APIError, DockerException
         from requests.exceptions import RequestException
         from urllib3.exceptions import HTTPError
@@ -271,7 +272,7 @@ class DockerRunner(Runner):
             if error.status_code is not None and error.status_code < 500:
                 raise ConfigurationError(text) from error
             raise ServiceUnavailable(text) from error
-        except (DockerException, RequestException, HTTPError) as error:
+        except (AirflowException, DockerException, RequestException, HTTPError) as error:
             self._client = None
             raise ServiceUnavailable(
                 f"{self.where} did not answer ({action}): {error}; is it running?"
