@@ -170,6 +170,10 @@ class Engine:
     def stop(self) -> None:
         """Stop dockerd, its containers and whatever else runs below its folders."""
         if self._process is not None and self._process.poll() is None:
+            # Else it waits for each container's answer to SIGTERM.
+            with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
+                if running := self.docker("ps", "--quiet", timeout=30).split():
+                    self.docker("kill", *running, timeout=30)
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_S)
