@@ -45,7 +45,7 @@ def switch(
         client: the API server.
         control: Triton.
         settings: folders, names and the predict server's address.
-        release: an accepted release whose pair is deployed and loaded.
+        release: an accepted release; its pair is deployed and loaded again if it is not.
         requests: rows for the probe.
         promote: "newer" leaves a release that is not newer than the live one unpromoted,
             which is no error; "force" does not ask.
@@ -58,7 +58,7 @@ def switch(
 
     Raises:
         ReleaseRejected: the pair is not ready; nothing changed.
-        ContractError: the probe was not answered by the new release; the old one is live again.
+        ContractError: the pair cannot be made again, and nothing changed; or the probe was not answered by the new release; the old one is live again.
         ServiceUnavailable: a server does not answer; the old release is live.
     """
     store = ReleaseStore(settings.releases)
@@ -70,6 +70,14 @@ def switch(
     if refusal and not (live and live.release_id == release):
         return _report(switched=False, why=refusal, live=live.release_id if live else None)
     probe.alive(settings.predict_url)
+    if rehearse.problems(client, control, folder, manifest):
+        # An approval may have come after the run's lease had run out: make the pair again.
+        online.ensure_deployment(
+            client, manifest.sql.database, manifest.sql.deployment, folder.sql.read_text()
+        )
+        rehearse.publish(
+            control, store, settings.model_repo, folder, manifest, device=settings.task_device
+        )
 
     def ready(folder: ReleaseFolder, manifest: Manifest) -> Sequence[str]:
         return rehearse.problems(client, control, folder, manifest)

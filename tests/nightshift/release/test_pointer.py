@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -116,6 +117,35 @@ def test_lock_of_a_live_holder_holds_and_of_a_dead_one_does_not(tmp_path):
         finally:
             holder.kill()
     assert switch(tmp_path, "2016-04-10.001", timeout_s=5).release_id == "2016-04-10.001"
+
+
+def test_switches_at_once_come_one_after_another(tmp_path):
+    names = [put_release(tmp_path, f"2016-04-{day:02d}").id for day in range(1, 13)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda name: switch(tmp_path, name, promote="force"), names))
+    events = list(ReleaseStore(tmp_path).events())
+    assert [event["sequence"] for event in events] == list(range(1, 13))
+    assert [event["previous"] for event in events[1:]] == [e["release_id"] for e in events[:-1]]
+    assert pointer.read_live(tmp_path).release_id == events[-1]["release_id"]
+
+
+def test_a_release_judged_against_another_champion_is_refused(tmp_path):
+    for ds in ("2016-04-09", "2016-04-10", "2016-04-11"):
+        put_release(tmp_path, ds)
+    switch(tmp_path, "2016-04-10.001")
+    with pytest.raises(ReleaseRejected, match=r"compared it with 2016-04-09\.001.*10\.001 is live"):
+        switch(tmp_path, "2016-04-11.001", champion="2016-04-09.001")
+    assert switch(tmp_path, "2016-04-11.001", champion="2016-04-10.001").sequence == 2
+
+
+def test_a_first_release_that_failed_is_withdrawn(tmp_path):
+    put_release(tmp_path, "2016-04-10")
+    switch(tmp_path, "2016-04-10.001")
+    pointer.withdraw(tmp_path, "2016-04-09.001")
+    assert pointer.read_live(tmp_path) is not None
+    pointer.withdraw(tmp_path, "2016-04-10.001")
+    assert pointer.read_live(tmp_path) is None
+    assert switch(tmp_path, "2016-04-10.001").sequence == 2
 
 
 def test_kill_between_pointer_and_log_is_made_good(tmp_path, monkeypatch):

@@ -1,0 +1,288 @@
+"""SIGKILL at every step of making, publishing, switching and retiring a release.
+
+A child process does one phase and kills itself with SIGKILL at its k-th file operation (an
+audit hook counts opens, renames, links, folders, removals), for k = 1, 2, 3, ... until the phase
+ends alive. After every kill the parent looks with its own eyes: the pointer names a whole
+release whose pair answers, nothing half-written has a name that a reader reads; then the next
+night's clean-up runs, and what is left is the live release and the kept ones.
+
+    python bench/release_kill.py [--publish 60] [--retire 40]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bench.switch import DS, build  # noqa: E402
+from nightshift import files, layout, model_repository  # noqa: E402
+from nightshift.layout import RunFolder  # noqa: E402
+from nightshift.openmldb import OpenMLDBClient  # noqa: E402
+from nightshift.release import (  # noqa: E402
+    candidate,
+    leases,
+    pointer,
+    recover,
+    rehearse,
+    retention,
+    switch,
+)
+from nightshift.release.store import ReleaseStore  # noqa: E402
+from nightshift.settings import Settings  # noqa: E402
+from nightshift.triton import TritonControl  # noqa: E402
+
+EVENTS = ("open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "shutil.copytree",
+          "shutil.copyfile", "shutil.rmtree", "fcntl.flock", "os.truncate", "os.utime")  # fmt: skip
+
+
+def killed_at(k: int, work: Callable[[], None], root: Path) -> bool:
+    """Fork, do `work`, die at its k-th file operation below `root`; whether it died."""
+    pid = os.fork()
+    if pid == 0:
+        seen = 0
+
+        def hook(event: str, args: tuple[Any, ...]) -> None:
+            nonlocal seen
+            if event in EVENTS and (event == "fcntl.flock" or str(root) in str(args[0])):
+                seen += 1
+                if seen == k:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.waitstatus_to_exitcode(status) == 0, "the phase failed by itself; see above"
+    return False
+
+
+class Bench:
+    """The house, its releases, the counts."""
+
+    def __init__(self, settings: Settings, releases: tuple[str, str], run: Path) -> None:
+        self.settings = settings
+        self.store = ReleaseStore(settings.releases)
+        self.releases = releases
+        self.template = run
+        self.kills: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self.runs = 0
+
+    def plan(self) -> Any:
+        """A run of its own with the template's artefacts."""
+        from tests.nightshift.release.house import House
+
+        self.runs += 1
+        plan = House(self.settings).plan(DS, f"kill {self.runs}")
+        target = RunFolder(Path(plan["run_dir"]))
+        for part in ("dataset", "model", "results", "reports"):
+            shutil.copytree(self.template / part, target.root / part)
+        target.features.mkdir()
+        return plan
+
+    def look(self, where: str) -> None:
+        """The invariants after a kill."""
+        found: list[str] = []
+        try:
+            live = pointer.read_live(self.settings.releases)
+            if live is None:
+                found.append("no release is live")
+            else:
+                found += self.whole(live.release_id, pair=True)
+            for folder in self.store.root.glob("????-??-??.???"):
+                if not (folder / "manifest.json").is_file():
+                    found.append(f"{folder} has a name and no manifest")
+            for release in self.store.releases():
+                if release.model.is_dir():
+                    found += self.whole(release.id, pair=False)
+            for version in model_repository.versions(self.settings.model_repo, self.settings.model):
+                path = model_repository.version_folder(
+                    self.settings.model_repo, self.settings.model, version
+                )
+                if not (path / "golden.json").is_file() or not (path / "model").is_dir():
+                    found.append(f"{path} is half a version")
+            model_repository.pins(self.settings.model_repo, self.settings.model)
+        except Exception as error:
+            found.append(repr(error))
+        self.problems += [f"{where}: {text}" for text in found]
+
+    def whole(self, release: str, *, pair: bool) -> list[str]:
+        """What is wrong with a release."""
+        folder = self.store.folder(release)
+        manifest = folder.manifest()
+        wrong = []
+        if files.sha256_tree(folder.model) != manifest.model.sha256:
+            wrong.append(f"{release}: its model is not that of its manifest")
+        if not (folder.spec.is_file() and folder.sql.is_file() and folder.data_card.is_file()):
+            wrong.append(f"{release}: a file is missing")
+        if pair:
+            with (
+                OpenMLDBClient(self.settings.openmldb_url) as client,
+                TritonControl(self.settings.triton_grpc_url) as control,
+            ):
+                wrong += rehearse.problems(client, control, folder, manifest)
+        return wrong
+
+    def clean(self, where: str) -> None:
+        """The next night begins: every lease of the killed runs has run out."""
+        for token, lease in leases.read_all(self.store).items():
+            if token != "benchbench" and not lease.closed:
+                leases.renew(
+                    self.store, run_token=token, run_id=lease.run_id, ds=lease.ds, ttl_s=-1
+                )
+        for folder in (self.store.root, self.settings.model_repo / self.settings.model):
+            files.sweep_staging(folder, older_than_s=0)
+        with (
+            OpenMLDBClient(self.settings.openmldb_url) as client,
+            TritonControl(self.settings.triton_grpc_url) as control,
+        ):
+            recover.recover(client, control, self.settings, run_token=None)
+        kept = {folder.id for folder in self.store.releases() if folder.model.is_dir()}
+        judged = {f.id for f in self.store.releases() if f.accepted}
+        if kept - judged:
+            self.problems.append(f"{where}: {sorted(kept - judged)} outlived the clean-up")
+        self.look(f"{where}, after the clean-up")
+
+    def phase(
+        self, name: str, make: Callable[[], Callable[[], None]], *, step: int = 1,
+        most: int | None = None, clean: bool = True, first: int = 1,
+    ) -> None:  # fmt: skip
+        """Kill at operation 1, 1 + step, ... until the phase ends alive."""
+        k, begun = first, time.monotonic()
+        while most is None or self.kills[name] < most:
+            work = make()
+            died = killed_at(k, work, self.settings.home)
+            if not died:
+                break
+            self.kills[name] += 1
+            self.look(f"{name} killed at {k}")
+            if clean:
+                self.clean(f"{name} killed at {k}")
+            k += step
+        sys.stderr.write(
+            f"{name}: {self.kills[name]} kills, {k} operations, "
+            f"{time.monotonic() - begun:.0f} s, {len(self.problems)} problems\n"
+        )
+
+
+def main() -> int:
+    """Run it and print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--publish", type=int, default=60, help="kills while Triton loads")
+    parser.add_argument("--retire", type=int, default=40, help="kills of retire and retention")
+    parser.add_argument("--switches", type=int, default=150, help="kills of the switch")
+    parser.add_argument("--home", type=Path, default=Path("/tmp/nightshift-bench-kill"))
+    options = parser.parse_args()
+    house, releases = build(options.home)
+    try:
+        settings = house.settings
+        template = Path(house.plan(DS, "bench")["run_dir"])
+        bench = Bench(settings, releases, template)
+        run_phases(bench, options)
+    finally:
+        house.down()
+    result = {
+        "kills": sum(bench.kills.values()),
+        "by_phase": dict(bench.kills),
+        "problems": len(bench.problems),
+        "first_problems": bench.problems[:5],
+    }
+    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    return 0 if not bench.problems else 1
+
+
+def run_phases(bench: Bench, options: argparse.Namespace) -> None:
+    """Candidate, switch, publish, retire."""
+    settings, store = bench.settings, bench.store
+
+    def make_candidate() -> Callable[[], None]:
+        plan = bench.plan()
+
+        def work() -> None:
+            made = candidate.create(plan, settings)
+            candidate.judge(plan, settings, made["release_id"], ["quality"])
+
+        return work
+
+    bench.phase("candidate", make_candidate, step=1)
+
+    def make_switch() -> Callable[[], None]:
+        live = pointer.read_live(settings.releases)
+        target = bench.releases[1 if live and live.release_id == bench.releases[0] else 0]
+
+        def work() -> None:
+            with (
+                OpenMLDBClient(settings.openmldb_url) as client,
+                TritonControl(settings.triton_grpc_url) as control,
+            ):
+                pointer.switch_live(
+                    settings.releases,
+                    target,
+                    probe=lambda f, m: rehearse.problems(client, control, f, m),
+                    promote="force",
+                )
+
+        return work
+
+    while bench.kills["switch"] < options.switches:
+        bench.phase("switch", make_switch, clean=False, most=options.switches)
+    bench.clean("switches")
+
+    def make_publish() -> Callable[[], None]:
+        plan = bench.plan()
+        made = candidate.create(plan, settings)
+        folder = store.folder(made["release_id"])
+
+        def work() -> None:
+            with TritonControl(settings.triton_grpc_url) as control:
+                rehearse.publish(control, store, settings.model_repo, folder, folder.manifest())
+
+        return work
+
+    bench.phase("publish", make_publish, step=2, most=options.publish)
+
+    def make_retire() -> Callable[[], None]:
+        plan = bench.plan()
+        made = candidate.create(plan, settings)
+        folder = store.folder(made["release_id"])
+        model_repository.publish_version(
+            settings.model_repo, settings.model, folder.manifest().model.version, folder.model
+        )
+        candidate.reject(plan, settings, folder.id, ["bench"])
+        leases.close(store, layout.run_token(plan["run_id"]))
+
+        def work() -> None:
+            with (
+                OpenMLDBClient(settings.openmldb_url) as client,
+                TritonControl(settings.triton_grpc_url) as control,
+            ):
+                switch.retire(client, control, settings, run_token=None)
+                retention.run(store, settings)
+
+        return work
+
+    bench.phase("retire", make_retire, step=3, most=options.retire)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
