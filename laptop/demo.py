@@ -80,7 +80,6 @@ def run(arguments: argparse.Namespace, setup_seconds: float) -> int:
             say(f"  {json.dumps(request, ensure_ascii=False)}")
             answer = post(settings, json.dumps(request).encode())
             say(f"  {json.dumps(answer, ensure_ascii=False)}")
-        timer.steps |= {f"  {name}": took for name, took in outcome.task_seconds.items()}
         report(settings, ds, outcome, timer, setup_seconds + time.monotonic() - began)
         return 0
     finally:
@@ -178,9 +177,22 @@ def report(settings: Settings, ds: str, outcome: night.Outcome, timer: Timer, to
     for name, value in rows:
         say(f"  {name:<18}{value}")
     say("\nTimes")
-    lines = table(("step", "took"), [(name, seconds(s)) for name, s in timer.steps.items()])
-    say("  " + lines.replace("\n", "\n  "))
+    lines = []
+    for name, took in timer.steps.items():
+        lines.append((name, seconds(took)))
+        if name.startswith("Night"):
+            lines += [(f"  {task}", seconds(s)) for task, s in _by_task(outcome.task_seconds)]
+    say("  " + table(("step", "took"), lines).replace("\n", "\n  "))
     say(f"  everything: {seconds(total)}")
+
+
+def _by_task(task_seconds: dict[str, float]) -> list[tuple[str, float]]:
+    """Seconds of each task; those of a mapped one's instances together."""
+    total: dict[str, float] = {}
+    for name, took in task_seconds.items():
+        task = name.partition("[")[0]
+        total[task] = total.get(task, 0.0) + took
+    return list(total.items())
 
 
 def _served(settings: Settings) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ import urllib.parse
 from importlib import metadata
 from pathlib import Path
 
-from laptop.console import tail
+from laptop.console import progress, tail
 from laptop.services.launch import Launch, base_env
 from nightshift import files
 from nightshift.errors import ConfigurationError
@@ -114,8 +114,9 @@ def prepare(settings: Settings) -> None:
     made = (folder / "airflow.cfg").exists() and _has_tables(database(settings))
     if made and stamp.exists() and stamp.read_text() == wanted:
         return
-    _run(settings, "db", "migrate")
-    _run(settings, "pools", "import", str(pools))
+    with progress("Airflow's database"):
+        _run(settings, "db", "migrate")
+        _run(settings, "pools", "import", str(pools))
     files.write_text(stamp, wanted)
 
 
