@@ -719,7 +719,7 @@ def _boolean(e: Expr, where: str) -> Expr:
         return e
     if e.type is T.NULL:
         return Const(None, T.BOOL)
-    if e.type.is_numeric or e.type is T.TIMESTAMP:
+    if e.type.is_numeric or e.type in (T.TIMESTAMP, T.STRING):
         return cast_to(e, T.BOOL)
     raise TypeCheckError(f"{where} takes a condition, not {e.type.value}: {e.describe()}")
 

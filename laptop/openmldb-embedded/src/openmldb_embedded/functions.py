@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
 import math
 import operator
@@ -660,6 +661,41 @@ def _datediff(types: Types) -> Impl | None:
     return Impl(T.INT32, row)
 
 
+@_register("last_day", "(TIMESTAMP | BIGINT | DATE)", "the last day of the month, in UTC+8")
+def _last_day(types: Types) -> Impl | None:
+    if len(types) != 1 or types[0] not in (T.INT64, T.TIMESTAMP, T.DATE):
+        return None
+    date_of = _date_of(types[0])
+
+    def row(a: Any) -> dt.date | None:
+        date = date_of(a)
+        if date is None:
+            return None
+        return date.replace(day=calendar.monthrange(date.year, date.month)[1])
+
+    return Impl(T.DATE, row)
+
+
+@_register("add_months", "(TIMESTAMP | DATE, INT)", "the date so many months later")
+def _add_months(types: Types) -> Impl | None:
+    if len(types) != 2 or types[0] not in (T.TIMESTAMP, T.DATE) or not types[1].is_integer:
+        return None
+    date_of = _date_of(types[0])
+
+    def row(a: Any, months: int) -> dt.date | None:
+        date = date_of(a)
+        if date is None:
+            return None
+        at = date.year * 12 + date.month - 1 + months
+        year, month = at // 12, at % 12 + 1
+        if not 1 <= year <= 9999:
+            return None
+        day = min(date.day, calendar.monthrange(year, month)[1])
+        return dt.date(year, month, day)
+
+    return Impl(T.DATE, row)
+
+
 # -- text
 
 
@@ -755,6 +791,38 @@ _register("trim", "(STRING)", "without blanks at either end")(
 )
 
 
+@_register("hex", "(number | STRING)", "in hexadecimal, upper case")
+def _hex(types: Types) -> Impl | None:
+    if len(types) != 1 or not (types[0].is_numeric or types[0] is T.STRING):
+        return None
+    if types[0] is T.STRING:
+        return Impl(T.STRING, lambda s: s.encode().hex().upper())
+    whole = v.converter(types[0], T.INT64)
+    assert whole is not None
+    if types[0].is_floating:
+        return Impl(T.STRING, lambda a: f"{int(math.floor(a + 0.5)) & (2**64 - 1):X}")
+    return Impl(T.STRING, lambda a: f"{whole(a) & (2**64 - 1):X}")
+
+
+def _unhex_text(text: str) -> str | None:
+    try:
+        return bytes.fromhex(text if len(text) % 2 == 0 else f"0{text}").decode()
+    except ValueError:
+        return None
+
+
+_register("unhex", "(STRING)", "the text that hexadecimal spells, NULL where it spells none")(
+    _on_text(T.STRING, _unhex_text)
+)
+
+
+@_register("char", "(INT)", "the ASCII character of the number modulo 256")
+def _char(types: Types) -> Impl | None:
+    if len(types) != 1 or not types[0].is_integer:
+        return None
+    return Impl(T.STRING, lambda a: chr(a % 256) if a % 256 < 128 else "")
+
+
 def _regexp(text: str, pattern: str) -> bool:
     return re.fullmatch(pattern, text) is not None
 
@@ -833,12 +901,12 @@ def _join(types: Types) -> Impl | None:
 
 
 def _is_number(t: SqlType) -> bool:
-    return t.is_numeric or t in (T.BOOL, T.NULL)
+    return t.is_numeric or t is T.NULL
 
 
 def _math(fn: Callable[[float], float], vector: Callable[[Array], Array]) -> Resolve:
     def resolve(types: Types) -> Impl | None:
-        if len(types) != 1 or not (_is_number(types[0]) or types[0] is T.STRING):
+        if len(types) != 1 or not _is_number(types[0]):
             return None
         to_double = v.converter(types[0], T.DOUBLE)
         assert to_double is not None
@@ -890,7 +958,7 @@ def _rounding(fn: Callable[[float], int], vector: Callable[[Array], Array]) -> R
     def resolve(types: Types) -> Impl | None:
         if len(types) != 1 or not _is_number(types[0]):
             return None
-        if types[0].is_integer or types[0] in (T.BOOL, T.NULL):
+        if types[0].is_integer or types[0] is T.NULL:
             return cast_impl(types[0], T.INT64)
 
         def row(a: float) -> float:
@@ -932,7 +1000,7 @@ def _round(types: Types) -> Impl | None:
 def _truncate(types: Types) -> Impl | None:
     if len(types) != 1 or not _is_number(types[0]):
         return None
-    if types[0].is_integer or types[0] is T.BOOL:
+    if types[0].is_integer:
         return cast_impl(types[0], T.INT64)
     return Impl(T.DOUBLE, lambda a: float(math.trunc(a)) if math.isfinite(a) else a)
 
@@ -944,8 +1012,6 @@ def _abs(types: Types) -> Impl | None:
     out = types[0] if types[0].is_integer else T.DOUBLE
     if types[0] is T.FLOAT:
         out = T.FLOAT
-    if types[0] is T.BOOL:
-        out = T.INT16
     end = _finish(out)
 
     def run(args: list[Column], n: int) -> Column:
@@ -969,6 +1035,14 @@ def _pow(types: Types) -> Impl | None:
         return out
 
     return Impl(T.DOUBLE, row)
+
+
+@_register("inc", "(integer)", "one more")
+def _inc(types: Types) -> Impl | None:
+    if len(types) != 1 or not types[0].is_integer:
+        return None
+    end = _finish(types[0])
+    return Impl(types[0], lambda a: end(a + 1))
 
 
 @_register("atan2", "(number, number)", "the angle of a point")

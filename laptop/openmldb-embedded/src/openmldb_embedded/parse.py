@@ -7,6 +7,7 @@ limited here before Python's own limit is met.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import NoReturn
@@ -353,11 +354,14 @@ class _Parser:
 
     def joins(self) -> TableRef:
         left = self.table_primary()
+        links = 0
         while True:
             kind = self.join_kind()
             if kind is None:
+                self.depth -= links
                 return left
             self.enter()  # a chain of joins is a deep tree too
+            links += 1
             right = self.table_primary()
             order: tuple[OrderKey, ...] = ()
             if self.accept("ORDER", "BY"):
@@ -603,18 +607,20 @@ class _Parser:
         match t.kind:
             case "int" | "long":
                 self.i += 1
-                value = _int(t.text.rstrip("lL"), self.sql, t.at)
+                whole = _int(t.text.rstrip("lL"), self.sql, t.at)
                 if t.kind == "long":
-                    return Literal(value, SqlType.INT64)
-                return _int_literal(value, self.sql, t.at)
+                    return Literal(whole, SqlType.INT64)
+                return _int_literal(whole, self.sql, t.at)
             case "hex":
                 self.i += 1
                 return _int_literal(int(t.text, 16), self.sql, t.at)
             case "float":
                 self.i += 1
-                if t.text[-1] in "fF":
-                    return Literal(float(t.text[:-1]), SqlType.FLOAT)
-                return Literal(float(t.text), SqlType.DOUBLE)
+                single = t.text[-1] in "fF"
+                value = float(t.text[:-1] if single else t.text)
+                if math.isinf(value):
+                    raise SyntaxError_(f"number {t.text[:40]} is too large")
+                return Literal(value, SqlType.FLOAT if single else SqlType.DOUBLE)
             case "string":
                 self.i += 1
                 return Literal(unquote(t.text), SqlType.STRING)
