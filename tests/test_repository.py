@@ -1,0 +1,54 @@
+"""The repository's own promises."""
+
+import os
+import re
+import subprocess
+import tomllib
+
+import pytest
+
+
+def tracked(project):
+    done = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=project, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip("this is no git work tree")
+    return [project / name for name in done.stdout.split("\0") if name]
+
+
+def test_requirements_are_the_locks_versions(project):
+    locked = {
+        (package["name"], package["version"])
+        for package in tomllib.loads((project / "uv.lock").read_text())["package"]
+        if "version" in package
+    }
+    text = (project / "requirements.txt").read_text()
+    pinned = set(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", text, re.MULTILINE))
+    assert {name for name, _ in pinned} >= {"apache-airflow", "fastapi", "tritonclient", "pyarrow"}
+    assert pinned <= locked, "run: uv export (see .pre-commit-config.yaml)"
+
+
+def test_links_of_the_documents_lead_somewhere(project):
+    broken = []
+    for path in tracked(project):
+        if path.suffix != ".md":
+            continue
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
+            if "://" not in target and not (path.parent / target).exists():
+                broken.append(f"{path.relative_to(project)}: {target}")
+    assert broken == []
+
+
+def test_what_people_run_is_executable(project):
+    for name in ("nightshift", ".ci/run"):
+        assert os.access(project / name, os.X_OK), name
+
+
+def test_nothing_large_or_made_is_committed(project):
+    wrong = [
+        str(path.relative_to(project))
+        for path in tracked(project)
+        if path.suffix in (".parquet", ".pyc", ".log", ".db") or path.stat().st_size > 2_000_000
+    ]
+    assert wrong == []
