@@ -174,6 +174,11 @@ def test_select_into_parquet_and_csv(server: ServerProcess, folder: Path) -> Non
     assert server.do(again + ", mode='overwrite')", mode="offsync")[0][2] == "FINISHED"
     assert pq.read_table(folder / "out" / "p").num_rows == 2
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["c", "p"]
+    (folder / "out" / "p" / "thesis.txt").write_text("of three years")
+    refused = server.do(again + ", mode='overwrite')", mode="offsync")[0]
+    assert refused[2] == "FAILED"
+    assert "thesis.txt" in refused[8]
+    assert (folder / "out" / "p" / "thesis.txt").read_text() == "of three years"
 
 
 def test_csv_read_back_and_cells_that_do_not_parse(server: ServerProcess, folder: Path) -> None:

@@ -307,11 +307,14 @@ class State:
         self._set_index(table, index_from(record["index"]))
 
     def _set_index(self, table: Table, index: IndexDef) -> None:
-        kept = [i for i in table.schema.indexes if (i.keys, i.ts) != (index.keys, index.ts)]
-        same = [i for i in table.schema.indexes if (i.keys, i.ts) == (index.keys, index.ts)]
-        if same:
-            index = replace(index, name=same[0].name)
-        table.schema = replace(table.schema, indexes=(*kept, index))
+        indexes = list(table.schema.indexes)
+        for place, old in enumerate(indexes):
+            if (old.keys, old.ts) == (index.keys, index.ts):
+                index = indexes[place] = replace(index, name=old.name)
+                break
+        else:
+            indexes.append(index)
+        table.schema = replace(table.schema, indexes=tuple(indexes))
         table.memory.ensure_index(index.keys, index.ts, index)
 
     def _do_drop_index(self, record: Record) -> None:

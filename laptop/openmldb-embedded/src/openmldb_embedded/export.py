@@ -98,6 +98,29 @@ def check_target(path: Path, options: ExportOptions) -> None:
         )
 
 
+def check_folder(path: Path, options: ExportOptions) -> None:
+    """Refuse a target folder that is not, or not only, an earlier export.
+
+    Raises:
+        ExecutionError: It exists and must not, is a file, or holds what an overwrite would lose.
+    """
+    check_target(path, options)
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise ExecutionError(f"path {path} is a file: an offline SELECT INTO writes a folder")
+    if options.mode == "overwrite":
+        foreign = [p for p in path.iterdir() if p.is_dir() or not p.name.startswith(_OURS)]
+        if foreign:
+            raise ExecutionError(
+                f"path {path} holds {foreign[0].name}, which is no part of an export: it is not "
+                f"overwritten; name another folder, or remove it yourself"
+            )
+
+
+_OURS = ("part-", "_", ".")
+
+
 def stage(batch: Batch, folder: Path, options: ExportOptions) -> None:
     """Write a result's parts and ``_SUCCESS`` into an empty folder, and make them durable."""
     check_names([name for name, _ in batch.schema])
@@ -129,7 +152,7 @@ def publish(staged: Path, target: Path, options: ExportOptions) -> None:
     Raises:
         ExecutionError: The target appeared meanwhile and the mode is error_if_exists.
     """
-    check_target(target, options)
+    check_folder(target, options)
     if options.mode == "append" and target.is_dir():
         for part in sorted(staged.iterdir(), key=lambda p: p.name == "_SUCCESS"):
             part.replace(target / part.name)

@@ -16,7 +16,6 @@ from pathlib import Path
 import uvicorn
 
 from openmldb_embedded.errors import EmbeddedError
-from openmldb_embedded.jobs import Workers
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.server import App
 from openmldb_embedded.service import Service, Settings
@@ -50,7 +49,7 @@ def run(given: argparse.Namespace) -> int:
     )
     roots = Roots(given.root or [given.data.absolute().parent, Path.cwd()], private=given.data)
     service = Service(store, roots, settings)
-    threading.Thread(target=_warm, args=(service.workers,), daemon=True).start()
+    threading.Thread(target=_warm, args=(service,), daemon=True).start()
     config = uvicorn.Config(
         App(service),
         log_level="warning",
@@ -72,9 +71,9 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _warm(workers: Workers) -> None:
+def _warm(service: Service) -> None:
     with contextlib.suppress(OSError, EOFError):
-        workers.warm()
+        service.warm()
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket, service: Service) -> None:

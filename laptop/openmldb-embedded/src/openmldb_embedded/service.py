@@ -8,6 +8,7 @@ mode waits for the job's end before it answers with the job's row.
 from __future__ import annotations
 
 import fnmatch
+import logging
 import re
 import shutil
 import threading
@@ -47,6 +48,10 @@ from openmldb_embedded.store import Store, read_segment, write_segment
 from openmldb_embedded.types import ColumnDef, IndexDef, Schema, SqlType
 from openmldb_embedded.wire import RowReader, RowWriter, from_literal, to_log
 
+LOG = logging.getLogger("openmldb_embedded")
+
+COLD = 1.0
+"""Seconds that a row is thought to take until one has been measured."""
 MAX_SQL = 8 * 2**20
 """Characters of a statement; each costs a hundred times its size while it is parsed."""
 LIGHT_ROWS = 20_000
@@ -119,8 +124,15 @@ class Runtime:
         self.writer = RowWriter([kind for _, kind in self.outputs])
         self.answer = self.query.bind(lambda db, name: state.table(db, name).memory)
         self.schema = [{"name": name, "type": kind.lower_name} for name, kind in self.outputs]
-        self.seconds = 0.0
+        self.seconds = COLD
         """How long one row took of late; the server decides by it where to run the next."""
+
+    def took(self, seconds: float) -> None:
+        """Learn how long a row took; the first rows, before the stores are warm, do not last."""
+        if self.seconds >= COLD / 2:
+            self.seconds = min(seconds, COLD)
+        else:
+            self.seconds += (seconds - self.seconds) * 0.2
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,15 @@ class Service:
         self._deploying = threading.Lock()
         self._ops: list[tuple[int, str]] = []
         self._queries: set[Stop] = set()
+
+    def warm(self) -> None:
+        """Start the workers' template and make the deployments ready, before they are asked for."""
+        self.workers.warm()
+        for db, name in list(self.state.deployments):
+            try:
+                self.runtime(db, name)
+            except Exception as error:  # noqa: PERF203 - whoever asks for it will be told
+                LOG.warning("deployment %s.%s is not ready: %s", db, name, error)
 
     def interrupt(self) -> None:
         """Stop all jobs and queries: who waits for them is answered at once."""
@@ -559,7 +580,7 @@ class Service:
         options: export.ExportOptions,
     ) -> None:
         query = engine.compile_batch(s.sql, self.state, call.db, call.params)
-        export.check_target(target, options)
+        export.check_folder(target, options)
         target.parent.mkdir(parents=True, exist_ok=True)
         staged = target.with_name(f".{target.name}.staging-job{context.job.id}")
         shutil.rmtree(staged, ignore_errors=True)
