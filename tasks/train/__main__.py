@@ -1,160 +1,102 @@
-"""`python -m tasks.train`: dataset in, model out."""
+"""`python -m tasks.train`: dataset in, model out.
+
+Training runs in a process of its own, because OneFlow ends its process on an inner error
+(SIGSEGV, SIGABRT) instead of raising. This one starts it anew then, and it goes on from its
+checkpoint, to the very same model.
+"""
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
+import signal
+import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 from nightshift import files
-from nightshift.spec import FeatureSpec
-from tasks.entry import TaskParser, log, run_task
-from tasks.train import hyperparameters, runtime
-from tasks.train.hyperparameters import Hyperparameters
+from nightshift.errors import EXIT_RETRYABLE
+from tasks.entry import EXIT_STOPPED, RESULT_VERSION, log
+from tasks.train.arguments import parse_arguments
 
-CARD_VERSION = 1
+RESTARTS = 5
+"""So many times a training may die of an inner error of OneFlow before the task gives up."""
 
-
-def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    """Command line of the task."""
-    parser = TaskParser(prog="tasks.train", description=__doc__)
-    parser.add_argument("--dataset", type=Path, required=True, help="folder of tasks.preprocess")
-    parser.add_argument("--spec", type=Path, required=True, help="feature specification (YAML)")
-    parser.add_argument("--hyperparameters", type=Path, required=True, help="YAML file")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one of them"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of checkpoints")
-    parser.add_argument("--warm-start", type=Path, help="earlier model folder to begin from")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--result", type=Path, required=True, help="result file (JSON) to write")
-    return parser.parse_args(arguments)
+_INNER_ERRORS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
 
-def train(options: argparse.Namespace) -> dict[str, Any]:
-    """Do the task; returns the result's figures."""
-    begun = time.monotonic()
-    spec = FeatureSpec.load(options.spec)
-    chosen = hyperparameters.load(options.hyperparameters, options.set)
-    threads = runtime.prepare(chosen.threads)
-    # OneFlow reads its environment at import.
-    from tasks.train import dataset, export, fit, metrics, network, serving, warm_start
-    from tasks.train.checkpoint import CheckpointStore
+class Guard:
+    """Runs a command, passes SIGTERM on to it, and starts it anew after an inner error."""
 
-    serving.check_device(options.device)
-    with fit.stop_on_sigterm() as stop:
-        data = dataset.load(options.dataset, spec, chosen.min_count)
-        loaded = time.monotonic()
-        rows = {name: len(split) for name, split in data.splits.items()}
-        log(
-            f"{rows['train']} rows to train on, {export.positives(data.splits['train'].labels)} "
-            f"positives, {data.vocabulary.num_rows} table rows, {threads} threads"
-        )
-        shape = network.Architecture(
-            data.vocabulary.num_rows,
-            data.vocabulary.num_fields,
-            chosen.embedding_dim,
-            chosen.hidden,
-        )
-        start = network.initial_parameters(
-            shape,
-            seed=chosen.seed,
-            init_std=chosen.init_std,
-            base_rate=float(data.splits["train"].labels.mean()),
-        )
-        if options.warm_start is not None:
-            start = warm_start.carry_over(options.warm_start, start, data.vocabulary, spec)
-        store = CheckpointStore(
-            options.checkpoint, _fingerprint(data.digest, chosen, options, start)
-        )
-        trainer = fit.Trainer(data, chosen, start, store, stop, options.device)
-        fitted = trainer.fit()
-        trained = time.monotonic()
-        figures = {}
-        for name in ("valid", "test"):
-            split = data.splits[name]
-            scores = fit.score(fitted.network, split.rows, options.device)
-            figures[name] = metrics.summary(split.labels, scores)
-        warnings = list(data.card["warnings"])
-        if figures["valid"]["auc"] is None:
-            warnings.append("early stopping used -logloss: the validation AUC is undefined")
-        golden = export.golden_ids(data, spec, chosen.golden_rows)
-        expected = fit.score(fitted.network, data.vocabulary.rows(golden), options.device)
-        progress = fitted.progress
-        with files.staged_dir(options.out, replace=True) as staged:
-            export.save_network(staged / "model", fitted.network, data, spec)
-            export.write_golden(staged / "model", staged / "golden.json", golden, expected)
-            export.write_metrics(staged / "metrics.jsonl", progress.history)
-            card = {
-                "version": CARD_VERSION,
-                "model": "DeepFM",
-                "dataset": export.dataset_summary(data),
-                "schema_hash": spec.schema_hash,
-                "fields": list(spec.names),
-                "table_sizes": data.vocabulary.table_sizes,
-                "hyperparameters": chosen.to_json(),
-                "overrides": options.set,
-                "warm_start": None if options.warm_start is None else str(options.warm_start),
-                "device": options.device,
-                "threads": threads,
-                "epochs": len(progress.history),
-                "best_epoch": (progress.best_epoch or 0) + 1,
-                "parameters": sum(int(value.size) for value in start.values()),
-                "valid": figures["valid"],
-                "test": figures["test"],
-                "warnings": warnings,
-                "model_sha256": files.sha256_tree(staged / "model"),
-                "versions": export.versions(),
-                "seconds": {
-                    "load": round(loaded - begun, 3),
-                    "train": round(progress.seconds, 3),
-                    "total": round(time.monotonic() - begun, 3),
-                },
-            }
-            files.write_json(staged / "model_card.json", card)
-        store.clear()
-    log(
-        f"test auc {figures['test']['auc']}, logloss {figures['test']['logloss']:.5f}; "
-        f"trained in {trained - loaded:.1f} s"
-    )
-    return {
-        "epochs": card["epochs"],
-        "best_epoch": card["best_epoch"],
-        "valid": figures["valid"],
-        "test": figures["test"],
-        "model_sha256": card["model_sha256"],
-        "dataset_sha256": data.digest,
-        "warnings": warnings,
-        "artefacts": {
-            "model": str(options.out),
-            "model_card": str(options.out / "model_card.json"),
-            "metrics": str(options.out / "metrics.jsonl"),
-            "golden": str(options.out / "golden.json"),
-        },
-    }
+    def __init__(self, command: list[str]) -> None:
+        self.command = command
+        self.stopping = False
+        self.process: subprocess.Popen[bytes] | None = None
 
+    def run(self) -> int:
+        """The command's exit code, or minus the signal that ended it for good."""
+        signal.signal(signal.SIGTERM, self._pass_on)
+        for restart in range(RESTARTS + 1):
+            code = self._once()
+            if code >= 0 or self.stopping or -code not in _INNER_ERRORS:
+                break
+            if restart < RESTARTS:
+                log(
+                    f"the training process died of {signal.Signals(-code).name}, an inner error of "
+                    f"OneFlow; it goes on from its checkpoint (restart {restart + 1} of {RESTARTS})"
+                )
+        return code
 
-def _fingerprint(
-    dataset_digest: str, chosen: Hyperparameters, options: argparse.Namespace, start: dict[str, Any]
-) -> str:
-    """Hex SHA-256 over all that decides the course of a training."""
-    digest = hashlib.sha256(dataset_digest.encode())
-    digest.update(json.dumps(chosen.to_json(), sort_keys=True).encode())
-    digest.update(options.device.encode())
-    for name in sorted(start):
-        digest.update(start[name].tobytes())
-    return digest.hexdigest()
+    def _once(self) -> int:
+        # SIGTERM waits while the process is started, or it could pass it by.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            if self.stopping:
+                return -signal.SIGTERM
+            self.process = subprocess.Popen(
+                self.command,
+                preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM}),
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        return self.process.wait()
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        self.stopping = True
+        if self.process is not None:
+            self.process.send_signal(number)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
-    return run_task("train", options.result, lambda: train(options))
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parse_arguments(given)
+    options.result.unlink(missing_ok=True)
+    code = Guard([sys.executable, "-m", "tasks.train.worker", *given]).run()
+    if code >= 0:
+        return code
+    return _died(options.result, -code)
+
+
+def _died(result: Path, number: int) -> int:
+    """Write the result that the training process could not write; returns the exit code."""
+    head = {"task": "train", "version": RESULT_VERSION, "kind": signal.Signals(number).name}
+    if number == signal.SIGTERM:
+        message = "SIGTERM before the first step; nothing was lost"
+        files.write_json(result, {**head, "status": "stopped", "error": message})
+        return EXIT_STOPPED
+    if number == signal.SIGKILL:
+        message = (
+            "the training process was killed (SIGKILL), most likely for want of memory; raise "
+            "NIGHTSHIFT_TASK_MEMORY, or lower embedding_dim or train_days"
+        )
+    else:
+        message = (
+            f"the training process died of {head['kind']} {RESTARTS + 1} times, an inner error of "
+            "OneFlow; its checkpoint is kept"
+        )
+    log(f"failed: {message}")
+    files.write_json(result, {**head, "status": "error", "error": message, "retryable": True})
+    return EXIT_RETRYABLE
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from tasks.train.network import Architecture, DeepFM, build, parameters
 SCORING_ROWS = 4096
 """Rows scored at a time."""
 
-_FETCH_EVERY = 50
+_FETCH_EVERY = 200
 _PROGRESS_EVERY_S = 5.0
 
 
@@ -116,6 +116,26 @@ def score(network: DeepFM, rows: npt.NDArray[np.int32], device: str) -> Scores:
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
 
+class _LossSum:
+    """Sum of the losses of an epoch's rows, added up where the graph runs.
+
+    Fetching a graph's output after every step is slow, and in OneFlow 0.9 it now and then
+    damages the graph's memory on a busy machine (a count of a freed object is lowered), which
+    ends the process. So a fetch is rare.
+    """
+
+    def __init__(self, so_far: float, device: str) -> None:
+        self._sum = flow.tensor([so_far], dtype=flow.float64).to(device)
+
+    def add(self, mean_loss: flow.Tensor, count: int) -> None:
+        """Add a step's mean loss over `count` rows."""
+        self._sum = self._sum + mean_loss.to(flow.float64) * count
+
+    def value(self) -> float:
+        """The sum; waits for the steps under way."""
+        return float(self._sum.numpy().item())
+
+
 class Trainer:
     """Trains one network on one dataset."""
 
@@ -178,23 +198,23 @@ class Trainer:
         progress = self.progress
         begun = shown = time.monotonic()
         first = progress.step
-        pending: list[tuple[flow.Tensor, float]] = []
+        losses = _LossSum(progress.loss_sum, self.device)
         self.network.train()
         for batch in self.batches.epoch(progress.epoch, first):
             if self.stop.arrived:
-                self._drain(pending)
+                progress.loss_sum = losses.value()
                 self._keep()
                 raise Stopped(
                     f"SIGTERM in epoch {progress.epoch + 1}, step {progress.step}; the checkpoint "
                     f"is kept in {self.store.folder}"
                 )
-            pending.append((self._step(batch), float(batch.weights.sum())))
+            losses.add(self._step(batch), int(batch.weights.sum()))
             progress.step += 1
-            if len(pending) >= _FETCH_EVERY:
-                self._drain(pending)
+            if progress.step % _FETCH_EVERY == 0:
+                losses.value()
             every = self.chosen.checkpoint_steps
             if every and progress.step % every == 0 and progress.step < self.batches.steps:
-                self._drain(pending)
+                progress.loss_sum = losses.value()
                 self._keep()
             if time.monotonic() - shown > _PROGRESS_EVERY_S:
                 shown = time.monotonic()
@@ -203,18 +223,12 @@ class Trainer:
                     f"epoch {progress.epoch + 1}: step {progress.step} of {self.batches.steps}, "
                     f"{speed:.0f} rows/s"
                 )
-        self._drain(pending)
+        progress.loss_sum = losses.value()
         self._end_epoch(time.monotonic() - begun)
 
     def _step(self, batch: Batch) -> flow.Tensor:
         arrays = (batch.rows, batch.labels, batch.weights, *batch.masks)
         return self.graph(*(flow.from_numpy(array).to(self.device) for array in arrays))
-
-    def _drain(self, pending: list[tuple[flow.Tensor, float]]) -> None:
-        # Fetching waits for the steps under way, so it is done for many at a time.
-        for loss, count in pending:
-            self.progress.loss_sum += float(loss.numpy().item()) * count
-        pending.clear()
 
     def _end_epoch(self, seconds: float) -> None:
         progress, chosen = self.progress, self.chosen
