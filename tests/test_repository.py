@@ -3,9 +3,9 @@
 import os
 import re
 import subprocess
-import tomllib
 
 import pytest
+import tomllib
 
 
 def tracked(project):
@@ -30,13 +30,13 @@ def test_requirements_are_the_locks_versions(project):
 
 
 def test_links_of_the_documents_lead_somewhere(project):
-    broken = []
-    for path in tracked(project):
-        if path.suffix != ".md":
-            continue
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
-            if "://" not in target and not (path.parent / target).exists():
-                broken.append(f"{path.relative_to(project)}: {target}")
+    broken = [
+        f"{path.relative_to(project)}: {target}"
+        for path in tracked(project)
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
+        if "://" not in target and not (path.parent / target).exists()
+    ]
     assert broken == []
 
 

@@ -206,8 +206,9 @@ class Supervisor:
 
     def _wait(self, services: Sequence[Service], started: Sequence[str], began: float) -> None:
         waiting = list(services)
-        deadline = began + self.settings.start_timeout_s
-        said = began
+        # From now on: making Airflow's database before may have taken long.
+        said = time.monotonic()
+        deadline = said + self.settings.start_timeout_s
         while waiting:
             for service in list(waiting):
                 record = self.record(service.name)
