@@ -1,7 +1,7 @@
 """SIGKILL at every step of making, publishing, switching and retiring a release.
 
 A child process does one phase and kills itself with SIGKILL at its k-th file operation (an
-audit hook counts opens, renames, links, folders, removals), for k = 1, 2, 3, ... until the phase
+audit hook counts files opened to be written, renames, links, folders, removals, locks), for k = 1, 2, 3, ... until the phase
 ends alive. After every kill the parent looks with its own eyes: the pointer names a whole
 release whose pair answers, nothing half-written has a name that a reader reads; then the next
 night's clean-up runs, and what is left is the live release and the kept ones.
@@ -46,6 +46,7 @@ from nightshift.triton import TritonControl  # noqa: E402
 
 EVENTS = ("open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "shutil.copytree",
           "shutil.copyfile", "shutil.rmtree", "fcntl.flock", "os.truncate", "os.utime")  # fmt: skip
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 def killed_at(k: int, work: Callable[[], None], root: Path) -> bool:
@@ -56,7 +57,9 @@ def killed_at(k: int, work: Callable[[], None], root: Path) -> bool:
 
         def hook(event: str, args: tuple[Any, ...]) -> None:
             nonlocal seen
-            if event in EVENTS and (event == "fcntl.flock" or str(root) in str(args[0])):
+            if event not in EVENTS or (event == "open" and not args[2] & WRITES):
+                return
+            if event == "fcntl.flock" or str(root) in str(args[0]):
                 seen += 1
                 if seen == k:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -188,6 +191,7 @@ class Bench:
 def main() -> int:
     """Run it and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--candidate", type=int, default=120, help="kills of the candidate")
     parser.add_argument("--publish", type=int, default=60, help="kills while Triton loads")
     parser.add_argument("--retire", type=int, default=40, help="kills of retire and retention")
     parser.add_argument("--switches", type=int, default=150, help="kills of the switch")
@@ -224,7 +228,7 @@ def run_phases(bench: Bench, options: argparse.Namespace) -> None:
 
         return work
 
-    bench.phase("candidate", make_candidate, step=1)
+    bench.phase("candidate", make_candidate, step=2, most=options.candidate)
 
     def make_switch() -> Callable[[], None]:
         live = pointer.read_live(settings.releases)
