@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
 from tests.docker import images
-from tests.docker.engine import Engine, EngineUnavailable, default_data_root
+from tests.docker.engine import Engine, EngineUnavailable, running
 
 
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[Engine]:
     """A running engine; skips where none can be had."""
-    engine = Engine(default_data_root())
-    try:
-        engine.start()
-    except EngineUnavailable as error:
-        pytest.skip(str(error))
-    yield engine
-    engine.stop()
+    with contextlib.ExitStack() as stack:
+        try:
+            engine = stack.enter_context(running())
+        except EngineUnavailable as error:
+            pytest.skip(str(error))
+        yield engine
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,9 @@ class Engine:
         if stale:
             self.docker("rm", "--force", "--volumes", *stale)
         self.docker("network", "prune", "--force")
+        # Images that a newer build took the name of, and cache that nobody asked for in a week.
+        self.docker("image", "prune", "--force")
+        self.docker("builder", "prune", "--force", "--filter", "until=168h")
 
     def _launch(self) -> None:
         command = ["/usr/sbin/dockerd", "--host", self.url]
@@ -239,11 +242,29 @@ def default_data_root() -> Path:
     return PROJECT / ".cache" / "docker" / "data"
 
 
+_shared: list[Engine] = []
+_users = 0
+
+
 @contextlib.contextmanager
 def running() -> Iterator[Engine]:
-    """An engine on the project's own cache."""
-    with Engine(default_data_root()) as engine:
-        yield engine
+    """An engine on the project's own cache: one in a process, for as long as anybody uses it.
+
+    Raises:
+        EngineUnavailable: none can be had here.
+    """
+    global _users
+    if not _shared:
+        engine = Engine(default_data_root())
+        engine.start()
+        _shared.append(engine)
+    _users += 1
+    try:
+        yield _shared[0]
+    finally:
+        _users -= 1
+        if _users == 0:
+            _shared.pop().stop()
 
 
 def main(command: list[str]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.engine import DOCKER, Engine, EngineUnavailable
+from tests.docker.engine import DOCKER, Engine, EngineUnavailable, running
 
 pytestmark = pytest.mark.docker
 
@@ -68,6 +68,12 @@ def test_containers_are_found_again_after_the_engine_was_killed(engine: Engine) 
     engine.restart()
 
     assert container in engine.docker("ps", "--all", "--quiet", "--no-trunc")
+
+
+def test_shared_engine_is_one_for_all_who_use_it(docker_engine: Engine) -> None:
+    with running() as again:
+        assert again is docker_engine
+    assert docker_engine.answers()
 
 
 def test_next_run_clears_what_a_killed_run_left(engine: Engine) -> None:

@@ -27,6 +27,7 @@ from nightshift_provider.runners.process import ProcessRunner
 from laptop import night
 from laptop.data.generate import Spec, generate
 from laptop.demo import example_request
+from nightshift.errors import NightshiftError
 from nightshift.layout import RunFolder
 from nightshift.settings import Settings
 from tests.docker import images
@@ -85,7 +86,12 @@ def ran(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iter
         print(f"[production] healthy after {time.monotonic() - began:.0f} s")
         conf = {"ds": DS.isoformat(), "train_days": TRAIN_DAYS}
         outcome = night.run(settings, night.RETRAIN, "production", conf)
+        if outcome.state != "success":
+            print(production.compose("logs", "--no-color", "--tail", "40"))
         yield Night(production, settings, outcome)
+    except NightshiftError:
+        print(production.compose("logs", "--no-color", "--tail", "40"))
+        raise
     finally:
         production.down()
 
