@@ -38,7 +38,7 @@ PARALLEL_ROWS = 20_000
 
 WORKERS = 2
 
-MAX_ROWS = 200_000_000
+MAX_ROWS = 50_000_000
 """Rows an intermediate result may have (a LEFT JOIN multiplies)."""
 
 

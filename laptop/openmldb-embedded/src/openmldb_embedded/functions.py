@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from openmldb_embedded import values as v
 from openmldb_embedded.columns import Array, Column, column, null_column, remap, unify
-from openmldb_embedded.errors import TypeCheckError
+from openmldb_embedded.errors import ExecutionError, ResourceLimitError, TypeCheckError
 from openmldb_embedded.expr import Impl, VectorFunction, cast_impl
 from openmldb_embedded.types import SqlType
 
@@ -377,36 +378,70 @@ def is_null(negated: bool) -> Impl:
 def like(op: str, escape: str | None) -> Impl:
     """LIKE and ILIKE (``%`` any text, ``_`` any character, ``escape`` before either), RLIKE."""
     if op == "RLIKE":
-        return Impl(T.BOOL, lambda text, p: re.fullmatch(p, text) is not None)
-    flags = re.DOTALL | (re.IGNORECASE if op == "ILIKE" else 0)
+        return Impl(T.BOOL, matches_regex)
     escape = "\\" if escape is None else escape
-    cache: dict[str, re.Pattern[str]] = {}
+    fold = op == "ILIKE"
+    cache: dict[str, list[str | None]] = {}
 
     def match(text: str, pattern: str) -> bool:
-        compiled = cache.get(pattern)
-        if compiled is None:
+        parts = cache.get(pattern)
+        if parts is None:
             if len(cache) > 256:
                 cache.clear()
-            compiled = cache[pattern] = re.compile(_like_regex(pattern, escape), flags)
-        return compiled.fullmatch(text) is not None
+            parts = cache[pattern] = _like_parts(pattern.lower() if fold else pattern, escape)
+        return _wildcards_match(text.lower() if fold else text, parts)
 
     return Impl(T.BOOL, match)
 
 
-def _like_regex(pattern: str, escape: str) -> str:
-    out: list[str] = []
+_MANY = None
+_ONE = ""
+
+
+def _like_parts(pattern: str, escape: str) -> list[str | None]:
+    """A LIKE pattern as characters, _ONE for ``_`` and _MANY for ``%``."""
+    out: list[str | None] = []
     chars = iter(pattern)
     for ch in chars:
         if escape and ch == escape:
-            out.append(re.escape(next(chars, "")))
+            out.append(next(chars, escape))
         elif ch == "%":
-            if not out or out[-1] != ".*?":
-                out.append(".*?")
-        elif ch == "_":
-            out.append(".")
+            out.append(_MANY)
         else:
-            out.append(re.escape(ch))
-    return "".join(out)
+            out.append(_ONE if ch == "_" else ch)
+    return out
+
+
+def _wildcards_match(text: str, parts: list[str | None]) -> bool:
+    """Wildcard match that goes back to the last ``%`` only: length times pattern at worst."""
+    t = p = 0
+    star = mark = -1
+    while t < len(text):
+        part = parts[p] if p < len(parts) else "\0\0"
+        if part is _MANY:
+            star, mark = p, t
+            p += 1
+        elif part == _ONE or part == text[t]:
+            t += 1
+            p += 1
+        elif star >= 0:
+            mark += 1
+            t, p = mark, star + 1
+        else:
+            return False
+    return all(part is _MANY for part in parts[p:])
+
+
+def matches_regex(text: str, pattern: str) -> bool | None:
+    """Whether the whole text fits a regular expression.
+
+    By RE2, as on a cluster: its time is linear in the text whatever the expression.
+    """
+    try:
+        found = pc.match_substring_regex(pa.scalar(text), pattern=rf"\A(?:{pattern})\z")
+    except pa.ArrowInvalid as error:
+        raise ExecutionError(f"regular expression {pattern!r}: {error}") from error
+    return bool(found.as_py())
 
 
 # -- NULL handling
@@ -699,6 +734,30 @@ def _add_months(types: Types) -> Impl | None:
 # -- text
 
 
+MAX_TEXT = 16 << 20
+"""Characters a computed text may have: nested calls could otherwise grow one without bound."""
+
+
+def bounded(text: str) -> str:
+    """The text, if it is not too long.
+
+    Raises:
+        ResourceLimitError: It is longer than MAX_TEXT.
+    """
+    if len(text) > MAX_TEXT:
+        raise ResourceLimitError(f"a text of {len(text)} characters; the limit is {MAX_TEXT}")
+    return text
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    if not old:
+        return text
+    grown = len(text) + text.count(old) * (len(new) - len(old))
+    if grown > MAX_TEXT:
+        raise ResourceLimitError(f"a text of {grown} characters; the limit is {MAX_TEXT}")
+    return text.replace(old, new)
+
+
 @_register("concat", "(any, ...)", "the arguments as text, joined; NULL if any is NULL")
 def _concat(types: Types) -> Impl | None:
     if not types or T.LIST in types:
@@ -707,7 +766,7 @@ def _concat(types: Types) -> Impl | None:
 
     def row(*args: Any) -> str | None:
         parts = [c(a) if c is not None else None for a, c in zip(args, casts, strict=True)]
-        return None if None in parts else "".join(parts)  # type: ignore[arg-type]
+        return None if None in parts else bounded("".join(parts))  # type: ignore[arg-type]
 
     return Impl(T.STRING, row)
 
@@ -720,7 +779,9 @@ def _concat_ws(types: Types) -> Impl | None:
 
     def row(*args: Any) -> str | None:
         parts = [c(a) if c is not None else None for a, c in zip(args, casts, strict=True)]
-        return None if None in parts else str(parts[0]).join(parts[1:])  # type: ignore[arg-type]
+        if None in parts:
+            return None
+        return bounded(str(parts[0]).join(parts[1:]))  # type: ignore[arg-type]
 
     return Impl(T.STRING, row)
 
@@ -775,7 +836,7 @@ _register("char_length character_length", "(STRING)", "its length in bytes")(
     _on_text(T.INT32, lambda s: len(s.encode()))
 )
 _register("replace", "(STRING, STRING, STRING)", "every occurrence replaced")(
-    _on_text(T.STRING, lambda s, a, b: s.replace(a, b) if a else s, (T.STRING,), (T.STRING,))
+    _on_text(T.STRING, _replaced, (T.STRING,), (T.STRING,))
 )
 _register("starts_with", "(STRING, STRING)", "whether it starts so")(
     _on_text(T.BOOL, str.startswith, (T.STRING,))
@@ -800,7 +861,7 @@ def _hex(types: Types) -> Impl | None:
     whole = v.converter(types[0], T.INT64)
     assert whole is not None
     if types[0].is_floating:
-        return Impl(T.STRING, lambda a: f"{int(math.floor(a + 0.5)) & (2**64 - 1):X}")
+        return Impl(T.STRING, lambda a: f"{math.floor(a + 0.5) & (2**64 - 1):X}")
     return Impl(T.STRING, lambda a: f"{whole(a) & (2**64 - 1):X}")
 
 
@@ -823,12 +884,8 @@ def _char(types: Types) -> Impl | None:
     return Impl(T.STRING, lambda a: chr(a % 256) if a % 256 < 128 else "")
 
 
-def _regexp(text: str, pattern: str) -> bool:
-    return re.fullmatch(pattern, text) is not None
-
-
 _register("regexp_like", "(STRING, STRING)", "whether the whole text fits the expression")(
-    _on_text(T.BOOL, _regexp, (T.STRING,))
+    _on_text(T.BOOL, matches_regex, (T.STRING,))
 )
 
 

@@ -706,7 +706,6 @@ class _Parser:
 
     def call(self, name: str) -> Expr:
         self.expect_op("(")
-        self.enter()
         distinct = self.accept("DISTINCT")
         args: list[Expr] = []
         if not self.accept_op(")"):
@@ -714,7 +713,6 @@ class _Parser:
             while self.accept_op(","):
                 args.append(self.expr())
             self.expect_op(")")
-        self.leave()
         over: str | Window | None = None
         if self.accept("OVER"):
             over = self.window() if self.token.text == "(" else self.identifier("a window")
