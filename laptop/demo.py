@@ -131,8 +131,12 @@ def _make_data(settings: Settings, arguments: argparse.Namespace) -> tuple[str, 
     data_cli.lay_out(settings.data, arguments.data)
     first = partitions.days_present(settings.data)[0]
     ds = wanted or jd.last_full_day(settings.data)
-    # All there is: the tutorial's tables have few requests a day.
-    return ds.isoformat(), {"train_days": max(1, (ds - first).days + 1 - _LOOKBACK_DAYS)}
+    # All there is, and two weeks to judge by: a day of the tutorial's tables has two or three orders.
+    return ds.isoformat(), {
+        "train_days": max(1, (ds - first).days + 1 - _LOOKBACK_DAYS),
+        "valid_days": 14,
+        "test_days": 14,
+    }
 
 
 def example_request(data: Path, ds: str) -> dict[str, Any]:
