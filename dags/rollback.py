@@ -5,7 +5,7 @@ made again if they were retired, the golden rows are compared, the pointer is sw
 predict server is seen to answer by it. Until that moment the live release goes on serving, and
 it stays kept afterwards.
 
-**By hand**: *Trigger*. `release` empty means the one that served before the live one; two
+**By hand**: *Trigger*. `release_id` empty means the one that served before the live one; two
 rollbacks go two releases back. `./nightshift releases` lists what is kept. A release that
 cannot be restored is refused, and the task's log gives each reason.
 """
@@ -43,7 +43,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={
-        "release": Param(
+        "release_id": Param(
             None,
             type=["null", "string"],
             pattern=r"^(\d{4}-\d{2}-\d{2}\.\d{3})?$",
@@ -76,7 +76,7 @@ with DAG(
         run = context["dag_run"]
         user = getattr(run, "triggering_user_name", None)
         return roll_back(
-            context["params"]["release"],
+            context["params"]["release_id"],
             SETTINGS,
             run_id=run.run_id,
             actor=str(user or run.run_id),
