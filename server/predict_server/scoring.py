@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
-from nightshift.triton import INPUT, OUTPUT, check_scores, triton_error
+from nightshift.triton import CHANNEL, INPUT, OUTPUT, check_scores, triton_error
 
 if TYPE_CHECKING:
     from tritonclient.grpc.aio import InferenceServerClient
@@ -33,7 +33,7 @@ class AsyncTriton:
             # The channel belongs to the event loop that runs when it is made.
             from tritonclient.grpc import aio
 
-            self._client = aio.InferenceServerClient(self.url)
+            self._client = aio.InferenceServerClient(self.url, channel_args=list(CHANNEL))
         return self._client
 
     async def close(self) -> None:

@@ -8,16 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import numpy as np
 import numpy.typing as npt
 
 from nightshift.encoding import Ids
 from nightshift.errors import ContractError, NightshiftError, OpenMLDBError, ServiceUnavailable
 from nightshift.openmldb import AsyncOpenMLDBClient
+from nightshift.release.pointer import LivePointer
 from predict_server.errors import BackendError
 from predict_server.live import Follower, Live
 from predict_server.metrics import Metrics
 from predict_server.scoring import AsyncTriton
+
+_CUT_OFF = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
 _THREAD_ROWS = 64
 """From so many rows on, encoding leaves the event loop: it takes a millisecond or more."""
@@ -119,9 +123,7 @@ class Service:
     async def _score(self, live: Live, rows: Sequence[Sequence[Any]]) -> Scored:
         p = live.pointer
         with self._metrics.timed("features"):
-            features, _ = await self._openmldb.call(
-                p.database, p.deployment, rows, need_schema=False
-            )
+            features = await self._features(p, rows)
         if len(features) != len(rows):
             raise ContractError(
                 f"deployment {p.deployment} answered {len(features)} rows to {len(rows)}"
@@ -135,6 +137,22 @@ class Service:
             scores = await self._triton.infer(p.model, p.model_version, ids)
         self._metrics.rows.labels(p.release_id).inc(len(rows))
         return Scored(live, features, ids, scores)
+
+    async def _features(
+        self, pointer: LivePointer, rows: Sequence[Sequence[Any]]
+    ) -> list[list[Any]]:
+        for last in (False, True):
+            try:
+                features, _ = await self._openmldb.call(
+                    pointer.database, pointer.deployment, rows, need_schema=False
+                )
+                break
+            except ServiceUnavailable as error:
+                # The server may close an idle connection at the moment that it is used again.
+                # A deployment only reads, so asking twice is safe.
+                if last or not isinstance(error.__cause__, _CUT_OFF):
+                    raise
+        return features
 
 
 def _backend_error(error: NightshiftError) -> BackendError:

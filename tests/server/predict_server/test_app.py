@@ -1,9 +1,11 @@
 """The predict server over HTTP, between the real OpenMLDB, the real Triton and real models."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -342,6 +344,71 @@ def test_openmldb_that_stops_is_told_and_the_next_request_after_its_return_is_an
     finally:
         os.kill(house.openmldb_server.process.pid, signal.SIGCONT)
     assert server.ask(row(1))["release"] == "r1"
+
+
+class CuttingProxy(threading.Thread):
+    """Passes bytes to a server; when told to, cuts one connection as its request arrives."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.target = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.cut_next = threading.Event()
+        self.cuts = 0
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.target))
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(
+                        target=self.pump, args=(source, sink, source is client), daemon=True
+                    ).start()
+
+    def pump(self, source, sink, is_request):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if is_request and self.cut_next.is_set():
+                    self.cut_next.clear()
+                    self.cuts += 1
+                    break
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_connection_cut_at_the_moment_of_a_request_costs_no_answer(house, apart, tmp_path):
+    house.switch(house.pairs[0], tmp_path / "releases")
+    proxy = CuttingProxy(house.settings.openmldb_port)
+    proxy.start()
+    server = apart(openmldb_port=proxy.port)
+    for number in range(1, 4):
+        assert server.ask(row(number))["release"] == "r1"
+        proxy.cut_next.set()
+        assert server.ask(row(number))["release"] == "r1"
+        assert proxy.cuts == number
+    proxy.listener.close()
+
+
+def test_triton_that_went_and_came_back_is_found_again_soon(house, live_first):
+    house.triton.server.stop()
+    try:
+        assert live_first.ask(row(1), status=503)["error"] == "unavailable"
+        assert "Triton" in live_first.http.get("/health").json()["parts"]["triton"]
+        # Long enough for gRPC's own pauses to have grown.
+        time.sleep(4)
+    finally:
+        house.triton.server.start()
+        house.triton.wait_live()
+        house.triton.control.load(house.model)
+    wait_until(
+        lambda: live_first.http.post("/predict", json=row(1)).status_code == 200,
+        "predictions are answered again",
+        timeout_s=15,
+    )
 
 
 def test_sigterm_answers_what_is_in_flight_and_ends_with_0(house, apart, tmp_path):
