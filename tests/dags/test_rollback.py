@@ -1,0 +1,66 @@
+"""The rollback DAG as Airflow's own parser reads it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+READ = """
+import json, sys
+from airflow.dag_processing.dagbag import BundleDagBag
+bag = BundleDagBag(dag_folder=sys.argv[1], bundle_path=sys.argv[1], bundle_name="dags-folder")
+dag = bag.dags.get("rollback")
+heavy = {"numpy", "pandas", "pyarrow", "tritonclient", "oneflow", "docker"} & set(sys.modules)
+print(json.dumps({
+    "errors": {str(k): str(v) for k, v in bag.import_errors.items()},
+    "tasks": {t.task_id: [sorted(t.downstream_task_ids), t.pool] for t in dag.tasks},
+    "params": {name: dag.params.get_param(name).schema for name in dag.params},
+    "doc": dag.doc_md,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory):
+    home = tmp_path_factory.mktemp("airflow")
+    dags = home / "dags"
+    dags.mkdir()
+    (dags / "rollback.py").write_text((ROOT / "dags" / "rollback.py").read_text())
+    env = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(dags)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_it_parses_and_is_documented(parsed):
+    assert parsed["errors"] == {}
+    assert "served before" in parsed["doc"]
+
+
+def test_the_switch_waits_its_turn_and_the_old_pair_goes_after_it(parsed):
+    assert parsed["tasks"]["restore"] == [["retire"], "nightshift_switch"]
+    pools = json.loads((ROOT / "include" / "pools.json").read_text())
+    assert pools["nightshift_switch"]["slots"] == 1
+
+
+def test_the_form_takes_a_release_or_nothing(parsed):
+    schema = parsed["params"]["release_id"]
+    assert schema["type"] == ["null", "string"]
+    assert set(parsed["params"]) == {"release_id"}
