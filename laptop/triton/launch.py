@@ -119,8 +119,9 @@ def assemble_backends(target: Path, python: TasksPython, project: Path) -> Path:
 def command(settings: Settings) -> Launch:
     """Make the backend directory ready and say how to start the server.
 
-    The server starts with the settings' model if it has a configuration, else with none, and
-    stays up if a version does not load: the others serve, and the publisher sees the error.
+    The server starts with the settings' model if it has a configuration, else with none. It
+    stays up if that model does not load (one damaged version is enough for that), so that
+    `nightshift.triton.revive` can load what is whole.
 
     Raises:
         ConfigurationError: the tasks' environment or the wheel is not as needed.
