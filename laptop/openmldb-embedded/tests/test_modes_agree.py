@@ -200,6 +200,19 @@ as (PARTITION BY t.k ORDER BY t.ts ROWS_RANGE BETWEEN 2s PRECEDING AND CURRENT R
 select a.id1, b.n from (select id as id1, s from t) as a last join (select id as id2, count(s)
 over w as n from t window w as (PARTITION BY k ORDER BY ts ROWS BETWEEN 2 PRECEDING AND CURRENT
 ROW)) as b on a.id1 = b.id2
+
+select id, sum(i32) over w as total, lag(k, 1) over w as l, case when !isnull(at(k, 0)) over w then
+count_where(k, k = at(k, 0)) over w end as c from (select t.id, t.k, t.g, t.ts, t.i32 from t last
+join u order by u.ts on t.g = u.g where ifnull(u.i32, 0) > 0) window w as (PARTITION BY k ORDER BY
+ts ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)
+
+select id, distinct_count(us) over w as n from (select t.id, t.k, t.ts, u.s as us from t last join u
+order by u.ts on t.g = u.g) window w as (UNION (select id, k, ts, concat(s, 'v') as us from v)
+PARTITION BY k ORDER BY ts ROWS_RANGE BETWEEN 3s PRECEDING AND CURRENT ROW)
+
+select id, sum(i32) over w as total from (select id, upper(k) as k, ts, i32 from t) window w as
+(UNION (select id, upper(k) as k, ts, i32 from u) PARTITION BY k ORDER BY ts ROWS BETWEEN 3
+PRECEDING AND CURRENT ROW)
 """.strip().split("\n\n")
 
 

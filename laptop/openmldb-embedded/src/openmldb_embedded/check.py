@@ -532,8 +532,8 @@ class _Planner:
             pairs.append((_boolean(test, "CASE WHEN"), self.expr(value, c)))
         default = self.expr(otherwise, c) if otherwise is not None else Const(None, T.NULL)
         type_: SqlType | None = default.type
-        for _, value in pairs:
-            type_ = v.common(type_, value.type) if type_ is not None else None
+        for _, result in pairs:
+            type_ = v.common(type_, result.type) if type_ is not None else None
         if type_ is None:
             types = ", ".join(x.type.value for x in [*(b for _, b in pairs), default])
             raise TypeCheckError(f"CASE branches of types that do not fit: {types}")

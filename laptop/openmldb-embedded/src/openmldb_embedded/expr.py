@@ -185,7 +185,7 @@ def map_rows(impl: Impl, args: list[Column], exprs: Sequence[Expr], length: int)
     ):
         at = varying[0]
         source = args[at]
-        fixed = [None if i == at else e.value for i, e in enumerate(exprs) if _const(e) or i == at]
+        fixed = [e.value if isinstance(e, Const) else None for e in exprs]
         if any(x is None for i, x in enumerate(fixed) if i != at):
             return null_column(impl.type, length)
         distinct = []
@@ -203,10 +203,6 @@ def map_rows(impl: Impl, args: list[Column], exprs: Sequence[Expr], length: int)
     else:
         out = [impl.row(*row) for row in (zip(*lists, strict=True) if lists else [()] * length)]
     return column_of(impl.type, out)
-
-
-def _const(e: Expr) -> bool:
-    return isinstance(e, Const)
 
 
 def column_of(type_: SqlType, items: list[Any]) -> Column:

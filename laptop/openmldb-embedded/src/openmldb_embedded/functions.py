@@ -604,7 +604,7 @@ def _months(days: Array) -> Array:
 def _iso_week(days: Array) -> Array:
     thursday = days - (days + 3) % 7 + 3
     year = thursday.astype("datetime64[D]").astype("datetime64[Y]")
-    return (thursday - year.astype("datetime64[D]").astype(np.int64)) // 7 + 1
+    return np.asarray((thursday - year.astype("datetime64[D]").astype(np.int64)) // 7 + 1)
 
 
 _FROM = "(TIMESTAMP | BIGINT | DATE)"
@@ -931,7 +931,7 @@ def _splitter(fn: Callable[..., Any], count: int) -> Resolve:
             return None
 
         def row(*args: Any) -> list[str]:
-            return [] if None in args else fn(*args)  # type: ignore[no-any-return]
+            return [] if None in args else list(fn(*args))
 
         return Impl(T.LIST, row, strict=False)
 
@@ -1008,7 +1008,7 @@ for _names, _fn, _vec, _doc in (
     ("degrees", math.degrees, np.degrees, "radians to degrees"),
     ("radians", math.radians, np.radians, "degrees to radians"),
 ):
-    _register(_names, "(number)", _doc)(_math(_fn, _vec))  # type: ignore[arg-type]
+    _register(_names, "(number)", _doc)(_math(_fn, _vec))
 
 
 def _rounding(fn: Callable[[float], int], vector: Callable[[Array], Array]) -> Resolve:

@@ -348,10 +348,10 @@ def _topn_frequency(impl: AggregateImpl, values: Column, frames: Frames) -> Colu
             # Count descending, then code ascending, as one number to take the greatest of.
             score = counts * size + np.arange(size - 1, -1, -1)
             each = np.arange(len(part))
-            for nth in range(width):
+            for rank in range(width):
                 best = np.argmax(score, axis=1)
                 there = counts[each, best] > 0
-                top[start : start + len(part), nth] = np.where(there, best + 1, 0)
+                top[start : start + len(part), rank] = np.where(there, best + 1, 0)
                 counts[each, best] = 0
                 score[each, best] = -1
     else:

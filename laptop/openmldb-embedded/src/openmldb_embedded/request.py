@@ -373,14 +373,15 @@ class RequestPlan:
                 path = self._path(child)
                 if path is None:
                     return None
-                outputs = tuple(_substitute(e, path.outputs) for e in exprs)
-                return _Path(path.scan, outputs, path.keep)
+                projected = tuple(_substitute(e, path.outputs) for e in exprs)
+                return _Path(path.scan, projected, path.keep, path.base_width)
             case Filter(_, child, predicate):
                 path = self._path(child)
                 if path is None:
                     return None
                 test = _substitute(predicate, path.outputs).row()
-                return _Path(path.scan, path.outputs, _then(path.keep, _filtering(test)))
+                keep = _then(path.keep, _filtering(test))
+                return _Path(path.scan, path.outputs, keep, path.base_width)
             case Join(kind="LAST"):
                 path = self._path(node.left)
                 if path is None:
@@ -390,9 +391,8 @@ class RequestPlan:
                 right = tuple(
                     Col(base + i, f.type, f.name) for i, f in enumerate(node.right.fields)
                 )
-                joined = _Path(path.scan, path.outputs + right, _then(path.keep, extend))
-                joined.base_width = base + len(right)
-                return joined
+                keep = _then(path.keep, extend)
+                return _Path(path.scan, path.outputs + right, keep, base + len(right))
             case _:
                 return None
 
@@ -420,6 +420,7 @@ class _Path:
         scan: The table, None for a materialised relation.
         outputs: The relation's columns over a base row.
         keep: From a base row to the row (perhaps extended) or None to drop it.
+        base_width: Columns of a base row once extended.
     """
 
     def __init__(
@@ -427,11 +428,13 @@ class _Path:
         scan: Scan | None,
         outputs: tuple[Expr, ...],
         keep: Callable[[Row], Row | None] | None,
+        base_width: int | None = None,
     ) -> None:
         self.scan = scan
         self.outputs = outputs
         self.keep = keep
-        self.base_width = len(outputs) if scan is None else len(scan.declared.columns)
+        own = len(outputs) if scan is None else len(scan.declared.columns)
+        self.base_width = own if base_width is None else base_width
         self.ts: str | None = None
         self.sorted = False
         self.fetch: Fetch = lambda key: ([], [], 0)

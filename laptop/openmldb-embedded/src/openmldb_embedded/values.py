@@ -146,7 +146,8 @@ def parse_timestamp(text: str) -> int | None:
         date = parse_date(text)
         return None if date is None else date_timestamp(date)
     try:
-        when = dt.datetime(*(int(g) for g in m.groups()[:6]))
+        year, month, day, hour, minute, second = (int(g) for g in m.groups()[:6])
+        when = dt.datetime(year, month, day, hour, minute, second)  # noqa: DTZ001
     except ValueError:
         return None
     ms = (when.toordinal() - EPOCH_ORDINAL) * DAY_MS

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -154,8 +153,8 @@ class Layout:
     def _composite(self, keys: Array, times: Array) -> Array:
         """An integer that sorts as (key, time)."""
         if self._ranks is not None:
-            return keys * self._span + np.searchsorted(self._ranks, times, "left") + 1
-        return keys * self._span + (times - self._low) + 1
+            return np.asarray(keys * self._span + np.searchsorted(self._ranks, times, "left") + 1)
+        return np.asarray(keys * self._span + (times - self._low) + 1)
 
     def _at(self, back: int, side: str) -> Array:
         """The place in ``sorted`` of each main row's key and its time minus ``back``."""
@@ -225,4 +224,4 @@ def layout(
         if valid is not None:
             times = np.where(valid, times, 0)
     main = slice(total - sizes[-1], total)
-    return Layout(key_codes(keys), times, cast(Array | None, valid), main, apart)
+    return Layout(key_codes(keys), times, valid, main, apart)
