@@ -13,7 +13,7 @@ KILLS = 8
 def test_acknowledged_changes_survive_kills_at_random_moments(
     new_server: Callable[..., ServerProcess],
 ) -> None:
-    server = new_server().start()
+    server = new_server("--snapshot-mib", "0.02").start()  # so that kills meet snapshots too
     shaken = Shaken(server, seed=1)
     shaken.prepare()
     for _ in range(KILLS):

@@ -37,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
         default=1_000_000,
         help="rows that an answer may hold (%(default)s)",
     )
+    found.add_argument(
+        "--snapshot-mib",
+        type=float,
+        default=32,
+        help="size of the log at which a snapshot is taken, in MiB (%(default)s)",
+    )
     return found
 
 

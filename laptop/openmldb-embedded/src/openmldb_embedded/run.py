@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> int:
     listener: socket.socket | None = None
     try:
         listener = _listen(given.host, given.port)
-        store = Store(given.data)
+        store = Store(given.data, int(given.snapshot_mib * 2**20))
     except EmbeddedError as error:
         return _refuse(error.message, listener)
     except OSError as error:

@@ -91,8 +91,9 @@ def read_segment(path: Path, schema: Schema) -> Batch:
 class Store:
     """The durable state. ``commit`` is thread-safe; readers take what they need from ``state``."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, snapshot_bytes: int = SNAPSHOT_LOG_BYTES) -> None:
         self.data = data.absolute()
+        self.snapshot_bytes = snapshot_bytes
         self.lock = threading.RLock()
         try:
             for name in ("log", "snapshots", "segments", "offline", "jobs"):
@@ -106,6 +107,8 @@ class Store:
         self.state = State(lambda name, schema: read_segment(self._segment(name), schema))
         self._snapshotting = threading.Lock()
         self._adopting: set[str] = set()
+        self._snapshotted: set[str] = set()
+        """Segments that the snapshot names: the next start reads them, dropped since or not."""
         self.superseded: list[tuple[OfflinePart, ...]] = []
         """Offline parts that a commit under way replaces; removed once it is durable."""
         self._recover()
@@ -137,7 +140,9 @@ class Store:
         if snapshots:
             first, path = snapshots[-1]
             try:
-                self.state.load(json.loads(path.read_bytes()))
+                dump = json.loads(path.read_bytes())
+                self.state.load(dump)
+                self._snapshotted = _segments_of(dump)
             except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
                 raise StoreError(
                     f"the snapshot {path} cannot be read ({error}): restore the data folder from "
@@ -171,7 +176,7 @@ class Store:
         self.log.sync(number)
         for parts in superseded:
             self.discard_offline(parts)
-        if self.log.size > SNAPSHOT_LOG_BYTES:
+        if self.log.size > self.snapshot_bytes:
             self.snapshot()
         return told
 
@@ -252,6 +257,7 @@ class Store:
         sync_folder(self.data / "segments")
         payload = json.dumps(dump, separators=(",", ":")).encode()
         write_durably(self.data / "snapshots" / f"{number:08d}.json", payload)
+        self._snapshotted = _segments_of(dump)
         for old, path in self._snapshots():
             if old < number:
                 path.unlink()
@@ -273,9 +279,9 @@ class Store:
                 )
 
     def _sweep_segments(self) -> None:
-        """Remove segments that neither a table nor the log names."""
+        """Remove segments that no table, no snapshot and no log names."""
         named = {name for table in self.state.by_id.values() for name in table.segments}
-        named |= self.state.logged | self._adopting
+        named |= self.state.logged | self._adopting | self._snapshotted
         for path in (self.data / "segments").iterdir():
             if path.name not in named:
                 path.unlink(missing_ok=True)
@@ -309,6 +315,11 @@ class Store:
                 self.snapshot()
         self.log.close()
         self._guard.close()
+
+
+def _segments_of(dump: Record) -> set[str]:
+    """The segments that a snapshot names."""
+    return {name for table in dump["tables"] for name in table["segments"]}
 
 
 def _arrow(batch: Batch) -> pa.Table:
