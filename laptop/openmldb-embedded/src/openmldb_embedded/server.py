@@ -129,6 +129,8 @@ class App:
             answer = await self.dispatch(request, body)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:
+            answer = error_body(EmbeddedError("the server stops", 2001))
         except EmbeddedError as error:
             answer = error_body(error)
         except Exception as error:
