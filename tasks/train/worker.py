@@ -15,7 +15,7 @@ from typing import Any
 from nightshift import files
 from nightshift.spec import FeatureSpec
 from tasks.entry import log, run_task
-from tasks.train import hyperparameters, runtime
+from tasks.train import hyperparameters, report, runtime
 from tasks.train.arguments import parse_arguments
 from tasks.train.hyperparameters import Hyperparameters
 
@@ -105,6 +105,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
                 },
             }
             files.write_json(staged / "model_card.json", card)
+            files.write_text(staged / "training.html", report.render(card, progress.history))
         store.clear()
     log(
         f"test auc {figures['test']['auc']}, logloss {figures['test']['logloss']:.5f}; "
@@ -123,6 +124,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             "model_card": str(options.out / "model_card.json"),
             "metrics": str(options.out / "metrics.jsonl"),
             "golden": str(options.out / "golden.json"),
+            "report": str(options.out / "training.html"),
         },
     }
 

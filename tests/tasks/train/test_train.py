@@ -64,7 +64,11 @@ def test_it_writes_model_card_metrics_and_golden_rows(trained):
     assert card["schema_hash"] == FeatureSpec.load(workshop.spec).schema_hash
     assert card["dataset"]["sha256"] == result["dataset_sha256"]
     assert card["versions"]["oneflow"] == "0.9.0"
-    assert {path.name for path in out.iterdir()} >= {"model", "golden.json"}
+    assert {path.name for path in out.iterdir()} >= {
+        "model",
+        "golden.json",
+        "training.html",
+    }
     golden = json.loads((out / "golden.json").read_text())
     assert len(golden["ids"]) == len(golden["scores"]) == 18
     assert not list(workshop.root.glob("trained-checkpoint"))
