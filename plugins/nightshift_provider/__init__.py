@@ -21,7 +21,10 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [
             {
                 "integration-name": "OpenMLDB",
-                "python-modules": ["nightshift_provider.hooks.openmldb"],
+                "python-modules": [
+                    "nightshift_provider.hooks.openmldb",
+                    "nightshift_provider.hooks.openmldb_sql",
+                ],
             }
         ],
         "operators": [
@@ -47,7 +50,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "openmldb",
-                "hook-class-name": "nightshift_provider.hooks.openmldb.OpenMLDBHook",
+                "hook-class-name": "nightshift_provider.hooks.openmldb_sql.OpenMLDBSQLHook",
                 "hook-name": "OpenMLDB",
                 "ui-field-behaviour": {
                     "hidden-fields": [],

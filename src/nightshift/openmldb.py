@@ -402,6 +402,30 @@ def _deployment(db: str, name: str) -> Operation[DeploymentInfo]:
         raise ContractError(f"{about}: the answer describes no deployment: {answer!r}") from error
 
 
+def _columns(db: str, table: str) -> Operation[list[tuple[str, str]]]:
+    about = f"table {table} in database {db}"
+    answer = yield Request("GET", f"/dbs/{_part(db)}/tables/{_part(table)}", about)
+    try:
+        columns = answer["table"]["column_desc"]
+        return [(str(c["name"]), _PROTO_TYPES[str(c["data_type"])]) for c in columns]
+    except (KeyError, TypeError) as error:
+        raise ContractError(f"{about}: the answer describes no table: {answer!r}") from error
+
+
+_PROTO_TYPES: Final = {
+    "kBool": "Bool",
+    "kSmallInt": "Int16",
+    "kInt": "Int32",
+    "kBigInt": "Int64",
+    "kFloat": "Float",
+    "kDouble": "Double",
+    "kString": "String",
+    "kVarchar": "String",
+    "kDate": "Date",
+    "kTimestamp": "Timestamp",
+}
+
+
 def _deployment_text(db: str, name: str, timeout_s: float) -> Operation[str]:
     rows = yield from _rows(db, f"SHOW DEPLOYMENT {name}", timeout_s)
     return "\n".join(str(cell) for row in rows for cell in row)
@@ -563,6 +587,10 @@ class AbstractClient(ABC):
     def tables(self, db: str) -> list[str]:
         """SHOW TABLES."""
         return self._run(_first_column(db, "SHOW TABLES", self.timeout_s))
+
+    def columns(self, db: str, table: str) -> list[tuple[str, str]]:
+        """(name, type) of a table's columns; types as in `ResultSet.schema`."""
+        return self._run(_columns(db, table))
 
     def deployments(self, db: str) -> list[str]:
         """Names of the deployments of `db`."""

@@ -44,13 +44,12 @@ def test_the_description_is_valid():
 
 def test_airflow_knows_the_connection_type(airflow_home: Path):
     from airflow.providers_manager import ProvidersManager
-    from nightshift_provider.hooks.openmldb import OpenMLDBHook
 
     manager = ProvidersManager()
     found = manager.hooks["openmldb"]
     assert found is not None
     assert found.hook_name == "OpenMLDB"
-    assert found.hook_class_name.endswith(OpenMLDBHook.__name__)
+    assert found.hook_class_name.endswith("OpenMLDBSQLHook")
     assert found.connection_testable
     assert {"extra__openmldb__zk", "extra__openmldb__zk_path"} <= set(
         manager.connection_form_widgets
