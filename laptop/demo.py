@@ -169,6 +169,7 @@ def report(settings: Settings, ds: str, outcome: night.Outcome, timer: Timer, to
         ("held-out days", ", ".join(d["day"] for d in splits.get("test", {}).get("days", []))),
         ("AUC on them", _figure(test.get("auc"))),
         ("logloss on them", f"{_figure(test.get('logloss'))}, where {base} is no knowledge"),
+        *_made(folder),
         *_served(settings),
         ("run folder", str(folder.root)),
         ("data card", str(folder.dataset / "data_card.json")),
@@ -199,6 +200,17 @@ def _by_task(task_seconds: dict[str, float]) -> list[tuple[str, float]]:
     return list(total.items())
 
 
+def _made(folder: RunFolder) -> list[tuple[str, str]]:
+    """The night's own release and, where it does not serve, why."""
+    candidate = _json(folder.reports / "candidate.json")
+    switch = _json(folder.reports / "switch.json")
+    made = f"{candidate.get('release_id')} (model version {candidate.get('model_version')})"
+    rows = [("release made", made)]
+    if switch.get("why"):
+        rows.append(("not switched to", str(switch["why"])))
+    return rows
+
+
 def _served(settings: Settings) -> list[tuple[str, str]]:
     try:
         live = read_live(settings.releases)
@@ -207,7 +219,7 @@ def _served(settings: Settings) -> list[tuple[str, str]]:
     if live is None:
         return [("served now", "nothing")]
     return [
-        ("model version", f"{live.model} {live.model_version} (release {live.release_id})"),
+        ("serving now", f"{live.model} {live.model_version} (release {live.release_id})"),
         ("deployment", f"{live.database}.{live.deployment}"),
     ]
 
