@@ -85,7 +85,7 @@ def embedded(size: int) -> dict[str, float]:
 LONG = """
 select id, sum(x) over w as s, avg(d) over w as a, max(d) over w as m, min(x) over w as n,
   count(x) over w as c, distinct_count(x) over w as u, distinct_count(few) over w as f,
-  topn_frequency(few, 3) over w as t
+  topn_frequency(few, 3) over w as t, topn_frequency(x, 3) over w as tx, top1_ratio(x) over w as r
 from t window w as (PARTITION BY k ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 """
 

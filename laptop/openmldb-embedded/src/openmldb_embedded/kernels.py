@@ -8,6 +8,7 @@ of exploded frames otherwise. What a kernel cannot do, ``fold_frames`` does row 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -221,7 +222,9 @@ def _texts(values: Column, first: Array) -> list[str]:
         if len(values.dictionary) <= 4 * len(values):
             return list(values.dictionary.objects[first]) if len(first) else []
         return [values.dictionary.objects[c] for c in values.values[first]]
-    return ["" if x is None else v.key_string(x, values.type) for x in values.take(first).to_list()]
+    # The first place of a value may be a NULL's, which holds any value: look at the value alone.
+    distinct = Column(values.type, values.values[first]).to_list()
+    return ["" if x is None else v.key_string(x, values.type) for x in distinct]
 
 
 def _value_counts(codes: Array, size: int, frames: Frames) -> Array:
@@ -270,7 +273,7 @@ def _distinct_count(impl: AggregateImpl, values: Column, frames: Frames) -> Colu
             part = frames.slice(start, start + (1 << 19))
             out[start : start + len(part)] = (_value_counts(codes, size, part) > 0).sum(axis=1)
         return Column(SqlType.INT64, out)
-    if int(frames.sizes.sum()) > 200 * (len(frames) + len(frames.order)):
+    if _is_long(frames):
         return Column(SqlType.INT64, _distinct_long(codes, frames))
     for start, stop, rows, _, _ in _runs(codes, size, frames):
         out[start:stop] = np.bincount(rows, minlength=stop - start)
@@ -317,6 +320,76 @@ def _count_below(items: Array, lo: Array, hi: Array, bound: Array) -> Array:
     return out
 
 
+LONG = 200
+"""Frames are long when they hold so many times the rows there are: then nothing is exploded."""
+
+
+def _is_long(frames: Frames) -> bool:
+    return int(frames.sizes.sum()) > LONG * (len(frames) + len(frames.order))
+
+
+def _sliding_top(codes: Array, frames: Frames, width: int) -> tuple[Array, Array, Array]:
+    """Long frames of many values: the most frequent codes by keeping counts as frames slide.
+
+    Frames in the order of their ends only ever gain and lose at the edges. A heap holds (count,
+    code) as of each change; entries that a later change made wrong are dropped when they surface.
+
+    Returns:
+        The codes (0 for none) ``[frames, width]``, the greatest count and the sum of counts.
+    """
+    pool = codes[frames.order].tolist()
+    extras = None if frames.extra is None else codes[frames.extra].tolist()
+    by = np.lexsort((frames.lo, frames.hi))
+    lows, highs = frames.lo[by].tolist(), frames.hi[by].tolist()
+    top = np.zeros((len(frames), width), dtype=np.int64)
+    best = np.zeros(len(frames), dtype=np.int64)
+    total = np.zeros(len(frames), dtype=np.int64)
+    counts: dict[int, int] = {}
+    heap: list[tuple[int, int]] = []
+    size = low = high = 0
+
+    def change(code: int, by: int) -> None:
+        nonlocal size
+        if code:
+            size += by
+            now = counts.get(code, 0) + by
+            if now:
+                counts[code] = now
+                heappush(heap, (-now, code))
+            else:
+                del counts[code]
+
+    for at, a, b in zip(by.tolist(), lows, highs, strict=True):
+        if a >= high or a < low:  # another partition: start afresh
+            counts.clear()
+            heap.clear()
+            size, low, high = 0, a, a
+        for p in range(high, b):
+            change(pool[p], 1)
+        for p in range(low, a):
+            change(pool[p], -1)
+        low, high = a, max(high, b)
+        if extras is not None:
+            change(extras[at], 1)
+        if len(heap) > 64 + 8 * len(counts):
+            heap[:] = [(-n, c) for c, n in counts.items()]
+            heapify(heap)
+        kept: list[tuple[int, int]] = []
+        while heap and len(kept) < width:
+            entry = heappop(heap)
+            if counts.get(entry[1]) == -entry[0] and (not kept or entry != kept[-1]):
+                kept.append(entry)
+        for rank, entry in enumerate(kept):
+            top[at, rank] = entry[1]
+            heappush(heap, entry)
+        if kept:
+            best[at] = -kept[0][0]
+        total[at] = size
+        if extras is not None:
+            change(extras[at], -1)
+    return top, best, total
+
+
 def _top1_ratio(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
     codes, _, size = _dense(values)
     best = np.zeros(len(frames), dtype=np.int64)
@@ -325,6 +398,8 @@ def _top1_ratio(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
         if size:
             counts = _value_counts(codes, size, frames)
             best, total = counts.max(axis=1).astype(np.int64), counts.sum(axis=1)
+    elif _is_long(frames):
+        _, best, total = _sliding_top(codes, frames, 1)
     else:
         for start, stop, rows, _, counts in _runs(codes, size, frames):
             np.maximum.at(best[start:stop], rows, counts)
@@ -354,6 +429,8 @@ def _topn_frequency(impl: AggregateImpl, values: Column, frames: Frames) -> Colu
                 top[start : start + len(part), rank] = np.where(there, best + 1, 0)
                 counts[each, best] = 0
                 score[each, best] = -1
+    elif _is_long(frames):
+        top, _, _ = _sliding_top(codes, frames, width)
     else:
         for start, _, rows, found, counts in _runs(codes, size, frames):
             most = int(counts.max(initial=0)) + 1

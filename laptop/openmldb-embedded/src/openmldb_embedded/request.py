@@ -20,6 +20,7 @@ from openmldb_embedded.errors import ProtocolError, UnsupportedError
 from openmldb_embedded.expr import Apply, CaseWhen, Col, Const, Expr, Impl, Logic
 from openmldb_embedded.memtable import NULL_TIME, Entry, Key, MemTable, Row
 from openmldb_embedded.plan import (
+    Aggregate,
     AggregateCall,
     Filter,
     Join,
@@ -156,13 +157,28 @@ class RequestPlan:
                 return self._join(node)
             case WindowAggregate():
                 return self._window(node)
-            case Union():
-                raise UnsupportedError("UNION of results is not supported in a deployment")
+            case Union(_, parts):
+                return self._union(parts)
+            case Aggregate(_, child, keys, ()) if keys:
+                found = self._rows(child)
+                chosen = row_maker(keys, len(child.fields)) or (lambda r: r)
+                return lambda r: list(dict.fromkeys(chosen(x) for x in found(r)))
             case _:
                 raise UnsupportedError(
-                    "GROUP BY, DISTINCT and aggregates without OVER are not supported on the "
+                    "GROUP BY and aggregates without OVER are not supported on the "
                     "request table: use a window"
                 )
+
+    def _union(self, parts: tuple[Node, ...]) -> Rows:
+        for p in parts:
+            scan = request_scan(p)
+            if (scan.db, scan.table) != (self._request.db, self._request.table):
+                raise UnsupportedError(
+                    f"UNION in a deployment: every part selects from the request table "
+                    f"{self._request.table}, not from {scan.table}"
+                )
+        rows = [self._rows(p) for p in parts]
+        return lambda r: [x for one in rows for x in one(r)]
 
     def _is_request(self, node: Node) -> bool:
         """A subquery over the request table stands for the request row; the bare table does not."""
