@@ -195,11 +195,15 @@ class Engine:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.1)
-        below = (f"{self._run}/", f"{self.data_root}/")
-        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        for mount in sorted((m for m in mounts if m.startswith(below)), reverse=True):
+        for mount in sorted(self.mounts(), reverse=True):
             subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
         shutil.rmtree(self._run, ignore_errors=True)
+
+    def mounts(self) -> list[str]:
+        """What is mounted below the engine's folders, and its data folder, which it mounts too."""
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        below = (f"{self._run}/", f"{self.data_root}/")
+        return [m for m in mounts if m == str(self.data_root) or m.startswith(below)]
 
     def processes(self) -> list[int]:
         """Process ids of this engine, its containerd, shims and port proxies."""

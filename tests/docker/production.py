@@ -32,7 +32,7 @@ def example_env(**values: str) -> str:
     for line in EXAMPLE.read_text().splitlines():
         name, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
-            line = f"{name}={values.get(name, value or secrets.token_hex(24))}"
+            line = f"{name}={values.get(name, value or secrets.token_hex(32))}"
         lines.append(line)
     return "\n".join(lines) + "\n"
 

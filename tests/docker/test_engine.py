@@ -43,20 +43,15 @@ def sleeping_container(engine: Engine) -> str:
     return engine.docker("run", "--detach", "--network", "none", IMAGE, "/bin/sleep", "600").strip()
 
 
-def mounts_below(folder: Path) -> list[str]:
-    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    return [mount for mount in mounts if mount.startswith(f"{folder}/")]
-
-
 def test_stopped_engine_leaves_no_process_mount_or_socket(engine: Engine) -> None:
     sleeping_container(engine)
     assert len(engine.processes()) >= 3  # dockerd, containerd, a shim
-    assert mounts_below(engine.data_root)
+    assert engine.mounts()
 
     engine.stop()
 
     assert engine.processes() == []
-    assert mounts_below(engine.data_root) == []
+    assert engine.mounts() == []
     assert not engine.socket.exists()
 
 
@@ -90,4 +85,4 @@ def test_next_run_clears_what_a_killed_run_left(engine: Engine) -> None:
         # Then images are there, and no container is
         assert IMAGE in following.docker("images", "--format", "{{.Repository}}")
         assert following.docker("ps", "--all", "--quiet") == ""
-    assert following.processes() == []
+    assert (following.processes(), following.mounts()) == ([], [])

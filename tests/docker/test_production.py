@@ -25,6 +25,7 @@ from nightshift_provider.runners.base import Phase, TaskSpec
 from nightshift_provider.runners.process import ProcessRunner
 
 from laptop import night
+from laptop.airflow_api import AirflowApi
 from laptop.data.generate import Spec, generate
 from laptop.demo import example_request
 from nightshift.errors import NightshiftError
@@ -124,6 +125,17 @@ def test_its_tasks_were_containers_started_through_the_proxy(ran: Night) -> None
     created = re.findall(r" 201 .*POST /v1\.\d+/containers/create\?name=(\S+) HTTP", log)
     assert len(created) == len(set(created)) == 3, log[-3000:]  # preprocess, train, score
     assert " 403 " not in log
+
+
+def test_training_is_followed_in_airflows_log_each_line_once(ran: Night) -> None:
+    api, run_id = AirflowApi(ran.settings), ran.outcome.run_id
+    train = next(task for task in api.tasks(night.RETRAIN, run_id) if task.name == "train")
+
+    lines = api.log_lines(night.RETRAIN, run_id, train)
+
+    shown = [int(found[1]) for line in lines if (found := re.search(r"epoch (\d+): train", line))]
+    metrics = (ran.run.model / "metrics.jsonl").read_text().splitlines()
+    assert shown == [json.loads(line)["epoch"] for line in metrics]
 
 
 def test_no_task_container_outlives_the_night(ran: Night) -> None:
