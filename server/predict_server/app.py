@@ -86,7 +86,7 @@ class _App:
         """Follow the pointer while nobody asks: the old pair is retired after a grace time."""
         while True:
             await asyncio.sleep(1.0)
-            await self.follower.live()
+            await self.follower.retry()
 
     async def _answer(self, endpoint: str, request: Request, handler: Handler) -> Response:
         started = time.perf_counter()

@@ -2,14 +2,13 @@
 
 `live.json` is replaced by a rename, so a new file shows as a new inode. Each request looks
 (one `stat`) and, if there is a new pointer, waits until that release is ready to answer or
-known not to be; then the old one goes on and the reason is told by `/health`. A request keeps
-the one `Live` that it began with: no answer mixes two releases.
+known not to be, a moment at most; then the old one goes on and the reason is told by `/health`.
+A request keeps the one `Live` that it began with: no answer mixes two releases.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,8 @@ from predict_server.metrics import Metrics
 from predict_server.rows import Column
 from predict_server.scoring import AsyncTriton
 
-RETRY_S = 1.0
-"""Pause before a pointer that could not be followed is tried again."""
+WAIT_S = 2.0
+"""How long requests wait for a new release before the old one answers them."""
 
 _Stamp = tuple[int, int, int]
 
@@ -114,10 +113,10 @@ class Follower:
         self._triton = triton
         self._metrics = metrics
         self._timeout_s = timeout_s
-        self._lock = asyncio.Lock()
         self._live: Live | None = None
         self._stamp: _Stamp | None = None
-        self._retry_at = 0.0
+        self._waited_for: _Stamp | None = None
+        self._following: asyncio.Task[None] | None = None
         self.problem: str | None = f"{self._path} is not there: no release is live yet"
 
     @property
@@ -130,48 +129,57 @@ class Follower:
             found = self._path.stat()
         except FileNotFoundError:
             return None
+        except OSError:
+            return 0, 0, 0  # reading it will tell why
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def _due(self, stamp: _Stamp | None) -> bool:
-        if stamp != self._stamp:
-            return True
-        return stamp is not None and self.problem is not None and time.monotonic() >= self._retry_at
-
     async def live(self) -> Live | None:
-        """The live release, newest first; None before the first one."""
-        if not self._due(self._look()):
-            return self._live
-        async with self._lock:
-            stamp = self._look()
-            if self._due(stamp):
-                await self._follow(stamp)
+        """The live release, the newest if it is ready; None before the first one."""
+        stamp = self._look()
+        if stamp not in (self._stamp, self._waited_for):
+            following = self._follow_once()
+            _, slow = await asyncio.wait({following}, timeout=WAIT_S)
+            if slow:
+                self._waited_for = stamp
         return self._live
 
-    async def _follow(self, stamp: _Stamp | None) -> None:
+    async def retry(self) -> None:
+        """Follow a new pointer, or try again the one that could not be followed."""
+        stamp = self._look()
+        if stamp != self._stamp or (stamp is not None and self.problem is not None):
+            await self._follow_once()
+
+    def _follow_once(self) -> asyncio.Task[None]:
+        """The one attempt that is under way; a request that is given up does not end it."""
+        if self._following is None or self._following.done():
+            self._following = asyncio.create_task(self._follow())
+        return self._following
+
+    async def _follow(self) -> None:
+        stamp = self._look()
         try:
             pointer = read_live(self._releases)
             if pointer is None:
-                raise ContractError(
-                    f"{self._path} is not there: "
-                    + (
-                        "the release that answered goes on"
-                        if self._live
-                        else "no release is live yet"
-                    )
+                goes_on = (
+                    "the release that answered goes on" if self._live else "no release is live yet"
                 )
+                raise ContractError(f"{self._path} is not there: {goes_on}")
             if self._live is None or pointer != self._live.pointer:
                 live = await asyncio.wait_for(
                     prepare(pointer, self._openmldb, self._triton), self._timeout_s
                 )
                 self._take(live)
             self.problem = None
-        except (NightshiftError, OSError, TimeoutError) as error:
-            reason = str(error) or f"it was not ready within {self._timeout_s:g} s"
-            self.problem = reason
+        except Exception as error:
+            # Whatever is wrong with the new release, the old one goes on.
+            known = isinstance(error, (NightshiftError, OSError)) and str(error)
+            self.problem = str(error) if known else f"following {self._path}: {error!r}"
+            if isinstance(error, TimeoutError):
+                self.problem = f"{self._path}: not ready within {self._timeout_s:g} s"
             if stamp is not None:
                 self._metrics.refused.inc()
         self._stamp = stamp
-        self._retry_at = time.monotonic() + RETRY_S
+        self._waited_for = None
 
     def _take(self, live: Live) -> None:
         self._live = live

@@ -317,6 +317,25 @@ def test_before_the_first_release_the_server_is_up_and_says_so(house, apart, tmp
     assert server.ask(row(1))["release"] == "r1"
 
 
+def test_a_release_that_hangs_while_it_gets_ready_holds_nobody_up(house, apart, tmp_path):
+    house.switch(house.pairs[0], tmp_path / "releases")
+    server = apart()
+    assert server.ask(row(1))["release"] == "r1"
+    stuck = tmp_path / "feature_spec.yaml"
+    os.mkfifo(stuck)  # as a file on a network drive that does not answer
+    house.switch(house.pairs[1], tmp_path / "releases", feature_spec=str(stuck))
+    try:
+        assert [server.ask(row(n))["release"] for n in range(20)] == ["r1"] * 20
+        wait_until(
+            lambda: server.http.get("/health").json()["switch_problem"], "the reason is told"
+        )
+        assert "not ready within 3 s" in server.http.get("/health").json()["switch_problem"]
+        house.switch(house.pairs[1], tmp_path / "releases")
+        wait_until(lambda: server.ask(row(1))["release"] == "r2", "a sound release is taken up")
+    finally:
+        os.close(os.open(stuck, os.O_RDWR | os.O_NONBLOCK))
+
+
 def test_a_backend_that_is_down_is_503_with_its_name(house, apart, tmp_path):
     house.switch(house.pairs[0], tmp_path / "releases")
     closed = free_ports(1)[0]
