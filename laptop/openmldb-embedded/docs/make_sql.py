@@ -39,8 +39,8 @@ and the online tables, through indexes |
 request's time is |
 | window keys | any type but lists | not FLOAT or DOUBLE |
 | window order | TIMESTAMP or an integer | TIMESTAMP or BIGINT |
-| GROUP BY, DISTINCT, UNION of results, aggregates without OVER | yes | only inside a joined \
-subquery |
+| GROUP BY, aggregates without OVER | yes | only inside a joined subquery |
+| DISTINCT, UNION of results | yes | of what one request gives |
 | parameters `?` | yes | no |
 
 In both, ties at one time are broken alike: rows of united tables are older than rows of the main

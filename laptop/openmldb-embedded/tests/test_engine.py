@@ -317,12 +317,25 @@ def test_a_deployment_refuses_what_has_no_meaning_for_one_row():
     for sql in (
         "select count(*) from t",
         "select k from t group by k",
-        "select id from t union all select id from t",
+        "select id from t union all select id from u",
         "select id from t where x > ?",
         "select 1",
     ):
         with pytest.raises(PlanError):
             compile_request(sql, CATALOG, "db")
+
+
+def test_a_deployment_may_unite_what_the_request_gives():
+    online = {"t": MemTable(schema_of(FIELDS)), "u": MemTable(schema_of(FIELDS))}
+    online["u"].append([(5, "a", 1, 7, ""), (6, "a", 2, 8, "")])
+    parts = "select t.id, u.x from t left join u on t.k = u.k {} select id, x from t"
+
+    def answer(sql):
+        bound = compile_request(sql, CATALOG, "db").bind(lambda db, name: online[name])
+        return bound([(1, "a", 9, 8, "")])
+
+    assert answer(parts.format("union all")) == [(1, 7), (1, 8), (1, 8)]
+    assert answer(parts.format("union distinct")) == [(1, 7), (1, 8)]
 
 
 # -- hostile text
