@@ -157,7 +157,7 @@ with DAG(
     else CronPartitionTimetable(
         SETTINGS.schedule, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"
     ),
-    start_date=dt.datetime(2016, 1, 1, tzinfo=dt.timezone.utc),
+    # No start_date: the first run is the next scheduled one, not one at the moment of unpausing.
     catchup=False,
     max_active_runs=1,
     params=PARAMS,
