@@ -44,8 +44,8 @@ from laptop.services import airflow as airflow_service  # noqa: E402
 from nightshift.openmldb import Job, JobState, OpenMLDBClient  # noqa: E402
 from nightshift.settings import Settings  # noqa: E402
 
-ROWS = 600_000
-TASK_S = 4.0
+ROWS = 1_000_000
+TASK_S = 8.0
 STAGES = ("starting", "waiting", "ending")
 RUN_LIMIT_S = 240.0
 
@@ -66,7 +66,7 @@ from nightshift_provider.operators.openmldb import *
 from nightshift_provider.operators.task import NightshiftTaskOperator
 
 FOLDER, ROWS, SECONDS = {folder!r}, {rows}, {seconds}
-RETRY = dict(retries=8, retry_delay=timedelta(seconds=1))
+RETRY = dict(retries=8, retry_delay=timedelta(seconds=1), defer_after_s=0.0)
 FAST = dict(poll_interval_s=0.5, settle_s=1.0, outage_s=60.0)
 for mode, deferrable in (("deferrable", True), ("blocking", False)):
     with DAG("select_into_" + mode, schedule=None, is_paused_upon_creation=False):
@@ -353,6 +353,8 @@ class Bench:
             ended = any(job.state is JobState.FINISHED for job in jobs)
         if stage == "starting":
             return self.task(run_id)[0] == "running" or begun
+        if stage == "waiting" and dag_id.endswith("deferrable"):
+            return ended or self.task(run_id)[0] == "deferred"
         return begun if stage == "waiting" else ended
 
     def judge(self, dag_id: str, run_id: str) -> tuple[int, int, int]:
@@ -498,6 +500,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="JSON of every outcome")
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(143))
     random.seed(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="nightshift-kill-"))
     bench = Bench(folder)

@@ -263,7 +263,7 @@ class OpenMLDBOperator(BaseOperator):
             if not defers or patience > time.time():
                 final = self.hook.wait(job.job_id, watch, cancelled=lambda: self._killed)
         except DeadlineExceeded:
-            if not defers:
+            if not defers or self._killed:
                 if stop_on_kill and not self._killed:
                     self.hook.stop(job.job_id)
                 raise

@@ -307,7 +307,11 @@ class NightshiftTaskOperator(BaseOperator):
         status = runner.status(spec)
         self._show(LogPump(runner, spec).last())
         if status.phase is Phase.EXITED and status.exit_code == 0:
-            result = self._read_result(spec)
+            try:
+                result = self._read_result(spec)
+            except ContractError:
+                runner.remove(spec)
+                raise
             notes.write(ended=True)
             runner.remove(spec)
             return result

@@ -136,6 +136,7 @@ class TestResult:
         run = airflow.run(body(workshop, what, "retries=3"))
         assert run.try_task("x") == "failed"
         assert complaint in capfd.readouterr().out
+        assert folders(workshop) == []
 
     def test_a_missing_python_says_what_to_do(self, airflow, workshop, monkeypatch, capfd):
         monkeypatch.setenv("NIGHTSHIFT_TASK_PYTHON", str(workshop / "no-python"))
