@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import json
 import urllib.error
@@ -11,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from laptop.services import airflow
-from laptop.services.alias import plain_path
 from laptop.services.launch import Launch, base_env
 from nightshift.settings import Settings
 
@@ -126,8 +124,7 @@ def _openmldb(settings: Settings) -> Launch:
 def _triton(settings: Settings) -> Launch:
     from laptop.triton.launch import command
 
-    settings.home.mkdir(parents=True, exist_ok=True)
-    return command(dataclasses.replace(settings, home=plain_path(settings.home)))
+    return command(settings)
 
 
 def _predict(settings: Settings) -> Launch:
