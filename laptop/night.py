@@ -9,6 +9,7 @@ from typing import Any
 
 from laptop.airflow_api import AirflowApi, Task
 from laptop.console import say, seconds
+from laptop.services.supervisor import Supervisor
 from nightshift.errors import DeadlineExceeded, ServiceUnavailable
 from nightshift.settings import Settings
 
@@ -120,7 +121,7 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 36
 
 
 def explain(api: AirflowApi, settings: Settings, dag_id: str, run_id: str) -> None:
-    """Show the end of the log of each task that failed, and where the whole logs lie."""
+    """Show the end of each failed task's log, services that died, and where all logs lie."""
     failed = [t for t in api.tasks(dag_id, run_id) if t.state == "failed"]
     for task in failed:
         say(f"\n  {_label(task)} failed (attempt {task.attempt}); the end of its log:")
@@ -129,6 +130,11 @@ def explain(api: AirflowApi, settings: Settings, dag_id: str, run_id: str) -> No
                 say(f"    {line}")
         except ServiceUnavailable as error:
             say(f"    (Airflow does not show it: {error})")
+    for row in Supervisor(settings).status():
+        if row.state == "died":
+            say(
+                f"\n  {row.name} has died meanwhile ({row.detail}); ./nightshift up starts it again"
+            )
     folder = settings.home / "airflow" / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
     say(f"\n  Task logs: {folder}\n  Service logs: {settings.home / 'logs'}")
 
