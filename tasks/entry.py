@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import errno
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from nightshift import files
@@ -26,7 +28,7 @@ _PASSING = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ESTALE, errno.ETIMEDOUT
 
 
 class Stopped(Exception):
-    """SIGTERM arrived, and what is needed to go on later has been kept."""
+    """SIGTERM arrived; nothing half-written stays, and a checkpoint is kept where there is one."""
 
 
 class TaskParser(argparse.ArgumentParser):
@@ -45,8 +47,14 @@ def log(message: str) -> None:
     sys.stdout.flush()
 
 
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise Stopped("SIGTERM; nothing was written")
+
+
 def run_task(task: str, result: Path, work: Callable[[], dict[str, Any]]) -> int:
     """Run `work`, write its result file and return the process's exit code.
+
+    SIGTERM raises `Stopped` wherever `work` is, unless `work` notes it itself.
 
     Args:
         task: the task's name, kept in the result.
@@ -55,6 +63,7 @@ def run_task(task: str, result: Path, work: Callable[[], dict[str, Any]]) -> int
         work: does the task and returns its figures, with `artefacts` by name.
     """
     result.unlink(missing_ok=True)
+    signal.signal(signal.SIGTERM, _stop)
     started = time.monotonic()
     head = {"task": task, "version": RESULT_VERSION}
     try:

@@ -85,19 +85,20 @@ class Scorer:
         self.schema_hash: str = model.network["schema_hash"]
 
     @classmethod
-    def load(cls, model_dir: Path, device: str = "cpu") -> Scorer:
+    def load(cls, model_dir: Path, device: str = "cpu", threads: int = 0) -> Scorer:
         """Build the network of a model folder.
 
         Args:
             model_dir: the folder with `network.json`, or training's output folder above it.
             device: `cpu` or `cuda`.
+            threads: CPU threads, for the first model that a process loads; 0 takes all.
 
         Raises:
             ContractError: the folder is no whole model.
             ConfigurationError: `cuda` without a GPU.
         """
         model = SavedModel.load(Path(model_dir))
-        runtime.prepare()
+        runtime.prepare(threads)
         from tasks.train.network import Architecture, build
 
         check_device(device)

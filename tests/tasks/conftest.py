@@ -98,6 +98,18 @@ def run(task, *arguments, check=True, **environment):
     return done
 
 
+def start(task, *arguments):
+    """Begin `python -m tasks.<task>` and return its process; stdout holds both streams."""
+    return subprocess.Popen(
+        [TASKS_PYTHON, "-m", f"tasks.{task}", *map(str, arguments)],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": "src:."},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 _BEFORE = "import json; globals().update(json.loads(input()))"
 _AFTER = "print(); print(json.dumps(answer))"
 
@@ -136,15 +148,19 @@ class Workshop:
         table = feature_table(**{"first": "2024-03-01", "days": 14, "rows_a_day": 150, **shape})
         return write_features(self.root / name, table)
 
-    def preprocess(self, features, *more, out="dataset", ds="2024-03-14", check=True):
-        result = self.root / "preprocess.json"
-        done = run(
-            "preprocess",
+    def preprocess_arguments(self, features, *more, out="dataset", ds="2024-03-14"):
+        return (
             *("--features", features, "--spec", self.spec, "--ds", ds, "--train-days", 12),
-            *("--out", self.root / out, "--result", result, *more),
-            check=check,
+            *("--out", self.root / out, "--result", self.root / "preprocess.json", *more),
         )
-        return done, json.loads(result.read_text())
+
+    def preprocess(self, features, *more, check=True):
+        done = run("preprocess", *self.preprocess_arguments(features, *more), check=check)
+        return done, json.loads((self.root / "preprocess.json").read_text())
+
+    def start_preprocessing(self, features):
+        """Begin tasks.preprocess and return its process."""
+        return start("preprocess", *self.preprocess_arguments(features))
 
     def train_arguments(self, dataset, *more, out="model"):
         return (
@@ -160,16 +176,8 @@ class Workshop:
         return done, json.loads((self.root / "train.json").read_text())
 
     def start_training(self, dataset="dataset", *more):
-        """Begin a training and return its process."""
-        arguments = self.train_arguments(dataset, *more)
-        return subprocess.Popen(
-            [TASKS_PYTHON, "-m", "tasks.train", *map(str, arguments)],
-            cwd=PROJECT,
-            env={**os.environ, "PYTHONPATH": "src:."},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        """Begin tasks.train and return its process."""
+        return start("train", *self.train_arguments(dataset, *more))
 
 
 @pytest.fixture

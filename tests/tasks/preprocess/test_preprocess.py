@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import numpy as np
 import pyarrow as pa
@@ -187,3 +188,25 @@ def test_a_wrong_command_line_is_no_reason_to_retry(workshop):
     done = workshop.run("preprocess", "--train-dais", "3", check=False)
     assert done.returncode == EXIT_TERMINAL
     assert "--features" in done.stderr
+
+
+def test_sigterm_leaves_nothing_half_written(workshop):
+    features = workshop.features()
+    for path in list(features.glob("*.parquet")):
+        for copy in range(40):
+            shutil.copy(path, features / f"{path.stem}-{copy}.parquet")
+    process = workshop.start_preprocessing(features)
+    for line in process.stdout:
+        if "rows read" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("it was done before the signal arrived")
+    assert process.returncode == 143, said
+    assert json.loads((workshop.root / "preprocess.json").read_text())["status"] == "stopped"
+    assert {path.name for path in workshop.root.iterdir()} == {
+        "features",
+        "spec.yaml",
+        "preprocess.json",
+    }
