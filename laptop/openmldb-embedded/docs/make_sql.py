@@ -86,8 +86,8 @@ row (AND and OR are not counted): beyond them a statement is a syntax error.
   frame, 0 the newest.
 - In batch mode a row whose order key is NULL is dropped, as the offline engine does; a request
   whose order key is NULL has itself alone in its frame.
-- `LAST JOIN` without ORDER BY takes the last row inserted, or in request mode the newest by a
-  declared index on the join key that has a time. NULL keys match NULL keys.
+- `LAST JOIN` without ORDER BY takes the newest row by the declared index on the join key, where the
+  table has one with a time, else the row inserted last. NULL keys match NULL keys.
 """
 
 

@@ -481,3 +481,21 @@ def test_declared_ttl_is_honoured_on_reads():
         table.append([(n, "a", 1000 + n, 0, "") for n in range(5)])
         times, _, live = table.ensure_index(("k",), "ts").window("a")
         assert len(times) - live == expected, kind
+
+
+def test_last_join_without_order_takes_the_newest_of_the_index_on_its_key():
+    late = [(1, "a", 9, 1, ""), (2, "a", 5, 2, "")]  # the row inserted last is the older one
+    sql = "select t.id, u.id as uid from t last join u on t.k = u.k"
+    for indexes, expected in (
+        ((), 2),
+        ((IndexDef(("k",), "ts"),), 1),
+        ((IndexDef(("s",), "ts"),), 2),
+    ):
+        known = {"t": schema_of(FIELDS), "u": schema_of(FIELDS, indexes)}
+        batches = {"t": Batch.from_rows(FIELDS, ROWS[:1]), "u": Batch.from_rows(FIELDS, late)}
+        query = compile_batch(sql, Catalog(known), "db")
+        assert query.execute(lambda db, n, b=batches: b[n]).to_rows() == [(1, expected)]
+        online = {name: MemTable(schema) for name, schema in known.items()}
+        online["u"].append(late)
+        answer = compile_request(sql, Catalog(known), "db").bind(lambda db, n, o=online: o[n])
+        assert answer([ROWS[0]]) == [(1, expected)]

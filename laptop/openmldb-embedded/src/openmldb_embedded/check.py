@@ -236,6 +236,8 @@ class _Planner:
                     f"LAST JOIN cannot order by {order.name} of type {order.type.value}: "
                     "TIMESTAMP, BIGINT or INT"
                 )
+        elif ref.kind == "LAST":
+            order = _index_order(right, [b for _, b in pairs])
         return Join(fields, ref.kind, left, right, tuple(pairs), residual, order, descending)
 
     def equality(self, term: s.Expr, context: _Context, width: int) -> tuple[Expr, Expr] | None:
@@ -672,6 +674,24 @@ def _same_layout(first: Node, other: Node, what: str, *, names: bool) -> None:
             raise WindowError(
                 f"{what}: column {i + 1} is named {a.name} on one side and {b.name} on the other"
             )
+
+
+def _index_order(right: Node, keys: list[Expr]) -> Expr | None:
+    """What orders a LAST JOIN that names no order: the time of the table's index on the join key.
+
+    The online engine finds the rows by that index and takes its newest; without one, the row
+    inserted last is taken.
+    """
+    while isinstance(right, (Renamed, Filter)):
+        right = right.child
+    if not isinstance(right, Scan):
+        return None
+    names = {right.declared.columns[k.index].name for k in keys if isinstance(k, Col)}
+    for index in right.declared.indexes:
+        if index.ts is not None and names == set(index.keys) and len(names) == len(keys):
+            at = right.declared.position(index.ts)
+            return Col(at, right.declared.columns[at].type, index.ts)
+    return None
 
 
 def _conjuncts(e: s.Expr) -> Iterator[s.Expr]:

@@ -248,7 +248,7 @@ class RequestPlan:
         ts: str | None = None
         if path is not None and used:
             names = tuple(n for _, n in used)
-            ts = self._join_order(node, path, names)
+            ts = self._join_order(node, path)
             bound = None if node.residual is not None or rest or node.descending else 1
             path.open(self, names, ts, None, bound)
             key = _key_function([a for a, _ in used])
@@ -265,15 +265,10 @@ class RequestPlan:
             path.sort_by(node.order)
         return path, key, residual
 
-    def _join_order(self, node: Join, path: _Path, keys: tuple[str, ...]) -> str | None:
-        if node.order is not None:
-            name = path.base_column(node.order)
-            return name if node.order.type in (T.INT64, T.TIMESTAMP) else None
-        assert path.scan is not None
-        for index in path.scan.declared.indexes:
-            if index.ts is not None and sorted(index.keys) == sorted(keys):
-                return index.ts
-        return None
+    def _join_order(self, node: Join, path: _Path) -> str | None:
+        if node.order is None or node.order.type not in (T.INT64, T.TIMESTAMP):
+            return None
+        return path.base_column(node.order)
 
     def _matcher(self, node: Join) -> Callable[[Row], Row]:
         path, key, residual = self._candidates(node)
