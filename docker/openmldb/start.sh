@@ -41,8 +41,19 @@ if [[ ! -e $marker ]]; then
   bash sbin/deploy-all.sh
   date -u +%FT%TZ >"$marker"
 fi
-# Only this container's network reaches it; the components keep their localhost endpoints.
-sed -i "s/^--endpoint=.*/--endpoint=0.0.0.0:$port/" conf/apiserver.flags
+# Only this container's network reaches it; the components keep their localhost endpoints. The
+# file is made from its template at the first start of a component, so both are set.
+found=no
+for flags in conf/apiserver.flags conf/apiserver.flags.template; do
+  if [[ -e $flags ]]; then
+    sed -i "s/^--endpoint=.*/--endpoint=0.0.0.0:$port/" "$flags"
+    found=yes
+  fi
+done
+if [[ $found == no ]]; then
+  say "no apiserver.flags in $home/conf; is OPENMLDB_HOME the installation?" >&2
+  exit 1
+fi
 # Process ids of before a restart may belong to other processes now.
 find "$home" "$data" -name '*.pid' -type f -delete
 

@@ -223,7 +223,7 @@ def run_process(task: str, ran: Night, local: RunFolder, arguments: list[object]
 
 
 def parameters(model: Path) -> dict[str, str]:
-    """Hashes of the trained parameters and the vocabulary, by file."""
+    """Hashes of the trained parameters, by file."""
     files = [path for path in model.rglob("*") if path.is_file() and path.name == "out"]
     assert files
     return {str(p.relative_to(model)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

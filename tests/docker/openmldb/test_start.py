@@ -91,6 +91,20 @@ def test_api_server_is_bound_for_other_containers(installation: Installation) ->
     assert flags == f"--role=apiserver\n--endpoint=0.0.0.0:{installation.port}\n"
 
 
+def test_template_of_the_flags_is_set_too(installation: Installation) -> None:
+    flags = installation.home / "conf" / "apiserver.flags"
+    template = flags.rename(flags.with_suffix(".flags.template"))
+    installation.start_and_stop()
+    assert f"--endpoint=0.0.0.0:{installation.port}\n" in template.read_text()
+
+
+def test_what_is_no_installation_is_named(installation: Installation) -> None:
+    (installation.home / "conf" / "apiserver.flags").unlink()
+    process = installation.start()
+    assert process.wait(20) == 1
+    assert process.stderr is not None and str(installation.home) in process.stderr.read()
+
+
 def test_what_it_writes_belongs_to_the_group(installation: Installation) -> None:
     installation.start_and_stop()
     assert (installation.data / "tablet-1" / "db").stat().st_mode & 0o777 == 0o664
