@@ -40,6 +40,9 @@ class Settings:
     triton_http_port: int = _setting(8000, "Triton's HTTP port")
     triton_grpc_port: int = _setting(8001, "Triton's gRPC port: model control and inference")
     triton_metrics_port: int = _setting(8002, "Triton's Prometheus port")
+    triton_threads: int = _setting(
+        1, "CPU threads of one model version in Triton; small batches gain nothing by more"
+    )
     predict_host: str = _setting("127.0.0.1", "host of the predict server")
     predict_port: int = _setting(8100, "port of the predict server")
     predict_max_rows: int = _setting(1000, "rows that one prediction request may hold")

@@ -37,7 +37,10 @@ class TritonPythonModel:
 
         device = "cuda" if args["model_instance_kind"] == "GPU" else "cpu"
         folder = Path(args["model_repository"]) / args["model_version"]
-        self._scorer = Scorer.load(folder, device=device)
+        # All of a machine's cores, which is what OneFlow takes by itself, only slow each other
+        # down: a container's limit does not show in their number, and versions share them.
+        threads = int(os.environ.get("NIGHTSHIFT_TRITON_THREADS") or 1)
+        self._scorer = Scorer.load(folder, device=device, threads=threads)
         golden = json.loads((folder / "golden.json").read_text())
         self._score(np.array(golden["ids"], dtype=np.int64))
 
