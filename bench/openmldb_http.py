@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT / "laptop" / "openmldb-embedded" / "tests"))
 
-from openmldb_harness import ServerProcess  # noqa: E402 - found through the line above
+from openmldb_harness import ServerProcess  # type: ignore[import-not-found]  # noqa: E402
 
 TABLES = {
     "action": ("action", {"reqId"}),
@@ -118,12 +118,12 @@ def measure(server: ServerProcess, folder: Path, requests: int) -> None:
     for mode in ("onsync", "offsync"):
         begin = time.perf_counter()
         for table, (source, _) in TABLES.items():
-            row = server.do(
+            job = server.do(
                 f"LOAD DATA INFILE '{folder / source}' INTO TABLE {table} "
                 f"OPTIONS(format='parquet', mode='append')",
                 mode=mode,
             )[0]
-            assert row[2] == "FINISHED", row
+            assert job[2] == "FINISHED", job
         print(f"load, {mode}: {time.perf_counter() - begin:.2f} s")
     rows = pq.read_table(folder / "flattenRequest_clean").to_pylist()
     sample = random.Random(0).choices(rows, k=requests)

@@ -21,7 +21,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1] / "laptop" / "openmldb-embedded" / "tests"
 sys.path.insert(0, str(TESTS))
 
-from openmldb_harness import ServerProcess, Shaken  # noqa: E402 - found through the line above
+from openmldb_harness import ServerProcess, Shaken  # type: ignore[import-not-found]  # noqa: E402
 
 
 def main() -> int:

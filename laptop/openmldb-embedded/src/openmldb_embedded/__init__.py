@@ -1,0 +1,1 @@
+"""An embedded server that speaks OpenMLDB's protocol and means what OpenMLDB means."""

@@ -19,7 +19,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from openmldb_embedded.columns import type_from_arrow
-from openmldb_embedded.errors import EmbeddedError, ExecutionError, TypeCheckError
+from openmldb_embedded.errors import ExecutionError, TypeCheckError
 from openmldb_embedded.types import ColumnDef, Schema, SqlType
 from openmldb_embedded.wire import RANGES, to_moment
 

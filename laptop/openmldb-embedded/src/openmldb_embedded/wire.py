@@ -95,7 +95,7 @@ def _floating(value: float, kind: SqlType) -> float:
     try:
         number = float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
     if kind is SqlType.FLOAT:
         if abs(number) > FLOAT_MAX and math.isfinite(number):
             return math.copysign(math.inf, number)
