@@ -289,15 +289,23 @@ class Bench:
         if dag_id.startswith("load_online"):
             with self.openmldb() as api:
                 table = f"o_{run_id}"
-                api.execute("bench", f"CREATE TABLE {table}(k string, v int, ts timestamp)")
-        self.answers()
-        said = httpx.post(
-            f"{self.settings.airflow_url}/api/v2/dags/{dag_id}/dagRuns",
-            json={"dag_run_id": run_id, "logical_date": None},
-            headers={"Authorization": f"Bearer {self._token}"},
-            timeout=60,
-        )
-        said.raise_for_status()
+                api.execute(
+                    "bench", f"CREATE TABLE IF NOT EXISTS {table}(k string, v int, ts timestamp)"
+                )
+        for _ in range(30):
+            # SQLite is locked now and then under load; 409 says that an earlier try went through.
+            with contextlib.suppress(httpx.TransportError):
+                self.answers()
+                said = httpx.post(
+                    f"{self.settings.airflow_url}/api/v2/dags/{dag_id}/dagRuns",
+                    json={"dag_run_id": run_id, "logical_date": None},
+                    headers={"Authorization": f"Bearer {self._token}"},
+                    timeout=60,
+                )
+                if said.status_code in (200, 409):
+                    return
+            time.sleep(1.0)
+        raise TimeoutError(f"{dag_id} could not be triggered")
 
     def query(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
         """Rows of Airflow's database."""
