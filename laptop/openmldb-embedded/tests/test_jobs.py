@@ -201,6 +201,30 @@ def test_csv_read_back_and_cells_that_do_not_parse(server: ServerProcess, folder
     assert rows[3][2:] == [True, "2020-1-2", 1577923200000, ""]
 
 
+def test_an_online_select_into_writes_one_csv_file(server: ServerProcess, folder: Path) -> None:
+    server.do("CREATE TABLE o(a int, b double)")
+    server.do("INSERT INTO o VALUES (1, 0.5), (2, null)")
+    target = folder / "one" / "rows.csv"
+    into = f"SELECT * FROM o INTO OUTFILE '{target}' OPTIONS(format='csv'"
+    assert server.ask(into + ")") == {"code": 0, "msg": "ok"}
+    assert target.read_text() == "a,b\n1,0.5\n2,null\n"
+    assert server.ask(into + ")")["code"] != 0
+    assert server.ask(into + ", mode='append')")["code"] == 0
+    assert target.read_text() == "a,b\n1,0.5\n2,null\n1,0.5\n2,null\n"
+    heavy = into.replace("FROM o", "FROM o LEFT JOIN o AS p ON o.a = p.a").replace("*", "o.a")
+    assert server.ask(heavy + ", mode='overwrite')")["code"] == 0
+    assert target.read_text() == "a\n1\n2\n"
+    assert [path.name for path in target.parent.iterdir()] == ["rows.csv"]
+
+
+def test_nan_as_null(server: ServerProcess) -> None:
+    sql = "SELECT log(-1.0) AS a FROM t LIMIT 1"
+    for mode in ("onsync", "offsync"):
+        value = server.do(sql, mode=mode)[0][0]
+        assert value is None or value != value
+        assert server.do(sql, mode=mode, write_nan_and_inf_null=True) == [[None]]
+
+
 def test_duplicate_output_names_fail_the_job(server: ServerProcess, folder: Path) -> None:
     sql = f"SELECT k, k FROM t INTO OUTFILE '{folder}/out/twice' OPTIONS(format='parquet')"
     row = server.do(sql, mode="offsync")[0]

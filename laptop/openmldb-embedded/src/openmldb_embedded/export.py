@@ -177,36 +177,41 @@ def publish(staged: Path, target: Path, options: ExportOptions) -> None:
             old.unlink(missing_ok=True)
 
 
-def write_file(batch: Batch, target: Path, options: ExportOptions) -> None:
-    """Write a result as one CSV file, as the online SELECT INTO does.
+def check_file(target: Path, options: ExportOptions) -> None:
+    """Refuse what an online SELECT INTO, which writes one CSV file, cannot write.
 
     Raises:
-        ExecutionError: The target exists and must not, or the format is not csv.
+        ExecutionError: The target exists and must not, is a folder, or the format is not csv.
     """
     if options.format != "csv":
         raise ExecutionError("an online SELECT INTO writes csv only: use an offline mode")
-    check_names([name for name, _ in batch.schema])
     check_target(target, options)
     if target.is_dir():
         raise ExecutionError(f"path {target} is a folder: an online SELECT INTO writes one file")
+
+
+def publish_file(staged: Path, target: Path, options: ExportOptions) -> None:
+    """Give the one part of a staged folder its name, by the mode.
+
+    Raises:
+        ExecutionError: See ``check_file``.
+    """
+    check_file(target, options)
+    (part,) = staged.glob("part-*")
     target.parent.mkdir(parents=True, exist_ok=True)
-    if options.mode == "append" and target.exists():
-        lines = list(csv_lines(batch, options))
-        if options.header and target.stat().st_size:
-            lines = lines[1:]
-        with target.open("a", encoding="utf-8", newline="") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        return
-    staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with staged.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(csv_lines(batch, options))
-        _sync(staged)
-        staged.rename(target)
+        with aside.open("wb") as file, part.open("rb") as rows:
+            if options.mode == "append" and target.exists():
+                with target.open("rb") as old:
+                    shutil.copyfileobj(old, file)
+                if options.header and file.tell():
+                    rows.readline()
+            shutil.copyfileobj(rows, file)
+        _sync(aside)
+        aside.rename(target)
     except BaseException:
-        staged.unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
     _sync(target.parent)
 

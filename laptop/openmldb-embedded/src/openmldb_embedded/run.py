@@ -55,6 +55,7 @@ def run(given: argparse.Namespace) -> int:
         log_level="warning",
         access_log=False,
         lifespan="off",
+        timeout_keep_alive=75,  # clients poll jobs over one connection
         timeout_graceful_shutdown=5,
     )
     LOG.info(

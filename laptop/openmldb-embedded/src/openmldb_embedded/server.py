@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -206,10 +207,16 @@ class App:
             sql = field(found, "sql", str)
             mode = Mode.of(field(found, "mode", str))
             timeout = field(found, "timeout", int, 600_000)
-            reply = self.service.execute(
-                db, sql, mode, max(timeout, 1) / 1000, parameters(found), stop
-            )
             nan = field(found, "write_nan_and_inf_null", bool, False)
+            reply = self.service.execute(
+                db,
+                sql,
+                mode,
+                min(max(timeout, 1) / 1000, threading.TIMEOUT_MAX),
+                parameters(found),
+                stop,
+                null_for_nan=nan,
+            )
             return write(reply, null_for_nan=nan)
         except Exception as error:
             if not isinstance(error, (EmbeddedError, RecursionError, MemoryError)):

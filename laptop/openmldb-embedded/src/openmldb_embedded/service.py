@@ -12,7 +12,8 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -145,6 +146,7 @@ class _Call:
     timeout: float
     params: Sequence[Any]
     stop: Stop
+    null_for_nan: bool = False
 
     def name(self, name: statements.Name) -> tuple[str, str]:
         return name.db or self.db, name.name
@@ -196,6 +198,8 @@ class Service:
         timeout: float = 600.0,
         params: Sequence[Any] = (),
         stop: Stop | None = None,
+        *,
+        null_for_nan: bool = False,
     ) -> Reply:
         """Run the first statement of ``sql``.
 
@@ -206,6 +210,7 @@ class Service:
             timeout: Seconds to wait for a job or a query at most.
             params: The values of the statement's ``?``.
             stop: Called by the caller to give a query up.
+            null_for_nan: Whether NaN and the infinities are answered as null.
 
         Raises:
             EmbeddedError: The statement is wrong or failed.
@@ -216,7 +221,7 @@ class Service:
                 f"fewer rows at once, or use LOAD DATA"
             )
         statement = statements.parse(sql)
-        call = _Call(db, sql.strip(), mode, timeout, params, stop or Stop())
+        call = _Call(db, sql.strip(), mode, timeout, params, stop or Stop(), null_for_nan)
         handlers: dict[type, Callable[[_Call, Any], Reply]] = {
             statements.CreateDatabase: self._create_database,
             statements.DropDatabase: self._drop_database,
@@ -480,43 +485,66 @@ class Service:
                 "RunBatchSql", replace(call, mode=mode), partial(self._run_sql, s=s, call=call)
             )
         query = engine.compile_batch(s.sql, self.state, call.db, call.params)
-        if mode.online:
-            heavy = (
-                _HEAVY.search(s.sql) is not None
-                or sum(self.state.table(*table).memory.num_rows for table in query.tables)
-                > LIGHT_ROWS
+        if mode.online and self._is_light(s.sql, query):
+            result = query.execute(self._online_rows)
+            return Reply(
+                body=worker.reply(result, self.settings.max_rows, null_for_nan=call.null_for_nan)
             )
-            if not heavy:
-                result = query.execute(lambda db, name: self.state.table(db, name).memory.scan())
-                return Reply(body=worker.reply(result, self.settings.max_rows))
+        with self._folder() as folder:
+            self._run_apart(call, query, s.sql, online=mode.online, folder=folder)
+            return Reply(body=(folder / "reply.json").read_bytes())
+
+    def _is_light(self, sql: str, query: engine.BatchQuery) -> bool:
+        """Whether a query over the online tables may run in the server's own process."""
+        rows = sum(self.state.table(*table).memory.num_rows for table in query.tables)
+        return rows <= LIGHT_ROWS and _HEAVY.search(sql) is None
+
+    def _online_rows(self, db: str, name: str) -> Batch:
+        return self.state.table(db, name).memory.scan()
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
         folder = self.store.staging()
         try:
-            tables = self._online_data(query, folder) if mode.online else self._offline_data(query)
-            task = worker.QueryTask(
-                s.sql,
-                call.db,
-                tables,
-                str(folder),
-                tuple(call.params),
-                max_rows=self.settings.max_rows,
-            )
-            timer = threading.Timer(call.timeout, call.stop)
-            timer.daemon = True
-            timer.start()
-            self._queries.add(call.stop)
-            try:
-                self.workers.run(task, call.stop)
-            except Stopped:
-                raise ExecutionError(
-                    f"the query was given up: it did not end within {call.timeout:g} s, its "
-                    f"client left, or the server stops"
-                ) from None
-            finally:
-                self._queries.discard(call.stop)
-                timer.cancel()
-            return Reply(body=(folder / "reply.json").read_bytes())
+            yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _run_apart(
+        self,
+        call: _Call,
+        query: engine.BatchQuery,
+        sql: str,
+        *,
+        online: bool,
+        folder: Path,
+        options: export.ExportOptions | None = None,
+    ) -> None:
+        """Run a query in a process of its own, for as long as its caller is willing to wait."""
+        task = worker.QueryTask(
+            sql,
+            call.db,
+            self._online_data(query, folder) if online else self._offline_data(query),
+            str(folder),
+            tuple(call.params),
+            export=options,
+            max_rows=self.settings.max_rows,
+            null_for_nan=call.null_for_nan,
+        )
+        timer = threading.Timer(call.timeout, call.stop)
+        timer.daemon = True
+        timer.start()
+        self._queries.add(call.stop)
+        try:
+            self.workers.run(task, call.stop)
+        except Stopped:
+            raise ExecutionError(
+                f"the query was given up: it did not end within {call.timeout:g} s, its client "
+                f"left, or the server stops"
+            ) from None
+        finally:
+            self._queries.discard(call.stop)
+            timer.cancel()
 
     def _online_data(self, query: engine.BatchQuery, folder: Path) -> tuple[worker.TableData, ...]:
         found = []
@@ -563,10 +591,15 @@ class Service:
         target = self.roots.target(s.path)
         if mode.online:
             query = engine.compile_batch(s.sql, self.state, call.db, call.params)
-            export.check_names([name for name, _ in query.schema])
-            export.check_target(target, options)
-            result = query.execute(lambda db, name: self.state.table(db, name).memory.scan())
-            export.write_file(result, target, options)
+            export.check_file(target, options)
+            with self._folder() as folder:
+                one = replace(options, coalesce=1)
+                if self._is_light(s.sql, query):
+                    (folder / "parts").mkdir()
+                    export.stage(query.execute(self._online_rows), folder / "parts", one)
+                else:
+                    self._run_apart(call, query, s.sql, online=True, folder=folder, options=one)
+                export.publish_file(folder / "parts", target, options)
             return DONE
         work = partial(self._export, s=s, call=call, target=target, options=options)
         return self._job("ExportOfflineData", replace(call, mode=mode), work)

@@ -71,6 +71,7 @@ class QueryTask:
     params: tuple[Any, ...] = ()
     export: export.ExportOptions | None = None
     max_rows: int = 1_000_000
+    null_for_nan: bool = False
 
 
 Task = LoadTask | QueryTask
@@ -156,11 +157,12 @@ def _query(task: QueryTask) -> Outcome:
         parts.mkdir()
         export.stage(result, parts, task.export)
     else:
-        (staging / "reply.json").write_bytes(reply(result, task.max_rows))
+        body = reply(result, task.max_rows, null_for_nan=task.null_for_nan)
+        (staging / "reply.json").write_bytes(body)
     return Outcome(True, result.num_rows)
 
 
-def reply(result: Batch, max_rows: int) -> bytes:
+def reply(result: Batch, max_rows: int, *, null_for_nan: bool = False) -> bytes:
     """A query's result as the body of the API server's answer.
 
     Raises:
@@ -172,7 +174,7 @@ def reply(result: Batch, max_rows: int) -> bytes:
             f"LIMIT, or write it to files with INTO OUTFILE"
         )
     kinds = [kind for _, kind in result.schema]
-    rows = RowWriter(kinds).write(result.to_rows())
+    rows = RowWriter(kinds).write(result.to_rows(), null_for_nan=null_for_nan)
     return json.dumps(
         {
             "code": 0,
