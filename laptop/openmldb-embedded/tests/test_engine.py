@@ -356,11 +356,18 @@ def test_a_deployment_may_unite_what_the_request_gives():
         "x[1]",
         "\x00",
         "1 and " * 5_000,
+        "/* " * 100_000,
+        "'a" * 100_001,
+        "1." * 100_000,
     ],
 )
 def test_hostile_expressions_are_errors(text):
     with pytest.raises(EmbeddedError):
         compile_batch(f"select {text} from t", CATALOG, "db")
+
+
+def test_comments_are_skipped():
+    assert run("select /* a */ id -- b\n from /**/ t /* c\n */", ROWS[:1]) == [(1,)]
 
 
 def test_long_lists_are_no_hostility():

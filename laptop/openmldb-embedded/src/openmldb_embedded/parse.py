@@ -54,7 +54,8 @@ MAX_LENGTH = 1_000_000
 
 _TOKEN = re.compile(
     r"""
-    (?P<space>\s+|--[^\n]*|/\*.*?\*/)
+    (?P<space>\s+|--[^\n]*)
+  | (?P<comment>/\*)
   | (?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
   | (?P<quoted>`[^`]*`)
   | (?P<interval>\d+[smhdSMHD]\b)
@@ -104,6 +105,12 @@ def _tokens(sql: str) -> list[_Token]:
             snippet = sql[at : at + 20].split("\n")[0]
             raise SyntaxError_(f"Syntax error: unexpected {snippet!r} at {_place(sql, at)}")
         kind = m.lastgroup or ""
+        if kind == "comment":
+            end = sql.find("*/", at + 2)
+            if end < 0:
+                raise SyntaxError_(f"Syntax error: unclosed comment at {_place(sql, at)}")
+            at = end + 2
+            continue
         if kind != "space":
             text = m.group()
             out.append(_Token(kind, text, at, text.upper() if kind == "word" else text))
