@@ -202,7 +202,7 @@ class OpenMLDBOperator(BaseOperator):
         jobs = {job.job_id: job for job in self.hook.client.jobs()}
         known: int | None = notes.values.get("job_id")
         above: int | None = notes.values.get("above")
-        candidates = [job for job in jobs.values() if self._is_of(job, sql)]
+        candidates = [job for job in jobs.values() if self._is_of(job, sql, known)]
         for job in sorted(candidates, key=lambda job: job.job_id, reverse=True):
             ours = job.job_id == known or (above is not None and job.job_id > above)
             if not job.state.is_terminal or (ours and job.state is JobState.FINISHED):
@@ -225,10 +225,14 @@ class OpenMLDBOperator(BaseOperator):
         notes.write(above=max(jobs, default=0), job_id=None)
         return None
 
-    def _is_of(self, job: Job, sql: str) -> bool:
-        if job.db and job.db != self.database:
+    def _is_of(self, job: Job, sql: str, known: int | None) -> bool:
+        """Whether a job runs this statement, in this database."""
+        if normalise_sql(sql) not in normalise_sql(job.parameter):
             return False
-        return normalise_sql(sql) in normalise_sql(job.parameter)
+        if job.db:
+            return job.db == self.database
+        # Without a database in its row a load might be another run's; an export's folder is ours.
+        return job.job_id == known or " into outfile " in normalise_sql(sql).lower()
 
     def _submit(self, notes: Notes, sql: str) -> Job:
         self.log.info("%s", sql)
