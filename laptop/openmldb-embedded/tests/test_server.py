@@ -315,3 +315,95 @@ def test_writers_and_readers_at_once(server: ServerProcess) -> None:
     rows = server.do("SELECT a, b FROM busy")
     for name in range(6):
         assert [b for a, b in rows if a == name] == list(range(25))
+
+
+def test_requests_see_each_acknowledged_row_while_rows_arrive(server: ServerProcess) -> None:
+    server.do("CREATE TABLE seen(k string, ts timestamp, v int, INDEX(key=k, ts=ts))")
+    server.do(
+        "DEPLOY seen OPTIONS(RANGE_BIAS='inf', ROWS_BIAS='inf') SELECT k, count(v) OVER w AS n, "
+        "sum(v) OVER w AS s FROM seen WINDOW w AS (PARTITION BY k ORDER BY ts "
+        "ROWS_RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    )
+    sent = acknowledged = 0
+    failures: list[object] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        last = 0
+        while not done.is_set():
+            low = acknowledged
+            row = {"k": "a", "ts": 10**12, "v": 0}
+            found = server.post("/dbs/db/deployments/seen", {"input": [row]})
+            high = sent
+            n, total = found["data"]["data"][0]["n"] - 1, found["data"]["data"][0]["s"]
+            if not (low <= n <= high and n >= last and total == n):
+                failures.append((low, n, high, last, total))
+            last = n
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(120):
+        sent += 1
+        late = 1000 * (60 - number) if number % 2 else 1000 * number  # late rows included
+        server.do(f"INSERT INTO seen VALUES ('a', {10**9 + late}, 1), ('b', 1, 1)")
+        acknowledged += 1
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    server.do("DROP DEPLOYMENT seen")
+
+
+def test_request_rows_as_arrays_and_as_objects(server: ServerProcess) -> None:
+    server.do(
+        "DEPLOY kinds_echo SELECT b, i16, i32, i64, f, d, s, day, ts, "
+        "lag(day, 1) OVER w AS before FROM kinds WINDOW w AS "
+        "(PARTITION BY s ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"
+    )
+    names = ["b", "i16", "i32", "i64", "f", "d", "s", "day", "ts"]
+    values = [False, -1, -2, -3, 0.0288, 2, "q", "2021-02-03", 5]
+    path = "/dbs/db/deployments/kinds_echo"
+    echoed = [False, -1, -2, -3, 0.02879999950528145, 2.0, "q", "2021-2-3", 5, None]
+    found = server.post(path, {"input": [values], "need_schema": True})
+    assert found["data"]["data"] == [echoed]
+    assert found["data"]["schema"] == [
+        {"name": name, "type": kind}
+        for name, kind in zip(
+            [*names, "before"],
+            [
+                "bool",
+                "int16",
+                "int32",
+                "int64",
+                "float",
+                "double",
+                "string",
+                "date",
+                "timestamp",
+                "date",
+            ],
+            strict=True,
+        )
+    ]
+    objects = [dict(zip(names, values, strict=True), extra=1)]
+    found = server.post(path, {"input": objects})
+    assert found == {
+        "code": 0,
+        "msg": "ok",
+        "data": {"data": [dict(zip([*names, "before"], echoed, strict=True))]},
+    }
+    assert server.post(path, {"input": []})["data"] == {"data": []}
+    for body in ({}, {"input": None}, {"input": {}}, {"input": [1]}, {"input": [[]]}):
+        assert server.post(path, body)["code"] == -1
+    nan = server.client.post(
+        path, content=b'{"input": [[null,null,null,null,NaN,1e999,"q",null,6]]}'
+    )
+    assert b"NaN,Infinity" in nan.content
+    nulled = server.client.post(
+        path,
+        content=b'{"input": [[null,null,null,null,NaN,1e999,"q",null,6]],'
+        b'"write_nan_and_inf_null": true}',
+    )
+    assert nulled.json()["data"]["data"][0][4:6] == [None, None]
+    server.do("DROP DEPLOYMENT kinds_echo")
