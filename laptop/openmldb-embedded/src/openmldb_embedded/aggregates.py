@@ -493,6 +493,14 @@ def _over_numbers(fn: Callable[[list[float]], float | None]) -> Resolve:
     return resolve
 
 
+def _sum(xs: list[float]) -> float:
+    """Exactly rounded; of values that leave the range, what adding them gives."""
+    try:
+        return math.fsum(xs)
+    except (OverflowError, ValueError):
+        return sum(xs)
+
+
 def _median(xs: list[float]) -> float | None:
     if not xs:
         return None
@@ -505,8 +513,8 @@ def _variance(less: int) -> Callable[[list[float]], float | None]:
     def fn(xs: list[float]) -> float | None:
         if len(xs) <= less:
             return None
-        mean = math.fsum(xs) / len(xs)
-        return math.fsum((x - mean) ** 2 for x in xs) / (len(xs) - less)
+        mean = _sum(xs) / len(xs)
+        return _sum([(x - mean) * (x - mean) for x in xs]) / (len(xs) - less)
 
     return fn
 
@@ -540,7 +548,7 @@ def _entropy(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImp
         if not kept:
             return None
         shares = [c / len(kept) for c in Counter(kept).values()]
-        return -math.fsum(p * math.log2(p) for p in shares) + 0.0
+        return -_sum([p * math.log2(p) for p in shares]) + 0.0
 
     return AggregateImpl(T.DOUBLE, fold)
 
@@ -575,7 +583,10 @@ def _ew_avg(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl
         if not kept:
             return None
         weights = [keep**i for i in range(len(kept))]
-        return math.fsum(w * x for w, x in zip(weights, kept, strict=True)) / math.fsum(weights)
+        total = _sum(weights)
+        if not total:
+            return None
+        return _sum([w * x for w, x in zip(weights, kept, strict=True)]) / total
 
     return AggregateImpl(T.DOUBLE, fold)
 

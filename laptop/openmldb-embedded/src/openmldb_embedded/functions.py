@@ -541,8 +541,9 @@ def _shifted(c: Column) -> tuple[Array, Array]:
     if c.type is T.DATE:
         days = c.values.astype(np.int64)
         return days, np.zeros_like(days)
-    ms = c.values.astype(np.int64) + v.UTC8_MS
-    return np.floor_divide(ms, v.DAY_MS), np.mod(ms, v.DAY_MS)
+    ms = c.values.astype(np.int64)
+    within = np.mod(ms, v.DAY_MS) + v.UTC8_MS  # the shift comes last: nothing overflows
+    return np.floor_divide(ms, v.DAY_MS) + within // v.DAY_MS, np.mod(within, v.DAY_MS)
 
 
 def _date_of(type_: SqlType) -> Callable[[Any], dt.date | None]:
@@ -861,7 +862,7 @@ def _hex(types: Types) -> Impl | None:
     whole = v.converter(types[0], T.INT64)
     assert whole is not None
     if types[0].is_floating:
-        return Impl(T.STRING, lambda a: f"{math.floor(a + 0.5) & (2**64 - 1):X}")
+        return Impl(T.STRING, lambda a: f"{whole(math.copysign(abs(a) + 0.5, a)) & (2**64 - 1):X}")
     return Impl(T.STRING, lambda a: f"{whole(a) & (2**64 - 1):X}")
 
 
@@ -1047,7 +1048,10 @@ def _round(types: Types) -> Impl | None:
         if isinstance(a, float) and not math.isfinite(a):
             return a
         scale = 10.0 ** max(-300, min(300, digits))
-        rounded = math.copysign(math.floor(abs(a) * scale + 0.5), a) / scale
+        scaled = abs(a) * scale
+        if not math.isfinite(scaled):  # too large to have digits to round
+            return a
+        rounded = math.copysign(math.floor(scaled + 0.5), a) / scale
         return int(rounded) if out.is_integer else rounded
 
     return Impl(out, row)
@@ -1122,7 +1126,8 @@ def _extreme(pick: Callable[..., Any]) -> Resolve:
         casts = [cast_impl(t, out) for t in types]
 
         def row(*args: Any) -> Any:
-            return pick(c.row(a) for a, c in zip(args, casts, strict=True) if c is not None)
+            found = [c.row(a) for a, c in zip(args, casts, strict=True) if c is not None]
+            return None if None in found else pick(found)
 
         return Impl(out, row)
 

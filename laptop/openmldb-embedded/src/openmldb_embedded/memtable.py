@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+import pyarrow.compute as pc
 
-from openmldb_embedded.columns import Array, Batch, Column
+from openmldb_embedded.columns import Array, Batch, Column, column_from_list
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.types import IndexDef, Schema, SqlType
 from openmldb_embedded.values import to_float32
@@ -204,6 +205,17 @@ def _merge(parts: Sequence[Entry]) -> Entry:
     return [t for t, _ in pairs], [r for _, r in pairs]
 
 
+def _equal_to(c: Column, value: Any) -> Array:
+    """Where a column equals a Python value (None: where it is NULL)."""
+    if value is None:
+        return ~c.mask()
+    if c.type is SqlType.STRING:
+        codes = np.flatnonzero(np.asarray(pc.equal(c.dictionary.arrow, str(value))))
+        return np.isin(c.values, codes)
+    wanted = column_from_list(c.type, [value]).values[0]
+    return np.asarray((c.values == wanted) & c.mask())
+
+
 def live_from(times: list[int], index: IndexDef, now_ms: int) -> int:
     """The place of the first row that an index's ttl keeps; see IndexDef for the kinds."""
     by_age = bisect_left(times, now_ms - index.ttl_ms_abs) if index.ttl_ms_abs else None
@@ -224,7 +236,7 @@ class MemTable:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self._write = threading.Lock()
+        self._write = threading.RLock()
         self._floats = [i for i, c in enumerate(schema.columns) if c.type is SqlType.FLOAT]
         self._chunks: list[Batch | list[Row]] = []
         self._count = 0
@@ -326,7 +338,7 @@ class MemTable:
     def truncate(self) -> None:
         """Remove all rows; indexes stay."""
         with self._write:
-            self._reset([])
+            self._reset(None)
 
     def delete(
         self,
@@ -340,32 +352,28 @@ class MemTable:
         ``equals`` maps columns to values (None matches NULL); ``ts`` names a TIMESTAMP or BIGINT
         column bounded by ``ts_min`` and ``ts_max``, both inclusive.
         """
-        tests = [(self.schema.position(n), v) for n, v in (equals or {}).items()]
-        at = None if ts is None else self.schema.position(ts)
-
-        def goes(row: Row) -> bool:
-            if any(row[p] != v for p, v in tests):
-                return False
-            if at is None:
-                return True
-            t = row[at]
-            return (
-                t is not None
-                and (ts_min is None or t >= ts_min)
-                and (ts_max is None or t <= ts_max)
-            )
-
-        before = self.scan().to_rows()
         with self._write:
-            kept = [r for r in before if not goes(r)]
-            if len(kept) != len(before):
-                self._reset(kept)
-        return len(before) - len(kept)
+            before = self.scan()
+            goes = np.ones(before.num_rows, dtype=np.bool_)
+            for name, value in (equals or {}).items():
+                goes &= _equal_to(before.columns[self.schema.position(name)], value)
+            if ts is not None:
+                c = before.columns[self.schema.position(ts)]
+                goes &= c.mask()
+                if ts_min is not None:
+                    goes &= c.values >= ts_min
+                if ts_max is not None:
+                    goes &= c.values <= ts_max
+            gone = int(goes.sum())
+            if gone:
+                self._reset(before.take(np.flatnonzero(~goes)))
+        return gone
 
-    def _reset(self, rows: list[Row]) -> None:
+    def _reset(self, batch: Batch | None) -> None:
         """Replace the contents; the caller holds the write lock."""
+        if batch is not None and batch.num_rows == 0:
+            batch = None
         fresh: dict[tuple[tuple[str, ...], str | None], Index] = {}
-        batch = Batch.from_rows(self.schema.fields, rows) if rows else None
         for (keys, ts), old in self._indexes.items():
             index = Index(self.schema, keys, ts)
             index.definition = old.definition
@@ -373,7 +381,7 @@ class MemTable:
                 index.insert_batch(batch)
             fresh[(keys, ts)] = index
         self._chunks = [] if batch is None else [batch]
-        self._count = len(rows)
+        self._count = 0 if batch is None else batch.num_rows
         self._scan = batch
         for name, index in fresh.items():
             # Bound requests hold the index object: give it the new contents.

@@ -54,7 +54,7 @@ MAX_LENGTH = 1_000_000
 
 _TOKEN = re.compile(
     r"""
-    (?P<space>\s+|--[^\n]*)
+    (?P<space>\s+|--[^\n]*|\#[^\n]*)
   | (?P<comment>/\*)
   | (?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
   | (?P<quoted>`[^`]*`)
