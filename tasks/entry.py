@@ -48,6 +48,8 @@ def log(message: str) -> None:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
+    # A second one, sent to the process group say, must not break the end that this one begins.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Stopped("SIGTERM; nothing was written")
 
 
