@@ -119,9 +119,8 @@ def assemble_backends(target: Path, python: TasksPython, project: Path) -> Path:
 def command(settings: Settings) -> Launch:
     """Make the backend directory ready and say how to start the server.
 
-    The server starts with the settings' model if it has a configuration, else with none. It
-    stays up if that model does not load (one damaged version is enough for that), so that
-    `nightshift.triton.revive` can load what is whole.
+    The server starts with the settings' model if it has a configuration and its versions are
+    as they were published, else with none; `nightshift.triton.revive` loads what is whole.
 
     Raises:
         ConfigurationError: the tasks' environment or the wheel is not as needed.
@@ -150,7 +149,9 @@ def command(settings: Settings) -> Launch:
         "--reuse-http-port=false",
         "--reuse-grpc-port=false",
     ]
-    if model_repository.config_path(settings.model_repo, settings.model).exists():
+    pins = model_repository.pins(settings.model_repo, settings.model)
+    # A damaged version beside others can crash the server as it starts, and again and again.
+    if pins and not model_repository.damaged(settings.model_repo, settings.model, pins):
         argv.append(f"--load-model={settings.model}")
     return Launch(argv, _environment(settings, python), settings.home)
 

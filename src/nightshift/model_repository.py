@@ -152,7 +152,30 @@ def publish_version(repo: Path, model: str, version: int, model_dir: Path) -> Pa
         )
     with files.staged_dir(target) as staged:
         shutil.copytree(model_dir, staged, dirs_exist_ok=True)
+        files.write_text(_digest_path(target), files.sha256_tree(staged) + "\n")
     return target
+
+
+def damaged(repo: Path, model: str, versions: Iterable[int]) -> dict[int, str]:
+    """Those of the versions whose folder is gone or was changed, and what is wrong with it.
+
+    Triton must not be asked to load such a version together with others: when one version of a
+    load fails, the whole server may crash (2.51).
+    """
+    wrong = {}
+    for version in versions:
+        folder = version_folder(repo, model, version)
+        if not folder.is_dir():
+            wrong[version] = f"{folder} is not there"
+            continue
+        written = _digest_path(folder)
+        if written.exists() and written.read_text().strip() != files.sha256_tree(folder):
+            wrong[version] = f"{folder} is not as it was published"
+    return wrong
+
+
+def _digest_path(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}.sha256"
 
 
 def remove_version(repo: Path, model: str, version: int) -> bool:
@@ -176,6 +199,8 @@ def put_away(folder: Path) -> bool:
         folder.rename(gone)
     except FileNotFoundError:
         return False
+    finally:
+        _digest_path(folder).unlink(missing_ok=True)
     shutil.rmtree(gone, ignore_errors=True)
     return True
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -376,16 +377,17 @@ def publish(
         new = not folder.exists()
         model_repository.publish_version(repo, model, version, model_dir)
         before = model_repository.pins(repo, model)
-        pinned = {v for v in before if model_repository.version_folder(repo, model, v).is_dir()}
-        pinned.add(version)
-        config = model_repository.pinned_config(repo, model, pinned, device=device)
-        started = time.monotonic()
         try:
-            _load_and_look(control, model, config, pinned, timeout_s)
-            load_s = time.monotonic() - started
-            difference = control.check_golden(model, version, golden)
+            _rehearse(control, repo, model, version, golden, device, timeout_s)
+            pinned = {v for v in before if model_repository.version_folder(repo, model, v).is_dir()}
+            pinned.add(version)
+            started = time.monotonic()
+            config = model_repository.pinned_config(repo, model, pinned, device=device)
+            with _back_to_file(control, repo, model, timeout_s):
+                _load_and_look(control, repo, model, config, pinned, timeout_s)
+                load_s = time.monotonic() - started
+                difference = control.check_golden(model, version, golden)
         except BaseException as error:
-            _load_from_file(control, repo, model, timeout_s)
             if new and version not in before:
                 model_repository.put_away(folder)
             if isinstance(error, ContractError):
@@ -418,11 +420,8 @@ def pin(
     wanted = set(versions)
     with model_repository.repository_lock(repo, model):
         config = model_repository.pinned_config(repo, model, wanted, device=device)
-        try:
-            _load_and_look(control, model, config, wanted, timeout_s)
-        except BaseException:
-            _load_from_file(control, repo, model, timeout_s)
-            raise
+        with _back_to_file(control, repo, model, timeout_s):
+            _load_and_look(control, repo, model, config, wanted, timeout_s)
         files.write_text(model_repository.config_path(repo, model), config)
     return tuple(sorted(wanted))
 
@@ -433,13 +432,14 @@ def revive(
     model: str,
     versions: Sequence[int] | None = None,
     *,
+    device: str = "cpu",
     timeout_s: float = 120.0,
 ) -> list[int]:
     """Make pinned versions answer again, if they do not.
 
     A version whose process died is READY to Triton, and every row fails; and one damaged
-    version keeps a restarted server from loading any. The first is loaded anew. Against the
-    second the versions are loaded one after the other, and those that load serve.
+    version keeps a restarted server from loading any. Each version is tried by itself, and
+    those that are whole are loaded anew.
 
     Args:
         control: the server.
@@ -447,6 +447,7 @@ def revive(
         model: name of the model.
         versions: versions to look after, the most important first; default: all pinned ones,
             the newest first.
+        device: `cpu` or `cuda`.
         timeout_s: limit of one load.
 
     Returns:
@@ -464,17 +465,18 @@ def revive(
         dead = [v for v in wanted if _problem(control, repo, model, v)]
         if not dead:
             return []
-        # Triton loads anew what looks changed.
-        os.utime(model_repository.config_path(repo, model))
-        with contextlib.suppress(ContractError):
-            control.load(model, timeout_s=timeout_s)
-        if any(_problem(control, repo, model, v) for v in wanted):
-            serving: list[int] = []
-            for version in wanted:
-                with contextlib.suppress(ContractError):
-                    config = model_repository.pinned_config(repo, model, [*serving, version])
-                    control.load(model, config=config, timeout_s=timeout_s)
-                    serving.append(version)
+        whole = []
+        for version in wanted:
+            with contextlib.suppress(ContractError):
+                folder = model_repository.version_folder(repo, model, version)
+                golden = Golden.load(folder / "golden.json")
+                _rehearse(control, repo, model, version, golden, device, timeout_s)
+                whole.append(version)
+        if whole:
+            # Triton loads anew what looks changed.
+            os.utime(model_repository.config_path(repo, model))
+            config = model_repository.pinned_config(repo, model, whole, device=device)
+            control.load(model, config=config, timeout_s=timeout_s)
         problems = {v: _problem(control, repo, model, v) for v in dead}
     lost = {v: problem for v, problem in problems.items() if problem}
     if lost:
@@ -495,13 +497,54 @@ def _problem(control: TritonControl, repo: Path, model: str, version: int) -> st
     return ""
 
 
+def _rehearse(
+    control: TritonControl,
+    repo: Path,
+    model: str,
+    version: int,
+    golden: Golden,
+    device: str,
+    timeout_s: float,
+) -> None:
+    """Load a version alone, as a model of its own, and check its golden rows there.
+
+    In a load of several versions, one that fails can crash the server (2.51: a race between
+    the failure and the others' success), so a version joins the others only when it has loaded.
+    """
+    candidate = f"{model}-candidate"
+    folder = repo / candidate
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / str(version)).symlink_to(Path("..") / model / str(version))
+    config = model_repository.render_config(
+        candidate, n_fields=golden.n_fields, versions=[version], device=device
+    )
+    try:
+        control.load(candidate, config=config, timeout_s=timeout_s)
+        control.check_golden(candidate, version, golden)
+    finally:
+        with contextlib.suppress(NightshiftError):
+            control.unload(candidate, timeout_s=timeout_s)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _load_and_look(
-    control: TritonControl, model: str, config: str, versions: set[int], timeout_s: float
+    control: TritonControl,
+    repo: Path,
+    model: str,
+    config: str,
+    versions: set[int],
+    timeout_s: float,
 ) -> None:
     """Load by a configuration, and see in the index that its versions serve.
 
     Triton answers a load with success when some of the pinned versions are absent.
     """
+    wrong = model_repository.damaged(repo, model, versions)
+    if wrong:
+        raise ContractError(
+            f"{model}: {'; '.join(wrong.values())}; nothing was loaded; unpin or publish anew"
+        )
     control.load(model, config=config, timeout_s=timeout_s)
     states = {s.version: s for s in control.index() if s.model == model}
     for version in sorted(versions):
@@ -511,6 +554,18 @@ def _load_and_look(
             raise ContractError(f"Triton does not serve {model}/{version} after the load: {why}")
 
 
+@contextlib.contextmanager
+def _back_to_file(
+    control: TritonControl, repo: Path, model: str, timeout_s: float
+) -> Iterator[None]:
+    """If the block fails, let Triton serve what `config.pbtxt` says."""
+    try:
+        yield
+    except BaseException:
+        _load_from_file(control, repo, model, timeout_s)
+        raise
+
+
 def _load_from_file(control: TritonControl, repo: Path, model: str, timeout_s: float) -> None:
     """Let Triton follow `config.pbtxt` again, as far as it answers; a restart reads it too.
 
@@ -518,10 +573,11 @@ def _load_from_file(control: TritonControl, repo: Path, model: str, timeout_s: f
     even where the last load carried another configuration.
     """
     with contextlib.suppress(NightshiftError):
-        if model_repository.pins(repo, model):
+        pins = model_repository.pins(repo, model)
+        if pins and not model_repository.damaged(repo, model, pins):
             config = model_repository.config_path(repo, model).read_text()
             control.load(model, config=config, timeout_s=timeout_s)
-        else:
+        elif not pins:
             control.unload(model, timeout_s=timeout_s)
 
 
