@@ -1,12 +1,13 @@
 """SIGKILL at every step of making, publishing, switching and retiring a release.
 
-A child process does one phase and kills itself with SIGKILL at its k-th file operation (an
-audit hook counts files opened to be written, renames, links, folders, removals, locks), for k = 1, 2, 3, ... until the phase
-ends alive. After every kill the parent looks with its own eyes: the pointer names a whole
-release whose pair answers, nothing half-written has a name that a reader reads; then the next
-night's clean-up runs, and what is left is the live release and the kept ones.
+A child process does one phase and kills itself with SIGKILL at its k-th file operation (an audit
+hook counts files opened to be written, renames, links, folders, removals, locks), for every k;
+the publication, which waits for Triton's load, is also killed at moments spread over its time.
+After every kill the parent looks with its own eyes: the pointer names a whole release whose pair
+answers, nothing half-written has a name that a reader reads; then the next night's clean-up
+runs, and what is left is the live release and the kept ones.
 
-    python bench/release_kill.py [--publish 60] [--retire 40]
+    python bench/release_kill.py [--candidate 120] [--switches 150] [--publish 60] [--timed 30]
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import shutil
 import signal
 import sys
@@ -49,28 +51,60 @@ EVENTS = ("open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
-def killed_at(k: int, work: Callable[[], None], root: Path) -> bool:
-    """Fork, do `work`, die at its k-th file operation below `root`; whether it died."""
+def operations(work: Callable[[], None], root: Path, *, kill_at: int = 0) -> tuple[bool, int]:
+    """Fork, do `work`, die at the `kill_at`-th file operation below `root` (0: never).
+
+    Returns:
+        (whether it died, how many operations it did, of a child that lived).
+    """
+    out, into = os.pipe()
     pid = os.fork()
     if pid == 0:
-        seen = 0
+        _child(work, root, kill_at, into)
+    os.close(into)
+    with os.fdopen(out, "rb") as pipe:
+        told = pipe.read()
+    return _died(pid), int(told or b"0")
 
-        def hook(event: str, args: tuple[Any, ...]) -> None:
-            nonlocal seen
-            if event not in EVENTS or (event == "open" and not args[2] & WRITES):
-                return
-            if event == "fcntl.flock" or str(root) in str(args[0]):
-                seen += 1
-                if seen == k:
-                    os.kill(os.getpid(), signal.SIGKILL)
 
-        sys.addaudithook(hook)
-        try:
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
+def timed(work: Callable[[], None], root: Path, after_s: float) -> tuple[bool, float]:
+    """Fork, do `work`, and SIGKILL it after so many seconds; (whether it died, seconds)."""
+    out, into = os.pipe()
+    started = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        _child(work, root, 0, into)
+    os.close(into)
+    ended, _, _ = select.select([out], [], [], after_s)
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+    os.close(out)
+    return _died(pid), time.monotonic() - started
+
+
+def _child(work: Callable[[], None], root: Path, kill_at: int, into: int) -> None:
+    seen = 0
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        nonlocal seen
+        if event not in EVENTS or (event == "open" and not args[2] & WRITES):
+            return
+        if event == "fcntl.flock" or str(root) in str(args[0]):
+            seen += 1
+            if seen == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    try:
+        work()
+        os.write(into, str(seen).encode())
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _died(pid: int) -> bool:
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL
@@ -88,6 +122,7 @@ class Bench:
         self.releases = releases
         self.template = run
         self.kills: Counter[str] = Counter()
+        self.operations: Counter[str] = Counter()
         self.problems: list[str] = []
         self.runs = 0
 
@@ -167,23 +202,52 @@ class Bench:
         self.look(f"{where}, after the clean-up")
 
     def phase(
-        self, name: str, make: Callable[[], Callable[[], None]], *, step: int = 1,
-        most: int | None = None, clean: bool = True, first: int = 1,
+        self, name: str, make: Callable[[], Callable[[], None]], *, most: int, every: bool = True,
     ) -> None:  # fmt: skip
-        """Kill at operation 1, 1 + step, ... until the phase ends alive."""
-        k, begun = first, time.monotonic()
-        while most is None or self.kills[name] < most:
-            work = make()
-            died = killed_at(k, work, self.settings.home)
-            if not died:
-                break
-            self.kills[name] += 1
+        """Kill `most` times: at each operation in turn, over and over.
+
+        Where there are more operations than kills, half go to the last operations and half are
+        spread over the others. `every` cleans up after each kill.
+        """
+        begun = time.monotonic()
+        if most < 1:
+            return
+        _, count = operations(make(), self.settings.home)
+        self.clean(f"{name}, whole")
+        if count <= most:
+            points = [1 + n % count for n in range(most)]
+        else:
+            late = list(range(count - most // 2 + 1, count + 1))
+            early = count - len(late)
+            points = [1 + n * early // (most - len(late)) for n in range(most - len(late))] + late
+        for k in points:
+            died, _ = operations(make(), self.settings.home, kill_at=k)
+            self.kills[name] += died
             self.look(f"{name} killed at {k}")
-            if clean:
+            if every:
                 self.clean(f"{name} killed at {k}")
-            k += step
+        self.operations[name] = count
+        self.say(name, begun)
+
+    def timed_phase(self, name: str, make: Callable[[], Callable[[], None]], *, most: int) -> None:
+        """Kill `most` times at moments spread over the phase's duration, waits included."""
+        begun = time.monotonic()
+        if most < 1:
+            return
+        _, duration = timed(make(), self.settings.home, 600.0)
+        self.clean(f"{name}, whole")
+        for n in range(most):
+            moment = duration * (n + 0.5) / most
+            died, _ = timed(make(), self.settings.home, moment)
+            self.kills[name] += died
+            self.look(f"{name} killed after {moment:.2f} s")
+            self.clean(f"{name} killed after {moment:.2f} s")
+        self.say(name, begun)
+
+    def say(self, name: str, begun: float) -> None:
+        """One line of progress."""
         sys.stderr.write(
-            f"{name}: {self.kills[name]} kills, {k} operations, "
+            f"{name}: {self.kills[name]} kills, {self.operations[name]} operations, "
             f"{time.monotonic() - begun:.0f} s, {len(self.problems)} problems\n"
         )
 
@@ -193,7 +257,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--candidate", type=int, default=120, help="kills of the candidate")
     parser.add_argument("--publish", type=int, default=60, help="kills while Triton loads")
-    parser.add_argument("--retire", type=int, default=40, help="kills of retire and retention")
+    parser.add_argument("--timed", type=int, default=30, help="of them, at moments of the load")
+    parser.add_argument("--retire", type=int, default=32, help="kills of retire and retention")
     parser.add_argument("--switches", type=int, default=150, help="kills of the switch")
     parser.add_argument("--home", type=Path, default=Path("/tmp/nightshift-bench-kill"))
     options = parser.parse_args()
@@ -208,6 +273,7 @@ def main() -> int:
     result = {
         "kills": sum(bench.kills.values()),
         "by_phase": dict(bench.kills),
+        "operations": dict(bench.operations),
         "problems": len(bench.problems),
         "first_problems": bench.problems[:5],
     }
@@ -228,7 +294,7 @@ def run_phases(bench: Bench, options: argparse.Namespace) -> None:
 
         return work
 
-    bench.phase("candidate", make_candidate, step=2, most=options.candidate)
+    bench.phase("candidate", make_candidate, most=options.candidate)
 
     def make_switch() -> Callable[[], None]:
         live = pointer.read_live(settings.releases)
@@ -248,8 +314,7 @@ def run_phases(bench: Bench, options: argparse.Namespace) -> None:
 
         return work
 
-    while bench.kills["switch"] < options.switches:
-        bench.phase("switch", make_switch, clean=False, most=options.switches)
+    bench.phase("switch", make_switch, most=options.switches, every=False)
     bench.clean("switches")
 
     def make_publish() -> Callable[[], None]:
@@ -263,7 +328,8 @@ def run_phases(bench: Bench, options: argparse.Namespace) -> None:
 
         return work
 
-    bench.phase("publish", make_publish, step=2, most=options.publish)
+    bench.phase("publish", make_publish, most=options.publish)
+    bench.timed_phase("publish, timed", make_publish, most=options.timed)
 
     def make_retire() -> Callable[[], None]:
         plan = bench.plan()
@@ -285,7 +351,7 @@ def run_phases(bench: Bench, options: argparse.Namespace) -> None:
 
         return work
 
-    bench.phase("retire", make_retire, step=3, most=options.retire)
+    bench.phase("retire", make_retire, most=options.retire)
 
 
 if __name__ == "__main__":

@@ -222,7 +222,7 @@ def test_skew_is_rejected_and_named_with_both_values(nights):
     assert report["score_mismatch_count"] > 0
 
 
-def test_a_past_date_is_kept_and_not_promoted_and_force_promotes_it(nights):
+def test_a_date_that_is_not_newer_is_kept_and_not_promoted(nights):
     plan = another(nights, "same date", ds=FIRST)
     release = nights.house.candidate(plan)["release_id"]
     steps.check_data(plan, nights.settings)
