@@ -147,7 +147,7 @@ def parse_timestamp(text: str) -> int | None:
         return None if date is None else date_timestamp(date)
     try:
         year, month, day, hour, minute, second = (int(g) for g in m.groups()[:6])
-        when = dt.datetime(year, month, day, hour, minute, second)  # noqa: DTZ001
+        when = dt.datetime(year, month, day, hour, minute, second)
     except ValueError:
         return None
     ms = (when.toordinal() - EPOCH_ORDINAL) * DAY_MS
