@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -277,3 +278,22 @@ def test_two_jobs_at_once_and_a_queue(server: ServerProcess, folder: Path) -> No
     assert numbers == sorted(set(numbers))
     assert all(wait(server, number)[2] == "FINISHED" for number in numbers)
     assert server.do("SELECT count(*) FROM many", mode="offsync") == [[36]]
+
+
+def test_many_who_wait_do_not_keep_others_waiting(server: ServerProcess, folder: Path) -> None:
+    server.do("CREATE TABLE crowd(k string, v int)")
+    rows: list[list[object]] = []
+    threads = [
+        threading.Thread(
+            target=lambda: rows.extend(server.do(load(folder, table="crowd"), mode="offsync"))
+        )
+        for _ in range(30)
+    ]
+    for thread in threads:
+        thread.start()
+    assert server.client.get("/health").text == "OK"
+    assert server.do("SHOW DATABASES") == [["db"]]
+    for thread in threads:
+        thread.join()
+    assert [row[2] for row in rows] == ["FINISHED"] * 30
+    assert server.do("SELECT count(*) FROM crowd", mode="offsync") == [[30 * 6]]

@@ -24,12 +24,14 @@ def parser() -> argparse.ArgumentParser:
         help="folder that LOAD DATA may read and INTO OUTFILE may write; may be repeated "
         "(default: the data folder's parent and the current folder)",
     )
-    found.add_argument("--jobs", type=int, default=2, help="jobs at once (%(default)s)")
+    found.add_argument(
+        "--jobs", type=int, default=2, help="jobs at once, and as many big queries (%(default)s)"
+    )
     found.add_argument(
         "--job-memory",
         type=int,
         default=0,
-        help="memory of one job or big query in MiB (default: half of the machine's)",
+        help="memory of one job or big query in MiB (default: a quarter of the machine's)",
     )
     found.add_argument(
         "--max-rows",

@@ -39,7 +39,7 @@ def run(given: argparse.Namespace) -> int:
         reason = error.strerror or str(error)
         return _refuse(f"cannot listen on {given.host}:{given.port}: {reason}", listener)
     memory = given.job_memory * 2**20 or (
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
     )
     settings = Settings(
         jobs_at_once=max(1, given.jobs),

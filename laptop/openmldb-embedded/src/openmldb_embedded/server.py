@@ -35,7 +35,9 @@ DRAIN = 2**30
 QUICK_SECONDS = 0.002
 QUICK_BYTES = 16_384
 """A deployment this quick answers a body this small at once, without a thread in between."""
-THREADS = 16
+STATEMENT_THREADS = 256
+"""Statements at once; most of them wait, for a job or for the disk."""
+ROW_THREADS = 8
 
 
 def body_of(document: Mapping[str, Any]) -> bytes:
@@ -118,7 +120,8 @@ class App:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="http")
+        self.statements = ThreadPoolExecutor(STATEMENT_THREADS, thread_name_prefix="statement")
+        self.threads = ThreadPoolExecutor(ROW_THREADS, thread_name_prefix="rows")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -192,13 +195,14 @@ class App:
     async def statement(self, db: str, body: bytes, request: Request) -> bytes:
         """``POST /dbs/{db}``."""
         stop = Stop()
-        work = asyncio.ensure_future(self.blocking(partial(self.run, db, body, stop)))
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self.statements, partial(self.run, db, body, stop))
         while True:
             done, _ = await asyncio.wait([work], timeout=0.5)
             if done:
                 return work.result()
             if not stop.asked and await request.is_disconnected():
-                await asyncio.get_running_loop().run_in_executor(self.threads, stop)
+                await loop.run_in_executor(self.threads, stop)
 
     def run(self, db: str, body: bytes, stop: Stop) -> bytes:
         """Run a statement and write its answer."""

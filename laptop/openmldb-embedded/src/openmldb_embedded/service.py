@@ -166,6 +166,7 @@ class Service:
         self._deploying = threading.Lock()
         self._ops: list[tuple[int, str]] = []
         self._queries: set[Stop] = set()
+        self._room = threading.BoundedSemaphore(settings.jobs_at_once)
 
     def warm(self) -> None:
         """Start the workers' template and make the deployments ready, before they are asked for."""
@@ -536,7 +537,12 @@ class Service:
         timer.start()
         self._queries.add(call.stop)
         try:
-            self.workers.run(task, call.stop)
+            while not self._room.acquire(timeout=0.2):
+                call.stop.check()
+            try:
+                self.workers.run(task, call.stop)
+            finally:
+                self._room.release()
         except Stopped:
             raise ExecutionError(
                 f"the query was given up: it did not end within {call.timeout:g} s, its client "
