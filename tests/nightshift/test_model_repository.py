@@ -94,6 +94,19 @@ def test_a_published_version_is_a_whole_copy_and_is_written_once(tmp_path, train
     assert not list(folder.parent.glob(f"{STAGING_PREFIX}*"))
 
 
+def test_a_version_changed_after_it_was_published_is_found(tmp_path, trained_model):
+    numbers = [20160401001, 20160401002, 20160401003]
+    for number in numbers[:2]:
+        repository.publish_version(tmp_path, "deepfm", number, trained_model)
+    assert repository.damaged(tmp_path, "deepfm", numbers[:2]) == {}
+    weights = tmp_path / "deepfm" / "20160401002" / "model" / "module.out.bias" / "out"
+    weights.write_bytes(b"\0\0\0\1")
+    found = repository.damaged(tmp_path, "deepfm", numbers)
+    assert set(found) == {20160401002, 20160401003}
+    assert "not as it was published" in found[20160401002]
+    assert "not there" in found[20160401003]
+
+
 def test_a_copy_that_fails_leaves_nothing(tmp_path, trained_model):
     (trained_model / "model" / "gone").symlink_to(tmp_path / "nowhere")
     with pytest.raises(OSError, match="gone"):

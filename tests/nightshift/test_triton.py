@@ -50,6 +50,21 @@ def test_a_published_version_answers_what_training_wrote(triton, model, trained)
     np.testing.assert_allclose(answered, golden.scores, atol=1e-5)
     assert triton.control.ready(model, 20160401001)
     assert not triton.control.ready(model, 20160401002)
+    # Where it was tried alone, nothing is left.
+    assert not list(triton.repo.glob(f"{model}-*"))
+    wait_until(
+        lambda: not triton.control.ready(f"{model}-candidate", 20160401001), "it is unloaded"
+    )
+
+
+def test_a_load_beside_a_damaged_version_is_not_tried(triton, model, trained):
+    publish(triton, model, 20160401001, trained.models[0])
+    spoil(model_repository.version_folder(triton.repo, model, 20160401001), "no vocabulary")
+    with pytest.raises(ContractError, match="not as it was published"):
+        publish(triton, model, 20160402001, trained.models[1])
+    # What is in memory serves on, and the new version's folder went again.
+    triton.control.check_golden(model, 20160401001, trained.golden(0))
+    assert model_repository.versions(triton.repo, model) == [20160401001]
 
 
 def test_a_second_version_serves_beside_the_first(triton, model, trained):
