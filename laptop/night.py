@@ -81,6 +81,8 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 36
     first_seen: dict[tuple[str, int], float] = {}
     took: dict[str, float] = {}
     heard = said = began
+    supervisor = Supervisor(api.settings)
+    told: set[str] = set()
     while True:
         try:
             state = api.run_state(dag_id, run_id)
@@ -113,6 +115,7 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 36
         if heard - said > 15:
             said = heard
             active = [_label(t) for t in tasks if t.state not in (*_ENDED, *_WAITING)]
+            _tell_of_dead(supervisor, told)
             what = ", ".join(active) or "waiting for Airflow's scheduler"
             say(f"  {seconds(heard - began):>12}  ... {what}")
         if heard - began > timeout_s:
@@ -137,6 +140,14 @@ def explain(api: AirflowApi, settings: Settings, dag_id: str, run_id: str) -> No
             )
     folder = settings.home / "airflow" / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
     say(f"\n  Task logs: {folder}\n  Service logs: {settings.home / 'logs'}")
+
+
+def _tell_of_dead(supervisor: Supervisor, told: set[str]) -> None:
+    """Say once of each service that it has ended by itself."""
+    for name in supervisor.dead():
+        if name not in told:
+            told.add(name)
+            say(f"  {name} has died; see {supervisor.log(name)}. ./nightshift up starts it again")
 
 
 def _label(task: Task) -> str:

@@ -297,6 +297,13 @@ class Supervisor:
 
     # Look
 
+    def dead(self) -> list[str]:
+        """Names of services that were started and have ended by themselves."""
+        records = {s.name: self.record(s.name) for s in self.services}
+        for name in records:
+            self._collect(name)
+        return [name for name, record in records.items() if record and not record.alive]
+
     def status(self) -> list[Status]:
         """What each service does just now."""
         rows = []

@@ -111,6 +111,7 @@ def test_up_starts_what_does_not_run_and_only_that(supervise):
     assert answers(first)
     assert answers(second)
     assert [row.state for row in supervisor.status()] == ["running", "running"]
+    assert supervisor.dead() == []
 
 
 def test_another_supervisor_of_the_same_home_sees_and_stops_it(supervise):
@@ -141,6 +142,7 @@ def test_down_finds_what_outlived_its_parent_in_a_session_of_its_own(supervise):
     family = [p.pid for p in processes.members([supervisor.record("one").leader])]
     os.kill(supervisor.record("one").pid, signal.SIGKILL)
     supervisor.children["one"].wait()
+    assert supervisor.dead() == ["one"]
     assert [row.state for row in supervisor.status()] == ["died"]
     assert sum(map(alive, family)) == 2
     assert supervisor.down() == 2
