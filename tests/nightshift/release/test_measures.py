@@ -36,6 +36,7 @@ def test_logloss_of_the_example_in_scikit_learns_documentation():
         lambda rows: len({label for label, _ in rows}) == 2
     )
 )
+@settings(deadline=None)
 def test_auc_is_the_share_of_pairs_in_order_with_ties_half(rows):
     labels = np.array([label for label, _ in rows])
     scores = np.array([score / 6 for _, score in rows])

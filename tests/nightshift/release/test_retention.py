@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightshift import model_repository
@@ -49,6 +49,7 @@ def histories(draw):
 
 
 @given(histories())
+@settings(deadline=None)
 def test_never_takes_what_is_live_kept_broken_or_at_work(history):
     removal = retention.plan(**history)
     of = {r.release_id: r for r in history["releases"]}
@@ -62,6 +63,7 @@ def test_never_takes_what_is_live_kept_broken_or_at_work(history):
 
 
 @given(histories())
+@settings(deadline=None)
 def test_takes_everything_else_and_nothing_the_second_time(history):
     removal = retention.plan(**history)
     of = {r.release_id: r for r in history["releases"]}
@@ -88,6 +90,7 @@ def test_takes_everything_else_and_nothing_the_second_time(history):
 
 
 @given(histories())
+@settings(deadline=None)
 def test_keeps_the_last_served_first_and_no_more_than_asked(history):
     removal = retention.plan(**history)
     of = {r.release_id: r for r in history["releases"]}
@@ -108,42 +111,42 @@ def test_keeps_the_last_served_first_and_no_more_than_asked(history):
 
 
 def house(tmp_path, keep=1):
-    settings = Settings(home=tmp_path, keep_releases=keep)
-    return settings, ReleaseStore(settings.releases)
+    chosen = Settings(home=tmp_path, keep_releases=keep)
+    return chosen, ReleaseStore(chosen.releases)
 
 
 def test_on_disk_the_live_and_the_previous_stay(tmp_path):
-    settings, store = house(tmp_path)
+    chosen, store = house(tmp_path)
     for day in ("07", "08", "09", "10"):
-        folder = put_release(settings.releases, f"2016-04-{day}")
+        folder = put_release(chosen.releases, f"2016-04-{day}")
         version = model_repository.version_folder(
-            settings.model_repo, "deepfm", folder.manifest().model.version
+            chosen.model_repo, "deepfm", folder.manifest().model.version
         )
         version.mkdir(parents=True)
         if day != "07":
-            pointer.switch_live(settings.releases, folder.id, probe=lambda *_: [])
-    put_release(settings.releases, "2016-04-11", accepted=False)
-    (settings.runs / "2016-04-08" / "abcdabcd").mkdir(parents=True)
+            pointer.switch_live(chosen.releases, folder.id, probe=lambda *_: [])
+    put_release(chosen.releases, "2016-04-11", accepted=False)
+    (chosen.runs / "2016-04-08" / "abcdabcd").mkdir(parents=True)
     leases.renew(store, run_token="abcdabcd", run_id="r", ds="2016-04-08", ttl_s=-retention.RUN_GRACE_S)  # fmt: skip
-    retention.run(store, settings)
+    retention.run(store, chosen)
     restorable = [f.id for f in store.releases() if f.model.is_dir()]
     # The live one, the one before, and the newest that never served.
     assert restorable == ["2016-04-07.001", "2016-04-09.001", "2016-04-10.001"]
-    assert model_repository.versions(settings.model_repo, "deepfm") == [
+    assert model_repository.versions(chosen.model_repo, "deepfm") == [
         20160407001,
         20160409001,
         20160410001,
     ]
     assert [f.id for f in store.releases()][-1] == "2016-04-11.001"  # its record stays
-    assert not (settings.runs / "2016-04-08").exists()
+    assert not (chosen.runs / "2016-04-08").exists()
     assert leases.read_all(store) == {}
 
 
 def test_a_run_at_work_keeps_its_candidate_version_and_folder(tmp_path):
-    settings, store = house(tmp_path, keep=0)
-    put_release(settings.releases, "2016-04-10", accepted=None)
-    model_repository.version_folder(settings.model_repo, "deepfm", 20160410001).mkdir(parents=True)
-    run = settings.runs / "2016-04-10" / "abcdabcd"
+    chosen, store = house(tmp_path, keep=0)
+    put_release(chosen.releases, "2016-04-10", accepted=None)
+    model_repository.version_folder(chosen.model_repo, "deepfm", 20160410001).mkdir(parents=True)
+    run = chosen.runs / "2016-04-10" / "abcdabcd"
     run.mkdir(parents=True)
     leases.renew(
         store,
@@ -153,12 +156,12 @@ def test_a_run_at_work_keeps_its_candidate_version_and_folder(tmp_path):
         release_id="2016-04-10.001",
         versions=[20160410001],
     )
-    retention.run(store, settings)
+    retention.run(store, chosen)
     assert store.folder("2016-04-10.001").model.is_dir()
-    assert model_repository.versions(settings.model_repo, "deepfm") == [20160410001]
+    assert model_repository.versions(chosen.model_repo, "deepfm") == [20160410001]
     assert run.is_dir()
     leases.close(store, "abcdabcd")
-    retention.run(store, settings)
+    retention.run(store, chosen)
     assert not store.folder("2016-04-10.001").model.is_dir()
-    assert model_repository.versions(settings.model_repo, "deepfm") == []
+    assert model_repository.versions(chosen.model_repo, "deepfm") == []
     assert run.is_dir()  # a run without a release rests, to be looked into
