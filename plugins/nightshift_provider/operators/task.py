@@ -170,13 +170,21 @@ class NightshiftTaskOperator(BaseOperator):
             return self._finish(runner, spec, notes)
 
     def on_kill(self) -> None:
-        """Stop and remove the task: nothing of it outlives a task that a user ended."""
+        """Stop and remove the task: nothing of it outlives a task that a user ended.
+
+        One that has ended well is left for a later try to read: Airflow also sends SIGTERM to
+        tasks whose heartbeats it missed while its api-server was away.
+        """
         self._killed = True
         if self._running is None:
             return
         runner, spec = self._running
         runner = runner.fresh()
         try:
+            status = runner.status(spec)
+            if status.phase is Phase.EXITED and status.exit_code == 0:
+                self.log.info("%s has ended well; its result stays", spec.name)
+                return
             runner.stop(spec)
             self._show(LogPump(runner, spec).last())
             runner.remove(spec)

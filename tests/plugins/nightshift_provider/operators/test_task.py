@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from nightshift_provider.runners.base import LOG_LAST_LINES, LOG_MAX_LINES
-from nightshift_provider.runners.process import keeper_pid
+from nightshift_provider.runners.base import LOG_LAST_LINES, LOG_MAX_LINES, TaskSpec
+from nightshift_provider.runners.process import ProcessRunner, keeper_pid
 from nightshift_provider.runners.reaper import GRACE_S, reap
 
 from nightshift.settings import Settings
@@ -183,6 +183,18 @@ class TestKill:
         assert task.task_id == "x"
         assert not alive(starts(workshop)[0])
         assert folders(workshop) == []
+
+    def test_a_kill_leaves_the_result_of_one_that_ended_well(self, workshop, airflow):
+        run = airflow.run(body(workshop, "go", "deferrable=True, defer_after_s=0"))
+        assert run.try_task("x", run_triggerer=False) == "deferred"
+        (folder,) = folders(workshop)
+        until(lambda: (folder / "exit.json").exists(), "the task ends")
+        known = json.loads((folder / "spec.json").read_bytes())
+        task = run.dag.get_task("x")
+        task._running = ProcessRunner(), TaskSpec.from_dict(spec_of(workshop, folder.name, known))
+        task.on_kill()
+        assert run.try_task("x") == "success"
+        assert [run.xcom("x")["pid"]] == starts(workshop)
 
     def test_the_reaper_takes_what_is_past_its_deadline(self, workshop, airflow):
         run = airflow.run(
