@@ -1,7 +1,7 @@
 #!/bin/sh
 # Start Triton on the live model repository, as laptop/triton/launch.py does with the wheel. It
 # starts with the model that its config.pbtxt pins, if there is one yet, and stays up when a
-# version does not load: the others serve, and the publisher sees the error.
+# version does not load: none of them serves then until the next night revives the live one.
 set -eu
 repository=${NIGHTSHIFT_HOME:?}/model_repo
 model=${NIGHTSHIFT_MODEL:?}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nightshift import files
-from nightshift.errors import OpenMLDBError
+from nightshift import files, triton
+from nightshift.errors import ContractError, OpenMLDBError
 from nightshift.openmldb import AbstractClient
 from nightshift.release import leases, online, pointer, retention
 from nightshift.release.store import ReleaseStore, now
@@ -46,12 +46,14 @@ def recover(
     retired = retire(client, control, settings, run_token=None)
     removed = retention.run(store, settings)
     databases = _drop_databases(client, store, settings)
+    revived, warnings = _revive_live(control, settings)
     return {
         "check": "recover",
         "status": "pass",
         "failures": [],
-        "warnings": [],
+        "warnings": warnings,
         "live": retired["live"],
+        "versions_revived": revived,
         "staging_swept": swept,
         "candidates_rejected": dead,
         "deployments_dropped": retired["deployments_dropped"],
@@ -59,6 +61,24 @@ def recover(
         "databases_dropped": databases,
         "retention": removed,
     }
+
+
+def _revive_live(control: TritonControl, settings: Settings) -> tuple[list[int], list[str]]:
+    """Load the live version anew if it does not answer; a damaged one must not stop the night."""
+    live = pointer.read_live(settings.releases)
+    if live is None:
+        return [], []
+    try:
+        revived = triton.revive(
+            control,
+            settings.model_repo,
+            live.model,
+            [live.model_version],
+            device=settings.task_device,
+        )
+    except ContractError as error:
+        return [], [f"the live release {live.release_id} does not answer in Triton: {error}"]
+    return revived, []
 
 
 def _sweep(store: ReleaseStore, settings: Settings) -> list[str]:
