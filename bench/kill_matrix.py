@@ -3,8 +3,7 @@
     .venv/bin/python bench/kill_matrix.py --kills 5 --out docs/kill_matrix.json
 
 Starts an Airflow of its own (scheduler, triggerer, DAG processor, api-server; LocalExecutor on
-SQLite), an embedded OpenMLDB and local task processes in a temporary folder; `--docker` adds
-containers on an engine of its own. A trial starts one run of each operator at once, waits until
+SQLite), an embedded OpenMLDB and local task processes in a temporary folder. A trial starts one run of each operator at once, waits until
 their tasks are at the wanted stage, sends SIGKILL to one component, starts it again after a
 second, and waits for the runs to end.
 """

@@ -75,8 +75,9 @@ class OpenMLDBOperator(BaseOperator):
         job_timeout_s: seconds that one job may take from its submission; then it is stopped.
         settle_s: seconds between FINISHED and the second look (a job may still turn to FAILED).
         outage_s: seconds that the server may stay away during a wait.
-        defer_after_s: seconds to wait on the worker before deferring. A short job is done sooner
-            so, and Airflow takes a task that resumes within moments of its deferral for killed.
+        defer_after_s: seconds to wait on the worker before deferring, and that a deferral lasts at
+            least. A short job is done sooner so, and Airflow takes a task that resumes within
+            moments of its deferral for killed.
     """
 
     template_fields: Sequence[str] = ("database", "openmldb_conn_id", "sql")
@@ -281,6 +282,7 @@ class OpenMLDBOperator(BaseOperator):
                     settle_s=self.settle_s,
                     outage_s=self.outage_s,
                     stop_on_kill=stop_on_kill,
+                    not_before=time.time() + self.defer_after_s,
                 ),
                 method_name="execute_complete",
             )

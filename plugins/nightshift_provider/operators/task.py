@@ -145,6 +145,7 @@ class NightshiftTaskOperator(BaseOperator):
                         spec=spec.to_dict(),
                         poll_s=self.poll_interval_s,
                         outage_s=self.outage_s,
+                        not_before=time.time() + self.defer_after_s,
                     ),
                     method_name="execute_complete",
                 )

@@ -40,6 +40,8 @@ class OpenMLDBJobTrigger(BaseTrigger):
         settle_s: seconds between FINISHED and the second look.
         outage_s: how long the server may stay away.
         stop_on_kill: stop the job when a user fails or clears the waiting task.
+        not_before: seconds since the epoch before which no event is given: Airflow takes a task
+            that resumes within moments of its deferral for killed.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class OpenMLDBJobTrigger(BaseTrigger):
         settle_s: float = 2.0,
         outage_s: float = 300.0,
         stop_on_kill: bool = True,
+        not_before: float = 0.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.openmldb_conn_id = openmldb_conn_id
@@ -61,6 +64,7 @@ class OpenMLDBJobTrigger(BaseTrigger):
         self.settle_s = settle_s
         self.outage_s = outage_s
         self.stop_on_kill = stop_on_kill
+        self.not_before = not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Plain values only."""
@@ -74,6 +78,7 @@ class OpenMLDBJobTrigger(BaseTrigger):
                 "settle_s": self.settle_s,
                 "outage_s": self.outage_s,
                 "stop_on_kill": self.stop_on_kill,
+                "not_before": self.not_before,
             },
         )
 
@@ -82,7 +87,9 @@ class OpenMLDBJobTrigger(BaseTrigger):
         watch = JobWatch(self.deadline, self.poll_s, self.settle_s, self.outage_s)
         endpoint = await OpenMLDBHook.aendpoint(self.openmldb_conn_id)
         async with job_board(endpoint) as board:
-            yield await self._wait(board, watch)
+            event = await self._wait(board, watch)
+        await asyncio.sleep(max(0.0, self.not_before - time.time()))
+        yield event
 
     async def _wait(self, board: JobBoard, watch: JobWatch) -> TriggerEvent:
         last: JobState | None = None

@@ -40,6 +40,7 @@ class NightshiftTaskTrigger(BaseTrigger):
         spec: `TaskSpec.to_dict()`.
         poll_s: seconds between looks.
         outage_s: how long the engine may stay away.
+        not_before: seconds since the epoch before which no event is given, as OpenMLDBJobTrigger's.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class NightshiftTaskTrigger(BaseTrigger):
         spec: dict[str, Any],
         poll_s: float = 5.0,
         outage_s: float = 300.0,
+        not_before: float = 0.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.runner = runner
@@ -59,6 +61,7 @@ class NightshiftTaskTrigger(BaseTrigger):
         self.spec = spec
         self.poll_s = poll_s
         self.outage_s = outage_s
+        self.not_before = not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Plain values only."""
@@ -71,12 +74,14 @@ class NightshiftTaskTrigger(BaseTrigger):
                 "spec": self.spec,
                 "poll_s": self.poll_s,
                 "outage_s": self.outage_s,
+                "not_before": self.not_before,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the task has ended, its deadline passes, or the engine stays away."""
         outcome, message = await self._wait()
+        await asyncio.sleep(max(0.0, self.not_before - time.time()))
         yield TriggerEvent(  # type: ignore[no-untyped-call]
             {"outcome": outcome.value, "message": message, "spec": self.spec}
         )
