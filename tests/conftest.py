@@ -12,6 +12,20 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 
+_LAST = ("slow", "docker", "e2e")
+"""Marks of what runs after all else, in this order: a quick test's failure is told first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first."""
+    items.sort(
+        key=lambda item: max(
+            (rank for rank, mark in enumerate(_LAST, start=1) if item.get_closest_marker(mark)),
+            default=0,
+        )
+    )
+
+
 @pytest.fixture(scope="session")
 def project() -> Path:
     """The project folder."""
