@@ -19,7 +19,7 @@ ROLLBACK = "rollback"
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 _WAITING = ("none", "scheduled", "queued")
 _POLL_S = 1.0
-_PATIENCE_S = 60.0
+_PATIENCE_S = 300.0
 """How long Airflow may be silent before we stop following the run."""
 
 
@@ -73,7 +73,7 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 36
     """Show a run's tasks as they change until the run has ended.
 
     Raises:
-        ServiceUnavailable: Airflow was silent for a minute.
+        ServiceUnavailable: Airflow was silent for five minutes.
         DeadlineExceeded: the run goes on after `timeout_s`.
     """
     began = time.monotonic()
