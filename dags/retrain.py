@@ -31,10 +31,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import (
     DAG,
     CronPartitionTimetable,
-    ExceptionRetryPolicy,
     Param,
-    RetryAction,
-    RetryRule,
     TriggerRule,
     get_current_context,
     task,
@@ -46,8 +43,8 @@ from nightshift_provider.operators.openmldb import (
     OpenMLDBSQLOperator,
 )
 from nightshift_provider.operators.task import NightshiftTaskOperator
+from nightshift_provider.retries import RETRY_POLICY
 
-from nightshift.errors import TerminalError
 from nightshift.settings import Settings
 
 SETTINGS = Settings.from_env()
@@ -168,15 +165,7 @@ with DAG(
         "retry_delay": dt.timedelta(seconds=10),
         "retry_exponential_backoff": True,
         "max_retry_delay": dt.timedelta(minutes=5),
-        "retry_policy": ExceptionRetryPolicy(
-            rules=[
-                RetryRule(
-                    exception=TerminalError,
-                    action=RetryAction.FAIL,
-                    reason="trying again cannot help",
-                )
-            ]
-        ),
+        "retry_policy": RETRY_POLICY,
     },
 ) as dag:
 

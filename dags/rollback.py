@@ -17,15 +17,12 @@ from typing import Any
 
 from airflow.sdk import (
     DAG,
-    ExceptionRetryPolicy,
     Param,
-    RetryAction,
-    RetryRule,
     get_current_context,
     task,
 )
+from nightshift_provider.retries import RETRY_POLICY
 
-from nightshift.errors import TerminalError
 from nightshift.settings import Settings
 
 SETTINGS = Settings.from_env()
@@ -55,15 +52,7 @@ with DAG(
     default_args={
         "retries": 2,
         "retry_delay": dt.timedelta(seconds=5),
-        "retry_policy": ExceptionRetryPolicy(
-            rules=[
-                RetryRule(
-                    exception=TerminalError,
-                    action=RetryAction.FAIL,
-                    reason="trying again cannot help",
-                )
-            ]
-        ),
+        "retry_policy": RETRY_POLICY,
     },
 ) as dag:
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from laptop.data import partitions
-from laptop.data.schemas import EVENT_TIME, SCHEMAS
+from laptop.data.schemas import SCHEMAS
 from nightshift import files, layout
 from nightshift.errors import DataError
 
@@ -141,10 +141,10 @@ def _write_events(dataset: Any, table: str, target: Path) -> int:
     def dated() -> Iterator[pa.RecordBatch]:
         nonlocal written
         for batch in _batches(dataset, table):
-            time = batch.column(EVENT_TIME[table])
+            time = batch.column(layout.EVENT_TIME[table])
             if time.null_count:
                 raise DataError(
-                    f"{time.null_count} row(s) of {table} have no {EVENT_TIME[table]}, so no day"
+                    f"{time.null_count} row(s) of {table} have no {layout.EVENT_TIME[table]}, so no day"
                 )
             day = pc.strftime(pc.add(time, pa.scalar(_ZONE)), format="%Y-%m-%d")
             written += batch.num_rows

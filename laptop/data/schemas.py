@@ -73,11 +73,3 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 """Column names and types, by table."""
-
-EVENT_TIME = {
-    "flattenRequest": "eventTime",
-    "action": "eventTime",
-    "bo_action": "ingestionTime",
-    "bo_comment": "ingestionTime",
-}
-"""The column whose day, in UTC+8, chooses the partition."""

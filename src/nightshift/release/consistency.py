@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nightshift import files
+from nightshift import files, layout
 from nightshift.encoding import encode_rows, encode_table
 from nightshift.errors import ContractError, DataError, DeadlineExceeded, ServiceUnavailable
 from nightshift.layout import RunFolder
@@ -48,15 +48,10 @@ if TYPE_CHECKING:
 
 REQUEST_TABLE = "flattenRequest"
 REQUEST_ID = "reqId"
-REQUEST_TIME = "eventTime"
+REQUEST_TIME = layout.EVENT_TIME[REQUEST_TABLE]
 LABEL_TABLE = "action"
 """Feeds the label alone, which is not there yet when a request is served: not compared."""
 
-TIME_COLUMNS = {
-    REQUEST_TABLE: REQUEST_TIME,
-    "bo_action": "ingestionTime",
-    "bo_comment": "ingestionTime",
-}
 MAX_MISMATCHES = 50
 """So many are listed in the report; all are counted."""
 
@@ -200,7 +195,7 @@ def _read(data: Path, plan: Plan, table: str, where: pc.Expression | None) -> pa
 def _table(name: str, table: pa.Table) -> fairness.Table:
     columns = [_plain(column) for column in table.columns]
     rows = list(zip(*columns, strict=True)) if len(table) else []
-    return fairness.Table(name, tuple(table.column_names), rows, TIME_COLUMNS.get(name))
+    return fairness.Table(name, tuple(table.column_names), rows, layout.EVENT_TIME.get(name))
 
 
 def plain_rows(table: pa.Table) -> list[list[Any]]:
