@@ -1,0 +1,238 @@
+"""SELECT text to syntax tree, and sqlglot's part in it."""
+
+from __future__ import annotations
+
+import pytest
+import sqlglot
+from openmldb_embedded import dialect
+from openmldb_embedded.dialect import OpenMLDB
+from openmldb_embedded.errors import SyntaxError_
+from openmldb_embedded.parse import MAX_CHAIN, MAX_DEPTH, MAX_LENGTH, parse_select
+from openmldb_embedded.syntax import Bound, Call, ColumnRef, Join, Literal, Select, show
+from openmldb_embedded.types import SqlType
+from sqlglot import exp
+
+
+def select(sql: str) -> Select:
+    found = parse_select(sql).selects[0]
+    assert isinstance(found, Select)
+    return found
+
+
+def shown(text: str) -> str:
+    return show(select(f"SELECT {text} FROM t").items[0].expr)
+
+
+def test_sqlglot_reads_the_dialect_by_its_name() -> None:
+    tree = sqlglot.parse_one(
+        "SELECT a, sum(b) OVER w FROM t LAST JOIN u ORDER BY u.ts ON t.a = u.a WINDOW w AS "
+        "(UNION v PARTITION BY a ORDER BY ts ROWS_RANGE BETWEEN 3d PRECEDING AND 0s OPEN PRECEDING "
+        "MAXSIZE 7 EXCLUDE CURRENT_TIME INSTANCE_NOT_IN_WINDOW)",
+        read="openmldb",
+    )
+    assert isinstance(tree, exp.Select)
+    (join,) = tree.args["joins"]
+    assert (join.kind, join.args["order"].expressions[0].this.sql()) == ("LAST", "u.ts")
+    (window,) = tree.args["windows"]
+    assert isinstance(window, dialect.Window)
+    assert window.args["unions"][0].name == "v"
+    assert window.args["spec"].args["maxsize"].this == "7"
+    assert [e.key for e in tree.expressions] == ["column", "window"]
+
+
+@pytest.mark.parametrize(
+    ("written", "bound"),
+    [
+        ("3d PRECEDING", Bound(3 * 86_400_000, has_unit=True)),
+        ("0s OPEN PRECEDING", Bound(0, open=True, has_unit=True)),
+        ("2 FOLLOWING", Bound(-2)),
+        ("1h OPEN FOLLOWING", Bound(-3_600_000, open=True, has_unit=True)),
+        ("UNBOUNDED PRECEDING", Bound(None)),
+        ("CURRENT_TIME", Bound(0)),
+        ("current row", Bound(0)),
+    ],
+)
+def test_bounds(written: str, bound: Bound) -> None:
+    window = f"w AS (PARTITION BY a ORDER BY ts ROWS_RANGE BETWEEN {written} AND CURRENT ROW)"
+    frame = select(f"SELECT a FROM t WINDOW {window}").windows["w"].frame
+    assert frame is not None
+    assert frame.start == bound
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "type_"),
+    [
+        ("2147483647", 2**31 - 1, SqlType.INT32),
+        ("2147483648", 2**31, SqlType.INT64),
+        ("-9223372036854775808", -(2**63), SqlType.INT64),
+        ("-2147483648", -(2**31), SqlType.INT32),
+        ("3L", 3, SqlType.INT64),
+        ("0x1F", 31, SqlType.INT32),
+        ("1.", 1.0, SqlType.DOUBLE),
+        (".5", 0.5, SqlType.DOUBLE),
+        ("1e-2", 0.01, SqlType.DOUBLE),
+        ("2.5f", 2.5, SqlType.FLOAT),
+        ("'it''s'", "it's", SqlType.STRING),
+        (r'"a\n\"b"', 'a\n"b', SqlType.STRING),
+        ("'-- no comment'", "-- no comment", SqlType.STRING),
+        ("null", None, SqlType.NULL),
+        ("TRUE", True, SqlType.BOOL),
+    ],
+)
+def test_literals(text: str, value: object, type_: SqlType) -> None:
+    assert select(f"SELECT {text} AS x").items[0].expr == Literal(value, type_)
+
+
+@pytest.mark.parametrize(
+    ("text", "grouped"),
+    [
+        ("a OR b XOR c AND NOT d = e", "a OR (b XOR (c AND (NOT (d = e))))"),
+        ("a | b ^ c & d << e + f * g", "a | (b ^ (c & (d << (e + (f * g)))))"),
+        ("a - b - c", "(a - b) - c"),
+        ("- a + b", "(- a) + b"),
+        ("!a = b", "(!a) = b"),
+        ("a NOT IN (1, 2) AND b NOT LIKE c", "(a NOT IN (1, 2)) AND (b NOT LIKE c)"),
+        (
+            "a BETWEEN 1 + 1 AND 3 AND b IS NOT NULL",
+            "(a BETWEEN (1 + 1) AND 3) AND (b IS NOT NULL)",
+        ),
+        ("a DIV b MOD c", "(a DIV b) % c"),
+    ],
+)
+def test_precedence(text: str, grouped: str) -> None:
+    assert select(f"SELECT {text} AS x FROM t") == select(f"SELECT {grouped} AS x FROM t")
+    assert select(f"SELECT {text} AS x FROM t") == select(f"SELECT ({text}) AS x FROM t")
+
+
+def test_names_stay_as_written() -> None:
+    assert shown("Fz_Top1_Ratio(`order`, t.`from`)") == "Fz_Top1_Ratio(order, t.from)"
+    assert shown("left(a, 2)") == "left(a, 2)"
+    # Names that sqlglot gives nodes or statements of their own.
+    for name in ("date_add", "count_if", "coalesce", "if", "array_agg", "show", "describe", "trim"):
+        assert select(f"SELECT {name}(a) FROM t").items[0].expr == Call(name, (ColumnRef(("a",)),))
+    for name in ("values", "date", "interval", "offset", "qualify", "top", "pivot", "command"):
+        assert select(f"SELECT {name} FROM t").items[0].expr == ColumnRef((name,))
+
+
+def test_words_of_a_clause_may_stand_apart() -> None:
+    apart = "SELECT a FROM t GROUP /* by */ BY a ORDER -- by\n BY a"
+    assert parse_select(apart) == parse_select("select a from t group by a order by a;")
+
+
+def test_joins_lean_to_the_left() -> None:
+    source = select(
+        "SELECT * FROM a LAST JOIN b ON a.x = b.x LEFT OUTER JOIN c ON a.x = c.x"
+    ).source
+    assert isinstance(source, Join)
+    assert source.kind == "LEFT"
+    assert isinstance(source.left, Join)
+    assert source.left.kind == "LAST"
+
+
+def test_parameters_are_counted_as_they_stand() -> None:
+    tree = parse_select("SELECT ?, ? FROM t WHERE a = ? CONFIG (x = '?')")
+    assert tree.parameters == 3
+    assert [show(item.expr) for item in tree.selects[0].items] == ["?1", "?2"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("SELECT a\nFROM t WHER b", "got 'b' at line 2, column 13"),
+        ("SELECT a FROM", "expected a table but got end of statement"),
+        ("SELECT 'a", "unclosed ' at line 1, column 8"),
+        ("SELECT a /* b", "unclosed comment at line 1, column 10"),
+        ("SELECT a $ b", "unexpected '$ b' at line 1, column 10"),
+        ("SELECT 14d FROM t", "expected an expression but got '14d'"),
+        ("SELECT CAST(a, 'int') FROM t", "not supported"),
+        ("SELECT CAST(a int) FROM t", "near 'int' at line 1, column 15"),
+        ("SELECT a FROM t LIMIT -1", "LIMIT -1"),
+        ("SELECT a FROM t, u", "comma joins"),
+        ("SELECT a FROM t; SELECT a FROM t", "expected end of statement but got ';'"),
+    ],
+)
+def test_refusals_say_what_and_where(sql: str, told: str) -> None:
+    with pytest.raises(SyntaxError_) as caught:
+        parse_select(sql)
+    assert told in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a FROM t ORDER BY a NULLS FIRST",
+        "SELECT a FROM t LIMIT 1 OFFSET 2",
+        "SELECT a FROM t LIMIT 1, 2",
+        "SELECT a FROM t HAVING a > 1 WHERE a > 1",
+        "SELECT a FROM t GROUP BY ALL",
+        "SELECT a FROM t GROUP BY",
+        "SELECT a FROM t QUALIFY a > 1 AND b",
+        "SELECT a::int FROM t",
+        "SELECT a[0] FROM t",
+        "SELECT {# comment #} a FROM t",
+        "SELECT n'a' FROM t",
+        "SELECT 'a' 'b' FROM t",
+        "SELECT a IS DISTINCT FROM b FROM t",
+        "SELECT a IS TRUE FROM t",
+        "SELECT a IN b FROM t",
+        "SELECT a IN (SELECT 1) FROM t",
+        "SELECT (SELECT 1) FROM t",
+        "SELECT a FROM t TABLESAMPLE (10)",
+        "SELECT a FROM t JOIN u USING (a)",
+        "SELECT a FROM t UNION ALL BY NAME SELECT a FROM u",
+        "SELECT a FROM t INTERSECT SELECT a FROM u",
+        "SELECT count(*) FILTER (WHERE a) FROM t",
+        "SELECT sum(a) OVER (PARTITION BY b ROWS BETWEEN 1 PRECEDING AND 0 PRECEDING",
+        "SELECT CASE WHEN a b END FROM t",
+        "SELECT a BETWEEN 1 2 FROM t",
+        "SELECT x -> x + 1 FROM t",
+        "FROM t",
+        "VALUES (1)",
+        "DESCRIBE t",
+        "SELECT TOP 3 a FROM t",
+        "SELECT * EXCEPT (a) FROM t",
+        "ELSE",
+    ],
+)
+def test_what_other_dialects_have_is_refused(sql: str) -> None:
+    with pytest.raises(SyntaxError_):
+        parse_select(sql)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("(", ")"),
+        ("f(", ")"),
+        ("- ", ""),
+        ("NOT ", ""),
+        ("CAST(", " AS int)"),
+        ("x IN (", ")"),
+        ("CASE WHEN TRUE THEN ", " END"),
+        ("sum(x) OVER (PARTITION BY ", ")"),
+    ],
+)
+def test_depth_is_limited_before_pythons_own(before: str, after: str) -> None:
+    def nested(levels: int) -> str:
+        return f"SELECT {before * levels}1{after * levels} FROM t"
+
+    parse_select(nested(MAX_DEPTH - 2))
+    for levels in (MAX_DEPTH, 5_000):
+        with pytest.raises(SyntaxError_, match=f"deeper than {MAX_DEPTH}"):
+            parse_select(nested(levels))
+
+
+def test_length_and_chains_are_limited() -> None:
+    parse_select("SELECT 1" + " + 1" * MAX_CHAIN)
+    parse_select("SELECT 1" + " AND 1" * 5000)
+    with pytest.raises(SyntaxError_, match="one chain"):
+        parse_select("SELECT 1" + " + 1" * (MAX_CHAIN + 1))
+    with pytest.raises(SyntaxError_, match="limit"):
+        parse_select("SELECT 1" + " " * MAX_LENGTH)
+
+
+def test_every_key_word_is_reserved() -> None:
+    words = {word for word in OpenMLDB.Tokenizer.KEYWORDS if word.isalpha()}
+    for word in sorted(words):
+        with pytest.raises(SyntaxError_):
+            parse_select(f"SELECT a AS {word} FROM t")
