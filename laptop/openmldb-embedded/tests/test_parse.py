@@ -97,6 +97,7 @@ def test_literals(text: str, value: object, type_: SqlType) -> None:
             "(a BETWEEN (1 + 1) AND 3) AND (b IS NOT NULL)",
         ),
         ("a DIV b MOD c", "(a DIV b) % c"),
+        ("a && b OR c", "(a AND b) OR c"),
     ],
 )
 def test_precedence(text: str, grouped: str) -> None:
@@ -174,6 +175,8 @@ def test_refusals_say_what_and_where(sql: str, told: str) -> None:
         "SELECT 'a' 'b' FROM t",
         "SELECT a IS DISTINCT FROM b FROM t",
         "SELECT a IS TRUE FROM t",
+        "SELECT a IS ! NULL FROM t",
+        "SELECT a BETWEEN 1 && 2 FROM t",
         "SELECT a IN b FROM t",
         "SELECT a IN (SELECT 1) FROM t",
         "SELECT (SELECT 1) FROM t",

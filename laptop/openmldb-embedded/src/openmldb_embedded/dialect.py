@@ -1,6 +1,6 @@
-"""OpenMLDB's SELECT as a dialect of sqlglot: its tokens, its grammar and the nodes it adds.
+"""OpenMLDB's SELECT as a dialect of sqlglot: its grammar and the nodes it adds.
 
-sqlglot cuts the text, walks the tokens and builds the nodes; what is overridden here is what
+sqlglot cuts the text (`lexer.py`), walks the tokens and builds the nodes; what is overridden here is what
 OpenMLDB (ZetaSQL's lexical rules, its own windows and joins) has otherwise, and what sqlglot
 accepts too kindly: it reads the union of many dialects, while a statement taken here must be taken
 by the real server too.  Only OpenMLDB's reserved words are key words, every function stays
@@ -10,14 +10,15 @@ before Python's own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
-from sqlglot import exp, parser, tokens
+from sqlglot import exp, parser
 from sqlglot.dialects.dialect import Dialect
-from sqlglot.errors import ParseError, TokenError
+from sqlglot.errors import ParseError
 from sqlglot.tokenizer_core import Token, TokenType
+
+from openmldb_embedded.lexer import NUMBER, RESERVED, UNITS, Lexer, place
 
 MAX_DEPTH = 64
 """Levels of nesting (parentheses, prefix operators, subqueries) a statement may have."""
@@ -25,23 +26,6 @@ MAX_DEPTH = 64
 MAX_CHAIN = 128
 """Operators of one precedence in a row; each makes the tree one level deeper."""
 
-NUMBER = re.compile(
-    r"""
-    (?P<interval>\d+[smhdSMHD])
-  | (?P<hex>0[xX][0-9a-fA-F]+)
-  | (?P<float>(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?[fF]?|\d+[eE][-+]?\d+[fF]?|\d+[fF])
-  | (?P<long>\d+[lL])
-  | (?P<int>\d+)
-    """,
-    re.VERBOSE | re.ASCII,
-)
-"""A number as OpenMLDB writes them, time spans included; the group's name is its kind."""
-
-UNITS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-"""Milliseconds of a time span's unit."""
-
-_WORD = re.compile(r"[^\W\d]\w*")
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b"}
 _MAX_DIGITS = 20
 
 _CAST_NAMES = {
@@ -49,20 +33,6 @@ _CAST_NAMES = {
     "string", "timestamp", "date",
 }  # fmt: skip
 
-_RESERVED = {
-    "SELECT", "FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "UNION", "LAST",
-    "LEFT", "RIGHT", "INNER", "OUTER", "FULL", "CROSS", "JOIN", "ON", "AS", "AND", "OR", "NOT",
-    "XOR", "CASE", "WHEN", "THEN", "ELSE", "END", "OVER", "PARTITION", "BY", "ROWS", "ROWS_RANGE",
-    "RANGE", "BETWEEN", "PRECEDING", "FOLLOWING", "IN", "IS", "NULL", "LIKE", "ILIKE", "RLIKE",
-    "DIV", "MOD", "MAXSIZE", "EXCLUDE", "INSTANCE_NOT_IN_WINDOW", "TRUE", "FALSE", "DISTINCT",
-    "INTO", "CONFIG", "WITH", "ESCAPE", "DESC", "ASC", "ALL", "USING",
-}  # fmt: skip
-
-_PAIRS = {
-    "GROUP": TokenType.GROUP_BY,
-    "ORDER": TokenType.ORDER_BY,
-    "PARTITION": TokenType.PARTITION_BY,
-}
 _CALLABLE = {"LEFT", "RIGHT", "MOD", "IF", "JOIN"}  # reserved, yet functions before a bracket
 
 
@@ -108,27 +78,13 @@ class RLike(exp.RegexpLike):
     arg_types: ClassVar[dict[str, bool]] = {**exp.RegexpLike.arg_types, "negate": False}
 
 
-def place(sql: str, at: int) -> str:
-    """Line and column of a position, both counted from 1."""
-    line = sql.count("\n", 0, at) + 1
-    return f"line {line}, column {at - (sql.rfind(chr(10), 0, at) + 1) + 1}"
-
-
-def unquote(text: str) -> str:
-    """The value of a quoted string literal."""
-    quote = text[0]
-    body = text[1:-1].replace(quote * 2, quote)
-    if "\\" not in body:
-        return body
-    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), body, flags=re.DOTALL)
-
-
 _NEGATION = 3
 _COMPARISON = 4
 _OPERATORS: dict[TokenType, tuple[type[exp.Expr], int]] = {
     TokenType.OR: (exp.Or, 0),
     TokenType.XOR: (exp.Xor, 1),
     TokenType.AND: (exp.And, 2),
+    TokenType.DAMP: (exp.And, 2),
     TokenType.EQ: (exp.EQ, _COMPARISON),
     TokenType.NEQ: (exp.NEQ, _COMPARISON),
     TokenType.LT: (exp.LT, _COMPARISON),
@@ -162,86 +118,7 @@ class OpenMLDB(Dialect):
 
     NORMALIZE_NOT_NULL = False
 
-    class Tokenizer(tokens.Tokenizer):
-        """ZetaSQL's lexical rules, with OpenMLDB's key words and time spans."""
-
-        QUOTES: ClassVar[list[tuple[str, str] | str]] = ["'", '"']
-        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`"]
-        STRING_ESCAPES: ClassVar[list[str]] = ["'", '"', "\\"]
-        COMMENTS: ClassVar[list[str | tuple[str, str]]] = ["--", "#", ("/*", "*/")]
-        NESTED_COMMENTS = False
-        COMMENTS_TERMINATE_AT_NEWLINE_ONLY = True
-        COMMANDS: ClassVar[set[TokenType]] = set()
-        SINGLE_TOKENS: ClassVar[dict[str, TokenType]] = {
-            char: token
-            for char, token in tokens.Tokenizer.SINGLE_TOKENS.items()
-            if char in "(),.;=<>!~&|^+-*/%?#'\"`"
-        }
-        KEYWORDS: ClassVar[dict[str, TokenType]] = {
-            word: token
-            for word, token in tokens.Tokenizer.KEYWORDS.items()
-            if (word in _RESERVED and word not in _PAIRS)
-            or word in {"==", "||", ">=", "<=", "<>", "!=", "<=>"}
-        } | {"&&": TokenType.AND, "MOD": TokenType.MOD}
-
-        def tokenize(self, sql: str) -> list[Token]:
-            """Cut ``sql`` into tokens.
-
-            sqlglot cuts first; then the parts of one lexical element are put together again
-            (``14d``, ``0x1f``, ``.5``, ``ORDER /* */ BY``), strings get OpenMLDB's escapes, and
-            what is no word of the language is refused.
-
-            Raises:
-                TokenError: At characters, quotes or comments that are not the language's.
-            """
-            try:
-                found = super().tokenize(sql)
-            except TokenError as error:
-                at = self._core._start
-                what = "comment" if sql.startswith("/*", at) else sql[at : at + 1]
-                raise TokenError(
-                    f"Syntax error: unclosed {what} at {place(sql, at)}", at, at + 1
-                ) from error
-            out: list[Token] = []
-            i = 0
-            while i < len(found):
-                token = found[i]
-                i += 1
-                while (
-                    token.token_type in (TokenType.NUMBER, TokenType.DOT)
-                    and i < len(found)
-                    and found[i].start == token.end + 1
-                    and NUMBER.fullmatch(sql, token.start, found[i].end + 1)
-                ):
-                    token = _joined(token, found[i], TokenType.NUMBER, sql)
-                    i += 1
-                pair = _PAIRS.get(token.text.upper()) if token.token_type is TokenType.VAR else None
-                if (
-                    pair
-                    and i < len(found)
-                    and sql[found[i].start : found[i].end + 1].upper() == "BY"
-                ):
-                    token = _joined(token, found[i], pair, sql)
-                    i += 1
-                self._check(token, sql)
-                token.comments = []
-                out.append(token)
-            return out
-
-        def _check(self, token: Token, sql: str) -> None:
-            kind = token.token_type
-            text = sql[token.start : token.end + 1]
-            if kind is TokenType.STRING:
-                token.text = unquote(text)
-            elif kind is TokenType.NUMBER:
-                if not NUMBER.fullmatch(text):
-                    _refuse(sql, token.start)
-            elif kind is TokenType.VAR:
-                word = _WORD.match(text)
-                if word is None or word.end() < len(text):
-                    _refuse(sql, token.start + (word.end() if word else 0))
-            elif kind in (TokenType.UNKNOWN, TokenType.HASH, TokenType.NATIONAL_STRING):
-                _refuse(sql, token.start)
+    Tokenizer = Lexer
 
     class Parser(parser.Parser):
         """The grammar of one SELECT statement."""
@@ -408,7 +285,7 @@ class OpenMLDB(Dialect):
             token = self._curr
             quoted = token.token_type is TokenType.IDENTIFIER
             if not quoted and (
-                token.token_type is not TokenType.VAR or token.text.upper() in _RESERVED
+                token.token_type is not TokenType.VAR or token.text.upper() in RESERVED
             ):
                 return None
             self._advance()
@@ -647,7 +524,7 @@ class OpenMLDB(Dialect):
 
         def _parse_predicate(self, kind: type[exp.Expr], this: exp.Expr, negate: bool) -> exp.Expr:
             if kind is exp.Is:
-                negate = self._match(TokenType.NOT)
+                negate = self._curr.text != "!" and self._match(TokenType.NOT)
                 self._expect(TokenType.NULL, "keyword NULL")
                 return self.expression(exp.Is(this=this, expression=exp.Null(), negate=negate))
             if kind is In:
@@ -737,7 +614,7 @@ class OpenMLDB(Dialect):
             if self._next.token_type is not TokenType.L_PAREN:
                 return None
             if not quoted and name not in _CALLABLE:
-                if token.token_type is not TokenType.VAR or name in _RESERVED:
+                if token.token_type is not TokenType.VAR or name in RESERVED:
                     return None
                 if name in self.FUNCTION_PARSERS or name.lower() in _CAST_NAMES:
                     self._advance(2)
@@ -782,10 +659,6 @@ class OpenMLDB(Dialect):
             return self.expression(exp.Case(this=subject, ifs=branches, default=default))
 
 
-# sqlglot adds Jinja's comments to every tokenizer; in OpenMLDB a brace is no token at all.
-OpenMLDB.Tokenizer._COMMENTS.pop("{#", None)
-
-
 def _literal(token: Token, is_string: bool = False) -> exp.Literal:
     return exp.Literal(this=token.text, is_string=is_string).update_positions(token)
 
@@ -793,13 +666,3 @@ def _literal(token: Token, is_string: bool = False) -> exp.Literal:
 def _type(name: str) -> exp.DataType:
     """A type by the name it was written with; whether there is one is not the grammar's matter."""
     return exp.DataType(this=exp.DataType.Type.USERDEFINED, kind=name)
-
-
-def _joined(first: Token, last: Token, kind: TokenType, sql: str) -> Token:
-    text = sql[first.start : last.end + 1]
-    return Token(kind, text, first.line, first.col, first.start, last.end)
-
-
-def _refuse(sql: str, at: int) -> NoReturn:
-    snippet = sql[at : at + 20].split("\n")[0]
-    raise TokenError(f"Syntax error: unexpected {snippet!r} at {place(sql, at)}", at, at + 1)

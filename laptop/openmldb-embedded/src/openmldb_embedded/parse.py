@@ -16,8 +16,9 @@ from sqlglot.errors import ErrorLevel, ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from openmldb_embedded import dialect
-from openmldb_embedded.dialect import MAX_CHAIN, MAX_DEPTH, NUMBER, UNITS, OpenMLDB, place, unquote
+from openmldb_embedded.dialect import MAX_CHAIN, MAX_DEPTH, OpenMLDB
 from openmldb_embedded.errors import SyntaxError_
+from openmldb_embedded.lexer import NUMBER, UNITS, place, unquote
 from openmldb_embedded.syntax import (
     Between,
     Binary,
