@@ -114,8 +114,9 @@ def staged_dir(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = staging_path(target)
-    staged.mkdir()
     try:
+        # Inside the try: a signal's exception may come at any line.
+        staged.mkdir()
         yield staged
         for path in staged.rglob("*"):
             if path.is_file() and not path.is_symlink():
