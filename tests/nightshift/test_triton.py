@@ -223,6 +223,8 @@ def test_requests_that_wait_share_a_batch_and_each_gets_its_own_rows(triton, mod
 def test_a_dead_model_process_is_found_and_revived(triton, model, trained):
     others = set(triton.stubs())
     publish(triton, model, 20160401001, trained.models[0])
+    # The rehearsal's process ends a while after its unload was answered.
+    wait_until(lambda: len(set(triton.stubs()) - others) == 1, "one process serves the version")
     (stub,) = set(triton.stubs()) - others
     os.kill(stub, signal.SIGKILL)
     time.sleep(0.2)
