@@ -182,11 +182,12 @@ class NightshiftTaskOperator(BaseOperator):
         runner, spec = self._running
         runner = runner.fresh()
         try:
-            status = runner.status(spec)
-            if status.phase is Phase.EXITED and status.exit_code == 0:
+            # Asked again after the stop: it may have been ending when it was asked first.
+            if not _ended_well(runner, spec):
+                runner.stop(spec)
+            if _ended_well(runner, spec):
                 self.log.info("%s has ended well; its result stays", spec.name)
                 return
-            runner.stop(spec)
             self._show(LogPump(runner, spec).last())
             runner.remove(spec)
             self.log.info("%s is stopped and removed", spec.name)
@@ -392,3 +393,8 @@ def _user() -> str:
 
 def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _ended_well(runner: Runner, spec: TaskSpec) -> bool:
+    status = runner.status(spec)
+    return status.phase is Phase.EXITED and status.exit_code == 0
