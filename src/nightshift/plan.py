@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from nightshift import layout
 from nightshift.errors import ConfigurationError, PartitionMissing
@@ -153,23 +153,3 @@ def _refuse_missing(
         else "load them (`./nightshift data`), shorten train_days, or set allow_missing"
     )
     raise PartitionMissing(f"partitions missing under {data}: {named}; {mend}")
-
-
-def features_result(run_dir: str) -> dict[str, Any]:
-    """Rows, columns and bytes of the feature files that SELECT INTO OUTFILE wrote."""
-    import pyarrow.parquet as pq
-
-    folder = layout.RunFolder(Path(run_dir)).features
-    files = sorted(folder.glob("*.parquet"))
-    if not files:
-        raise PartitionMissing(
-            f"{folder} holds no parquet file although its export job FINISHED; "
-            "is the folder shared between OpenMLDB and Airflow under the same path?"
-        )
-    meta = [pq.read_metadata(file) for file in files]
-    return {
-        "rows": sum(m.num_rows for m in meta),
-        "columns": meta[0].num_columns,
-        "bytes": sum(file.stat().st_size for file in files),
-        "path": str(folder),
-    }

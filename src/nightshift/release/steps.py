@@ -11,7 +11,7 @@ the operators), rehearsal, consistency, accept, switch_over, retire_old, and fin
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -397,16 +397,4 @@ def _pass(
         reasons = [f"{value['check']}: {text}" for text in value["failures"]]
         candidate.reject(plan, settings, release, reasons)
     demand(value)
-    return value
-
-
-def report_of(plan: Mapping[str, Any], check: str) -> dict[str, Any]:
-    """A report of the run.
-
-    Raises:
-        ContractError: the check has not run.
-    """
-    value = files.read_json(RunFolder(Path(plan["run_dir"])).reports / f"{check}.json")
-    if not isinstance(value, dict):
-        raise ContractError(f"report {check} of {plan['run_dir']} is no object")
     return value
