@@ -32,6 +32,7 @@ from airflow.sdk import (
     DAG,
     CronPartitionTimetable,
     Param,
+    TaskGroup,
     TriggerRule,
     get_current_context,
     task,
@@ -65,6 +66,11 @@ def of_plan(field: str) -> str:
 def of_candidate(field: str) -> str:
     """Template for a field of the run's candidate."""
     return f"{{{{ ti.xcom_pull(task_ids='candidate')['{field}'] }}}}"
+
+
+def group(name: str, tooltip: str) -> TaskGroup:
+    """A part of the graph to fold; its tasks keep their plain ids."""
+    return TaskGroup(name, prefix_group_id=False, tooltip=tooltip)
 
 
 PARAMS = {
@@ -349,98 +355,108 @@ with DAG(
 
     planned: Any = plan()
     begun: Any = begin(planned)
-
-    create_workspace = OpenMLDBSQLOperator(
-        task_id="create_workspace",
-        database=of_plan("workspace"),
-        sql=["CREATE DATABASE IF NOT EXISTS " + of_plan("workspace"), "create_tables.sql"],
-        doc_md="A database of this run's own, so that runs cannot mix.",
-    )
-    create_online = OpenMLDBSQLOperator(
-        task_id="create_online",
-        database=of_plan("database"),
-        mode="online",
-        sql=["CREATE DATABASE IF NOT EXISTS " + of_plan("database"), "create_tables.sql"],
-        doc_md="The online tables, where they are not there yet.",
-    )
-    load_offline = OpenMLDBSQLOperator(
-        task_id="load_offline",
-        database=of_plan("workspace"),
-        sql="load_offline.sql",
-        poll_interval_s=1.0,
-        doc_md="LOAD DATA of the run's partitions.",
-    )
-    extract = OpenMLDBSelectIntoOperator(
-        task_id="extract_features",
-        database=of_plan("workspace"),
-        select="features.sql",
-        path=of_plan("run_dir") + "/features",
-        poll_interval_s=1.0,
-        doc_md="The feature query over history, exported as parquet.",
-    )
-    preprocess = NightshiftTaskOperator(
-        task_id="preprocess",
-        task="preprocess",
-        arguments=planned["preprocess_arguments"],
-        run_dir=of_plan("run_dir"),
-        result_path=of_plan("run_dir") + "/results/preprocess.json",
-        poll_interval_s=1.0,
-        doc_md="Feature rows to ids, split by day.",
-    )
-    train = NightshiftTaskOperator(
-        task_id="train",
-        task="train",
-        arguments=planned["train_arguments"],
-        run_dir=of_plan("run_dir"),
-        result_path=of_plan("run_dir") + "/results/train.json",
-        readable=[str(SETTINGS.releases)],
-        poll_interval_s=1.0,
-        pool=TRAIN_POOL,
-        doc_md="DeepFM in OneFlow. A retry goes on from the checkpoint.",
-    )
-    gaps: Any = online_gaps(planned)
-    load_online = OpenMLDBLoadDataOperator.partial(
-        task_id="load_online",
-        database=of_plan("database"),
-        mode="online",
-        poll_interval_s=1.0,
-        pool=ONLINE_POOL,
-        doc_md="LOAD DATA of what the online store lacks; rows are counted before and after.",
-    ).expand_kwargs(gaps)
-    made: Any = candidate(planned)
-    score = NightshiftTaskOperator(
-        task_id="score",
-        task="score",
-        arguments=made["score_arguments"],
-        run_dir=of_plan("run_dir"),
-        result_path=of_plan("run_dir") + "/results/score.json",
-        readable=[str(SETTINGS.releases)],
-        poll_interval_s=1.0,
-        doc_md="The held-out rows, scored by challenger and champion.",
-    )
-    deploy = OpenMLDBDeployOperator(
-        task_id="deploy_features",
-        database=of_plan("database"),
-        name=of_candidate("deployment"),
-        select="features.sql",
-        doc_md="The same query online, under a name of its own; an unchanged query is found there.",
-    )
-    judged: Any = quality(planned, made)
-    rehearsed: Any = rehearse(planned, made)
-    compared: Any = consistency(planned, made)
-    accepted: Any = accept(planned, made)
-    approve = ApprovalOperator(
-        task_id="approve",
-        subject="Switch to release " + of_candidate("release_id") + "?",
-        body="It passed every gate. Rejecting keeps it, and the live release goes on serving.",
-    )
     asked: Any = ask()
-    switched: Any = switch(planned, made)
-    retired: Any = retire(planned)
+
+    with group("features", "Partitions into a database of the run's own; the query's export."):
+        create_workspace = OpenMLDBSQLOperator(
+            task_id="create_workspace",
+            database=of_plan("workspace"),
+            sql=["CREATE DATABASE IF NOT EXISTS " + of_plan("workspace"), "create_tables.sql"],
+            doc_md="A database of this run's own, so that runs cannot mix.",
+        )
+        load_offline = OpenMLDBSQLOperator(
+            task_id="load_offline",
+            database=of_plan("workspace"),
+            sql="load_offline.sql",
+            poll_interval_s=1.0,
+            doc_md="LOAD DATA of the run's partitions.",
+        )
+        extract = OpenMLDBSelectIntoOperator(
+            task_id="extract_features",
+            database=of_plan("workspace"),
+            select="features.sql",
+            path=of_plan("run_dir") + "/features",
+            poll_interval_s=1.0,
+            doc_md="The feature query over history, exported as parquet.",
+        )
+
+    with group("model", "Rows to ids, their checks, training, and the candidate's version."):
+        preprocess = NightshiftTaskOperator(
+            task_id="preprocess",
+            task="preprocess",
+            arguments=planned["preprocess_arguments"],
+            run_dir=of_plan("run_dir"),
+            result_path=of_plan("run_dir") + "/results/preprocess.json",
+            poll_interval_s=1.0,
+            doc_md="Feature rows to ids, split by day.",
+        )
+        checked: Any = check_data(planned)
+        train = NightshiftTaskOperator(
+            task_id="train",
+            task="train",
+            arguments=planned["train_arguments"],
+            run_dir=of_plan("run_dir"),
+            result_path=of_plan("run_dir") + "/results/train.json",
+            readable=[str(SETTINGS.releases)],
+            poll_interval_s=1.0,
+            pool=TRAIN_POOL,
+            doc_md="DeepFM in OneFlow. A retry goes on from the checkpoint.",
+        )
+        made: Any = candidate(planned)
+        score = NightshiftTaskOperator(
+            task_id="score",
+            task="score",
+            arguments=made["score_arguments"],
+            run_dir=of_plan("run_dir"),
+            result_path=of_plan("run_dir") + "/results/score.json",
+            readable=[str(SETTINGS.releases)],
+            poll_interval_s=1.0,
+            doc_md="The held-out rows, scored by challenger and champion.",
+        )
+
+    with group("online", "What serving needs of OpenMLDB: tables, rows, the query."):
+        create_online = OpenMLDBSQLOperator(
+            task_id="create_online",
+            database=of_plan("database"),
+            mode="online",
+            sql=["CREATE DATABASE IF NOT EXISTS " + of_plan("database"), "create_tables.sql"],
+            doc_md="The online tables, where they are not there yet.",
+        )
+        gaps: Any = online_gaps(planned)
+        load_online = OpenMLDBLoadDataOperator.partial(
+            task_id="load_online",
+            database=of_plan("database"),
+            mode="online",
+            poll_interval_s=1.0,
+            pool=ONLINE_POOL,
+            doc_md="LOAD DATA of what the online store lacks; rows are counted before and after.",
+        ).expand_kwargs(gaps)
+        deploy = OpenMLDBDeployOperator(
+            task_id="deploy_features",
+            database=of_plan("database"),
+            name=of_candidate("deployment"),
+            select="features.sql",
+            doc_md="The same query online, under a name of its own; an unchanged query is found "
+            "there.",
+        )
+
+    with group("gates", "What a candidate must pass before it may serve."):
+        judged: Any = quality(planned, made)
+        rehearsed: Any = rehearse(planned, made)
+        compared: Any = consistency(planned, made)
+        accepted: Any = accept(planned, made)
+
+    with group("release", "The switch to the new pair, and the old pair's end."):
+        approve = ApprovalOperator(
+            task_id="approve",
+            subject="Switch to release " + of_candidate("release_id") + "?",
+            body="It passed every gate. Rejecting keeps it, and the live release goes on serving.",
+        )
+        switched: Any = switch(planned, made)
+        retired: Any = retire(planned)
 
     begun >> [create_workspace, create_online]
     create_workspace >> load_offline >> extract >> preprocess
-    checked: Any = check_data(planned)
     preprocess >> checked >> train >> made
     [checked, create_online] >> gaps
     made >> [score, deploy]

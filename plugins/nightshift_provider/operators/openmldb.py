@@ -11,12 +11,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.sdk import BaseOperator, BaseOperatorLink
-from airflow.sdk.configuration import conf
+from airflow.sdk import BaseOperatorLink
 
 from nightshift.errors import (
     ConfigurationError,
@@ -40,6 +38,7 @@ from nightshift.openmldb import (
 from nightshift_provider.durable import Notes, airflow_errors, digest
 from nightshift_provider.hooks.openmldb import OpenMLDBHook, deadline_error
 from nightshift_provider.links.openmldb import OpenMLDBJobLogLink, job_log_url
+from nightshift_provider.operators.waiting import WaitingOperator
 from nightshift_provider.triggers.openmldb import JobOutcome, OpenMLDBJobTrigger
 
 if TYPE_CHECKING:
@@ -62,22 +61,17 @@ _STARTS_JOB = re.compile(
 _KEPT_ROWS = 100
 
 
-class OpenMLDBOperator(BaseOperator):
+class OpenMLDBOperator(WaitingOperator):
     """Base of the operators: runs statements in turn and follows the job of each.
+
+    Besides `WaitingOperator`'s arguments:
 
     Args:
         database: default database of the statements.
         mode: `offline` or `online` (the API server's four mode names are accepted).
         openmldb_conn_id: Airflow connection of type `openmldb`.
-        deferrable: wait in the triggerer instead of on a worker; the default is the
-            configuration's `operators.default_deferrable`.
-        poll_interval_s: seconds between two readings of a job.
         job_timeout_s: seconds that one job may take from its submission; then it is stopped.
         settle_s: seconds between FINISHED and the second look (a job may still turn to FAILED).
-        outage_s: seconds that the server may stay away during a wait.
-        defer_after_s: seconds to wait on the worker before deferring, and that a deferral lasts at
-            least. A short job is done sooner so, and Airflow takes a task that resumes within
-            moments of its deferral for killed.
     """
 
     template_fields: Sequence[str] = ("database", "openmldb_conn_id", "sql")
@@ -93,12 +87,8 @@ class OpenMLDBOperator(BaseOperator):
         mode: ExecuteMode | Mode = "offline",
         sql: str | Sequence[str] = "",
         openmldb_conn_id: str = OpenMLDBHook.default_conn_name,
-        deferrable: bool | None = None,
-        poll_interval_s: float = 5.0,
         job_timeout_s: float = 6 * 3600.0,
         settle_s: float = 2.0,
-        outage_s: float = 300.0,
-        defer_after_s: float = 10.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -108,18 +98,9 @@ class OpenMLDBOperator(BaseOperator):
         self.mode: ExecuteMode = _MODES[mode]
         self.sql = sql
         self.openmldb_conn_id = openmldb_conn_id
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
-        self.poll_interval_s = poll_interval_s
         self.job_timeout_s = job_timeout_s
         self.settle_s = settle_s
-        self.outage_s = outage_s
-        self.defer_after_s = defer_after_s
         self._job_id: int | None = None
-        self._killed = False
 
     @cached_property
     def hook(self) -> OpenMLDBHook:
@@ -192,7 +173,7 @@ class OpenMLDBOperator(BaseOperator):
                 return None
             job = self._submit(notes, sql)
         elif notes.values.get("deadline") is None or notes.values.get("job_id") != job.job_id:
-            notes.write(job_id=job.job_id, deadline=time.time() + self._time_limit())
+            notes.write(job_id=job.job_id, deadline=self._deadline())
         self._job_id = job.job_id
         self._announce(context, job.job_id, sql)
         self._wait(job, float(notes.values["deadline"]), stop_on_kill=True)
@@ -240,15 +221,12 @@ class OpenMLDBOperator(BaseOperator):
         mode: Mode = "offasync" if self.mode == "offline" else "online"
         job = self.hook.client.submit(self.database, sql, mode)
         self._job_id = job.job_id
-        notes.write(job_id=job.job_id, deadline=time.time() + self._time_limit())
+        notes.write(job_id=job.job_id, deadline=self._deadline())
         self.log.info("Job %d (%s) is %s", job.job_id, job.job_type, job.state.value)
         return job
 
-    def _time_limit(self) -> float:
-        limit = self.job_timeout_s
-        if isinstance(self.execution_timeout, timedelta):
-            limit = min(limit, self.execution_timeout.total_seconds())
-        return limit
+    def _deadline(self) -> float:
+        return time.time() + self._time_limit(self.job_timeout_s)
 
     def _announce(self, context: Context, job_id: int, sql: str) -> None:
         ti = context["ti"]
@@ -672,7 +650,7 @@ class OpenMLDBJobSensor(OpenMLDBOperator):
             self._announce(context, job_id, job.parameter)
             notes = Notes(context, "openmldb", digest("sensor", str(job_id)))
             if "deadline" not in notes.values:
-                notes.write(deadline=time.time() + self._time_limit())
+                notes.write(deadline=self._deadline())
             self._wait(job, float(notes.values["deadline"]), stop_on_kill=False)
             return {"job_id": job_id, "state": JobState.FINISHED.value}
 

@@ -12,12 +12,8 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from airflow.sdk import BaseOperator
-from airflow.sdk.configuration import conf
 
 from nightshift.errors import (
     EXIT_TERMINAL,
@@ -31,6 +27,7 @@ from nightshift.errors import (
 )
 from nightshift.settings import Settings
 from nightshift_provider.durable import Notes, TaskIdentity, airflow_errors
+from nightshift_provider.operators.waiting import WaitingOperator
 from nightshift_provider.runners import make_runner
 from nightshift_provider.runners.base import LogPump, Phase, Runner, Status, TaskSpec
 from nightshift_provider.runners.reaper import reap, task_folders
@@ -45,11 +42,11 @@ ROOTS_TASK_USER = "10001:10001"
 """The images' own user; tasks run as it when the worker is root, else as the worker's user."""
 
 
-class NightshiftTaskOperator(BaseOperator):
+class NightshiftTaskOperator(WaitingOperator):
     """Run `python -m tasks.<task> <arguments>` as a local process or as a container.
 
     Returns as XCom the JSON object that the task wrote to `result_path`: at most 64 KiB, with
-    `{"task": task, "version": 1, "status": "ok"}` in it.
+    `{"task": task, "version": 1, "status": "ok"}` in it. Besides `WaitingOperator`'s arguments:
 
     Args:
         task: `preprocess` or `train`: a module of `tasks/`, and the setting that names its image.
@@ -60,12 +57,8 @@ class NightshiftTaskOperator(BaseOperator):
         readable: further folders that it reads; the project's `include/` and all runs are.
         image: overrides the image of the settings.
         docker_conn_id: Airflow connection of a private registry.
-        deferrable: wait in the triggerer; default `operators.default_deferrable`.
         timeout_s: seconds that the task may take from its start; then it is stopped.
         stop_grace_s: seconds between SIGTERM and SIGKILL: time to keep a checkpoint.
-        poll_interval_s: seconds between looks.
-        outage_s: seconds that the engine may stay away during a wait.
-        defer_after_s: seconds to wait on the worker before deferring, as OpenMLDBOperator's.
     """
 
     template_fields: Sequence[str] = (
@@ -89,12 +82,8 @@ class NightshiftTaskOperator(BaseOperator):
         readable: Sequence[str] = (),
         image: str | None = None,
         docker_conn_id: str | None = None,
-        deferrable: bool | None = None,
         timeout_s: float = 12 * 3600.0,
         stop_grace_s: float = 60.0,
-        poll_interval_s: float = 5.0,
-        outage_s: float = 300.0,
-        defer_after_s: float = 10.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -106,18 +95,9 @@ class NightshiftTaskOperator(BaseOperator):
         self.readable = readable
         self.image = image
         self.docker_conn_id = docker_conn_id
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
         self.timeout_s = timeout_s
         self.stop_grace_s = stop_grace_s
-        self.poll_interval_s = poll_interval_s
-        self.outage_s = outage_s
-        self.defer_after_s = defer_after_s
         self._running: tuple[Runner, TaskSpec] | None = None
-        self._killed = False
 
     def execute(self, context: Context) -> Any:
         """Start the task, or find it, and see it to its end."""
@@ -211,9 +191,6 @@ class NightshiftTaskOperator(BaseOperator):
             )
         result.parent.mkdir(parents=True, exist_ok=True)
         folders = [settings.include, settings.runs, *(Path(path) for path in self.readable)]
-        limit = self.timeout_s
-        if isinstance(self.execution_timeout, timedelta):
-            limit = min(limit, self.execution_timeout.total_seconds())
         from nightshift_provider.runners.docker import home_id
 
         return TaskSpec(
@@ -237,7 +214,7 @@ class NightshiftTaskOperator(BaseOperator):
             memory=settings.task_memory,
             cpus=settings.task_cpus,
             device=settings.task_device,
-            deadline=time.time() + limit,
+            deadline=time.time() + self._time_limit(self.timeout_s),
             stop_grace_s=self.stop_grace_s,
             labels={
                 "home": home_id(settings.home),
