@@ -31,9 +31,18 @@ class _LazyApp:
 
 
 class NightshiftPlugin(AirflowPlugin):
-    """Mounts the job log pages."""
+    """Mounts the pages, and lists the releases in the menu *Browse*."""
 
     name = "nightshift"
     fastapi_apps: list[Any] = [  # noqa: RUF012 (declared so by Airflow)
         {"app": _LazyApp(), "url_prefix": URL_PREFIX, "name": "Nightshift"}
+    ]
+    external_views: list[Any] = [  # noqa: RUF012
+        {
+            "name": "Nightshift releases",
+            "href": f"{URL_PREFIX}/releases",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "nightshift-releases",
+        }
     ]

@@ -48,6 +48,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": "4",
         "CORE__LOAD_EXAMPLES": "False",
+        # The button that tries a connection; it makes Airflow call any address that a user names.
+        "CORE__TEST_CONNECTION": "Enabled" if settings.bind == "127.0.0.1" else "Disabled",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.airflow_user}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
         "CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",

@@ -1,42 +1,34 @@
 """The page behind a task's "OpenMLDB job log" button.
 
-Airflow mounts plugins' apps without any authentication, so each route asks for the same rights as
-the task's own log does. A page shows the job of a task that the user may read, never any job id
-that a URL could name.
+It shows the job of a task that the user may read, never any job id that a URL could name.
 """
 
 from __future__ import annotations
 
-import html
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from fastapi.responses import HTMLResponse
+    from fastapi import APIRouter
+
+    from nightshift.openmldb import Job
 
 MAX_CHARS = 1_000_000
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:14px/1.5 system-ui,sans-serif;margin:2rem;max-width:110ch}}
-pre{{background:#8881;padding:1rem;overflow:auto;white-space:pre-wrap}}
-:root{{color-scheme:light dark}}</style>
-<h1>{title}</h1><p>{head}</p><h2>Statement</h2><pre>{sql}</pre><h2>Log</h2><pre>{log}</pre>"""
+"""The end of a longer log is shown."""
 
 
-def make_app() -> FastAPI:
-    """The app that `nightshift_pages` mounts."""
+def make_router() -> APIRouter:
+    """`GET /jobs/{dag_id}/{run_id}/{task_id}?map_index=`."""
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.core_api.security import requires_access_dag
-    from fastapi import Depends, FastAPI
-    from fastapi.responses import HTMLResponse
+    from fastapi import APIRouter, Depends
 
-    app = FastAPI(title="Nightshift", docs_url=None, redoc_url=None, openapi_url=None)
+    from nightshift_provider.pages.rendering import page
+
+    router = APIRouter()
     may_read_log = Depends(requires_access_dag("GET", DagAccessEntity.TASK_LOGS))
 
-    @app.get(
-        "/jobs/{dag_id}/{run_id:path}/{task_id}",
-        dependencies=[may_read_log],
-        response_class=HTMLResponse,
-    )
+    @router.get("/jobs/{dag_id}/{run_id:path}/{task_id}", dependencies=[may_read_log])
     def job_log(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
         from nightshift.errors import NightshiftError
 
@@ -48,23 +40,33 @@ def make_app() -> FastAPI:
         }
         job_id = _xcom("job_id", **where)
         if not isinstance(job_id, int):
-            return _page("No OpenMLDB job", f"{task_id} has started no job in this run", 404)
+            what = f"{task_id} has started no job in this run"
+            return page("message.html", 404, title="No OpenMLDB job", text=what)
         try:
             job, log = _read(str(_xcom("openmldb_conn_id", **where) or ""), job_id)
         except NightshiftError as error:
-            return _page(f"Job {job_id}", str(error), 502)
-        head = f"{job.job_type}, {job.state.value}. {job.error}"
-        return _page(f"Job {job_id}", head, 200, job.parameter, log[-MAX_CHARS:])
+            return page("message.html", 502, title=f"Job {job_id}", text=str(error))
+        return page(
+            "job.html",
+            title=f"Job {job_id}",
+            job=job,
+            times=_times(job),
+            log=log[-MAX_CHARS:],
+            cut=len(log) > MAX_CHARS,
+        )
 
-    return app
+    return router
 
 
-def _page(title: str, head: str, status: int, sql: str = "", log: str = "") -> HTMLResponse:
-    from fastapi.responses import HTMLResponse
-
-    parts = {"title": title, "head": head, "sql": sql, "log": log}
-    escaped = {name: html.escape(text) for name, text in parts.items()}
-    return HTMLResponse(_PAGE.format(**escaped), status_code=status)
+def _times(job: Job) -> str:
+    """When it began and how long it took, in UTC."""
+    if job.start_time is None:
+        return "not started"
+    began = dt.datetime.fromtimestamp(job.start_time / 1000, dt.timezone.utc)
+    text = f"started {began:%Y-%m-%d %H:%M:%S} UTC"
+    if job.end_time is not None and job.state.is_terminal:
+        text += f", took {(job.end_time - job.start_time) / 1000:.1f} s"
+    return text
 
 
 def _xcom(key: str, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> Any:
@@ -80,7 +82,7 @@ def _xcom(key: str, *, dag_id: str, run_id: str, task_id: str, map_index: int) -
         return None if row is None else XComModel.deserialize_value(row)
 
 
-def _read(conn_id: str, job_id: int) -> tuple[Any, str]:
+def _read(conn_id: str, job_id: int) -> tuple[Job, str]:
     """The job's row and its log, asked of the server now."""
     from airflow.models.connection import Connection
 

@@ -1,0 +1,95 @@
+"""The releases in Airflow's own web app: what serves, what was refused and why."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from nightshift import files
+from nightshift.release import pointer
+from nightshift.release.store import ReleaseStore
+from tests.nightshift.release.helpers import put_release
+
+BASE = "/nightshift/releases"
+
+
+@pytest.fixture
+def releases(tmp_path, monkeypatch):
+    """Three releases: one live, one rejected with markup in its reason, one retired."""
+    monkeypatch.setenv("NIGHTSHIFT_HOME", str(tmp_path))
+    root = tmp_path / "releases"
+    put_release(root, "2016-04-08", metrics={"auc": 0.5, "logloss": None})
+    live = put_release(root, "2016-04-09")
+    files.write_json(
+        live.reports / "quality.json",
+        {"status": "warn", "failures": [], "warnings": ["few <rows>"], "rows": 7},
+    )
+    (live.model / "training.html").write_text("<!doctype html><p>epochs</p>")
+    pointer.switch_live(root, live.id, probe=lambda folder, manifest: [])
+    refused = put_release(root, "2016-04-10", accepted=False)
+    files.write_json(
+        refused.verdict_path, {"accepted": False, "reasons": ["data: <script>alert(1)</script>"]}
+    )
+    ReleaseStore(root).log(
+        "rejected", release_id=None, ds="2016-04-11", run_id="r", reasons=["data: empty"]
+    )
+    return root
+
+
+def rows_of(text: str) -> list[list[str]]:
+    cells = [
+        [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td.*?</td>", row, re.S)]
+        for row in re.findall(r"<tr>.*?</tr>", text, re.S)
+    ]
+    return [row for row in cells if row]
+
+
+def test_all_are_listed_newest_first_with_state_and_reason(releases, get):
+    page = get(BASE)
+    assert page.status_code == 200
+    rows = rows_of(page.text)
+    assert [(row[0], row[1], row[4]) for row in rows] == [
+        ("none", "2016-04-11", "rejected"),
+        ("2016-04-10.001", "2016-04-10", "rejected"),
+        ("2016-04-09.001", "2016-04-09", "live"),
+        ("2016-04-08.001", "2016-04-08", "kept"),
+    ]
+    assert rows[0][5] == "data: empty"
+    assert rows[2][2] == "0.7500"
+    assert rows[3][3] == "–"
+    assert "<script>" not in page.text
+
+
+def test_one_shows_its_manifest_and_reports(releases, get):
+    page = get(f"{BASE}/2016-04-09.001")
+    assert page.status_code == 200
+    assert "deepfm 20160409001" in page.text
+    assert "few &lt;rows&gt;" in page.text
+    assert f"{BASE}/2016-04-09.001/training".endswith(
+        re.search(r'href="([^"]+/training)"', page.text)[1]
+    )
+    training = get(f"{BASE}/2016-04-09.001/training")
+    assert "epochs" in training.text
+    assert "default-src 'none'" in training.headers["Content-Security-Policy"]
+
+
+def test_what_is_not_there_is_named(releases, get):
+    absent = get(f"{BASE}/2016-01-01.001")
+    assert absent.status_code == 404
+    assert "2016-01-01.001" in absent.text
+    no_training = get(f"{BASE}/2016-04-10.001/training")
+    assert no_training.status_code == 404
+    assert get(f"{BASE}/..%2F..%2Fetc").status_code == 404
+
+
+def test_an_empty_house_says_how_to_make_the_first(tmp_path, monkeypatch, get):
+    monkeypatch.setenv("NIGHTSHIFT_HOME", str(tmp_path))
+    page = get(BASE)
+    assert page.status_code == 200
+    assert "retrain" in page.text
+
+
+def test_nobody_reads_them_without_a_login(releases, web):
+    for path in ("", "/2016-04-09.001", "/2016-04-09.001/training"):
+        assert web.get(BASE + path).status_code == 401
