@@ -95,7 +95,7 @@ def long_windows(rows: int) -> dict[str, float]:
     import numpy as np
     from openmldb_embedded.columns import Batch, Column, column_from_list
     from openmldb_embedded.engine import compile_batch
-    from openmldb_embedded.types import SqlType, schema_of
+    from openmldb_sql.types import SqlType, schema_of
 
     random = np.random.default_rng(1)
     schema = schema_of(

@@ -53,7 +53,12 @@ class Environment:
 AIRFLOW = Environment(
     ".venv",
     "Airflow environment (.venv)",
-    ("uv.lock", "pyproject.toml", "laptop/openmldb-embedded/pyproject.toml"),
+    (
+        "uv.lock",
+        "pyproject.toml",
+        "laptop/openmldb-embedded/pyproject.toml",
+        "packages/openmldb-sql/pyproject.toml",
+    ),
     (),
 )
 TASKS = Environment(

@@ -17,7 +17,8 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from conformance import runner  # noqa: E402
 from known_failures import KNOWN  # noqa: E402
-from openmldb_embedded import aggregates, functions, parse  # noqa: E402
+from openmldb_embedded import aggregates, functions  # noqa: E402
+from openmldb_sql import parse  # noqa: E402
 
 FRAME = """\
 # The SQL this engine understands

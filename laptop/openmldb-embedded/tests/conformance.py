@@ -11,7 +11,7 @@ from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch, compile_request
 from openmldb_embedded.errors import NotFound
 from openmldb_embedded.memtable import MemTable
-from openmldb_embedded.types import Schema, SqlType, schema_of
+from openmldb_sql.types import Schema, SqlType, schema_of
 
 
 def runner(shared: Path) -> ModuleType:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import NotFound
-from openmldb_embedded.types import Schema, SqlType, schema_of
+from openmldb_sql.types import Schema, SqlType, schema_of
 
 
 def seed(shared: Path, number: str) -> str:

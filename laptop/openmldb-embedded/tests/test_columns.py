@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openmldb_embedded.columns import Batch, column_from_arrow, fill
-from openmldb_embedded.errors import TypeCheckError
-from openmldb_embedded.types import SqlType
+from openmldb_sql.errors import TypeCheckError
+from openmldb_sql.types import SqlType
 
 VALUES = {
     SqlType.BOOL: st.booleans(),

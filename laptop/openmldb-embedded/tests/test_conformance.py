@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from conformance import ENGINES, failures, runner
 from known_failures import KNOWN
-from openmldb_embedded.errors import NotFound, PlanError
+from openmldb_embedded.errors import NotFound
+from openmldb_sql.errors import PlanError
 
 FOLDERS = ["expression", "function", "join", "select", "window", "test_feature_zero_function"]
 

@@ -12,20 +12,22 @@ from jd import Catalog
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch, compile_request
 from openmldb_embedded.errors import (
-    EmbeddedError,
     ExecutionError,
-    NameResolutionError,
     NotFound,
-    PlanError,
     ResourceLimitError,
-    SyntaxError_,
-    TypeCheckError,
     UnsupportedError,
     WindowError,
 )
 from openmldb_embedded.memtable import MemTable
-from openmldb_embedded.parse import parse_select
-from openmldb_embedded.types import IndexDef, SqlType, schema_of
+from openmldb_sql.errors import (
+    NameResolutionError,
+    PlanError,
+    SqlError,
+    SyntaxError_,
+    TypeCheckError,
+)
+from openmldb_sql.parse import parse_select
+from openmldb_sql.types import IndexDef, SqlType, schema_of
 
 FIELDS = [
     ("id", SqlType.INT32),
@@ -362,7 +364,7 @@ def test_a_deployment_may_unite_what_the_request_gives():
     ],
 )
 def test_hostile_expressions_are_errors(text):
-    with pytest.raises(EmbeddedError):
+    with pytest.raises(SqlError):
         compile_batch(f"select {text} from t", CATALOG, "db")
 
 
@@ -422,7 +424,7 @@ WORDS = st.sampled_from(
 @given(st.lists(WORDS, max_size=40).map(" ".join))
 def test_any_words_compile_or_are_refused(words):
     for sql in (words, f"select {words} from t", f"select id from t window w as ({words})"):
-        with suppress(EmbeddedError):
+        with suppress(SqlError):
             compile_batch(sql, CATALOG, "db").execute(lambda db, name: Batch.empty(FIELDS))
             compile_request(sql, CATALOG, "db")
 
@@ -430,7 +432,7 @@ def test_any_words_compile_or_are_refused(words):
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_refused_or_parsed(text):
-    with suppress(EmbeddedError):
+    with suppress(SqlError):
         parse_select(text)
 
 
@@ -471,7 +473,7 @@ def test_a_bound_request_sees_later_writes_and_deletes():
     assert answer([request]) == [(9, 70)]
     online["t"].truncate()
     assert answer([request, request]) == [(9, 1), (9, 1)]
-    with pytest.raises(EmbeddedError, match="Invalid input data size in row 0"):
+    with pytest.raises(SqlError, match="Invalid input data size in row 0"):
         answer([(1, 2)])
 
 

@@ -11,10 +11,10 @@ from jd import Catalog
 from openmldb_embedded.aggregates import AGGREGATES
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch, compile_request
-from openmldb_embedded.errors import EmbeddedError
 from openmldb_embedded.functions import SCALARS
 from openmldb_embedded.memtable import MemTable
-from openmldb_embedded.types import SqlType, schema_of
+from openmldb_sql.errors import SqlError
+from openmldb_sql.types import SqlType, schema_of
 
 EXTREMES = {
     "bo": (SqlType.BOOL, [True, False, None, True, False]),
@@ -48,15 +48,15 @@ def agree(expressions):
         sql = f"select {e} as x from t"
         try:
             query = compile_batch(sql, CATALOG, "db")
-        except EmbeddedError:
+        except SqlError:
             continue
         answer = compile_request(sql, CATALOG, "db").bind(
             lambda db, name: MemTable(schema_of(FIELDS))
         )
         try:
             found = query.execute(lambda db, name: BATCH).to_rows()
-        except EmbeddedError:
-            with pytest.raises(EmbeddedError):
+        except SqlError:
+            with pytest.raises(SqlError):
                 answer(BATCH.to_rows())
             continue
         for (x,), (y,) in zip(found, answer(BATCH.to_rows()), strict=True):
@@ -125,6 +125,6 @@ def test_aggregates(name):
             sql = f"select {name}({column}{tail}) {over} as x from t {rest}"
             try:
                 query = compile_batch(sql, CATALOG, "db")
-            except EmbeddedError:
+            except SqlError:
                 continue
             query.execute(lambda db, n: BATCH).to_rows()

@@ -9,8 +9,8 @@ from openmldb_embedded.aggregates import NOT_CONSTANT, resolve_aggregate
 from openmldb_embedded.columns import column_from_list
 from openmldb_embedded.kernels import aggregate, fold_frames
 from openmldb_embedded.plan import WindowFrame
-from openmldb_embedded.types import SqlType
 from openmldb_embedded.windows import layout
+from openmldb_sql.types import SqlType
 
 ROWS = 400
 

@@ -14,7 +14,7 @@ from jd import Catalog
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch, compile_request
 from openmldb_embedded.memtable import MemTable
-from openmldb_embedded.types import IndexDef, SqlType, schema_of
+from openmldb_sql.types import IndexDef, SqlType, schema_of
 
 FIELDS = [
     ("id", SqlType.INT64),

@@ -17,9 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from openmldb_embedded import store as store_module
 from openmldb_embedded.catalog import schema_record
 from openmldb_embedded.columns import Batch
-from openmldb_embedded.errors import EmbeddedError
 from openmldb_embedded.store import Store, StoreError, read_segment, write_segment
-from openmldb_embedded.types import ColumnDef, IndexDef, Schema, SqlType
+from openmldb_sql.errors import SqlError
+from openmldb_sql.types import ColumnDef, IndexDef, Schema, SqlType
 
 SCHEMA = Schema(
     (ColumnDef("k", SqlType.STRING), ColumnDef("v", SqlType.INT64)),
@@ -82,7 +82,7 @@ def test_a_refused_change_leaves_no_trace(tmp_path: Path) -> None:
         {"op": "insert", "id": 9, "rows": []},
         {"op": "drop_deployment", "db": "db", "name": "x"},
     ):
-        with pytest.raises(EmbeddedError):
+        with pytest.raises(SqlError):
             store.commit(record)
     assert json.dumps(store.state.dump()) == before
     store.close()

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openmldb_embedded.errors import EmbeddedError, ProtocolError
+from openmldb_embedded.errors import ProtocolError
 from openmldb_embedded.export import java_number
-from openmldb_embedded.types import ColumnDef, Schema, SqlType
 from openmldb_embedded.wire import (
     RowReader,
     RowWriter,
@@ -21,6 +20,8 @@ from openmldb_embedded.wire import (
     to_log,
     to_moment,
 )
+from openmldb_sql.errors import SqlError
+from openmldb_sql.types import ColumnDef, Schema, SqlType
 
 NAMES = ["BOOL", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "STRING", "DATE", "TIMESTAMP"]
 SCHEMA = Schema(tuple(ColumnDef(name, SqlType[name]) for name in NAMES))
@@ -120,9 +121,9 @@ def test_the_log_gives_back_what_it_took(rows: list[tuple[Any, ...]]) -> None:
 
 def test_literals_of_another_type_are_told() -> None:
     for value, name in (("1", "INT32"), (1, "STRING"), (1.5, "INT64"), (True, "INT32")):
-        with pytest.raises(EmbeddedError, match=f"column {name}"):
+        with pytest.raises(SqlError, match=f"column {name}"):
             from_literal(value, ColumnDef(name, SqlType[name]))
-    with pytest.raises(EmbeddedError, match="NOT NULL"):
+    with pytest.raises(SqlError, match="NOT NULL"):
         from_literal(None, ColumnDef("a", SqlType.INT32, not_null=True))
     assert from_literal(10**400, ColumnDef("a", SqlType.DOUBLE)) == float("inf")
 

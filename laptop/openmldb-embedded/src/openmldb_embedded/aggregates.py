@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from openmldb_sql.errors import TypeCheckError
+from openmldb_sql.types import SqlType
+
 from openmldb_embedded import values as v
-from openmldb_embedded.errors import TypeCheckError
-from openmldb_embedded.types import SqlType
 
 T = SqlType
 Fold = Callable[..., Any]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from openmldb_sql.types import SqlType
 
 from openmldb_embedded.columns import Array, Batch, Column, concat_columns, null_column
 from openmldb_embedded.errors import ResourceLimitError
@@ -28,7 +29,6 @@ from openmldb_embedded.plan import (
     WindowPlan,
 )
 from openmldb_embedded.sorting import runs_by_code, stable_order
-from openmldb_embedded.types import SqlType
 from openmldb_embedded.windows import Frames, Layout, key_codes, layout
 
 Resolve = Callable[[str, str], Batch]

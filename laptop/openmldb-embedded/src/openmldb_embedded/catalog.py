@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from openmldb_sql.types import ColumnDef, IndexDef, Schema, SqlType
+
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import AlreadyExists, ExecutionError, NotFound
 from openmldb_embedded.memtable import MemTable
-from openmldb_embedded.types import ColumnDef, IndexDef, Schema, SqlType
 from openmldb_embedded.wire import from_log
 
 Record = dict[str, Any]

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from openmldb_sql import syntax as s
+from openmldb_sql.errors import NameResolutionError, PlanError, TypeCheckError
+from openmldb_sql.types import INTEGERS, Schema, SqlType
+
 from openmldb_embedded import functions as fn
-from openmldb_embedded import syntax as s
 from openmldb_embedded import values as v
 from openmldb_embedded.aggregates import (
     AGGREGATES,
@@ -18,14 +21,7 @@ from openmldb_embedded.aggregates import (
     join_fold,
     resolve_aggregate,
 )
-from openmldb_embedded.errors import (
-    ExecutionError,
-    NameResolutionError,
-    PlanError,
-    TypeCheckError,
-    UnsupportedError,
-    WindowError,
-)
+from openmldb_embedded.errors import ExecutionError, UnsupportedError, WindowError
 from openmldb_embedded.expr import (
     Apply,
     CaseWhen,
@@ -54,7 +50,6 @@ from openmldb_embedded.plan import (
     WindowFrame,
     WindowPlan,
 )
-from openmldb_embedded.types import INTEGERS, Schema, SqlType
 
 T = SqlType
 MAX_NODES = 2000

@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from openmldb_sql.errors import TypeCheckError
+from openmldb_sql.types import SqlType
 
-from openmldb_embedded.errors import ExecutionError, TypeCheckError
-from openmldb_embedded.types import SqlType
+from openmldb_embedded.dtypes import ARROW, NUMPY
+from openmldb_embedded.errors import ExecutionError
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -117,7 +119,7 @@ class Column:
 
     Attributes:
         type: The SQL type.
-        values: Array ``[num_rows]`` of ``type.numpy_dtype``; where ``valid`` is False the value
+        values: Array ``[num_rows]`` of ``NUMPY[type]``; where ``valid`` is False the value
             means nothing, except that a string's code is -1.
         valid: Mask ``[num_rows]``, or None when no value is NULL.
         strings: The dictionary, for STRING only.
@@ -184,7 +186,7 @@ class Column:
         return cast(list[Any], out)
 
     def to_arrow(self) -> pa.Array:
-        """An Arrow array of ``type.arrow_type``."""
+        """An Arrow array of ``ARROW[type]``."""
         mask = None if self.valid is None else ~self.valid
         if self.type is SqlType.STRING:
             codes = pa.array(self.values, mask=self.values < 0)
@@ -195,14 +197,14 @@ class Column:
             return pa.array(self.values, pa.int32(), mask=mask).cast(pa.date32())
         if self.type is SqlType.TIMESTAMP:
             return pa.array(self.values, pa.int64(), mask=mask).cast(pa.timestamp("ms"))
-        return pa.array(self.values, self.type.arrow_type, mask=mask)
+        return pa.array(self.values, ARROW[self.type], mask=mask)
 
 
 def column(
     type_: SqlType, values: Array, valid: Mask | None = None, strings: StringDict | None = None
 ) -> Column:
     """A column with its invariants restored: dtype, no all-true mask, code -1 for NULL strings."""
-    values = values.astype(type_.numpy_dtype, copy=False)
+    values = values.astype(NUMPY[type_], copy=False)
     if valid is not None and valid.all():
         valid = None
     if type_ is SqlType.STRING:
@@ -227,7 +229,7 @@ def null_column(type_: SqlType, length: int) -> Column:
     """``length`` NULLs."""
     fill = -1 if type_ is SqlType.STRING else 0
     strings = EMPTY_DICT if type_ is SqlType.STRING else None
-    values = np.full(length, fill, dtype=type_.numpy_dtype)
+    values = np.full(length, fill, dtype=NUMPY[type_])
     return Column(type_, values, np.zeros(length, dtype=np.bool_), strings)
 
 
@@ -240,7 +242,7 @@ def constant_column(type_: SqlType, value: Any, length: int) -> Column:
         return Column(type_, np.zeros(length, dtype=np.int32), None, strings)
     if type_ is SqlType.DATE:
         value = value.toordinal() - _EPOCH_ORDINAL
-    return Column(type_, np.full(length, value, dtype=type_.numpy_dtype))
+    return Column(type_, np.full(length, value, dtype=NUMPY[type_]))
 
 
 def column_from_list(type_: SqlType, values: Sequence[Any]) -> Column:
@@ -265,7 +267,7 @@ def column_from_list(type_: SqlType, values: Sequence[Any]) -> Column:
         if type_ is SqlType.FLOAT:
             with np.errstate(over="ignore"):
                 return Column(type_, np.asarray(filled, np.float64).astype(np.float32), valid)
-        return Column(type_, np.asarray(filled, dtype=type_.numpy_dtype), valid)
+        return Column(type_, np.asarray(filled, dtype=NUMPY[type_]), valid)
     except (ValueError, TypeError, OverflowError, AttributeError, pa.ArrowException) as error:
         raise TypeCheckError(f"a value does not fit type {type_.value}: {error}") from error
 
@@ -305,8 +307,8 @@ def column_from_arrow(data: pa.Array | pa.ChunkedArray, type_: SqlType | None = 
             return Column(type_, values, valid)
         if type_ is SqlType.NULL:
             return null_column(type_, len(data))
-        cast_data = data if data.type == type_.arrow_type else data.cast(type_.arrow_type)
-        zero = pa.scalar(False if type_ is SqlType.BOOL else 0, type_.arrow_type)
+        cast_data = data if data.type == ARROW[type_] else data.cast(ARROW[type_])
+        zero = pa.scalar(False if type_ is SqlType.BOOL else 0, ARROW[type_])
         filled = pc.fill_null(cast_data, zero) if valid is not None else cast_data
         return Column(type_, filled.to_numpy(zero_copy_only=False), valid)
     except pa.ArrowException as error:
@@ -434,7 +436,7 @@ class Batch:
 
     def to_arrow(self) -> pa.Table:
         """An Arrow table; names that repeat are kept as they are."""
-        fields = [pa.field(n, t.arrow_type) for n, t in self.schema]
+        fields = [pa.field(n, ARROW[t]) for n, t in self.schema]
         return pa.Table.from_arrays([c.to_arrow() for c in self.columns], schema=pa.schema(fields))
 
     def to_rows(self) -> list[tuple[Any, ...]]:

@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from openmldb_sql.parse import parse_select
+from openmldb_sql.types import IndexDef, SqlType
+
 from openmldb_embedded.batch import execute
 from openmldb_embedded.check import Catalog, plan_query
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import UnsupportedError
 from openmldb_embedded.memtable import MemTable, Row
-from openmldb_embedded.parse import parse_select
 from openmldb_embedded.plan import Node, Scan, explain, walk
 from openmldb_embedded.request import Needed, RequestPlan, request_scan
-from openmldb_embedded.types import IndexDef, SqlType
 
 TableName = tuple[str, str]
 """(database, table)."""

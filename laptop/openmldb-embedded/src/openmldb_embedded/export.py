@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from openmldb_sql.types import SqlType
 
 from openmldb_embedded.columns import Batch, Column
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.load import check_mode, flag_option, text_option
-from openmldb_embedded.types import SqlType
 
 PART_ROWS = 1_000_000
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from openmldb_sql.types import SqlType
 
 from openmldb_embedded import values as v
 from openmldb_embedded.columns import (
@@ -21,7 +22,7 @@ from openmldb_embedded.columns import (
     constant_column,
     null_column,
 )
-from openmldb_embedded.types import SqlType
+from openmldb_embedded.dtypes import NUMPY
 
 Row = Sequence[Any]
 RowFunction = Callable[[Row], Any]
@@ -382,14 +383,14 @@ def _vector_cast(source: SqlType, target: SqlType) -> VectorFunction | None:
             safe = np.isfinite(raw) & (np.abs(raw) < 2.0**62)
             if not safe.all():
                 return _mapped(source, target)(args, n)
-            return Column(target, raw.astype(np.int64).astype(target.numpy_dtype), args[0].valid)
+            return Column(target, raw.astype(np.int64).astype(NUMPY[target]), args[0].valid)
 
         return truncate
     if target.is_numeric:
 
         def convert(args: list[Column], n: int) -> Column:
             with np.errstate(over="ignore"):
-                out = args[0].values.astype(target.numpy_dtype)
+                out = args[0].values.astype(NUMPY[target])
             return Column(target, out, args[0].valid)
 
         return convert

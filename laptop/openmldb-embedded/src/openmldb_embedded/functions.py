@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from openmldb_sql.errors import TypeCheckError
+from openmldb_sql.types import SqlType
 
 from openmldb_embedded import values as v
 from openmldb_embedded.columns import Array, Column, column, null_column, remap, unify
-from openmldb_embedded.errors import ExecutionError, ResourceLimitError, TypeCheckError
+from openmldb_embedded.dtypes import NUMPY
+from openmldb_embedded.errors import ExecutionError, ResourceLimitError
 from openmldb_embedded.expr import Impl, VectorFunction, cast_impl
-from openmldb_embedded.types import SqlType
 
 T = SqlType
 Types = Sequence[SqlType]
@@ -83,7 +85,7 @@ def both_valid(a: Column, b: Column) -> Array | None:
 
 
 def _numeric(type_: SqlType, fn: Callable[[Array, Array], Array]) -> VectorFunction:
-    dtype = type_.numpy_dtype
+    dtype = NUMPY[type_]
 
     def run(args: list[Column], n: int) -> Column:
         a, b = args
@@ -95,7 +97,7 @@ def _numeric(type_: SqlType, fn: Callable[[Array, Array], Array]) -> VectorFunct
 
 
 def _dividing(type_: SqlType, fn: Callable[[Array, Array], Array]) -> VectorFunction:
-    dtype = type_.numpy_dtype
+    dtype = NUMPY[type_]
 
     def run(args: list[Column], n: int) -> Column:
         a, b = args
@@ -261,7 +263,7 @@ def negate(type_: SqlType) -> Impl | None:
     end = _finish(out)
 
     def run(args: list[Column], n: int) -> Column:
-        return Column(out, -args[0].values.astype(out.numpy_dtype), args[0].valid)
+        return Column(out, -args[0].values.astype(NUMPY[out]), args[0].valid)
 
     return Impl(out, lambda a: end(-a), run)
 
@@ -1076,7 +1078,7 @@ def _abs(types: Types) -> Impl | None:
     end = _finish(out)
 
     def run(args: list[Column], n: int) -> Column:
-        return Column(out, np.abs(args[0].values.astype(out.numpy_dtype)), args[0].valid)
+        return Column(out, np.abs(args[0].values.astype(NUMPY[out])), args[0].valid)
 
     return Impl(out, lambda a: end(abs(a)), run if types[0] is not T.NULL else None)
 

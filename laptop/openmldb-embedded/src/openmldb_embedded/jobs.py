@@ -22,10 +22,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from openmldb_sql.errors import SqlError
+
 from openmldb_embedded import worker
 from openmldb_embedded.catalog import Job, Record, State
 from openmldb_embedded.columns import Batch
-from openmldb_embedded.errors import EmbeddedError, ExecutionError, JobError
+from openmldb_embedded.errors import ExecutionError, JobError
 from openmldb_embedded.store import Store
 from openmldb_embedded.wal import LogError
 
@@ -33,7 +35,7 @@ Finish = tuple[Callable[[State], Record], Batch | None]
 """How a job's effect is committed: the record's maker, and the segment's rows if at hand."""
 
 
-class Stopped(EmbeddedError):
+class Stopped(SqlError):
     """The work was stopped on demand."""
 
     default_code = 2000
@@ -57,7 +59,7 @@ class Workers:
 
         Raises:
             Stopped: ``stop`` was called.
-            EmbeddedError: The task failed, or its process died.
+            SqlError: The task failed, or its process died.
         """
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(
@@ -244,9 +246,9 @@ class Jobs:
                 self._store.commit({"op": "job", **vars(stopped)})
                 context.log("stopped")
             except Exception as error:
-                message = error.message if isinstance(error, EmbeddedError) else repr(error)
+                message = error.message if isinstance(error, SqlError) else repr(error)
                 context.log(f"failed: {message}")
-                if not isinstance(error, EmbeddedError) or getattr(error, "__notes__", None):
+                if not isinstance(error, SqlError) or getattr(error, "__notes__", None):
                     context.log("".join(traceback.format_exception(error)))
                 failed = replace(job, state="FAILED", end=now_ms(), error=message[:2000])
                 self._store.commit({"op": "job", **vars(failed)})

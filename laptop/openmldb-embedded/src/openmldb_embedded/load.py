@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from openmldb_sql.errors import TypeCheckError
+from openmldb_sql.types import ColumnDef, Schema, SqlType
 
 from openmldb_embedded.columns import type_from_arrow
-from openmldb_embedded.errors import ExecutionError, TypeCheckError
-from openmldb_embedded.types import ColumnDef, Schema, SqlType
+from openmldb_embedded.dtypes import ARROW
+from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.wire import RANGES, to_moment
 
 CHUNK_ROWS = 1 << 18
@@ -142,7 +144,7 @@ def _read_file(path: Path, schema: Schema, options: LoadOptions) -> Iterator[pa.
 
 def arrow_schema(schema: Schema) -> pa.Schema:
     """The Arrow schema of a table's rows."""
-    return pa.schema([pa.field(c.name, c.type.arrow_type) for c in schema.columns])
+    return pa.schema([pa.field(c.name, ARROW[c.type]) for c in schema.columns])
 
 
 def _check_not_null(table: pa.Table, schema: Schema, path: Path) -> None:
@@ -277,7 +279,7 @@ def _parse_cells(cells: pa.Array, column: ColumnDef) -> pa.Array:
         numbers = _integers(cells)
         low, high = RANGES[kind]
         fits = pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, high))
-        return pc.if_else(fits, numbers, None).cast(kind.arrow_type)
+        return pc.if_else(fits, numbers, None).cast(ARROW[kind])
     if kind.is_floating:
         for text, arrow in _SPECIAL.items():
             cells = pc.if_else(pc.equal(cells, text), arrow, cells)
@@ -289,7 +291,7 @@ def _parse_cells(cells: pa.Array, column: ColumnDef) -> pa.Array:
         text = pc.if_else(pc.starts_with(text, "+"), pc.utf8_slice_codeunits(text, 1), text)
         with np.errstate(over="ignore"):
             doubles = text.cast(pa.float64())
-        return doubles.cast(kind.arrow_type, safe=False)
+        return doubles.cast(ARROW[kind], safe=False)
     if kind is SqlType.BOOL:
         lower = pc.utf8_lower(pc.utf8_trim_whitespace(cells))
         true, false = pc.equal(lower, "true"), pc.equal(lower, "false")

@@ -16,10 +16,10 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow.compute as pc
+from openmldb_sql.types import IndexDef, Schema, SqlType
 
 from openmldb_embedded.columns import Array, Batch, Column, column_from_list
 from openmldb_embedded.errors import ExecutionError
-from openmldb_embedded.types import IndexDef, Schema, SqlType
 from openmldb_embedded.values import to_float32
 
 Row = tuple[Any, ...]

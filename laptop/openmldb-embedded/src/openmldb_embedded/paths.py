@@ -12,12 +12,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from openmldb_embedded.errors import EmbeddedError
+from openmldb_sql.errors import SqlError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
-class PathError(EmbeddedError):
+class PathError(SqlError):
     """A path outside the roots, or one that leads nowhere."""
 
     default_code = 2000

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from openmldb_sql.types import Schema, SqlType
+
 from openmldb_embedded.aggregates import AggregateImpl
 from openmldb_embedded.expr import Expr, Impl
-from openmldb_embedded.types import Schema, SqlType
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
+from openmldb_sql.types import IndexDef, SqlType
+
 from openmldb_embedded import values as v
 from openmldb_embedded.batch import beyond_frame, execute
 from openmldb_embedded.columns import Batch
@@ -35,7 +37,6 @@ from openmldb_embedded.plan import (
     WindowPlan,
     walk,
 )
-from openmldb_embedded.types import IndexDef, SqlType
 
 T = SqlType
 Tables = Callable[[str, str], MemTable]

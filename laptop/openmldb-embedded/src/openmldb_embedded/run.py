@@ -14,8 +14,8 @@ import threading
 from pathlib import Path
 
 import uvicorn
+from openmldb_sql.errors import SqlError
 
-from openmldb_embedded.errors import EmbeddedError
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.server import App
 from openmldb_embedded.service import Service, Settings
@@ -33,7 +33,7 @@ def run(given: argparse.Namespace) -> int:
     try:
         listener = _listen(given.host, given.port)
         store = Store(given.data, int(given.snapshot_mib * 2**20))
-    except EmbeddedError as error:
+    except SqlError as error:
         return _refuse(error.message, listener)
     except OSError as error:
         reason = error.strerror or str(error)

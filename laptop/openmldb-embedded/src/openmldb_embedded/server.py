@@ -16,15 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from openmldb_sql.errors import SqlError
+from openmldb_sql.types import ColumnDef, Schema, SqlType
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from openmldb_embedded.catalog import Table
-from openmldb_embedded.errors import EmbeddedError, ProtocolError
+from openmldb_embedded.errors import ProtocolError
 from openmldb_embedded.jobs import Stop
 from openmldb_embedded.service import Mode, Reply, Runtime, Service, as_error
 from openmldb_embedded.text import ttl_title
-from openmldb_embedded.types import ColumnDef, Schema, SqlType
 from openmldb_embedded.wire import RowReader, RowWriter
 
 LOG = logging.getLogger("openmldb_embedded")
@@ -46,7 +47,7 @@ def body_of(document: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def error_body(error: EmbeddedError) -> bytes:
+def error_body(error: SqlError) -> bytes:
     """An error as an answer."""
     return body_of({"code": error.code or -1, "msg": error.message})
 
@@ -134,8 +135,8 @@ class App:
         except ClientDisconnect:
             return
         except asyncio.CancelledError:
-            answer = error_body(EmbeddedError("the server stops", 2001))
-        except EmbeddedError as error:
+            answer = error_body(SqlError("the server stops", 2001))
+        except SqlError as error:
             answer = error_body(error)
         except Exception as error:
             LOG.exception("%s %s", scope["method"], scope["path"])
@@ -223,7 +224,7 @@ class App:
             )
             return write(reply, null_for_nan=nan)
         except Exception as error:
-            if not isinstance(error, (EmbeddedError, RecursionError, MemoryError)):
+            if not isinstance(error, (SqlError, RecursionError, MemoryError)):
                 LOG.exception("a statement failed")
             return error_body(as_error(error))
 
@@ -263,7 +264,7 @@ class App:
                 data["schema"] = runtime.schema
             return body_of({"code": 0, "msg": "ok", "data": data})
         except Exception as error:
-            if not isinstance(error, (EmbeddedError, RecursionError, MemoryError)):
+            if not isinstance(error, (SqlError, RecursionError, MemoryError)):
                 LOG.exception("deployment %s failed", runtime.deployment.name)
             return error_body(as_error(error))
 

@@ -21,8 +21,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from openmldb_sql import statements
+from openmldb_sql.errors import SqlError, SyntaxError_
+from openmldb_sql.types import ColumnDef, IndexDef, Schema, SqlType
 
-from openmldb_embedded import engine, export, load, statements, text, worker
+from openmldb_embedded import engine, export, load, text, worker
 from openmldb_embedded.catalog import (
     JOB_TYPES,
     Deployment,
@@ -35,18 +38,10 @@ from openmldb_embedded.catalog import (
     schema_record,
 )
 from openmldb_embedded.columns import Batch, type_from_arrow
-from openmldb_embedded.errors import (
-    AlreadyExists,
-    EmbeddedError,
-    ExecutionError,
-    NotFound,
-    ProtocolError,
-    SyntaxError_,
-)
+from openmldb_embedded.errors import AlreadyExists, ExecutionError, NotFound, ProtocolError
 from openmldb_embedded.jobs import Context, Finish, Jobs, Stop, Stopped, Workers, job_rows
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.store import Store, read_segment, write_segment
-from openmldb_embedded.types import ColumnDef, IndexDef, Schema, SqlType
 from openmldb_embedded.wire import RowReader, RowWriter, from_literal, to_log
 
 LOG = logging.getLogger("openmldb_embedded")
@@ -214,7 +209,7 @@ class Service:
             null_for_nan: Whether NaN and the infinities are answered as null.
 
         Raises:
-            EmbeddedError: The statement is wrong or failed.
+            SqlError: The statement is wrong or failed.
         """
         if len(sql) > MAX_SQL:
             raise SyntaxError_(
@@ -888,7 +883,7 @@ def check_index(index: IndexDef, schema: Schema) -> IndexDef:
     """The index, if its columns exist and have the types an index takes.
 
     Raises:
-        EmbeddedError: An unknown column, or one that cannot be a key or a time.
+        SqlError: An unknown column, or one that cannot be a key or a time.
     """
     for key in index.keys:
         column = schema.columns[schema.position(key)]
@@ -911,7 +906,7 @@ def complete_schema(name: str, schema: Schema) -> Schema:
     """A new table's schema: checked, defaults converted, indexes named, one made if none is there.
 
     Raises:
-        EmbeddedError: Two columns of a name, a default of another type, an index that cannot be.
+        SqlError: Two columns of a name, a default of another type, an index that cannot be.
     """
     names = [column.name for column in schema.columns]
     for column in names:
@@ -947,7 +942,7 @@ def insert_rows(s: statements.Insert, schema: Schema, db: str) -> list[tuple[Any
     """An INSERT's rows as stored values in the schema's order, defaults filled in.
 
     Raises:
-        EmbeddedError: An unknown column, a row of another length, a value of another type.
+        SqlError: An unknown column, a row of another length, a value of another type.
     """
     if s.columns is None:
         places = list(range(len(schema.columns)))
@@ -998,7 +993,7 @@ def delete_bounds(s: statements.Delete, schema: Schema) -> Record:
     """A DELETE's conditions: columns to equal, and the bounds of one index's time column.
 
     Raises:
-        EmbeddedError: A column that is in no index, or a bound on one that is no time.
+        SqlError: A column that is in no index, or a bound on one that is no time.
     """
     keys = {key for index in schema.indexes for key in index.keys}
     times = {index.ts for index in schema.indexes if index.ts is not None}
@@ -1159,9 +1154,9 @@ def check_variable(name: str, value: Any) -> None:
         raise ExecutionError(f"{name} takes a number, not {value!r}", -1)
 
 
-def as_error(error: BaseException) -> EmbeddedError:
+def as_error(error: BaseException) -> SqlError:
     """Any failure as one that a client can be told."""
-    if isinstance(error, EmbeddedError):
+    if isinstance(error, SqlError):
         return error
     if isinstance(error, RecursionError):
         return SyntaxError_("the statement nests too deep")

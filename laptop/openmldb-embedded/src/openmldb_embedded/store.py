@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from openmldb_sql.errors import SqlError
+from openmldb_sql.types import Schema, SqlType
 
 from openmldb_embedded.catalog import OfflinePart, Record, State, Table
 from openmldb_embedded.columns import Batch
-from openmldb_embedded.errors import EmbeddedError
-from openmldb_embedded.types import Schema, SqlType
 from openmldb_embedded.wal import Log, drop_before, log_files, read_file, sync_folder
 
 LOG = logging.getLogger("openmldb_embedded")
@@ -41,7 +41,7 @@ MAX_SEGMENTS = 16
 """A table of more segments is rewritten into one by the next snapshot."""
 
 
-class StoreError(EmbeddedError):
+class StoreError(SqlError):
     """The data folder cannot be used."""
 
     default_code = 2001
@@ -164,7 +164,7 @@ class Store:
             batch: The content of the segment that the change names, if it is at hand.
 
         Raises:
-            EmbeddedError: The change was refused (nothing happened), or the log cannot be written.
+            SqlError: The change was refused (nothing happened), or the log cannot be written.
         """
         with self.lock:
             self.log.check()
@@ -310,7 +310,7 @@ class Store:
 
     def close(self) -> None:
         """Take a snapshot and let go of the folder."""
-        with contextlib.suppress(EmbeddedError):
+        with contextlib.suppress(SqlError):
             if self.log.size:
                 self.snapshot()
         self.log.close()

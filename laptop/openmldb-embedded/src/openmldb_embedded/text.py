@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from openmldb_sql.types import ColumnDef, IndexDef, SqlType
+
 from openmldb_embedded.catalog import Deployment, Table
-from openmldb_embedded.types import ColumnDef, IndexDef, SqlType
 
 TITLES = {
     SqlType.BOOL: "Bool",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from openmldb_embedded.types import SqlType
+from openmldb_sql.types import SqlType
 
 UTC8_MS = 8 * 3600 * 1000
 """OpenMLDB computes every date part in UTC+8 (hybridse/src/udf/udf.cc, TZ = 8)."""

@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from openmldb_embedded.errors import EmbeddedError
+from openmldb_sql.errors import SqlError
 
 _HEADER = struct.Struct("<II")
 MAX_RECORD = 2**30
 
 
-class LogError(EmbeddedError):
+class LogError(SqlError):
     """The log cannot be written or read."""
 
     default_code = 2001

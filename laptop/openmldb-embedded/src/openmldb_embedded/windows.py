@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from openmldb_sql.types import SqlType
 
 from openmldb_embedded.columns import Array, Column, concat_columns
 from openmldb_embedded.plan import WindowFrame
 from openmldb_embedded.sorting import search_sorted, stable_order
-from openmldb_embedded.types import SqlType
 
 
 @dataclass(frozen=True, slots=True)

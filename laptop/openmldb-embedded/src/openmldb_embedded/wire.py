@@ -12,8 +12,10 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from openmldb_embedded.errors import EmbeddedError, ExecutionError, ProtocolError
-from openmldb_embedded.types import ColumnDef, Schema, SqlType
+from openmldb_sql.errors import SqlError
+from openmldb_sql.types import ColumnDef, Schema, SqlType
+
+from openmldb_embedded.errors import ExecutionError, ProtocolError
 
 RANGES = {
     SqlType.INT16: (-(2**15), 2**15 - 1),
@@ -194,7 +196,7 @@ class RowReader:
             raise ProtocolError(f"Invalid input data: row {place} is neither array nor object")
         try:
             return tuple([check(value) for check, value in zip(self.checkers, values, strict=True)])
-        except EmbeddedError as error:
+        except SqlError as error:
             raise ProtocolError(f"{error.message} in row {place}") from None
 
 

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from openmldb_sql.errors import SqlError
+from openmldb_sql.types import Schema
 
 from openmldb_embedded import engine, export, load
 from openmldb_embedded.columns import Batch
-from openmldb_embedded.errors import EmbeddedError, NotFound, ResourceLimitError
+from openmldb_embedded.errors import NotFound, ResourceLimitError
 from openmldb_embedded.store import read_segment, write_segment
-from openmldb_embedded.types import Schema
 from openmldb_embedded.wire import RowWriter
 
 
@@ -120,7 +121,7 @@ def perform(task: Task) -> Outcome:
     """Do a task in this process.
 
     Raises:
-        EmbeddedError: The task cannot be done.
+        SqlError: The task cannot be done.
     """
     if isinstance(task, LoadTask):
         return _load(task)
@@ -202,7 +203,7 @@ def main(task: Task, answer: Connection, memory_limit: int) -> None:
             message=f"the job needs more memory than its {memory_limit // 2**20} MiB: take less "
             f"data at once, or start the server with a larger --job-memory",
         )
-    except EmbeddedError as error:
+    except SqlError as error:
         outcome = Outcome(False, code=error.code, message=error.message)
     except RecursionError:
         outcome = Outcome(False, code=1000, message="the statement nests too deep")

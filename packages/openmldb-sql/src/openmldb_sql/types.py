@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from openmldb_embedded.errors import NameResolutionError, TypeCheckError
+from openmldb_sql.errors import NameResolutionError, TypeCheckError
 
 
 class SqlType(Enum):
@@ -43,16 +40,6 @@ class SqlType(Enum):
         return "Unknown" if self is SqlType.NULL else self.value.capitalize()
 
     @property
-    def numpy_dtype(self) -> np.dtype[Any]:
-        """The dtype of a column's values; strings are int32 dictionary codes, dates are days."""
-        return _NUMPY[self]
-
-    @property
-    def arrow_type(self) -> pa.DataType:
-        """The Arrow type a column of this type has when exported."""
-        return _ARROW[self]
-
-    @property
     def is_integer(self) -> bool:
         """Whether this is INT16, INT32 or INT64."""
         return self in INTEGERS
@@ -83,34 +70,6 @@ class SqlType(Enum):
 
 INTEGERS = (SqlType.INT16, SqlType.INT32, SqlType.INT64)
 FLOATS = (SqlType.FLOAT, SqlType.DOUBLE)
-
-_NUMPY: dict[SqlType, np.dtype[Any]] = {
-    SqlType.BOOL: np.dtype(np.bool_),
-    SqlType.INT16: np.dtype(np.int16),
-    SqlType.INT32: np.dtype(np.int32),
-    SqlType.INT64: np.dtype(np.int64),
-    SqlType.FLOAT: np.dtype(np.float32),
-    SqlType.DOUBLE: np.dtype(np.float64),
-    SqlType.STRING: np.dtype(np.int32),
-    SqlType.DATE: np.dtype(np.int32),
-    SqlType.TIMESTAMP: np.dtype(np.int64),
-    SqlType.NULL: np.dtype(np.bool_),
-    SqlType.LIST: np.dtype(np.object_),
-}
-
-_ARROW: dict[SqlType, pa.DataType] = {
-    SqlType.BOOL: pa.bool_(),
-    SqlType.INT16: pa.int16(),
-    SqlType.INT32: pa.int32(),
-    SqlType.INT64: pa.int64(),
-    SqlType.FLOAT: pa.float32(),
-    SqlType.DOUBLE: pa.float64(),
-    SqlType.STRING: pa.string(),
-    SqlType.DATE: pa.date32(),
-    SqlType.TIMESTAMP: pa.timestamp("ms"),
-    SqlType.NULL: pa.bool_(),
-    SqlType.LIST: pa.list_(pa.string()),
-}
 
 _SQL_NAMES: dict[str, SqlType] = {
     "bool": SqlType.BOOL,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import sqlglot
-from openmldb_embedded import dialect
-from openmldb_embedded.dialect import OpenMLDB
-from openmldb_embedded.errors import SyntaxError_
-from openmldb_embedded.parse import MAX_CHAIN, MAX_DEPTH, MAX_LENGTH, parse_select
-from openmldb_embedded.syntax import Bound, Call, ColumnRef, Join, Literal, Select, show
-from openmldb_embedded.types import SqlType
+from openmldb_sql import dialect
+from openmldb_sql.dialect import OpenMLDB
+from openmldb_sql.errors import SyntaxError_
+from openmldb_sql.parse import MAX_CHAIN, MAX_DEPTH, MAX_LENGTH, parse_select
+from openmldb_sql.syntax import Bound, Call, ColumnRef, Join, Literal, Select, show
+from openmldb_sql.types import SqlType
 from sqlglot import exp
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from openmldb_embedded.types import SqlType
+from openmldb_sql.types import SqlType
 
 
 @dataclass(frozen=True, slots=True)

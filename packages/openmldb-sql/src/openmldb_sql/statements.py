@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from openmldb_embedded.errors import SyntaxError_
-from openmldb_embedded.tokens import Kind, Token, place, tokens
-from openmldb_embedded.types import ColumnDef, IndexDef, Schema, SqlType
+from openmldb_sql.errors import SyntaxError_
+from openmldb_sql.tokens import Kind, Token, place, tokens
+from openmldb_sql.types import ColumnDef, IndexDef, Schema, SqlType
 
 Literal: TypeAlias = bool | int | float | str | None
 Options: TypeAlias = Mapping[str, Literal]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openmldb_embedded import statements as s
-from openmldb_embedded.errors import EmbeddedError, PlanError
-from openmldb_embedded.types import IndexDef, SqlType
+from openmldb_sql import statements as s
+from openmldb_sql.errors import PlanError, SqlError
+from openmldb_sql.types import IndexDef, SqlType
 
 
 def test_a_script_splits_outside_quotes_and_comments() -> None:
@@ -213,7 +213,7 @@ def test_any_text_is_a_statement_or_an_error_of_ours(text: str) -> None:
     try:
         s.parse(text)
         s.split(text)
-    except EmbeddedError:
+    except SqlError:
         pass
 
 

@@ -18,7 +18,7 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from openmldb_embedded.lexer import NUMBER, RESERVED, UNITS, Lexer, place
+from openmldb_sql.lexer import NUMBER, RESERVED, UNITS, Lexer, place
 
 MAX_DEPTH = 64
 """Levels of nesting (parentheses, prefix operators, subqueries) a statement may have."""

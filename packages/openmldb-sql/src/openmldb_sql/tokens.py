@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from openmldb_embedded.errors import SyntaxError_
+from openmldb_sql.errors import SyntaxError_
 
 MAX_DEPTH = 200
 """How deep parentheses may nest before a statement is refused."""

@@ -15,11 +15,11 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from openmldb_embedded import dialect
-from openmldb_embedded.dialect import MAX_CHAIN, MAX_DEPTH, OpenMLDB
-from openmldb_embedded.errors import SyntaxError_
-from openmldb_embedded.lexer import NUMBER, UNITS, place, unquote
-from openmldb_embedded.syntax import (
+from openmldb_sql import dialect
+from openmldb_sql.dialect import MAX_CHAIN, MAX_DEPTH, OpenMLDB
+from openmldb_sql.errors import SyntaxError_
+from openmldb_sql.lexer import NUMBER, UNITS, place, unquote
+from openmldb_sql.syntax import (
     Between,
     Binary,
     Bound,
@@ -47,7 +47,7 @@ from openmldb_embedded.syntax import (
     Unary,
     Window,
 )
-from openmldb_embedded.types import SqlType
+from openmldb_sql.types import SqlType
 
 __all__ = ["MAX_CHAIN", "MAX_DEPTH", "MAX_LENGTH", "parse_select", "unquote"]
 
