@@ -1,0 +1,127 @@
+"""SQL as text: scripts to statements, statements to comparable text, names and literals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+
+from nightshift.errors import ConfigurationError
+
+
+def split_script(script: str) -> list[str]:
+    """Split a script at its semicolons; the API server runs only the first statement it gets.
+
+    Quoted text ('..', "..", `..` and their triple forms, backslash escapes) and comments
+    (`--`, `#`, `/* */`) hide semicolons; CREATE PROCEDURE ... BEGIN ... END; stays whole.
+    Comments around a statement are dropped, those within it stay.
+
+    Raises:
+        ConfigurationError: a quote or a comment does not end; the message tells its line.
+    """
+    statements: list[str] = []
+    start = 0
+    for kind, begin, end in _scan(script):
+        if kind != ";":
+            continue
+        text = script[start:begin]
+        if _PROCEDURE.match(_strip_comments(text)) and not _PROCEDURE_END.search(text):
+            continue
+        statements.append(text)
+        start = end
+    statements.append(script[start:])
+    trimmed = (_trim(text) for text in statements)
+    return [text for text in trimmed if text]
+
+
+def normalise_sql(sql: str) -> str:
+    """One statement without comments, with single spaces, without a final semicolon.
+
+    Quoted text is kept as it is; letters keep their case. Two spellings that normalise to the
+    same text mean the same.
+    """
+    parts: list[str] = []
+    position = 0
+    for kind, begin, end in _scan(sql):
+        parts.append(re.sub(r"\s+", " ", sql[position:begin]))
+        parts.append(" " if kind == "comment" else sql[begin:end])
+        position = end
+    parts.append(re.sub(r"\s+", " ", sql[position:]))
+    text = ""
+    for part in parts:
+        text += part.lstrip(" ") if text.endswith(" ") else part
+    return text.strip().rstrip(";").rstrip()
+
+
+def quote_literal(text: str) -> str:
+    """`text` as a string literal of OpenMLDB's SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def quote_name(name: str) -> str:
+    """`name` in backquotes.
+
+    Raises:
+        ConfigurationError: the name holds a backquote or a control character.
+    """
+    if not name or "`" in name or not name.isprintable():
+        raise ConfigurationError(f"{name!r} cannot be a name in OpenMLDB's SQL")
+    return f"`{name}`"
+
+
+def first_words(sql: str, limit: int = 60) -> str:
+    """The beginning of a statement on one line, for messages."""
+    text = normalise_sql(sql) if len(sql) < 4096 else re.sub(r"\s+", " ", sql[:4096]).strip()
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+_TOKEN = re.compile(
+    r"""
+      (?P<comment>--[^\n]*|\#[^\n]*|/\*.*?\*/)
+    | (?P<quoted>'''(?:\\.|.)*?'''|\"\"\"(?:\\.|.)*?\"\"\"
+        |'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`)
+    | (?P<end>;)
+    | (?P<open>['"`]|/\*)
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_PROCEDURE = re.compile(r"\s*create\s+procedure\b", re.IGNORECASE)
+_PROCEDURE_END = re.compile(r";\s*end\s*$", re.IGNORECASE)
+
+
+def _scan(script: str) -> Generator[tuple[str, int, int], None, None]:
+    """Yield (`comment` | `quoted` | `;`, begin, end) of what needs care when cutting SQL."""
+    for match in _TOKEN.finditer(script):
+        if match["open"]:
+            line = script.count("\n", 0, match.start()) + 1
+            raise ConfigurationError(f"line {line} of the script: {match['open']} does not end")
+        kind = "comment" if match["comment"] else "quoted" if match["quoted"] else ";"
+        yield kind, match.start(), match.end()
+
+
+def _strip_comments(text: str) -> str:
+    return "".join(
+        text[a:b] for a, b in _outside([(s, e) for k, s, e in _scan(text) if k == "comment"], text)
+    )
+
+
+def _outside(holes: list[tuple[int, int]], text: str) -> Generator[tuple[int, int], None, None]:
+    position = 0
+    for begin, end in holes:
+        yield position, begin
+        position = end
+    yield position, len(text)
+
+
+def _trim(text: str) -> str:
+    """Cut white space and comments from both ends."""
+    comments = [(s, e) for k, s, e in _scan(text) if k == "comment"]
+    begin, end = 0, len(text)
+    for start, stop in comments:
+        if text[begin:start].strip():
+            break
+        begin = stop
+    for start, stop in reversed(comments):
+        if start < begin or text[stop:end].strip():
+            break
+        end = start
+    return text[begin:end].strip()

@@ -1,0 +1,129 @@
+"""The protocol's odd corners, which a healthy server cannot be made to show."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from nightshift.errors import ConfigurationError, ContractError, OpenMLDBError, ServiceUnavailable
+from nightshift.openmldb import AsyncOpenMLDBClient, JobState, OpenMLDBClient
+
+JOB_TYPES = [
+    "Int32",
+    "String",
+    "String",
+    "Timestamp",
+    "Timestamp",
+    "String",
+    "String",
+    "String",
+    "String",
+    "String",
+    "String",
+    "Int32",
+    "String",
+    "String",
+]
+
+
+def job_row(job_id=7, state="Submitted", error="", parameter="LOAD DATA"):
+    return [job_id, "ImportOfflineData", state, 1, None, parameter, "local", "", error, "jd", "",
+            0, "", "TaskManager"]  # fmt: skip
+
+
+def client(handler) -> OpenMLDBClient:
+    return OpenMLDBClient("http://openmldb.test:9080", transport=httpx.MockTransport(handler))
+
+
+def answer(payload, status=200):
+    return lambda request: httpx.Response(status, json=payload)
+
+
+class TestClient:
+    def test_a_submission_returns_its_job(self):
+        seen = []
+
+        def handler(request):
+            seen.append((request.url.raw_path, json.loads(request.content)))
+            return httpx.Response(
+                200, json={"code": 0, "data": {"schema": JOB_TYPES, "data": [job_row(41)]}}
+            )
+
+        job = client(handler).submit("j d", "LOAD DATA INFILE 'x' INTO TABLE t", "offasync")
+        assert (job.job_id, job.state, job.db) == (41, JobState.SUBMITTED, "jd")
+        path, body = seen[0]
+        assert path == b"/dbs/j%20d"
+        assert body["mode"] == "offasync"
+        assert body["timeout"] == 60000
+
+    def test_a_refusal_carries_code_statement_and_place(self):
+        handler = answer({"code": 1000, "msg": "create logic plan tree failed--boom"})
+        with pytest.raises(OpenMLDBError) as caught:
+            client(handler).execute("jd", "SELEC 1")
+        assert caught.value.code == 1000
+        for part in ("SELEC 1", "openmldb.test:9080", "boom", "jd"):
+            assert part in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [(-1, "Fail to get taskmanager client"), (2001, "rpc fail: Connection refused")],
+    )
+    def test_a_part_that_is_away_is_retryable(self, code, message):
+        with pytest.raises(ServiceUnavailable, match=message):
+            client(answer({"code": code, "msg": message})).execute("jd", "SHOW JOBS")
+
+    def test_no_connection_is_retryable_and_names_the_place(self):
+        def handler(request):
+            raise httpx.ConnectError("refused", request=request)
+
+        with pytest.raises(ServiceUnavailable, match=r"openmldb\.test:9080.*SELECT 1.*refused"):
+            client(handler).execute("jd", "SELECT 1")
+
+    def test_another_service_on_the_port_is_named(self):
+        handler = answer({"detail": "Not Found"}, 404)
+        with pytest.raises(OpenMLDBError, match="is no OpenMLDB API server"):
+            client(handler).execute("jd", "SELECT 1")
+        with pytest.raises(ServiceUnavailable, match="HTTP 502"):
+            client(answer({}, 502)).execute("jd", "SELECT 1")
+
+    def test_a_statement_that_starts_no_job(self):
+        with pytest.raises(ContractError, match="started no job"):
+            client(answer({"code": 0, "msg": "ok"})).submit("jd", "CREATE DATABASE x")
+        with pytest.raises(ConfigurationError, match="offasync"):
+            client(answer({})).submit("jd", "LOAD DATA", "offsync")
+
+    def test_a_proxy_in_the_environment_is_not_used(self, monkeypatch):
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        seen = []
+
+        def handler(request):
+            seen.append(request.url.host)
+            return httpx.Response(200, text="OK")
+
+        client(handler).health()
+        assert seen == ["openmldb.test"]
+
+    def test_async_shares_the_parsing(self):
+        async def run():
+            transport = httpx.MockTransport(answer({"code": 2000, "msg": "Job not found: 9"}))
+            async with AsyncOpenMLDBClient("http://x:1", transport=transport) as api:
+                await api.job(9)
+
+        with pytest.raises(OpenMLDBError, match="Job not found: 9") as caught:
+            asyncio.run(run())
+        assert caught.value.code == 2000
+
+    def test_request_mode_and_not_a_number(self):
+        text = (
+            '{"code":0,"msg":"ok","data":{"data":[[1,NaN]],"schema":[{"name":"a","type":"int32"},'
+            '{"name":"b","type":"double"}]}}'
+        )
+        rows, schema = client(lambda request: httpx.Response(200, text=text)).call(
+            "jd", "d", [[1, "x"]]
+        )
+        assert rows[0][0] == 1
+        assert rows[0][1] != rows[0][1]
+        assert schema == [("a", "int32"), ("b", "double")]
