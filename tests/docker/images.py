@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from laptop.setup import environments
 from tests.docker.engine import DOCKER, PROJECT, Engine, EngineUnavailable
 
 VERSION = "0.1.0"
@@ -116,22 +117,30 @@ def ensure_debian(engine: Engine) -> str:
 
 
 def find_python(version: str) -> Path:
-    """The prefix of this machine's CPython `version`, from pyenv, uv or its own path.
+    """The prefix of this machine's CPython `version`: of an environment here, pyenv's or uv's.
 
     Raises:
         EngineUnavailable: there is none.
     """
-    command = ["uv", "python", "find", "--no-project", "--system", version]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    candidates = [Path(done.stdout.strip())] if done.returncode == 0 else []
-    candidates += sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))
-    for candidate in candidates:
-        code = "import sys; print(sys.base_prefix)"
-        prefix = subprocess.run([candidate, "-c", code], capture_output=True, text=True, check=True)
-        path = Path(prefix.stdout.strip())
-        if path != Path("/usr"):  # a distribution's Python is no tree of its own
-            return path
+    code = "import sys; print('%d.%d' % sys.version_info[:2], sys.base_prefix)"
+    for candidate in filter(Path.exists, _pythons(version)):
+        command = [candidate, "-I", "-c", code]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found, _, prefix = said.strip().partition(" ")
+        # A distribution's Python, below /usr, is no tree of its own.
+        if found == version and prefix != "/usr":
+            return Path(prefix)
     raise EngineUnavailable(f"no CPython {version} to make an image of; install one with pyenv")
+
+
+def _pythons(version: str) -> Iterator[Path]:
+    yield from (PROJECT / name / "bin" / "python" for name in (".venv-tasks", ".venv"))
+    yield from sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))
+    uv = environments.find_uv(PROJECT)
+    command = [uv, "python", "find", "--no-project", "--system", version]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        yield Path(done.stdout.strip())
 
 
 def ensure_python(engine: Engine, version: str) -> str:

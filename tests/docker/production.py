@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import resource
 import secrets
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.docker.engine import PROJECT, Engine
+from tests.serving import free_ports
 
 COMPOSE = "/usr/bin/docker-compose"
 EXAMPLE = PROJECT / ".env.example"
@@ -21,9 +21,7 @@ UID = 10001
 
 def free_port() -> int:
     """A port of the loopback that nothing listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def example_env(**values: str) -> str:

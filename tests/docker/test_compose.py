@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from laptop.services import airflow
+from nightshift.settings import Settings
 from tests.docker.engine import PROJECT, EngineUnavailable, install_packages
 from tests.docker.production import COMPOSE, EXAMPLE, example_env
 
@@ -74,6 +78,26 @@ def test_missing_secret_stops_compose_with_its_name(tmp_path: Path, secret: str)
     assert "set it in .env" in done.stderr
 
 
+def test_documented_commands_fill_in_what_compose_asks_for(tmp_path: Path) -> None:
+    # Given docs/production.md's commands that make `.env`, with a file in the socket's place
+    document = (PROJECT / "docs" / "production.md").read_text()
+    found = re.search(r" +install -m 600 \.env\.example(.*\n)+?.*fill DOCKER_GID.*\n", document)
+    assert found is not None
+    commands = found[0].replace("/var/run/docker.sock", "/dev/null")
+    shutil.copy(EXAMPLE, tmp_path)
+
+    # When they run in a folder with the example alone
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True)
+
+    # Then Compose has all it needs, and every secret is another
+    done = config(tmp_path / ".env", FILES[0])
+    assert done.returncode == 0, done.stderr
+    made = dict(re.findall(r"(?m)^([A-Z_0-9]+)=(.*)$", (tmp_path / ".env").read_text()))
+    assert len({made[secret] for secret in SECRETS}) == len(SECRETS)
+    assert len(base64.urlsafe_b64decode(made["AIRFLOW_FERNET_KEY"])) == 32
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
 def test_example_names_each_variable_of_the_files_and_no_other() -> None:
     text = "".join((PROJECT / file).read_text() for file in FILES[:2])
     used = set(re.findall(r"(?<!\$)\$\{([A-Z_0-9]+)", text))
@@ -129,6 +153,19 @@ def test_services_are_bounded_and_checked() -> None:
         if service["image"].startswith("nightshift/"):
             assert service["read_only"] and service["cap_drop"] == ["ALL"], name
             assert not service["user"].startswith("0"), name
+
+
+def test_airflow_behaves_as_on_a_laptop() -> None:
+    laptop = airflow.environment(Settings())
+    production = parsed(FILES[0])["services"]["airflow-scheduler"]["environment"]
+    for option in (
+        "CORE__EXECUTOR",
+        "CORE__LOAD_EXAMPLES",
+        "OPERATORS__DEFAULT_DEFERRABLE",
+        "USAGE_DATA_COLLECTION__ENABLED",
+        "WORKERS__MIN_HEARTBEAT_INTERVAL",
+    ):
+        assert production[f"AIRFLOW__{option}"] == laptop[f"AIRFLOW__{option}"], option
 
 
 def test_home_has_one_path_everywhere(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 Everything is docker-compose.yaml's but the three images that a registry would give
 (tests/docker/standins). The night's preprocessing, training and scoring run as containers, started
-by Airflow through the socket proxy; the same command lines run as local processes afterwards.
+by Airflow through the socket proxy. The same night as local processes, through the laptop
+profile's Airflow, is tests/nights.py's; the last tests compare the two.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import http.client
 import json
 import os
@@ -21,25 +21,22 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from nightshift_provider.runners.base import Phase, TaskSpec
-from nightshift_provider.runners.process import ProcessRunner
 
 from laptop import night
 from laptop.airflow_api import AirflowApi
 from laptop.data.generate import Spec, generate
 from laptop.demo import example_request
+from nightshift import files
 from nightshift.errors import NightshiftError
 from nightshift.layout import RunFolder
 from nightshift.settings import Settings
 from tests.docker import images
-from tests.docker.engine import PROJECT, Engine
+from tests.docker.engine import Engine
 from tests.docker.production import UID, Production
+from tests.nights import DAYS, DS, TRAIN_DAYS, House, live_manifest, live_run, requests
 
-pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-DS = dt.date(2026, 1, 31)
-DAYS = 32
-TRAIN_DAYS = DAYS - 14
 SERVICES = (
     "postgres",
     "openmldb",
@@ -63,29 +60,27 @@ class Night:
 
     @property
     def run(self) -> RunFolder:
-        return RunFolder.of(self.settings.runs, DS.isoformat(), self.outcome.run_id)
+        return RunFolder.of(self.settings.runs, DS, self.outcome.run_id)
 
 
 @pytest.fixture(scope="module")
 def ran(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     images.build_services(docker_engine)
     home = tmp_path_factory.mktemp("home")
-    generate(home / "data", Spec(), end=DS, days=DAYS)
+    generate(home / "data", Spec(), end=dt.date.fromisoformat(DS), days=DAYS)
     production = Production(docker_engine, home, tmp_path_factory.mktemp("compose"))
     settings = Settings(
         home=home,
         airflow_port=production.airflow_port,
         airflow_password=production.password,
         predict_port=production.predict_port,
-        # The same containers that Compose's settings name, so the same arguments come out.
-        task_runner="docker",
     )
     try:
         began = time.monotonic()
         production.up()
         production.wait_healthy(*SERVICES)
         print(f"[production] healthy after {time.monotonic() - began:.0f} s")
-        conf = {"ds": DS.isoformat(), "train_days": TRAIN_DAYS}
+        conf = {"ds": DS, "train_days": TRAIN_DAYS}
         outcome = night.run(settings, night.RETRAIN, "production", conf)
         if outcome.state != "success":
             print(production.compose("logs", "--no-color", "--tail", "40"))
@@ -111,13 +106,13 @@ def call(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]
 def test_the_night_ends_in_a_served_release(ran: Night) -> None:
     assert ran.outcome.state == "success"
     live = json.loads((ran.settings.releases / "live.json").read_text())
-    request = example_request(ran.settings.data, DS.isoformat())
+    request = example_request(ran.settings.data, DS)
 
     status, answer = call(ran.settings.predict_port, "POST", "/predict", request)
 
     assert status == 200, answer
     assert answer["release"] == live["release_id"]
-    assert str(live["model_version"]).startswith(f"{DS:%Y%m%d}")
+    assert str(live["model_version"]).startswith(DS.replace("-", ""))
 
 
 def test_its_tasks_were_containers_started_through_the_proxy(ran: Night) -> None:
@@ -167,7 +162,7 @@ def test_services_stayed_within_their_limits(ran: Night) -> None:
 
 def test_a_restart_keeps_serving_the_release(ran: Night) -> None:
     # Given the live release, when everything that serves is started anew
-    request = example_request(ran.settings.data, DS.isoformat())
+    request = example_request(ran.settings.data, DS)
     before = call(ran.settings.predict_port, "POST", "/predict", request)
     ran.production.compose("restart", "--timeout", "20", "openmldb", "triton", "predict")
     ran.production.wait_healthy("openmldb", "triton", "predict")
@@ -181,56 +176,90 @@ def test_a_restart_keeps_serving_the_release(ran: Night) -> None:
     assert after[1]["release"] == before[1]["release"]
 
 
-def test_local_processes_give_equal_results(ran: Night, tmp_path: Path) -> None:
-    # Given the night's features and the command lines of its containers, when the operator's other
-    # runner runs them
-    if not ran.settings.task_python.exists():
-        pytest.skip(f"{ran.settings.task_python} is not there: run any ./nightshift command")
-    local = RunFolder(tmp_path / "run")
-    run_process("preprocess", ran, local, [
-        "--features", ran.run.features, "--spec", ran.settings.feature_spec,
-        "--ds", DS.isoformat(), "--train-days", TRAIN_DAYS, "--out", local.dataset,
-    ])  # fmt: skip
-    run_process("train", ran, local, [
-        "--dataset", local.dataset, "--spec", ran.settings.feature_spec,
-        "--hyperparameters", ran.settings.hyperparameters, "--out", local.model,
-        "--checkpoint", local.root / "checkpoint", "--device", "cpu",
-    ])  # fmt: skip
+@pytest.fixture(scope="module")
+def both(ran: Night, demo: str, laptop_house: House) -> tuple[Settings, Settings]:
+    """The night by containers and the same night by local processes, out of equal tables."""
+    found = (ran.settings, laptop_house.settings)
+    tables = [hashes(settings.data) for settings in found]
+    assert tables[0] == tables[1] != {}
+    return found
 
-    # Then the rows, the parameters and the scores are the containers' own
+
+def test_one_night_was_containers_and_the_other_processes(both: tuple[Settings, Settings]) -> None:
+    containers, processes = (set(live_manifest(settings).images) for settings in both)
+    assert containers == {"preprocess", "train"}
+    assert processes == set()
+
+
+def test_both_extract_equal_rows(both: tuple[Settings, Settings]) -> None:
+    # A query's result has no order; the dataset's rows do.
+    one, two = (pq.read_table(live_run(s).features).sort_by("request_id") for s in both)
+    assert one.num_rows > 0
+    assert one.equals(two)
+
+
+def test_both_make_equal_datasets(both: tuple[Settings, Settings]) -> None:
+    folders = [live_run(settings).dataset for settings in both]
     for split in ("train", "valid", "test"):
-        assert pq.read_table(local.dataset / split).equals(
-            pq.read_table(ran.run.dataset / split)
-        ), split
-    assert parameters(local.model) == parameters(ran.run.model)
-    golden = [json.loads((run.model / "golden.json").read_text()) for run in (local, ran.run)]
-    assert golden[0]["scores"] == golden[1]["scores"]
+        one, two = (pq.read_table(folder / split) for folder in folders)
+        assert one.num_rows > 0
+        assert one.equals(two), split
+    one, two = (files.read_json(folder / "data_card.json") for folder in folders)
+    assert one == two
 
 
-def run_process(task: str, ran: Night, local: RunFolder, arguments: list[object]) -> None:
-    result = local.result(task)
-    result.parent.mkdir(parents=True, exist_ok=True)
-    settings = ran.settings
-    spec = TaskSpec(
-        name=f"{task}-local", generation=1,
-        command=["python", "-m", f"tasks.{task}", *map(str, arguments), "--result", str(result)],
-        environment={"PYTHONPATH": "src:.", "PYTHONDONTWRITEBYTECODE": "1"},
-        project=str(PROJECT), python=str(settings.task_python),
-        state_dir=str(local.root / "state" / task), result_path=str(result),
-        writable=[str(local.root)], readable=[], image="", user="", memory=settings.task_memory,
-        cpus=settings.task_cpus, device="cpu", deadline=time.time() + 600, stop_grace_s=5.0,
-    )  # fmt: skip
-    runner = ProcessRunner()
-    runner.start(spec)
-    while (status := runner.status(spec)).phase is not Phase.EXITED:
-        assert time.time() < spec.deadline, status
-        time.sleep(0.5)
-    assert status.exit_code == 0, "\n".join(runner.log_tail(spec, 40))
-    assert json.loads(result.read_text())["status"] == "ok"
+def test_both_train_equal_parameters(both: tuple[Settings, Settings]) -> None:
+    # Bit by bit: on one machine, with the wheels of tasks/uv.lock, and with the BLAS kernels and
+    # threads that tasks/train/runtime.py pins.
+    one, two = (live_run(settings).model for settings in both)
+    parameters = hashes(one / "model")
+    assert "module.embedding.weight/out" in parameters
+    assert parameters == hashes(two / "model")
+    assert files.read_json(one / "golden.json") == files.read_json(two / "golden.json")
 
 
-def parameters(model: Path) -> dict[str, str]:
-    """Hashes of the trained parameters, by file."""
-    files = [path for path in model.rglob("*") if path.is_file() and path.name == "out"]
-    assert files
-    return {str(p.relative_to(model)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+def test_both_measure_the_same(both: tuple[Settings, Settings]) -> None:
+    one, two = (live_run(settings) for settings in both)
+    assert epochs(one) == epochs(two) != []
+    cards = [timeless(files.read_json(run.model / "model_card.json")) for run in (one, two)]
+    assert cards[0]["test"]["auc"] > 0.7
+    assert cards[0] == cards[1]
+    scores = [pq.read_table(run.root / "scores" / "test.parquet") for run in (one, two)]
+    assert scores[0].equals(scores[1])
+
+
+@pytest.mark.parametrize("report", ["data", "quality", "rehearsal", "consistency", "verdict"])
+def test_gates_find_the_same_in_both(both: tuple[Settings, Settings], report: str) -> None:
+    one, two = (files.read_json(live_run(s).reports / f"{report}.json") for s in both)
+    assert one["status"] == "pass"
+    assert timeless(one) == timeless(two)
+
+
+def test_both_predict_servers_answer_the_same(both: tuple[Settings, Settings]) -> None:
+    body = requests(both[0].data, DS, 50)
+    one, two = (call(settings.predict_port, "POST", "/predict", body) for settings in both)
+    assert one[0] == 200, one
+    assert len(one[1]["predictions"]) == 50
+    assert one == two
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file below a folder."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): files.sha256_file(path) for path in found}
+
+
+def epochs(run: RunFolder) -> list[Any]:
+    lines = (run.model / "metrics.jsonl").read_text().splitlines()
+    return [timeless(json.loads(line)) for line in lines]
+
+
+def timeless(value: Any) -> Any:
+    """A report without how long its parts took."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: timeless(item)
+        for key, item in value.items()
+        if key != "seconds" and not key.endswith(("_s", "_ms"))
+    }

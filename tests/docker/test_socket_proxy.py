@@ -262,6 +262,8 @@ def test_body_without_a_length_is_refused(proxy: int, home: Path) -> None:
     ("method", "path"),
     [
         ("POST", "/containers/x/exec"),
+        ("POST", "/containers/x/kill"),
+        ("POST", "/containers/x/wait"),
         ("POST", "/exec/x/start"),
         ("POST", "/containers/x/update"),
         ("POST", "/containers/x/rename"),
@@ -271,6 +273,8 @@ def test_body_without_a_length_is_refused(proxy: int, home: Path) -> None:
         ("GET", "/containers/x/archive?path=/"),
         ("GET", "/containers/x/export"),
         ("POST", "/images/create?fromImage=x"),
+        ("GET", "/images/json"),
+        ("GET", "/images/x/json"),
         ("POST", "/images/load"),
         ("DELETE", "/images/x"),
         ("POST", "/build"),

@@ -6,94 +6,25 @@ embedded OpenMLDB and Triton and the predict server answer. The home's path hold
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from laptop.services import processes
-from nightshift import layout, model_repository
+from nightshift import model_repository
 from nightshift.release.pointer import read_live
-from nightshift.settings import Settings
+from tests.nights import DS, requests
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
-DS = "2026-03-10"
 DAY_BEFORE = "2026-03-09"
 
 
-def free_ports(names: tuple[str, ...]) -> dict[str, str]:
-    socks = {name: socket.socket() for name in names}
-    for sock in socks.values():
-        sock.bind(("127.0.0.1", 0))
-    ports = {f"NIGHTSHIFT_{name}_PORT": str(s.getsockname()[1]) for name, s in socks.items()}
-    for sock in socks.values():
-        sock.close()
-    return ports
-
-
-class House:
-    """One home with ports of its own, driven through the launcher."""
-
-    def __init__(self, project: Path, folder: Path) -> None:
-        self.project = project
-        names = ("OPENMLDB", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS", "PREDICT", "AIRFLOW")
-        self.variables = {
-            "NIGHTSHIFT_HOME": str(folder / "a home"),
-            "NIGHTSHIFT_SCHEDULE": "off",
-            "NIGHTSHIFT_START_TIMEOUT_S": "600",
-            **free_ports(names),
-        }
-        self.settings = Settings.from_env(self.variables)
-        self.folder = folder
-
-    def call(self, *arguments: str, code: int = 0) -> str:
-        """Run `./nightshift ...` from a folder that is not the project; its output."""
-        outer = {
-            k: v for k, v in os.environ.items() if not k.startswith(("NIGHTSHIFT_", "AIRFLOW"))
-        }
-        done = subprocess.run(
-            [sys.executable, str(self.project / "nightshift"), *arguments],
-            cwd=self.folder,
-            env={**outer, **self.variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=1500,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout[-6000:]
-        return done.stdout
-
-    def requests(self, ds: str, count: int) -> list[dict[str, object]]:
-        """The first requests of a day, as JSON takes them."""
-        day = layout.partition(self.settings.data, "flattenRequest", dt.date.fromisoformat(ds))
-        rows = pq.ParquetFile(day / "part-0.parquet").read().slice(0, count).to_pylist()
-        for row in rows:
-            utc = row["eventTime"].replace(tzinfo=dt.timezone.utc)
-            row["eventTime"] = round(utc.timestamp() * 1000)
-        return rows
-
-
 @pytest.fixture(scope="module")
-def house(project, tmp_path_factory):
-    house = House(project, tmp_path_factory.mktemp("evening"))
-    yield house
-    house.call("down")
-
-
-@pytest.fixture(scope="module")
-def demo(house) -> str:
-    """What the demo says; the services stay up."""
-    return house.call("demo", "--ds", DS, "--keep")
+def house(laptop_house):
+    return laptop_house
 
 
 def test_the_demo_learns_something_and_serves_it(demo, house):
@@ -117,7 +48,7 @@ def test_what_runs_is_told(demo, house):
 
 def test_predictions_name_their_release_and_differ_between_requests(demo, house):
     request = house.folder / "request.json"
-    request.write_text(json.dumps(house.requests(DS, 50)))
+    request.write_text(json.dumps(requests(house.settings.data, DS, 50)))
     answer = json.loads(house.call("predict", "--request", "request.json"))
     scores = [p["score"] for p in answer["predictions"]]
     assert len(scores) == 50
@@ -132,7 +63,7 @@ def test_predictions_name_their_release_and_differ_between_requests(demo, house)
 
 
 def test_a_wrong_request_is_refused_by_field(demo, house):
-    row = house.requests(DS, 1)[0]
+    row = requests(house.settings.data, DS, 1)[0]
     (house.folder / "wrong.json").write_text(json.dumps({**row, "split_id": "one"}))
     said = house.call("predict", "--request", "wrong.json", code=1)
     assert "422" in said
