@@ -160,6 +160,17 @@ def test_services_stayed_within_their_limits(ran: Night) -> None:
         assert state["State"]["Health"]["Status"] == "healthy", service
 
 
+def test_documented_looks_and_backup_work(ran: Night) -> None:
+    def inside(service: str, *command: str) -> str:
+        return ran.production.compose("exec", "-T", service, *command)
+
+    told = inside("airflow-scheduler", "python", "-m", "nightshift.release.history", "--json")
+    assert [(row["ds"], row["state"]) for row in json.loads(told)] == [(DS, "live")]
+    dump = inside("postgres", "pg_dump", "--username", "airflow", "airflow")
+    assert ran.outcome.run_id in dump
+    assert "PostgreSQL database dump complete" in dump
+
+
 def test_a_restart_keeps_serving_the_release(ran: Night) -> None:
     # Given the live release, when everything that serves is started anew
     request = example_request(ran.settings.data, DS)

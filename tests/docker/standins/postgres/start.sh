@@ -6,8 +6,8 @@ if [ ! -e "$PGDATA/PG_VERSION" ]; then
   initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth-host=scram-sha-256 >/dev/null
   rm /tmp/password
   echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
-  pg_ctl --wait --options="-c listen_addresses= -k /tmp" start >/dev/null
-  createdb --host=/tmp --username="$POSTGRES_USER" "$POSTGRES_DB"
+  pg_ctl --wait --options="-c listen_addresses= -k /var/run/postgresql" start >/dev/null
+  createdb --host=/var/run/postgresql --username="$POSTGRES_USER" "$POSTGRES_DB"
   pg_ctl --wait stop >/dev/null
 fi
-exec postgres -c listen_addresses='*' -k /tmp
+exec postgres -c listen_addresses='*' -k /var/run/postgresql
