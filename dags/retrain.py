@@ -140,7 +140,8 @@ PARAMS = {
         False,
         type="boolean",
         title="Ask a person before the switch",
-        description="The run waits for an approval in this UI.",
+        description="The run waits for the answer in this UI (Required Actions). "
+        f"No answer within {SETTINGS.approval_timeout_s / 3600:g} h is a no: the release stays kept.",
     ),
 }
 
@@ -173,25 +174,36 @@ with DAG(
     def plan() -> dict[str, Any]:
         """The run's plan, and the command lines of its container tasks."""
         from nightshift import commands
+        from nightshift.errors import PartitionMissing
         from nightshift.plan import make_plan, resolve_date
+        from nightshift.release import candidate
         from nightshift.release.pointer import read_live
         from nightshift.release.store import ReleaseStore
         from nightshift.spec import FeatureSpec
 
         context = get_current_context()
         params, run = context["params"], context["dag_run"]
-        made = make_plan(
-            SETTINGS,
-            ds=resolve_date(
-                param=params["ds"],
-                partition_key=run.partition_key,
-                logical_date=run.logical_date,
-            ),
-            run_id=run.run_id,
-            lookback_days=FeatureSpec.load(SETTINGS.feature_spec).lookback_days,
-            train_days=params["train_days"],
-            allow_missing=params["allow_missing"],
+        ds = resolve_date(
+            param=params["ds"], partition_key=run.partition_key, logical_date=run.logical_date
         )
+        try:
+            made = make_plan(
+                SETTINGS,
+                ds=ds,
+                run_id=run.run_id,
+                lookback_days=FeatureSpec.load(SETTINGS.feature_spec).lookback_days,
+                train_days=params["train_days"],
+                allow_missing=params["allow_missing"],
+            )
+        except PartitionMissing as error:
+            # No task after this one would write it down.
+            candidate.log_rejection(
+                ReleaseStore(SETTINGS.releases),
+                ds=ds,
+                run_id=run.run_id,
+                reasons=[f"plan: {error}"],
+            )
+            raise
         own = commands.Overrides(
             **{name: params[name] for name in OVERRIDES}, hyperparameters=params["hyperparameters"]
         )
@@ -338,14 +350,17 @@ with DAG(
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         failed = sorted(name for name, state in states.items() if state == "failed")
         made = ti.xcom_pull(task_ids="candidate")
-        with OpenMLDBClient(SETTINGS.openmldb_url) as client:
-            online.drop_database(client, plan["workspace"])
-        return steps.finish(
+        report = steps.finish(
             plan,
             SETTINGS,
             release=made["release_id"] if made else None,
             failures=[f"task {name} failed; its log says why" for name in failed],
+            approval=ti.xcom_pull(task_ids="approve"),
         )
+        # Last: a night that ended for want of this server is written down first.
+        with OpenMLDBClient(SETTINGS.openmldb_url) as client:
+            online.drop_database(client, plan["workspace"])
+        return report
 
     planned: Any = plan()
     begun: Any = begin(planned)
@@ -433,6 +448,9 @@ with DAG(
         task_id="approve",
         subject="Switch to release " + of_candidate("release_id") + "?",
         body="It passed every gate. Rejecting keeps it, and the live release goes on serving.",
+        # A run that waits for ever would hold up every night after it.
+        response_timeout=dt.timedelta(seconds=SETTINGS.approval_timeout_s),
+        defaults=ApprovalOperator.REJECT,
     )
     asked: Any = ask()
     switched: Any = switch(planned, made)

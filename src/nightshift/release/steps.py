@@ -11,7 +11,7 @@ the operators), rehearsal, consistency, accept, switch_over, retire_old, and fin
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +289,8 @@ def switch_over(
             reason="force" if chosen == "force" else "promotion",
             actor=actor,
         )
+    if not value["switched"]:
+        candidate.note(ReleaseStore(settings.releases).folder(release), value["why"])
     return _write(plan, {**value, "release_id": release})
 
 
@@ -309,17 +311,30 @@ def finish(
     *,
     release: str | None = None,
     failures: Sequence[str] = (),
+    approval: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The run's last word, whatever happened: verdict, retention, the lease's end.
+
+    It asks no server, so that a night that ended for want of one is written down as well.
 
     Args:
         plan: the run's plan.
         settings: folders and names.
         release: the candidate, if the run got so far.
         failures: what failed, for a run that no gate rejected (`task train: ...`).
+        approval: what came of asking a person: Airflow's `chosen_options` and
+            `responded_by_user` (None: the time ran out).
     """
     settings = settings or Settings.from_env()
     store = ReleaseStore(settings.releases)
+    if release and approval and approval["chosen_options"] != ["Approve"]:
+        who = approval.get("responded_by_user")
+        candidate.note(
+            store.folder(release),
+            f"not approved by {who.get('name') or who.get('id')}"
+            if who
+            else f"nobody approved it within {settings.approval_timeout_s / 3600:g} h",
+        )
     if failures:
         already = _rejected_already(store, plan)
         if not already:
