@@ -240,11 +240,11 @@ PHASES: dict[str, tuple[Callable[[Bench, int], None], int]] = {
     "load": (loads, 45),
     "deploy": (deploys, 24),
     "candidate": (candidates, 60),
-    "rehearse": (rehearsals, 15),
+    "rehearse": (rehearsals, 12),
     "consistency": (consistencies, 20),
     "accept": (verdicts, 16),
     "switch": (switches, 120),
-    "rollback": (rollbacks, 18),
+    "rollback": (rollbacks, 12),
     "end": (ends, 30),
     "begin": (begins, 24),
 }
