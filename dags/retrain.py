@@ -27,7 +27,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import (
     DAG,
     CronPartitionTimetable,
@@ -36,6 +35,7 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
+from nightshift_provider.operators.approval import ANSWER, NightshiftApprovalOperator
 from nightshift_provider.operators.openmldb import (
     OpenMLDBDeployOperator,
     OpenMLDBLoadDataOperator,
@@ -141,7 +141,7 @@ PARAMS = {
         type="boolean",
         title="Ask a person before the switch",
         description="The run waits for the answer in this UI (Required Actions). "
-        f"No answer within {SETTINGS.approval_timeout_s / 3600:g} h is a no: the release stays kept.",
+        f"No answer within {dt.timedelta(seconds=SETTINGS.approval_timeout_s)} is a no: the release stays kept.",
     ),
 }
 
@@ -355,7 +355,7 @@ with DAG(
             SETTINGS,
             release=made["release_id"] if made else None,
             failures=[f"task {name} failed; its log says why" for name in failed],
-            approval=ti.xcom_pull(task_ids="approve"),
+            approval=ti.xcom_pull(task_ids="approve", key=ANSWER),
         )
         # Last: a night that ended for want of this server is written down first.
         with OpenMLDBClient(SETTINGS.openmldb_url) as client:
@@ -444,13 +444,13 @@ with DAG(
     rehearsed: Any = rehearse(planned, made)
     compared: Any = consistency(planned, made)
     accepted: Any = accept(planned, made)
-    approve = ApprovalOperator(
+    approve = NightshiftApprovalOperator(
         task_id="approve",
         subject="Switch to release " + of_candidate("release_id") + "?",
         body="It passed every gate. Rejecting keeps it, and the live release goes on serving.",
         # A run that waits for ever would hold up every night after it.
         response_timeout=dt.timedelta(seconds=SETTINGS.approval_timeout_s),
-        defaults=ApprovalOperator.REJECT,
+        defaults=NightshiftApprovalOperator.REJECT,
     )
     asked: Any = ask()
     switched: Any = switch(planned, made)

@@ -11,6 +11,7 @@ the operators), rehearsal, consistency, accept, switch_over, retire_old, and fin
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -322,18 +323,17 @@ def finish(
         settings: folders and names.
         release: the candidate, if the run got so far.
         failures: what failed, for a run that no gate rejected (`task train: ...`).
-        approval: what came of asking a person: Airflow's `chosen_options` and
-            `responded_by_user` (None: the time ran out).
+        approval: what came of asking a person: `{"approved": bool, "by": str | None}`, nobody
+            where the time ran out.
     """
     settings = settings or Settings.from_env()
     store = ReleaseStore(settings.releases)
-    if release and approval and approval["chosen_options"] != ["Approve"]:
-        who = approval.get("responded_by_user")
+    if release and approval and not approval["approved"]:
+        waited = dt.timedelta(seconds=settings.approval_timeout_s)
+        who = approval["by"]
         candidate.note(
             store.folder(release),
-            f"not approved by {who.get('name') or who.get('id')}"
-            if who
-            else f"nobody approved it within {settings.approval_timeout_s / 3600:g} h",
+            f"not approved by {who}" if who else f"nobody approved it within {waited}",
         )
     if failures:
         already = _rejected_already(store, plan)
