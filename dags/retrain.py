@@ -27,7 +27,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import (
     DAG,
     CronPartitionTimetable,
@@ -37,6 +36,7 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
+from nightshift_provider.operators.approval import ANSWER, NightshiftApprovalOperator
 from nightshift_provider.operators.openmldb import (
     OpenMLDBDeployOperator,
     OpenMLDBLoadDataOperator,
@@ -146,7 +146,8 @@ PARAMS = {
         False,
         type="boolean",
         title="Ask a person before the switch",
-        description="The run waits for an approval in this UI.",
+        description="The run waits for the answer in this UI (Required Actions). "
+        f"No answer within {dt.timedelta(seconds=SETTINGS.approval_timeout_s)} is a no: the release stays kept.",
     ),
 }
 
@@ -179,25 +180,36 @@ with DAG(
     def plan() -> dict[str, Any]:
         """The run's plan, and the command lines of its container tasks."""
         from nightshift import commands
+        from nightshift.errors import PartitionMissing
         from nightshift.plan import make_plan, resolve_date
+        from nightshift.release import candidate
         from nightshift.release.pointer import read_live
         from nightshift.release.store import ReleaseStore
         from nightshift.spec import FeatureSpec
 
         context = get_current_context()
         params, run = context["params"], context["dag_run"]
-        made = make_plan(
-            SETTINGS,
-            ds=resolve_date(
-                param=params["ds"],
-                partition_key=run.partition_key,
-                logical_date=run.logical_date,
-            ),
-            run_id=run.run_id,
-            lookback_days=FeatureSpec.load(SETTINGS.feature_spec).lookback_days,
-            train_days=params["train_days"],
-            allow_missing=params["allow_missing"],
+        ds = resolve_date(
+            param=params["ds"], partition_key=run.partition_key, logical_date=run.logical_date
         )
+        try:
+            made = make_plan(
+                SETTINGS,
+                ds=ds,
+                run_id=run.run_id,
+                lookback_days=FeatureSpec.load(SETTINGS.feature_spec).lookback_days,
+                train_days=params["train_days"],
+                allow_missing=params["allow_missing"],
+            )
+        except PartitionMissing as error:
+            # No task after this one would write it down.
+            candidate.log_rejection(
+                ReleaseStore(SETTINGS.releases),
+                ds=ds,
+                run_id=run.run_id,
+                reasons=[f"plan: {error}"],
+            )
+            raise
         own = commands.Overrides(
             **{name: params[name] for name in OVERRIDES}, hyperparameters=params["hyperparameters"]
         )
@@ -344,14 +356,17 @@ with DAG(
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         failed = sorted(name for name, state in states.items() if state == "failed")
         made = ti.xcom_pull(task_ids="candidate")
-        with OpenMLDBClient(SETTINGS.openmldb_url) as client:
-            online.drop_database(client, plan["workspace"])
-        return steps.finish(
+        report = steps.finish(
             plan,
             SETTINGS,
             release=made["release_id"] if made else None,
             failures=[f"task {name} failed; its log says why" for name in failed],
+            approval=ti.xcom_pull(task_ids="approve", key=ANSWER),
         )
+        # Last: a night that ended for want of this server is written down first.
+        with OpenMLDBClient(SETTINGS.openmldb_url) as client:
+            online.drop_database(client, plan["workspace"])
+        return report
 
     planned: Any = plan()
     begun: Any = begin(planned)
@@ -447,10 +462,13 @@ with DAG(
         accepted: Any = accept(planned, made)
 
     with group("release", "The switch to the new pair, and the old pair's end."):
-        approve = ApprovalOperator(
+        approve = NightshiftApprovalOperator(
             task_id="approve",
             subject="Switch to release " + of_candidate("release_id") + "?",
             body="It passed every gate. Rejecting keeps it, and the live release goes on serving.",
+            # A run that waits for ever would hold up every night after it.
+            response_timeout=dt.timedelta(seconds=SETTINGS.approval_timeout_s),
+            defaults=NightshiftApprovalOperator.REJECT,
         )
         switched: Any = switch(planned, made)
         retired: Any = retire(planned)

@@ -34,7 +34,10 @@ def get_provider_info() -> dict[str, Any]:
             },
             {
                 "integration-name": "Nightshift tasks",
-                "python-modules": ["nightshift_provider.operators.task"],
+                "python-modules": [
+                    "nightshift_provider.operators.task",
+                    "nightshift_provider.operators.approval",
+                ],
             },
         ],
         "triggers": [

@@ -77,6 +77,9 @@ class Settings:
     )
     keep_releases: int = _setting(3, "previous releases kept ready for a rollback")
     retire_grace_s: float = _setting(30.0, "seconds between a switch and dropping the old pair")
+    approval_timeout_s: float = _setting(
+        43200.0, "seconds that a run with `approve` waits for its answer; then the answer is no"
+    )
 
     def __post_init__(self) -> None:
         derived = {
@@ -102,7 +105,7 @@ class Settings:
                 raise ConfigurationError(
                     f"{_PREFIX}{name.upper()}_PORT is {port}; a port is 1 to 65535"
                 )
-        for name in ("train_days",):
+        for name in ("train_days", "approval_timeout_s"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{_PREFIX}{name.upper()} must be at least 1")
 

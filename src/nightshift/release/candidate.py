@@ -182,27 +182,33 @@ def reject(
     """Write down that the night gave no release, and why.
 
     Without a candidate (the data was refused, a task failed) the log alone tells it. A release
-    that the gates have judged keeps their verdict.
+    that the gates have judged keeps their verdict; one that they accepted gets a note.
     """
     store = ReleaseStore(settings.releases)
     run = RunFolder(Path(plan["run_dir"]))
     if release is None:
-        same = (plan["run_id"], list(reasons))
-        last = [e for e in store.events() if e["event"] == "rejected" and not e["release_id"]]
-        if not last or (last[-1].get("run_id"), last[-1].get("reasons")) != same:
-            store.log(
-                "rejected",
-                release_id=None,
-                ds=plan["ds"],
-                run_id=plan["run_id"],
-                reasons=list(reasons),
-            )
+        log_rejection(store, ds=plan["ds"], run_id=plan["run_id"], reasons=reasons)
         return {"accepted": False, "reasons": list(reasons)}
     folder = store.folder(release)
     verdict = folder.verdict()
     if verdict is not None:
+        note(folder, "; ".join(reasons))
         return verdict
     return _decide(folder, run, list(reasons), [], {})
+
+
+def log_rejection(store: ReleaseStore, *, ds: str, run_id: str, reasons: Sequence[str]) -> None:
+    """Write down a night that ended without a candidate; the same again changes nothing."""
+    last = [e for e in store.events() if e["event"] == "rejected" and not e["release_id"]]
+    if not last or (last[-1].get("run_id"), last[-1].get("reasons")) != (run_id, list(reasons)):
+        store.log("rejected", release_id=None, ds=ds, run_id=run_id, reasons=list(reasons))
+
+
+def note(folder: ReleaseFolder, text: str) -> None:
+    """Keep with an accepted release why it did not become live; the first such note stays."""
+    verdict = folder.verdict()
+    if verdict is not None and verdict["accepted"] and "note" not in verdict:
+        files.write_json(folder.verdict_path, {**verdict, "note": text})
 
 
 def _decide(
@@ -278,6 +284,7 @@ def _images(settings: Settings) -> dict[str, str]:
     return {
         "preprocess": settings.task_image_preprocess,
         "train": settings.task_image_train,
+        "score": settings.task_image_score,
     }
 
 

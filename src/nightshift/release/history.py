@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from typing import Any, Literal
 from nightshift.errors import NightshiftError
 from nightshift.release.pointer import read_live
 from nightshift.release.store import ReleaseFolder, ReleaseStore
+
+_LEAST_WHY = 40
+"""Columns that a reason gets even where the terminal is too narrow for the table."""
 
 State = Literal["live", "kept", "retired", "rejected", "candidate", "broken"]
 
@@ -115,17 +120,32 @@ def _row(
     )
 
 
-def table(found: Sequence[Row]) -> str:
-    """The rows as aligned text."""
+def table(found: Sequence[Row], *, width: int | None = None) -> str:
+    """The rows as aligned text.
+
+    Args:
+        found: the rows.
+        width: columns of the terminal: a long reason is folded in its own column. None leaves
+            one line a release, for a pipe.
+    """
     if not found:
         return "No release yet; `./nightshift demo` or the DAG `retrain` makes the first."
     head = ("release", "date", "AUC", "logloss", "state", "why")
     lines = [head, *(_cells(row) for row in found)]
     widths = [max(len(line[n]) for line in lines) for n in range(len(head) - 1)]
-    return "\n".join(
-        "  ".join((*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[-1]))
-        for line in lines
-    )
+    indent = sum(widths) + 2 * len(widths)
+    shown = []
+    for line in lines:
+        cells = [cell.ljust(w) for cell, w in zip(line, widths, strict=False)]
+        why = [line[-1]]
+        if width is not None:
+            why = textwrap.wrap(
+                line[-1], max(_LEAST_WHY, width - indent), break_long_words=False,
+                break_on_hyphens=False,
+            ) or [""]  # fmt: skip
+        shown.append("  ".join((*cells, why[0])))
+        shown += [" " * indent + more for more in why[1:]]
+    return "\n".join(shown)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -148,7 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     found = rows(Settings.from_env().releases)
     values: list[dict[str, Any]] = [asdict(row) for row in found]
-    text = json.dumps(values, indent=2) if options.json else table(found)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    text = json.dumps(values, indent=2) if options.json else table(found, width=width)
     sys.stdout.write(text + "\n")
     return 0
 

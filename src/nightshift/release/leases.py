@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nightshift import files
+from nightshift.errors import ContractError
 from nightshift.release.store import ReleaseStore
 
 TTL_S = 6 * 3600.0
@@ -45,8 +46,8 @@ def read_all(store: ReleaseStore) -> dict[str, Lease]:
     """Every lease by run token; a file that is none is passed over."""
     found = {}
     for path in sorted(store.leases.glob("*.json")):
-        value: Any = files.read_json(path)
         try:
+            value: Any = files.read_json(path)
             lease = Lease(
                 **{
                     **value,
@@ -54,8 +55,8 @@ def read_all(store: ReleaseStore) -> dict[str, Lease]:
                     "deployments": tuple(value["deployments"]),
                 }
             )
-        except (KeyError, TypeError):
-            continue
+        except (ContractError, KeyError, TypeError):
+            continue  # forgotten by another run since it was listed, or none
         found[lease.run_token] = lease
     return found
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 from nightshift import files, triton
 from nightshift.errors import ContractError, OpenMLDBError
 from nightshift.openmldb import AbstractClient
-from nightshift.release import leases, online, pointer, retention
+from nightshift.release import candidate, leases, online, pointer, retention
 from nightshift.release.store import ReleaseStore, now
 from nightshift.release.switch import retire
 from nightshift.settings import Settings
@@ -95,7 +96,20 @@ def _sweep(store: ReleaseStore, settings: Settings) -> list[str]:
 
 
 def _judge_the_dead(store: ReleaseStore) -> list[str]:
-    """A candidate without a verdict whose run is dead gets one, so that the list tells why."""
+    """A candidate without a verdict whose run is dead gets one, so that the list tells why.
+
+    So does a run that died before it had a candidate; its lease is closed, so that it is told once.
+    """
+    told = {e.get("run_id") for e in store.events() if e["event"] == "rejected"}
+    for lease in leases.read_all(store).values():
+        if lease.release_id or lease.closed or lease.active(time.time()):
+            continue
+        if lease.run_id not in told:
+            candidate.log_rejection(
+                store, ds=lease.ds, run_id=lease.run_id,
+                reasons=["its run ended before there was a candidate"],
+            )  # fmt: skip
+        leases.close(store, lease.run_token)
     working = {lease.release_id for lease in leases.active(store)}
     dead = []
     for folder in store.releases():

@@ -144,37 +144,26 @@ def run_folders(runs: Path) -> list[tuple[str, Path]]:
 
 
 def apply(store: ReleaseStore, removal: Removal, *, repo: Path, model: str) -> dict[str, Any]:
-    """Do it. A kill leaves each thing whole or gone, and the next call goes on.
+    """Do it, with the switch lock held since it was planned, so that nothing of it goes live.
 
-    Looks again, under the switch lock, that nothing it takes has become live meanwhile.
+    A kill leaves each thing whole or gone, and the next call goes on. A version that is pinned
+    stays: Triton may serve it, and recovery unpins first.
 
     Returns:
         Figures: what went, and the bytes freed.
-
-    Raises:
-        ContractError: a version to go is pinned: Triton may serve it.
-        LockHeld: a switch is under way.
     """
     freed = 0
-    with files.locked(store.lock_path):
-        live = read_live(store.root)
-        if live is not None and (
-            live.release_id in removal.releases or live.model_version in removal.versions
-        ):
-            raise ContractError(
-                f"{live.release_id} became live after retention was planned; plan it again"
-            )
-        pinned = set(model_repository.pins(repo, model))
-        for version in removal.versions:
-            if version in pinned:
-                continue  # recovery unpins first; one that is pinned still is left for it
-            freed += _size(model_repository.version_folder(repo, model, version))
-            model_repository.remove_version(repo, model, version)
-        for release_id in removal.releases:
-            folder = store.folder(release_id)
-            freed += _size(folder.model)
-            if model_repository.put_away(folder.model):
-                store.log("removed", release_id=release_id)
+    pinned = set(model_repository.pins(repo, model))
+    for version in removal.versions:
+        if version in pinned:
+            continue
+        freed += _size(model_repository.version_folder(repo, model, version))
+        model_repository.remove_version(repo, model, version)
+    for release_id in removal.releases:
+        folder = store.folder(release_id)
+        freed += _size(folder.model)
+        if model_repository.put_away(folder.model):
+            store.log("removed", release_id=release_id)
     for path in removal.runs:
         freed += _size(path)
         model_repository.put_away(path)
@@ -193,9 +182,17 @@ def apply(store: ReleaseStore, removal: Removal, *, repo: Path, model: str) -> d
 def run(store: ReleaseStore, settings: Settings) -> dict[str, Any]:
     """Retention, as `Settings.keep_releases` says, sparing runs at work.
 
+    Planned and done under the switch lock: what a switch or a rollback makes live meanwhile could
+    else be what goes.
+
     Raises:
         LockHeld: a switch is under way.
     """
+    with files.locked(store.lock_path):
+        return _run(store, settings)
+
+
+def _run(store: ReleaseStore, settings: Settings) -> dict[str, Any]:
     live = read_live(store.root)
     every = leases.read_all(store)
     at = time.time()

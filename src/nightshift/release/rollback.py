@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nightshift import files
-from nightshift.errors import ContractError, NightshiftError, ReleaseRejected
+from nightshift.errors import ContractError, NightshiftError, ReleaseRejected, TerminalError
 from nightshift.layout import run_token
 from nightshift.openmldb import AbstractClient, OpenMLDBClient
 from nightshift.release import leases, online, rehearse
@@ -174,7 +174,7 @@ def rollback(
     store = ReleaseStore(settings.releases)
     if live_or_none(store, force=True) is not None:
         complete_log(store.root)
-    folder = choose(store, release)
+    folder = _begun(store, token) or choose(store, release)
     manifest = folder.manifest()
     leases.renew(
         store,
@@ -204,9 +204,12 @@ def rollback(
             actor=actor,
         )
     except ContractError as error:
-        raise ContractError(f"rollback to {folder.id}: {error}") from error
-    finally:
         leases.close(store, token)
+        raise ContractError(f"rollback to {folder.id}: {error}") from error
+    except TerminalError:
+        leases.close(store, token)
+        raise
+    leases.close(store, token)
     return {
         **value,
         "check": "rollback",
@@ -214,3 +217,14 @@ def rollback(
         "model_loaded": loaded,
         "load_s": round(published.load_s, 3),
     }
+
+
+def _begun(store: ReleaseStore, token: str) -> ReleaseFolder | None:
+    """The release that an earlier try of this run chose, before it was killed or lost a server.
+
+    Its switch may be done: to choose again would go back once more, or refuse what is asked for.
+    """
+    lease = leases.read_all(store).get(token)
+    if lease is None or lease.closed or lease.release_id is None:
+        return None
+    return store.folder(lease.release_id)

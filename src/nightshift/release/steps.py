@@ -11,7 +11,8 @@ the operators), rehearsal, consistency, accept, switch_over, retire_old, and fin
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,8 @@ def switch_over(
             reason="force" if chosen == "force" else "promotion",
             actor=actor,
         )
+    if not value["switched"]:
+        candidate.note(ReleaseStore(settings.releases).folder(release), value["why"])
     return _write(plan, {**value, "release_id": release})
 
 
@@ -309,17 +312,29 @@ def finish(
     *,
     release: str | None = None,
     failures: Sequence[str] = (),
+    approval: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The run's last word, whatever happened: verdict, retention, the lease's end.
+
+    It asks no server, so that a night that ended for want of one is written down as well.
 
     Args:
         plan: the run's plan.
         settings: folders and names.
         release: the candidate, if the run got so far.
         failures: what failed, for a run that no gate rejected (`task train: ...`).
+        approval: what came of asking a person: `{"approved": bool, "by": str | None}`, nobody
+            where the time ran out.
     """
     settings = settings or Settings.from_env()
     store = ReleaseStore(settings.releases)
+    if release and approval and not approval["approved"]:
+        waited = dt.timedelta(seconds=settings.approval_timeout_s)
+        who = approval["by"]
+        candidate.note(
+            store.folder(release),
+            f"not approved by {who}" if who else f"nobody approved it within {waited}",
+        )
     if failures:
         already = _rejected_already(store, plan)
         if not already:

@@ -201,24 +201,24 @@ def retire(
 
     Raises:
         ServiceUnavailable: a server does not answer.
+        LockHeld: a publication or a switch is under way.
     """
     store = ReleaseStore(settings.releases)
     live = pointer.read_live(store.root)
     if live is not None:
         sleep(max(0.0, _grace_left(live, settings.retire_grace_s)))
-    with files.locked(store.root / ".triton.lock", timeout_s=300.0):
+    # Under the switch lock: what a rollback or another night makes live meanwhile must not go.
+    with (
+        files.locked(store.root / ".triton.lock", timeout_s=300.0),
+        files.locked(store.lock_path),
+    ):
         live = pointer.read_live(store.root)
         working = leases.active(store, but=run_token)
         unpinned = _unpin(control, settings, live, {v for x in working for v in x.versions})
-    needed = {name for lease in working for name in lease.deployments}
-    if live is not None:
-        needed.add(live.deployment)
-    dropped = []
-    if settings.database in client.databases():
-        for name in client.deployments(settings.database):
-            if is_deployment_of(settings.model, name) and name not in needed:
-                online.drop_deployment(client, settings.database, name)
-                dropped.append(name)
+        needed = {name for lease in working for name in lease.deployments}
+        if live is not None:
+            needed.add(live.deployment)
+        dropped = _drop_deployments(client, settings, needed)
     for name in dropped:
         store.log("retired", deployment=name)
     for version in unpinned:
@@ -232,6 +232,17 @@ def retire(
         "deployments_dropped": dropped,
         "versions_unpinned": unpinned,
     }
+
+
+def _drop_deployments(client: AbstractClient, settings: Settings, needed: set[str]) -> list[str]:
+    if settings.database not in client.databases():
+        return []
+    dropped = []
+    for name in client.deployments(settings.database):
+        if is_deployment_of(settings.model, name) and name not in needed:
+            online.drop_deployment(client, settings.database, name)
+            dropped.append(name)
+    return dropped
 
 
 def _grace_left(live: LivePointer, grace_s: float) -> float:

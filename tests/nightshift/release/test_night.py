@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,7 +238,7 @@ def test_a_date_that_is_not_newer_is_kept_and_not_promoted(nights):
     assert row.state == "kept"
 
 
-def test_a_newer_night_goes_live_and_is_rolled_back(nights):
+def test_a_newer_night_goes_live_and_is_rolled_back(nights, monkeypatch):
     plan = another(nights, "second night")
     release = nights.house.candidate(plan)["release_id"]
     steps.check_data(plan, nights.settings)
@@ -245,12 +247,24 @@ def test_a_newer_night_goes_live_and_is_rolled_back(nights):
     assert report["switched"], report
     assert predict(nights)["release"] == release
     finish(nights, plan, release)
+    store = ReleaseStore(nights.settings.releases)
     with TritonControl(nights.settings.triton_grpc_url) as control:
         assert not control.ready("deepfm", 20261108001)  # retired, and kept
 
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    # Killed right after its switch, its second try neither refuses nor goes back once more.
+    with monkeypatch.context() as patch:
+        patch.setattr("nightshift.release.probe.answers_by", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rollback.roll_back(None, nights.settings, run_id="rollback 1")
+    assert live(nights) == f"{FIRST}.001"
     back = rollback.roll_back(None, nights.settings, run_id="rollback 1")
     assert back["live"] == f"{FIRST}.001"
-    assert back["model_loaded"]
+    assert leases.read_all(store)[layout.run_token("rollback 1")].closed
+    with pytest.raises(ReleaseRejected, match="it is live already"):
+        rollback.roll_back(f"{FIRST}.001", nights.settings, run_id="rollback 2")
     assert predict(nights)["release"] == f"{FIRST}.001"
     rollback.retire_rolled_back(nights.settings)
     assert {r.release_id: r.state for r in history.rows(nights.settings.releases)}[
@@ -273,6 +287,39 @@ def test_a_probe_that_is_not_answered_brings_the_old_release_back(nights, monkey
     finish(nights, plan, release)
     (row,) = [r for r in history.rows(nights.settings.releases) if r.release_id == release]
     assert (row.state, row.why) == ("rejected", "probe: the predict server did not follow")
+
+
+def test_a_retire_that_waits_for_a_switch_spares_what_it_made_live(nights):
+    plan = another(nights, "switched meanwhile")
+    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    candidate.judge(plan, nights.settings, release, ["candidate"])
+    steps.rehearsal(plan, release, nights.settings)
+    store = ReleaseStore(nights.settings.releases)
+    leases.close(store, layout.run_token("switched meanwhile"))
+    folder = store.folder(release)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        nights.house.client() as client,
+        TritonControl(nights.settings.triton_grpc_url) as control,
+    ):
+
+        def probe(*_):
+            # Under the switch lock: the other run's retire waits, or comes later.
+            waiting.append(pool.submit(rollback.retire_rolled_back, nights.settings))
+            time.sleep(0.5)
+            return []
+
+        waiting = []
+        pointer.switch_live(store.root, release, probe=probe, promote="force")
+        report = waiting[0].result(120)
+        assert rehearse.problems(client, control, folder, folder.manifest()) == []
+    assert report["live"] == release
+    assert report["versions_unpinned"] == [20261108001]
+    assert predict(nights)["release"] == release
+    rollback.roll_back(None, nights.settings, run_id="rollback 3")
+    rollback.retire_rolled_back(nights.settings)
+    assert live(nights) == f"{FIRST}.001"
+    finish(nights, plan, release)
 
 
 def test_what_a_dead_run_left_is_cleaned_by_the_next(nights):

@@ -1,5 +1,7 @@
 """Retention never takes what is live, kept or at work."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -165,3 +167,23 @@ def test_a_run_at_work_keeps_its_candidate_version_and_folder(tmp_path):
     assert not store.folder("2016-04-10.001").model.is_dir()
     assert model_repository.versions(chosen.model_repo, "deepfm") == []
     assert run.is_dir()  # a run without a release rests, to be looked into
+
+
+def test_what_goes_live_while_retention_waits_stays(tmp_path):
+    chosen, store = house(tmp_path, keep=0)
+    for day in ("09", "10"):
+        put_release(chosen.releases, f"2016-04-{day}")
+    pointer.switch_live(chosen.releases, "2016-04-09.001", probe=lambda *_: [])
+    with ThreadPoolExecutor(1) as pool:
+
+        def probe(*_):
+            # Under the switch lock: retention waits, or comes later on a slow machine.
+            waiting.append(pool.submit(retention.run, store, chosen))
+            time.sleep(0.2)
+            return []
+
+        waiting = []
+        pointer.switch_live(chosen.releases, "2016-04-10.001", probe=probe)
+        report = waiting[0].result(60)
+    assert report["removed_releases"] == ["2016-04-09.001"]
+    assert store.folder("2016-04-10.001").model.is_dir()

@@ -1,0 +1,73 @@
+"""Looks at the release folder and the model repository without a pause, as any reader might.
+
+Ends when its standard input is closed; prints how often it looked and what it found wrong.
+
+    python bench/watch_releases.py HOME
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import sys
+from pathlib import Path
+
+from nightshift import files, model_repository
+from nightshift.errors import NightshiftError
+from nightshift.release import pointer
+from nightshift.release.store import ReleaseStore
+from nightshift.settings import Settings
+
+
+def look(settings: Settings, known: dict[Path, int]) -> list[str]:
+    """What is half-written at this moment under a name that somebody reads.
+
+    `known` remembers manifests that were read and verified, which takes a millisecond each.
+    """
+    wrong = []
+    store = ReleaseStore(settings.releases)
+    try:
+        live = pointer.read_live(store.root)
+        if live is None:
+            wrong.append("no release is live")
+        elif store.folder(live.release_id).manifest().checksum != live.manifest_checksum:
+            wrong.append(f"the pointer's {live.release_id} has another manifest")
+        for path in store.root.glob("????-??-??.???"):
+            folder = store.folder(path.name)
+            inode = folder.manifest_path.stat().st_ino
+            if known.get(path) != inode:
+                folder.manifest()
+                known[path] = inode
+            folder.verdict()
+            if not (folder.spec.is_file() and folder.sql.is_file()):
+                wrong.append(f"{path} is not whole")
+        for path in store.leases.glob("*.json"):
+            files.read_json(path)
+        repo, model = settings.model_repo, settings.model
+        model_repository.pins(repo, model)
+        for version in model_repository.versions(repo, model):
+            path = model_repository.version_folder(repo, model, version)
+            whole = (path / "golden.json").is_file() and (path / "model").is_dir()
+            if not whole and path.is_dir():
+                wrong.append(f"{path} is half a version")
+    except (NightshiftError, OSError) as error:
+        # A lease may go between the listing and the reading; nothing else ever does.
+        if not ("/leases/" in str(error) and "is not there" in str(error)):
+            wrong.append(str(error))
+    return wrong
+
+
+def main() -> int:
+    """Watch until told to stop."""
+    settings = Settings(home=Path(sys.argv[1]))
+    looks, found, known = 0, dict[str, int](), dict[Path, int]()
+    while not select.select([sys.stdin], [], [], 0.02)[0]:
+        looks += 1
+        for text in look(settings, known):
+            found[text] = found.get(text, 0) + 1
+    sys.stdout.write(json.dumps({"looks": looks, "found": found}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""A person is asked before the switch: approves, rejects, or never answers."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory, openmldb_server, serving_home):
+    home = tmp_path_factory.mktemp("airflow")
+    outer = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "NIGHTSHIFT_"))}
+    done = subprocess.run(
+        [sys.executable, str(HERE / "approve_in_airflow.py"), str(ROOT / "dags")],
+        env={
+            **outer,
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+            "NIGHTSHIFT_HOME": str(home / "home"),
+            "NIGHTSHIFT_OPENMLDB_PORT": str(serving_home.openmldb_port),
+            "NIGHTSHIFT_APPROVAL_TIMEOUT_S": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [("Reject", "not approved by ann"), ("None", "nobody approved it within 0:00:01")],
+)
+def test_without_an_approval_the_run_ends_well_and_the_live_release_serves(found, answer, why):
+    night = found[answer]
+    states = night["states"]
+    assert (states["approve"], states["switch"], states["retire"]) == (
+        "success",
+        "skipped",
+        "skipped",
+    )
+    assert (states["finish"], states["run"]) == ("success", "success")
+    assert night["lease_closed"]
+    assert (night["state"], night["why"]) == ("kept", why)
+    assert night["live"] == "2016-04-10.001"
+
+
+def test_with_an_approval_the_switch_is_next(found):
+    states = found["Approve"]["states"]
+    assert (states["approve"], states["switch"]) == ("success", "scheduled")
