@@ -22,7 +22,13 @@ import pyarrow.parquet as pq
 
 from nightshift import files, layout
 from nightshift.encoding import encode_rows, encode_table
-from nightshift.errors import ContractError, DataError, DeadlineExceeded, ServiceUnavailable
+from nightshift.errors import (
+    ConfigurationError,
+    ContractError,
+    DataError,
+    DeadlineExceeded,
+    ServiceUnavailable,
+)
 from nightshift.layout import RunFolder
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
@@ -39,6 +45,7 @@ from nightshift.openmldb import (
 from nightshift.plan import Plan
 from nightshift.release import fairness, online
 from nightshift.release.gates import Finding, report
+from nightshift.release.reach import Reach
 from nightshift.spec import FeatureSpec
 
 if TYPE_CHECKING:
@@ -128,14 +135,28 @@ class Replay:
     excluded: fairness.Excluded
 
 
-def prepare(data: Path, plan: Plan, sql: str, names: Sequence[str]) -> Replay:
+def prepare(data: Path, plan: Plan, sql: str, create: str, names: Sequence[str]) -> Replay:
     """Read the run's source partitions, down to what the sampled requests can see.
+
+    Args:
+        data: root of the source partitions.
+        plan: the run's plan.
+        sql: the feature query.
+        create: the script that makes its tables.
+        names: ids of the sampled requests.
 
     Raises:
         DataError: a sampled request is not in the partitions of the run.
+        ConfigurationError: the check cannot tell what the query reaches.
     """
-    reach = fairness.reach_of(sql)
-    reach = fairness.Reach(reach.windows, tuple(j for j in reach.joins if j[0] != LABEL_TABLE))
+    from nightshift.release import query  # brings the SQL parser, which no other step needs
+
+    reach = query.reach_of(
+        sql,
+        tables=query.tables_of(create),
+        request_table=REQUEST_TABLE,
+        request_time=REQUEST_TIME,
+    ).without(LABEL_TABLE)
     requests = _read(data, plan, REQUEST_TABLE, pc.field(REQUEST_ID).isin(list(names)))
     found = set(requests[REQUEST_ID].to_pylist())
     absent = [name for name in names if name not in found]
@@ -144,17 +165,12 @@ def prepare(data: Path, plan: Plan, sql: str, names: Sequence[str]) -> Replay:
             f"request {absent[0]} has offline features but is not in the run's partitions of "
             f"{REQUEST_TABLE} under {data}; the partitions changed during the run: run it again"
         )
-    tables = {
-        name: _read(data, plan, name, _seen(reach, name, requests))
-        for name in plan["sources"]
-        if name not in (REQUEST_TABLE, LABEL_TABLE)
-    }
-    seen = _read(data, plan, REQUEST_TABLE, _seen(reach, REQUEST_TABLE, requests))
-    history = _table(REQUEST_TABLE, seen)
+    tables = _seen(data, plan, reach, requests)
+    history = _table(REQUEST_TABLE, tables.pop(REQUEST_TABLE))
     wanted = set(names)
     at = history.at(REQUEST_ID)
     ordered = sorted(history.rows, key=lambda row: row[history.at(REQUEST_TIME)])
-    history = fairness.Table(REQUEST_TABLE, history.columns, ordered, REQUEST_TIME)
+    history = fairness.Table(REQUEST_TABLE, history.columns, ordered)
     sample = [row for row in ordered if row[at] in wanted]
     excluded = fairness.exclude(
         history,
@@ -162,31 +178,72 @@ def prepare(data: Path, plan: Plan, sql: str, names: Sequence[str]) -> Replay:
         {name: _table(name, table) for name, table in tables.items()},
         reach,
         request_id=REQUEST_ID,
+        request_time=REQUEST_TIME,
     )
     return Replay(history, sample, tables, excluded)
 
 
-def _seen(reach: fairness.Reach, table: str, requests: pa.Table) -> pc.Expression | None:
-    keys = reach.keys_of(table, request_table=REQUEST_TABLE)
-    if table == REQUEST_TABLE:
-        keys = keys | {REQUEST_ID}
-    if not keys <= set(requests.column_names):
-        return None  # a key of another name: all rows are loaded
-    expression: pc.Expression | None = None
-    for key in sorted(keys):
-        one = pc.field(key).isin(requests[key].unique())
-        expression = one if expression is None else expression | one
-    return expression
+def _seen(data: Path, plan: Plan, reach: Reach, requests: pa.Table) -> dict[str, pa.Table]:
+    """Of each table the rows that the sampled requests can see, the requests' own included."""
+    sample = pc.field(REQUEST_ID).isin(requests[REQUEST_ID].unique())
+    wheres: dict[str, list[pc.Expression | None]] = {REQUEST_TABLE: [sample]}
+    rows = {0: requests}
+    started_from = {column.read for read in reach.reads for _, column in read.keys}
+    for number, read in enumerate(reach.reads, 1):
+        schema = _schema(data, plan, read.table)
+        where: pc.Expression | None = None
+        for name, column in read.keys:
+            values = rows[column.read][column.name].unique()
+            one = pc.field(name).isin(_as_type(values, schema, read.table, name, column.name))
+            where = one if where is None else where & one
+        wheres.setdefault(read.table, []).append(where)
+        if number in started_from:
+            rows[number] = _read(data, plan, read.table, where)
+    return {table: _read(data, plan, table, _any_of(found)) for table, found in wheres.items()}
 
 
-def _read(data: Path, plan: Plan, table: str, where: pc.Expression | None) -> pa.Table:
+def _any_of(wheres: Sequence[pc.Expression | None]) -> pc.Expression | None:
+    """Rows that one of the conditions lets through; None lets all."""
+    any_of: pc.Expression | None = None
+    for where in wheres:
+        if where is None:
+            return None
+        any_of = where if any_of is None else any_of | where
+    return any_of
+
+
+def _as_type(values: pa.Array, schema: pa.Schema, table: str, name: str, other: str) -> pa.Array:
+    """Values to look for in a column, in its type."""
+    if name not in schema.names:
+        raise DataError(f"the parquet files of {table} have no column {name}, which is a key")
+    kind = schema.field(name).type
+    if values.type == kind:
+        return values
+    if not all(pa.types.is_integer(t) or pa.types.is_timestamp(t) for t in (values.type, kind)):
+        raise ConfigurationError(
+            f"the feature query finds rows of {table} by {name} ({kind}) = {other} "
+            f"({values.type}); make them columns of one type"
+        )
+    return values.cast(kind)
+
+
+def _schema(data: Path, plan: Plan, table: str) -> pa.Schema:
+    return pq.read_schema(_files(data, plan, table)[0])
+
+
+def _files(data: Path, plan: Plan, table: str) -> list[Path]:
     if table in plan["partitions"]:
         folders = [data / table / f"ds={day}" for day in plan["partitions"][table]]
     else:
         folders = [data / table]
     paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
     if not paths:
-        raise DataError(f"no partition of {table} under {data} although the run read some")
+        raise DataError(f"no partition of {table} under {data}, whose rows the query reads")
+    return paths
+
+
+def _read(data: Path, plan: Plan, table: str, where: pc.Expression | None) -> pa.Table:
+    paths = _files(data, plan, table)
     # File by file, so that no partition column is made up from the path.
     parts = [pq.read_table(path, filters=where, partitioning=None) for path in paths]
     return pa.concat_tables([part.cast(parts[0].schema) for part in parts])
@@ -195,7 +252,7 @@ def _read(data: Path, plan: Plan, table: str, where: pc.Expression | None) -> pa
 def _table(name: str, table: pa.Table) -> fairness.Table:
     columns = [_plain(column) for column in table.columns]
     rows = list(zip(*columns, strict=True)) if len(table) else []
-    return fairness.Table(name, tuple(table.column_names), rows, layout.EVENT_TIME.get(name))
+    return fairness.Table(name, tuple(table.column_names), rows)
 
 
 def plain_rows(table: pa.Table) -> list[list[Any]]:
@@ -493,7 +550,8 @@ def check(
     """
     run = RunFolder(Path(plan["run_dir"]))
     offline = sample_offline(run, spec, size=gates["sample"], seed=gates["seed"], scores=scores)
-    prepared = prepare(data, plan, sql, offline.request_ids)
+    create = create_sql.read_text()
+    prepared = prepare(data, plan, sql, create, offline.request_ids)
     name = f"{plan['workspace']}_check"
     slices = run.root / "check"
     with files.staged_dir(slices, replace=True) as staged:
@@ -502,7 +560,7 @@ def check(
     started = time.monotonic()
     with (
         OpenMLDBClient(openmldb_url, timeout_s=60.0) as client,
-        database(client, name, create_sql.read_text(), deployment, sql),
+        database(client, name, create, deployment, sql),
     ):
         for table, rows in prepared.tables.items():
             load_online(
