@@ -199,8 +199,10 @@ def test_a_filter_or_a_computed_key_is_known_to_hide_rows():
 def test_a_window_over_a_join_reaches_what_is_joined_to_its_requests():
     for source in (
         "requests LAST JOIN product ORDER BY product.since ON requests.sku = product.sku",
-        "(SELECT requests.*, brand FROM requests LAST JOIN product ORDER BY product.since "
-        "ON requests.sku = product.sku) AS requests",
+        (
+            "(SELECT requests.*, brand FROM requests LAST JOIN product ORDER BY product.since "
+            "ON requests.sku = product.sku) AS requests"
+        ),
     ):
         found, window = only_window(
             f"""SELECT distinct_count(brand) OVER (PARTITION BY requests.user ORDER BY requests.at
@@ -228,10 +230,10 @@ def test_a_window_over_a_join_reaches_what_is_joined_to_its_requests():
          of_request("sku"), Join(1, "since", whole=False)),
         ("LAST JOIN product p ON requests.sku = p.sku AND p.valid = true",
          of_request("sku"), Join(1, whole=False)),
-        ("LAST JOIN (SELECT sku AS s, since FROM product WHERE valid) AS p ORDER BY p.since "
-         "ON requests.sku = p.s", of_request("sku"), Join(1, "since", whole=False)),
-        ("LAST JOIN (SELECT sku AS s, count(*) AS n FROM product GROUP BY sku) p "
-         "ON requests.sku = p.s", of_request("sku"), Join(1, groups=("sku",))),
+        (("LAST JOIN (SELECT sku AS s, since FROM product WHERE valid) AS p ORDER BY p.since "
+         "ON requests.sku = p.s"), of_request("sku"), Join(1, "since", whole=False)),
+        (("LAST JOIN (SELECT sku AS s, count(*) AS n FROM product GROUP BY sku) p "
+         "ON requests.sku = p.s"), of_request("sku"), Join(1, groups=("sku",))),
         ("LEFT JOIN product ON requests.sku = product.sku", of_request("sku"), Join(1)),
     ],
 )  # fmt: skip
@@ -295,31 +297,31 @@ def test_the_bare_request_table_joined_means_stored_requests():
          "table absent is not among those that are created: requests, clicks"),
         ("SELECT id FROM requests LAST JOIN brands ON upper(requests.sku) = brands.name",
          "the LAST JOIN of brands has no equality"),
-        ("SELECT count(id) OVER (PARTITION BY brand ORDER BY at ROWS BETWEEN 1 PRECEDING AND "
-         "CURRENT ROW) FROM requests r LAST JOIN product p ON r.sku = p.sku",
+        (("SELECT count(id) OVER (PARTITION BY brand ORDER BY at ROWS BETWEEN 1 PRECEDING AND "
+         "CURRENT ROW) FROM requests r LAST JOIN product p ON r.sku = p.sku"),
          "number 1 holds earlier requests by a key that is computed or joined"),
-        ("SELECT count(id) OVER w FROM (SELECT *, timestamp(at) AS t FROM requests) WINDOW w AS "
-         "(PARTITION BY user ORDER BY t ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
+        (("SELECT count(id) OVER w FROM (SELECT *, timestamp(at) AS t FROM requests) WINDOW w AS "
+         "(PARTITION BY user ORDER BY t ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"),
          "window w is ordered by t, which is computed"),
-        ("SELECT count(id) OVER w FROM requests WINDOW w AS "
-         "(PARTITION BY user ORDER BY shop ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
+        (("SELECT count(id) OVER w FROM requests WINDOW w AS "
+         "(PARTITION BY user ORDER BY shop ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"),
          "orders requests by shop, but they come in the order of at"),
-        ("SELECT count(id) OVER w FROM requests WINDOW w AS "
-         "(PARTITION BY user ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)", "ORDER BY one column"),
+        (("SELECT count(id) OVER w FROM requests WINDOW w AS "
+         "(PARTITION BY user ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"), "ORDER BY one column"),
         ("SELECT count(id) OVER w FROM requests", "window w is defined by w, which is not defined"),
-        ("SELECT count(id) OVER w FROM requests WINDOW w AS (UNION brands PARTITION BY user "
-         "ORDER BY at ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
+        (("SELECT count(id) OVER w FROM requests WINDOW w AS (UNION brands PARTITION BY user "
+         "ORDER BY at ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"),
          "unites 6 columns with 2 of brands"),
-        ("SELECT r.id FROM requests r LAST JOIN (SELECT sku, count(brand) OVER (PARTITION BY sku "
+        (("SELECT r.id FROM requests r LAST JOIN (SELECT sku, count(brand) OVER (PARTITION BY sku "
          "ORDER BY since ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM product) p "
-         "ON r.sku = p.sku", "is over rows of a joined table"),
-        ("SELECT r.id FROM requests r LAST JOIN (SELECT sku FROM product LIMIT 3) p "
-         "ON r.sku = p.sku", "LIMIT 3 in a joined subquery"),
-        ("SELECT r.id FROM requests r LAST JOIN (SELECT sku FROM product UNION ALL SELECT name "
-         "FROM brands) p ON r.sku = p.sku", "a UNION of stored tables' rows"),
-        ("SELECT count(n) OVER (PARTITION BY user ORDER BY at ROWS BETWEEN 1 PRECEDING AND "
+         "ON r.sku = p.sku"), "is over rows of a joined table"),
+        (("SELECT r.id FROM requests r LAST JOIN (SELECT sku FROM product LIMIT 3) p "
+         "ON r.sku = p.sku"), "LIMIT 3 in a joined subquery"),
+        (("SELECT r.id FROM requests r LAST JOIN (SELECT sku FROM product UNION ALL SELECT name "
+         "FROM brands) p ON r.sku = p.sku"), "a UNION of stored tables' rows"),
+        (("SELECT count(n) OVER (PARTITION BY user ORDER BY at ROWS BETWEEN 1 PRECEDING AND "
          "CURRENT ROW) FROM (SELECT user, at, count(id) OVER w AS n FROM requests WINDOW w AS "
-         "(PARTITION BY user ORDER BY at ROWS BETWEEN 1 PRECEDING AND CURRENT ROW))",
+         "(PARTITION BY user ORDER BY at ROWS BETWEEN 1 PRECEDING AND CURRENT ROW))"),
          "is computed for the rows of another window"),
     ],
 )  # fmt: skip
