@@ -27,6 +27,7 @@ from nightshift.release import consistency, steps  # noqa: E402
 from nightshift.release.gates import load_gates  # noqa: E402
 from nightshift.release.store import ReleaseStore  # noqa: E402
 from nightshift.spec import FeatureSpec  # noqa: E402
+from nightshift.tables import SourceTables  # noqa: E402
 from nightshift.triton import TritonControl  # noqa: E402
 from tests.nightshift.release.house import OWN, House  # noqa: E402
 
@@ -59,6 +60,7 @@ def main() -> int:
             report = consistency.check(
                 plan,
                 data=settings.data,
+                tables=SourceTables.load(settings.tables),
                 create_sql=settings.include / "sql" / "create_tables.sql",
                 sql=folder.sql.read_text(),
                 deployment=manifest.sql.deployment,

@@ -9,9 +9,11 @@ touched.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nightshift import files, layout
+from nightshift import files
 from nightshift.encoding import encode_rows, encode_table
 from nightshift.errors import (
     ConfigurationError,
@@ -47,17 +49,12 @@ from nightshift.release import fairness, online
 from nightshift.release.gates import Finding, report
 from nightshift.release.reach import Reach
 from nightshift.spec import FeatureSpec
+from nightshift.tables import SourceTables
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from nightshift.triton import TritonControl
-
-REQUEST_TABLE = "flattenRequest"
-REQUEST_ID = "reqId"
-REQUEST_TIME = layout.EVENT_TIME[REQUEST_TABLE]
-LABEL_TABLE = "action"
-"""Feeds the label alone, which is not there yet when a request is served: not compared."""
 
 MAX_MISMATCHES = 50
 """So many are listed in the report; all are counted."""
@@ -101,7 +98,7 @@ def sample_offline(
     chosen = test.take(pa.array(drawn))
     names = [str(name) for name in chosen["request_id"].to_pylist()]
     key = spec.keys[0]
-    features = pq.read_table(run.features, filters=pc.field(key).isin(names))
+    features = pq.read_table(run.features, filters=pc.field(key).cast(pa.string()).isin(names))
     where = {str(name): at for at, name in enumerate(features[key].to_pylist())}
     absent = [name for name in names if name not in where]
     if absent:
@@ -129,21 +126,31 @@ def sample_offline(
 class Replay:
     """What the check's database gets: requests in the order of time, and the other tables."""
 
+    source: SourceTables
     requests: fairness.Table
     sample: list[tuple[Any, ...]]
     tables: dict[str, pa.Table]
     excluded: fairness.Excluded
 
 
-def prepare(data: Path, plan: Plan, sql: str, create: str, names: Sequence[str]) -> Replay:
+def prepare(
+    data: Path,
+    plan: Plan,
+    names: Sequence[str],
+    *,
+    tables: SourceTables,
+    sql: str,
+    create: str,
+) -> Replay:
     """Read the run's source partitions, down to what the sampled requests can see.
 
     Args:
         data: root of the source partitions.
         plan: the run's plan.
-        sql: the feature query.
-        create: the script that makes its tables.
         names: ids of the sampled requests.
+        tables: what each table is.
+        sql: the feature query.
+        create: the script that makes the tables.
 
     Raises:
         DataError: a sampled request is not in the partitions of the run.
@@ -151,42 +158,41 @@ def prepare(data: Path, plan: Plan, sql: str, create: str, names: Sequence[str])
     """
     from nightshift.release import query  # brings the SQL parser, which no other step needs
 
-    reach = query.reach_of(
-        sql,
-        tables=query.tables_of(create),
-        request_table=REQUEST_TABLE,
-        request_time=REQUEST_TIME,
-    ).without(LABEL_TABLE)
-    requests = _read(data, plan, REQUEST_TABLE, pc.field(REQUEST_ID).isin(list(names)))
-    found = set(requests[REQUEST_ID].to_pylist())
-    absent = [name for name in names if name not in found]
+    reach = query.reach_of(sql, tables=tables, columns=query.columns_of(create, tables))
+    if tables.label_table is not None:
+        reach = reach.without(tables.label_table)
+    name, key = tables.request_table, tables.request_id
+    requests = _read(data, plan, name, pc.field(key).cast(pa.string()).isin(list(names)))
+    found = {str(one) for one in requests[key].to_pylist()}
+    absent = [one for one in names if one not in found]
     if absent:
         raise DataError(
             f"request {absent[0]} has offline features but is not in the run's partitions of "
-            f"{REQUEST_TABLE} under {data}; the partitions changed during the run: run it again"
+            f"{name} under {data}; the partitions changed during the run: run it again"
         )
-    tables = _seen(data, plan, reach, requests)
-    history = _table(REQUEST_TABLE, tables.pop(REQUEST_TABLE))
+    seen = _seen(data, plan, reach, tables, requests)
+    history = _table(name, seen.pop(name))
     wanted = set(names)
-    at = history.at(REQUEST_ID)
-    ordered = sorted(history.rows, key=lambda row: row[history.at(REQUEST_TIME)])
-    history = fairness.Table(REQUEST_TABLE, history.columns, ordered)
-    sample = [row for row in ordered if row[at] in wanted]
+    time_at = history.at(tables.request_time)
+    history = dataclasses.replace(history, rows=sorted(history.rows, key=itemgetter(time_at)))
+    sample = [row for row in history.rows if str(row[history.at(key)]) in wanted]
     excluded = fairness.exclude(
         history,
         sample,
-        {name: _table(name, table) for name, table in tables.items()},
+        {other: _table(other, rows) for other, rows in seen.items()},
         reach,
-        request_id=REQUEST_ID,
-        request_time=REQUEST_TIME,
+        request_id=key,
+        request_time=tables.request_time,
     )
-    return Replay(history, sample, tables, excluded)
+    return Replay(tables, history, sample, seen, excluded)
 
 
-def _seen(data: Path, plan: Plan, reach: Reach, requests: pa.Table) -> dict[str, pa.Table]:
+def _seen(
+    data: Path, plan: Plan, reach: Reach, tables: SourceTables, requests: pa.Table
+) -> dict[str, pa.Table]:
     """Of each table the rows that the sampled requests can see, the requests' own included."""
-    sample = pc.field(REQUEST_ID).isin(requests[REQUEST_ID].unique())
-    wheres: dict[str, list[pc.Expression | None]] = {REQUEST_TABLE: [sample]}
+    sample = pc.field(tables.request_id).isin(requests[tables.request_id].unique())
+    wheres: dict[str, list[pc.Expression | None]] = {tables.request_table: [sample]}
     rows = {0: requests}
     started_from = {column.read for read in reach.reads for _, column in read.keys}
     for number, read in enumerate(reach.reads, 1):
@@ -330,7 +336,8 @@ def replay(
     Returns:
         (output column names, request ids, output rows), rows in the order of time.
     """
-    at, time_at = prepared.requests.at(REQUEST_ID), prepared.requests.at(REQUEST_TIME)
+    at = prepared.requests.at(prepared.source.request_id)
+    time_at = prepared.requests.at(prepared.source.request_time)
     info = client.deployment(name, deployment)
     inputs = [prepared.requests.at(column) for column, _ in info.input_schema]
     out = [column for column, _ in info.output_schema]
@@ -346,7 +353,7 @@ def replay(
         while pending is not None and pending[time_at] < request[time_at]:
             earlier.append(pending)
             pending = next(feed, None)
-        _insert(client, name, prepared.requests.columns, earlier)
+        _insert(client, name, prepared.requests, earlier)
         answer, _ = client.call(name, deployment, [[request[i] for i in inputs]])
         request_ids.append(str(request[at]))
         rows.append(answer[0])
@@ -354,9 +361,9 @@ def replay(
 
 
 def _insert(
-    client: AbstractClient, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    client: AbstractClient, name: str, table: fairness.Table, rows: Sequence[Sequence[Any]]
 ) -> None:
-    listed = ", ".join(quote_name(column) for column in columns)
+    listed = ", ".join(quote_name(column) for column in table.columns)
     for start in range(0, len(rows), _INSERT_ROWS):
         values = ", ".join(
             f"({', '.join(_literal(value) for value in row)})"
@@ -364,7 +371,7 @@ def _insert(
         )
         client.execute(
             name,
-            f"INSERT INTO {quote_name(REQUEST_TABLE)} ({listed}) VALUES {values}",
+            f"INSERT INTO {quote_name(table.name)} ({listed}) VALUES {values}",
             mode="onsync",
         )
 
@@ -520,6 +527,7 @@ def check(
     plan: Plan,
     *,
     data: Path,
+    tables: SourceTables,
     create_sql: Path,
     sql: str,
     deployment: str,
@@ -535,6 +543,7 @@ def check(
     Args:
         plan: the run's plan.
         data: root of the source partitions, as OpenMLDB's server sees it too.
+        tables: what each table is.
         create_sql: the script of the online tables.
         sql: the feature query of the candidate.
         deployment: its deployment's name.
@@ -551,7 +560,7 @@ def check(
     run = RunFolder(Path(plan["run_dir"]))
     offline = sample_offline(run, spec, size=gates["sample"], seed=gates["seed"], scores=scores)
     create = create_sql.read_text()
-    prepared = prepare(data, plan, sql, create, offline.request_ids)
+    prepared = prepare(data, plan, offline.request_ids, tables=tables, sql=sql, create=create)
     name = f"{plan['workspace']}_check"
     slices = run.root / "check"
     with files.staged_dir(slices, replace=True) as staged:
@@ -570,6 +579,6 @@ def check(
     value = compare(spec, offline, columns, request_ids, answers, score, gates, prepared.excluded)
     value["seconds"] = round(time.monotonic() - started, 3)
     value["online_rows"] = {t: len(rows) for t, rows in prepared.tables.items()} | {
-        REQUEST_TABLE: len(prepared.requests.rows)
+        tables.request_table: len(prepared.requests.rows)
     }
     return value

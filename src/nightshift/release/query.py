@@ -21,6 +21,7 @@ from openmldb_sql.parse import parse_select
 
 from nightshift.errors import ConfigurationError
 from nightshift.release.reach import Column, Join, Reach, Read, Source, Window
+from nightshift.tables import SourceTables
 
 REQUEST = 0
 """The read that is the request row itself."""
@@ -28,15 +29,23 @@ REQUEST = 0
 _Scope = dict[str, tuple[s.Query, "_Scope"]]
 
 
-def tables_of(script: str, source: str = "include/sql/create_tables.sql") -> dict[str, list[str]]:
-    """The tables that a script creates, each with its columns in order.
+Columns = Mapping[str, Sequence[str]]
+"""The columns of each table, in their order."""
+
+
+def columns_of(
+    script: str, tables: SourceTables, source: str = "include/sql/create_tables.sql"
+) -> Columns:
+    """The columns of the source tables, from the script that creates them.
 
     Args:
         script: CREATE TABLE statements.
+        tables: the tables that it should create.
         source: the script's file, named in messages.
 
     Raises:
-        ConfigurationError: a statement is not OpenMLDB's, or names no columns.
+        ConfigurationError: a statement is not OpenMLDB's or names no columns, or the script
+            makes other tables than are declared.
     """
     found = {}
     try:
@@ -49,43 +58,49 @@ def tables_of(script: str, source: str = "include/sql/create_tables.sql") -> dic
     for name, columns in found.items():
         if not columns:
             raise ConfigurationError(f"{source}: table {name} is made without columns; list them")
+    tables.check_created(found, source)
     return found
 
 
 def reach_of(
     sql: str,
     *,
-    tables: Mapping[str, Sequence[str]],
-    request_table: str,
-    request_time: str,
+    tables: SourceTables,
+    columns: Columns,
     source: str = "include/sql/features.sql",
 ) -> Reach:
     """What a feature query reaches, and how.
 
     Args:
         sql: the query.
-        tables: columns of every table, in their order.
-        request_table: the table whose rows are requests.
-        request_time: its column that orders them.
+        tables: what each table is.
+        columns: the columns of each.
         source: the query's file, named in messages.
 
     Raises:
         ConfigurationError: the text is no query, names what is not there, or is of a kind that
             the consistency check cannot judge; the message says what to write instead.
     """
-    reading = _Reading(tables, request_table, request_time, source)
+    reading = _Reading(tables, columns, source)
     try:
         tree = parse_select(sql)
     except PlanError as error:
         reading.refuse(error.reason)
     table, _ = reading.leftmost(s.Subquery(tree, None), {})
-    if table != request_table:
+    if table != tables.request_table:
         reading.refuse(
-            f"the query starts FROM {table}, but requests are rows of {request_table}; start from "
-            "it, so that the deployment takes requests"
+            f"the query starts FROM {table}, but {tables.source} says that requests are rows of "
+            f"{tables.request_table}; start from it, so that the deployment takes requests"
         )
     reading.query(tree, {}, REQUEST)
-    return reading.reach()
+    reach = reading.reach()
+    for window in reach.windows:
+        if any(reach.read(one.read).table == tables.label_table for one in window.sources):
+            reading.refuse(
+                f"{window.name} takes rows of {tables.label_table}, which {tables.source} says "
+                "gives the label alone; take it out of the window, or drop the key `label` there"
+            )
+    return reach
 
 
 @dataclass(frozen=True)
@@ -116,9 +131,8 @@ class _Reading:
             requests before it where a window holds them.
     """
 
-    tables: Mapping[str, Sequence[str]]
-    request_table: str
-    request_time: str
+    tables: SourceTables
+    columns: Columns
     source: str
     reads: list[Read] = field(default_factory=list)
     windows: list[Window] = field(default_factory=list)
@@ -206,11 +220,11 @@ class _Reading:
                         f"{db}.{name} names a database, but a night computes in databases of its "
                         f"own; write {name}"
                     )
-                if name not in self.tables:
-                    known = ", ".join(self.tables)
-                    self.refuse(f"table {name} is not among those that are created: {known}")
+                if name not in self.columns:
+                    known = ", ".join(self.columns)
+                    self.refuse(f"table {name} is not among those of {self.tables.source}: {known}")
                 names = (alias or name,)
-                columns = (_Field(c, names, Column(base, c)) for c in self.tables[name])
+                columns = (_Field(c, names, Column(base, c)) for c in self.columns[name])
                 return _Relation(tuple(columns), base)
             case s.Subquery(query, alias):
                 relation = self.query(query, scope, base)
@@ -223,7 +237,7 @@ class _Reading:
         left = self.table(ref.left, scope, base)
         table, bare = self.leftmost(ref.right, scope)
         # A subquery over the request table stands for the request, the bare table for stored rows.
-        stands = not bare and table == self.request_table and base in self.mains
+        stands = not bare and table == self.tables.request_table and base in self.mains
         read = self.open(table)
         right = self.table(ref.right, scope, base if stands else read)
         keys: list[tuple[str, Column]] = []
@@ -351,7 +365,7 @@ class _Reading:
         if (holds or cuts) and time is None:
             self.refuse(
                 f"{name} is ordered by {child.fields[order_at].name}, which is computed or no "
-                f"column of {self.request_table}; order by the column itself"
+                f"column of {self.tables.request_table}; order by the column itself"
             )
         requests = self.requests(name, keys, time, below, child, scope) if holds else None
         unions = []
@@ -392,21 +406,21 @@ class _Reading:
         scope: _Scope,
     ) -> Source:
         """The requests that stand in a window, and what is joined to them."""
-        if time != self.request_time:
+        if time != self.tables.request_time:
             self.refuse(
                 f"{name} orders requests by {time}, but they come in the order of "
-                f"{self.request_time}; order by it, or say INSTANCE_NOT_IN_WINDOW"
+                f"{self.tables.request_time}; order by it, or say INSTANCE_NOT_IN_WINDOW"
             )
         own = [key for key in keys if key is not None and key.read == REQUEST]
         if len(own) < len(keys):
             self.refuse(
                 f"{name} holds earlier requests by a key that is computed or joined; partition by "
-                f"a column of {self.request_table}, or say INSTANCE_NOT_IN_WINDOW"
+                f"a column of {self.tables.request_table}, or say INSTANCE_NOT_IN_WINDOW"
             )
-        history = self.open(self.request_table, ((key.name, key) for key in own))
+        history = self.open(self.tables.request_table, ((key.name, key) for key in own))
         self.mains.add(history)
         self.table(below, scope, history)
-        return Source(history, self.request_time, child.whole)
+        return Source(history, self.tables.request_time, child.whole)
 
 
 def _frame(w: s.Window) -> tuple[int | None, int, tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from nightshift.release import fairness, query
 from nightshift.release.fairness import Table
+from nightshift.tables import SourceTables
 
 COLUMNS = {
     "requests": ["id", "at", "user", "sku"],
@@ -9,6 +10,10 @@ COLUMNS = {
     "product": ["sku", "since", "brand"],
     "brands": ["name", "country"],
 }
+
+SOURCES = SourceTables(
+    "tables.yaml", {"requests": "at", "seen": "since"}, ("product", "brands"), "requests", "id"
+)
 
 EDGE = "equal times at the edge of a counted window"
 PEER = "another request of the same instant and key"
@@ -18,7 +23,7 @@ TIED = "equal ORDER BY values for a LAST JOIN key"
 
 def excluded(sql, requests, sample=None, **tables):
     """Ids by reason; without `sample`, of all requests."""
-    reach = query.reach_of(sql, tables=COLUMNS, request_table="requests", request_time="at")
+    reach = query.reach_of(sql, tables=SOURCES, columns=COLUMNS)
     found = fairness.exclude(
         Table("requests", tuple(COLUMNS["requests"]), requests),
         [row for row in requests if sample is None or row[0] in sample],

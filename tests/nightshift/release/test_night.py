@@ -50,7 +50,7 @@ def predict(nights: Nights) -> dict:
     with nights.house.client() as client:
         now = pointer.read_live(nights.settings.releases)
         columns = [n for n, _ in client.deployment(now.database, now.deployment).input_schema]
-    (row,) = rehearse.request_rows(nights.settings.data, None, columns, 1)
+    (row,) = rehearse.request_rows(nights.settings, None, columns, 1)
     body = {"rows": [dict(zip(columns, row, strict=True))]}
     answer = httpx.post(f"{nights.settings.predict_url}/predict", json=body, timeout=30)
     assert answer.status_code == 200, answer.text

@@ -1,11 +1,14 @@
 """What a feature query reaches, in whatever style it is written."""
 
+from dataclasses import replace
+
 import pytest
 
 from nightshift.errors import ConfigurationError
 from nightshift.release import query
 from nightshift.release.reach import Column, Join, Read, Source, Window
 from nightshift.settings import PROJECT
+from nightshift.tables import SourceTables
 
 SCRIPT = """
 CREATE TABLE IF NOT EXISTS requests(
@@ -18,11 +21,18 @@ create table sales(client string, sold timestamp, product string); /* the end */
 CREATE TABLE product(sku string, since timestamp, brand string, valid bool);
 CREATE TABLE brands(name string, country string);
 """
-TABLES = query.tables_of(SCRIPT)
+TABLES = SourceTables(
+    "tables.yaml",
+    {"requests": "at", "clicks": "seen", "sales": "sold"},
+    ("product", "brands"),
+    "requests",
+    "id",
+)
+COLUMNS = query.columns_of(SCRIPT, TABLES)
 
 
-def reach(sql):
-    return query.reach_of(sql, tables=TABLES, request_table="requests", request_time="at")
+def reach(sql, tables=TABLES):
+    return query.reach_of(sql, tables=tables, columns=COLUMNS)
 
 
 def of_request(*names):
@@ -35,8 +45,8 @@ def only_window(sql):
     return found, window
 
 
-def test_tables_of_a_script():
-    assert TABLES == {
+def test_columns_of_a_script():
+    assert COLUMNS == {
         "requests": ["id", "at", "user", "sku", "shop", "note"],
         "clicks": ["buyer", "seen", "item"],
         "sales": ["client", "sold", "product"],
@@ -46,18 +56,18 @@ def test_tables_of_a_script():
     with pytest.raises(
         ConfigurationError, match=r"create_tables.sql: Syntax error: Unexpected end"
     ):
-        query.tables_of("CREATE TABLE t(a string,")
+        query.columns_of("CREATE TABLE t(a string,", TABLES)
     with pytest.raises(ConfigurationError, match="table t is made without columns"):
-        query.tables_of("CREATE TABLE t LIKE PARQUET '/x'")
+        query.columns_of("CREATE TABLE t LIKE PARQUET '/x'", TABLES)
 
 
 def test_the_jd_query():
-    include = PROJECT / "include" / "sql"
+    include = PROJECT / "include"
+    tables = SourceTables.load(include / "tables.yaml")
     found = query.reach_of(
-        (include / "features.sql").read_text(),
-        tables=query.tables_of((include / "create_tables.sql").read_text()),
-        request_table="flattenRequest",
-        request_time="eventTime",
+        (include / "sql" / "features.sql").read_text(),
+        tables=tables,
+        columns=query.columns_of((include / "sql" / "create_tables.sql").read_text(), tables),
     )
     assert {(read.table, read.keys) for read in found.reads} == {
         ("flattenRequest", of_request("user_id")),
@@ -291,10 +301,10 @@ def test_the_bare_request_table_joined_means_stored_requests():
         ("SELECT nothing FROM requests", "nothing is no column here"),
         ("SELECT brand FROM requests r LAST JOIN product p ON r.sku = sku", "sku is ambiguous"),
         ("SELECT 1", "without FROM"),
-        ("SELECT sku FROM product", "starts FROM product, but requests are rows of requests"),
+        ("SELECT sku FROM product", "starts FROM product, but tables.yaml says that requests are rows of"),
         ("SELECT id FROM jd.requests", "jd.requests names a database"),
         ("SELECT id FROM requests LAST JOIN absent ON requests.id = absent.id",
-         "table absent is not among those that are created: requests, clicks"),
+         "table absent is not among those of tables.yaml: requests, clicks"),
         ("SELECT id FROM requests LAST JOIN brands ON upper(requests.sku) = brands.name",
          "the LAST JOIN of brands has no equality"),
         (("SELECT count(id) OVER (PARTITION BY brand ORDER BY at ROWS BETWEEN 1 PRECEDING AND "
@@ -330,3 +340,13 @@ def test_what_cannot_be_judged_is_refused_with_the_mend(sql, told):
         reach(sql)
     assert told in str(caught.value)
     assert str(caught.value).startswith("include/sql/features.sql: ")
+
+
+def test_a_window_over_the_table_of_the_label_is_refused():
+    sql = """SELECT count(item) OVER (UNION (SELECT product AS buyer, sold AS seen, client AS item
+               FROM sales) PARTITION BY buyer ORDER BY seen ROWS_RANGE BETWEEN 1d PRECEDING AND
+               CURRENT ROW INSTANCE_NOT_IN_WINDOW)
+             FROM (SELECT user AS buyer, at AS seen, sku AS item FROM requests)"""
+    assert len(reach(sql).windows) == 1
+    with pytest.raises(ConfigurationError, match=r"takes rows of sales.* gives the label alone"):
+        reach(sql, replace(TABLES, label_table="sales"))
