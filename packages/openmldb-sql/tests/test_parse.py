@@ -130,6 +130,19 @@ def test_joins_lean_to_the_left() -> None:
     assert source.left.kind == "LAST"
 
 
+def test_a_window_after_over_has_a_hash_whatever_it_unites() -> None:
+    call = (
+        select(
+            "SELECT sum(a) OVER (UNION (SELECT a, b, ts FROM u) PARTITION BY b ORDER BY ts "
+            "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM t"
+        )
+        .items[0]
+        .expr
+    )
+    assert isinstance(call, Call)
+    assert len({call.over, call.over}) == 1
+
+
 def test_parameters_are_counted_as_they_stand() -> None:
     tree = parse_select("SELECT ?, ? FROM t WHERE a = ? CONFIG (x = '?')")
     assert tree.parameters == 3
