@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from openmldb_sql import statements
 from openmldb_sql import syntax as s
@@ -26,6 +26,7 @@ from nightshift.tables import SourceTables
 REQUEST = 0
 """The read that is the request row itself."""
 
+_Node = TypeVar("_Node", bound=s.Expr)
 _Scope = dict[str, tuple[s.Query, "_Scope"]]
 
 
@@ -93,14 +94,7 @@ def reach_of(
             f"{tables.request_table}; start from it, so that the deployment takes requests"
         )
     reading.query(tree, {}, REQUEST)
-    reach = reading.reach()
-    for window in reach.windows:
-        if any(reach.read(one.read).table == tables.label_table for one in window.sources):
-            reading.refuse(
-                f"{window.name} takes rows of {tables.label_table}, which {tables.source} says "
-                "gives the label alone; take it out of the window, or drop the key `label` there"
-            )
-    return reach
+    return reading.reach()
 
 
 @dataclass(frozen=True)
@@ -149,8 +143,15 @@ class _Reading:
     def reach(self) -> Reach:
         """What was found, each read, window and join once."""
         numbers = {REQUEST: REQUEST}
+        used = {source.read for window in self.windows for source in window.sources}
+        used.update(join.read for join in self.joins)
+        for number in range(len(self.reads), 0, -1):
+            if number in used:
+                used.update(column.read for _, column in self.reads[number - 1].keys)
         reads: list[Read] = []
         for number, read in enumerate(self.reads, 1):
+            if number not in used:
+                continue
             keys = dict.fromkeys((name, _moved(column, numbers)) for name, column in read.keys)
             one = Read(read.table, tuple(sorted(keys, key=lambda key: key[0])))
             if one not in reads:
@@ -285,8 +286,9 @@ class _Reading:
         child = self.table(select.source, scope, base)
         whole = child.whole and select.where is None and select.having is None
         child = dataclasses.replace(child, whole=whole)
-        for name, window in _used_windows(select):
-            self.window(name, self.definition(name, window, select), select.source, child, scope)
+        for name, (window, arguments) in _used_windows(select).items():
+            definition = self.definition(name, window, select)
+            self.window(name, definition, arguments, select.source, child, scope)
         groups = child.groups
         if select.group:
             origins = [
@@ -342,7 +344,13 @@ class _Reading:
         return window
 
     def window(
-        self, name: str, w: s.Window, below: s.TableRef, child: _Relation, scope: _Scope
+        self,
+        name: str,
+        w: s.Window,
+        arguments: Sequence[s.ColumnRef],
+        below: s.TableRef,
+        child: _Relation,
+        scope: _Scope,
     ) -> None:
         if child.base not in self.mains:
             self.refuse(
@@ -367,7 +375,13 @@ class _Reading:
                 f"{name} is ordered by {child.fields[order_at].name}, which is computed or no "
                 f"column of {self.tables.request_table}; order by the column itself"
             )
-        requests = self.requests(name, keys, time, below, child, scope) if holds else None
+        for argument in arguments:
+            origin = self.field(argument, child).origin
+            if origin is not None and origin.read != REQUEST:
+                self.refuse_label(f"{name} aggregates {argument.path[-1]}", origin.read)
+        requests = None
+        if holds:
+            requests = self.requests(name, keys, time, arguments, below, child, scope)
         unions = []
         for ref in w.unions:
             table, _ = self.leftmost(ref, scope)
@@ -389,6 +403,7 @@ class _Reading:
                 )
             whole = relation.whole and len(pairs) == len(keys)
             unions.append(Source(read, union_time or "", whole))
+            self.refuse_label(f"{name} takes rows", read)
         self.windows.append(
             Window(
                 name, requests, tuple(unions), time or "", start, end, cuts,
@@ -401,6 +416,7 @@ class _Reading:
         name: str,
         keys: Sequence[Column | None],
         time: str | None,
+        arguments: Sequence[s.ColumnRef],
         below: s.TableRef,
         child: _Relation,
         scope: _Scope,
@@ -419,8 +435,26 @@ class _Reading:
             )
         history = self.open(self.tables.request_table, ((key.name, key) for key in own))
         self.mains.add(history)
-        self.table(below, scope, history)
+        first = len(self.joins)
+        before = self.table(below, scope, history)
+        # Of what is joined to those requests only what is aggregated matters, or a WHERE asks.
+        origins = [self.field(argument, before).origin for argument in arguments]
+        if child.whole and None not in origins:
+            used = {origin.read for origin in origins if origin is not None}
+            for read in range(len(self.reads), history, -1):
+                if read in used:
+                    used.update(column.read for _, column in self.reads[read - 1].keys)
+            self.joins[first:] = [join for join in self.joins[first:] if join.read in used]
         return Source(history, self.tables.request_time, child.whole)
+
+    def refuse_label(self, what: str, read: int) -> None:
+        table = self.reads[read - 1].table
+        if table == self.tables.label_table:
+            self.refuse(
+                f"{what} of {table}, which {self.tables.source} says gives the label alone, so "
+                "that it is not there when a request is served; take it out of the window, or "
+                "drop the key `label` there"
+            )
 
 
 def _frame(w: s.Window) -> tuple[int | None, int, tuple[int, ...]]:
@@ -440,29 +474,31 @@ def _frame(w: s.Window) -> tuple[int | None, int, tuple[int, ...]]:
     return start, end, (frame.maxsize - itself,)
 
 
-def _used_windows(select: s.Select) -> Iterator[tuple[str, s.Window]]:
-    """(name in messages, definition) of each window that an expression of the SELECT is over."""
-    seen: set[str] = set()
-    spelled = 0
-    for call in _calls([item.expr for item in select.items]):
+def _used_windows(select: s.Select) -> dict[str, tuple[s.Window, list[s.ColumnRef]]]:
+    """By its name in messages each window that is used, and the columns aggregated over it."""
+    found: dict[str, tuple[s.Window, list[s.ColumnRef]]] = {}
+    for call in _all([item.expr for item in select.items], s.Call):
         if isinstance(call.over, s.Window):
-            spelled += 1
-            yield f"the window in OVER (...) number {spelled}", call.over
-        elif call.over is not None and call.over not in seen:
-            seen.add(call.over)
-            yield f"window {call.over}", select.windows.get(call.over, s.Window(base=call.over))
+            name, window = f"the window in OVER (...) number {len(found) + 1}", call.over
+        elif call.over is not None:
+            name = f"window {call.over}"
+            window = select.windows.get(call.over, s.Window(base=call.over))
+        else:
+            continue
+        found.setdefault(name, (window, []))[1].extend(_all(call.args, s.ColumnRef))
+    return found
 
 
-def _calls(node: Any) -> Iterator[s.Call]:
-    """Every function call in an expression."""
+def _all(node: Any, kind: type[_Node]) -> Iterator[_Node]:
+    """Every expression of a kind in an expression."""
     if isinstance(node, (list, tuple)):
         for one in node:
-            yield from _calls(one)
+            yield from _all(one, kind)
     elif isinstance(node, s.Expr):
-        if isinstance(node, s.Call):
+        if isinstance(node, kind):
             yield node
         for one in dataclasses.fields(node):
-            yield from _calls(getattr(node, one.name))
+            yield from _all(getattr(node, one.name), kind)
 
 
 def _conjuncts(expr: s.Expr | None) -> Iterator[s.Expr]:

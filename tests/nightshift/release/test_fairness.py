@@ -172,7 +172,7 @@ def test_a_chain_of_joins_is_followed_from_row_to_row():
 
 def test_what_is_joined_to_the_requests_of_a_window_counts():
     sql = over(TEN_ROWS, source="requests LAST JOIN product AS p ON requests.sku = p.sku").replace(
-        "BY at", "BY requests.at"
+        "count(id)", "distinct_count(brand)"
     )
     rows = [("a", 1, "u", "s"), ("b", 2, "u", "t"), ("c", 3, "v", "t")]
     product = [("s", 1, "x"), ("s", 2, "y"), ("t", 1, "z")]

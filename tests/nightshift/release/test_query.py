@@ -227,6 +227,25 @@ def test_a_window_over_a_join_reaches_what_is_joined_to_its_requests():
         assert found.joins == (Join(1, "since"), Join(3, "since"))
 
 
+def test_what_a_window_does_not_aggregate_is_not_reached_from_its_requests():
+    sql = """SELECT r.id, s.client, p.brand, {} OVER (PARTITION BY r.user ORDER BY r.at
+               ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)
+             FROM requests AS r LAST JOIN sales AS s ON r.id = s.product
+             LAST JOIN product AS p ON r.sku = p.sku LAST JOIN brands AS b ON p.brand = b.name"""
+    labelled = replace(TABLES, label_table="sales")
+    own = reach(sql.format("count(r.sku)"), labelled)
+    assert [read.table for read in own.reads] == ["sales", "product", "brands", "requests"]
+    assert len(own.joins) == 3
+    far = reach(sql.format("count(b.country)"), labelled)
+    assert far.reads[4:] == (
+        Read("product", (("sku", Column(4, "sku")),)),
+        Read("brands", (("name", Column(5, "brand")),)),
+    )
+    assert len(far.joins) == 5
+    with pytest.raises(ConfigurationError, match=r"number 1 aggregates client of sales.* label"):
+        reach(sql.format("max(s.client)"), labelled)
+
+
 @pytest.mark.parametrize(
     ("join", "keys", "expected"),
     [

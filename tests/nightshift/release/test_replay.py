@@ -89,6 +89,12 @@ STYLES = {
     "window over a join": """SELECT v.id, distinct_count(p.topic) OVER (PARTITION BY v.person
         ORDER BY v.at ROWS_RANGE BETWEEN 3s PRECEDING AND CURRENT ROW) FROM visit AS v
         LAST JOIN page AS p ORDER BY p.since ON v.page = p.page""",
+    "window over a filter by what is joined": """SELECT id, count(page) OVER (PARTITION BY person
+        ORDER BY at ROWS_RANGE BETWEEN 3s PRECEDING AND CURRENT ROW) FROM (SELECT v.* FROM visit
+        AS v LAST JOIN page AS p ORDER BY p.since ON v.page = p.page WHERE p.valid) AS v""",
+    "window beside a join": """SELECT v.id, p.topic, count(v.page) OVER (PARTITION BY v.person
+        ORDER BY v.at ROWS_RANGE BETWEEN 3s PRECEDING AND CURRENT ROW) FROM visit AS v
+        LAST JOIN page AS p ORDER BY p.since ON v.page = p.page""",
     "window over a filtered subquery": """WITH good AS (SELECT * FROM visit WHERE shop > 0)
         SELECT id, distinct_count(page) OVER (PARTITION BY person ORDER BY at
         ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM good""",
