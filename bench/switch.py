@@ -174,7 +174,7 @@ def measure(house: House, releases: tuple[str, str], options: argparse.Namespace
             pair = rehearse.Pair.of(store.folder(name), manifest)
             info = client.deployment(pair.database, pair.deployment)
             columns = [column for column, _ in info.input_schema]
-            raw = rehearse.request_rows(settings.data, None, columns, 200)
+            raw = rehearse.request_rows(settings, None, columns, 200)
             out = [column for column, _ in info.output_schema]
             features, _ = client.call(pair.database, pair.deployment, raw)
             ids = rehearse.encode_rows(pair.spec, out, features)

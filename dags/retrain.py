@@ -250,10 +250,12 @@ with DAG(
         from nightshift import online_load
         from nightshift.openmldb import OpenMLDBClient
         from nightshift.spec import FeatureSpec
+        from nightshift.tables import SourceTables
 
         with OpenMLDBClient(SETTINGS.openmldb_url) as client:
             loads = online_load.plan_online_loads(
                 SETTINGS.data,
+                tables=SourceTables.load(SETTINGS.tables),
                 ds=plan["ds"],
                 lookback_days=FeatureSpec.load(SETTINGS.feature_spec).lookback_days,
                 count_rows=online_load.count_online(client, plan["database"]),

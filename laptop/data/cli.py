@@ -17,6 +17,7 @@ from laptop.data.generate import Spec, generate
 from nightshift import layout
 from nightshift.errors import NightshiftError
 from nightshift.settings import Settings
+from nightshift.tables import SourceTables
 
 DEFAULT_DAYS = 45
 """Enough for the default training window and the windows' look back before it."""
@@ -43,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
         child.add_argument("--replace", action="store_true", help="remove another source's tables")
     sub.add_parser("list", help="tell what is there")
     arguments = parser.parse_args(argv)
-    data = Settings.from_env().data
+    settings = Settings.from_env()
+    data = settings.data
     began = time.monotonic()
     try:
         if arguments.command == "generate":
@@ -58,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
         elif arguments.command == "load":
             lay_out(data, arguments.folder, replace=arguments.replace)
         else:
-            list_tables(data)
+            list_tables(settings.data, SourceTables.load(settings.tables))
     except NightshiftError as error:
         warn(f"nightshift: {error}")
         return 1
@@ -90,10 +92,10 @@ def lay_out(data: Path, folder: Path, *, replace: bool = False) -> None:
         jd.load(data, folder, replace=replace, said=said)
 
 
-def list_tables(data: Path) -> None:
+def list_tables(data: Path, tables: SourceTables) -> None:
     """Print rows and days of each table."""
     rows = []
-    for name in (*layout.EVENT_TABLES, *layout.SNAPSHOT_TABLES):
+    for name in tables.names:
         folder = data / name
         if not folder.is_dir():
             rows.append((name, "-", "-", "-"))

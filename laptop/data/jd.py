@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from laptop.data import partitions
-from laptop.data.schemas import SCHEMAS
+from laptop.data.schemas import EVENT_TABLES, EVENT_TIME, SCHEMAS, SNAPSHOT_TABLES
 from nightshift import files, layout
 from nightshift.errors import DataError
 
@@ -58,7 +58,7 @@ def load(
     rows: dict[str, int] = {}
     staged: dict[str, Path] = {}
     try:
-        for table in layout.EVENT_TABLES:
+        for table in EVENT_TABLES:
             said(table)
             target = data / table
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def load(
     finally:
         for path in staged.values():
             shutil.rmtree(path, ignore_errors=True)
-    for table in layout.SNAPSHOT_TABLES:
+    for table in SNAPSHOT_TABLES:
         said(table)
         snapshot = pa.Table.from_batches(_batches(sources[table], table), SCHEMAS[table])
         partitions.write_snapshot(data, table, snapshot)
@@ -141,10 +141,10 @@ def _write_events(dataset: Any, table: str, target: Path) -> int:
     def dated() -> Iterator[pa.RecordBatch]:
         nonlocal written
         for batch in _batches(dataset, table):
-            time = batch.column(layout.EVENT_TIME[table])
+            time = batch.column(EVENT_TIME[table])
             if time.null_count:
                 raise DataError(
-                    f"{time.null_count} row(s) of {table} have no {layout.EVENT_TIME[table]}, so no day"
+                    f"{time.null_count} row(s) of {table} have no {EVENT_TIME[table]}, so no day"
                 )
             day = pc.strftime(pc.add(time, pa.scalar(_ZONE)), format="%Y-%m-%d")
             written += batch.num_rows

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from laptop.data.schemas import SCHEMAS
+from laptop.data.schemas import EVENT_TABLES, SCHEMAS
 from nightshift import files, layout
 from nightshift.errors import ConfigurationError, ContractError
 
@@ -84,7 +84,7 @@ def describe(source: dict[str, Any] | None) -> str:
 def days_present(data: Path) -> list[dt.date]:
     """Dates for which every event table has a partition, ascending."""
     common: set[str] | None = None
-    for table in layout.EVENT_TABLES:
+    for table in EVENT_TABLES:
         names = {p.name[3:] for p in (data / table).glob("ds=*") if any(p.glob("*.parquet"))}
         common = names if common is None else common & names
     return sorted(dt.date.fromisoformat(name) for name in common or ())

@@ -7,6 +7,17 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+EVENT_TIME = {
+    "flattenRequest": "eventTime",
+    "action": "eventTime",
+    "bo_action": "ingestionTime",
+    "bo_comment": "ingestionTime",
+}
+"""The tutorial's event tables, each with the column that says which day a row belongs to."""
+
+EVENT_TABLES = tuple(EVENT_TIME)
+SNAPSHOT_TABLES = ("bo_user", "bo_product")
+
 SCHEMAS: dict[str, pa.Schema] = {
     "flattenRequest": pa.schema(
         [

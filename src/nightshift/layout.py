@@ -11,25 +11,11 @@ from pathlib import Path
 
 from nightshift.errors import ConfigurationError, PartitionMissing
 
-EVENT_TIME = {
-    "flattenRequest": "eventTime",
-    "action": "eventTime",
-    "bo_action": "ingestionTime",
-    "bo_comment": "ingestionTime",
-}
-"""Event tables, each with the column that says which partition a row belongs to."""
-
-EVENT_TABLES = tuple(EVENT_TIME)
-"""Tables laid out as `<table>/ds=YYYY-MM-DD/*.parquet`."""
-
 DAY_MS = 86_400_000
 """Milliseconds of a day."""
 
 PARTITION_ZONE = dt.timezone(dt.timedelta(hours=8))
 """A partition is a day of UTC+8, the zone of all of OpenMLDB's date functions."""
-
-SNAPSHOT_TABLES = ("bo_user", "bo_product")
-"""Tables laid out as `<table>/*.parquet`, replaced as a whole."""
 
 
 def parse_date(text: str, *, what: str = "ds") -> dt.date:

@@ -14,6 +14,7 @@ from typing import TypedDict
 from nightshift import layout
 from nightshift.errors import ContractError
 from nightshift.openmldb import OpenMLDBClient, quote_name
+from nightshift.tables import SourceTables
 
 CountRows = Callable[[str, str, int, int], int]
 """(table, time column, from ms, until ms) -> rows that the online store holds."""
@@ -32,6 +33,7 @@ class OnlineLoad(TypedDict):
 def plan_online_loads(
     data: Path,
     *,
+    tables: SourceTables,
     ds: str,
     lookback_days: Mapping[str, int],
     count_rows: CountRows,
@@ -44,7 +46,8 @@ def plan_online_loads(
     tables keep the newest row a key.
 
     Args:
-        data: source tables.
+        data: root of the source partitions.
+        tables: the tables and their layouts.
         ds: the last day that may be in the store for this night, `YYYY-MM-DD`.
         lookback_days: how far each event table's windows reach back.
         count_rows: counts the store's rows of a time range.
@@ -55,7 +58,7 @@ def plan_online_loads(
     """
     last = layout.parse_date(ds)
     loads: list[OnlineLoad] = []
-    for table, column in layout.EVENT_TIME.items():
+    for table, column in tables.events.items():
         wanted = layout.days_back(last, lookback_days.get(table, 0) + 1)
         lacking: list[tuple[dt.date, int]] = []
         for day in layout.present(data, table, wanted):
@@ -84,7 +87,7 @@ def plan_online_loads(
             count_sql=None,
             delete_sql=None,
         )
-        for table in layout.SNAPSHOT_TABLES
+        for table in tables.snapshots
     )
     return loads
 

@@ -14,6 +14,7 @@ from nightshift import layout
 from nightshift.errors import ConfigurationError, PartitionMissing
 from nightshift.release.names import sql_hash
 from nightshift.settings import Settings
+from nightshift.tables import SourceTables
 
 
 class Plan(TypedDict):
@@ -65,6 +66,9 @@ def make_plan(
 ) -> Plan:
     """Choose the partitions of a run and check that they are there.
 
+    The files of `include/` that speak of tables are held against each other first: what does not
+    fit would otherwise fail the run only after its training.
+
     A table's days are those of the training window and, before it, the lookback of the
     windows over that table. Days of the lookback before a table's first partition are no
     error: history has to begin somewhere.
@@ -79,24 +83,36 @@ def make_plan(
 
     Raises:
         PartitionMissing: names each missing partition and its table.
-        ConfigurationError: `ds` is no date, `train_days` is below 1, or a table of
-            `lookback_days` is unknown.
+        ConfigurationError: `ds` is no date, `train_days` is below 1, a table of
+            `lookback_days` is unknown, or the files of `include/` do not fit each other.
     """
+    from nightshift.release import query  # brings the SQL parser, which the tasks do not have
+
     last = layout.parse_date(ds)
     window = settings.train_days if train_days is None else train_days
     if window < 1:
         raise ConfigurationError(f"train_days is {window}; it must be at least 1")
-    unknown = sorted(set(lookback_days) - set(layout.EVENT_TABLES))
+    tables = SourceTables.load(settings.tables)
+    unknown = sorted(set(lookback_days) - set(tables.events))
     if unknown:
         raise ConfigurationError(
-            f"lookback_days names {', '.join(unknown)}; the event tables are "
-            f"{', '.join(layout.EVENT_TABLES)}"
+            f"lookback_days of {settings.feature_spec} names {', '.join(unknown)}; the event "
+            f"tables of {tables.source} are {', '.join(tables.events)}"
         )
+    features = settings.include / "sql" / "features.sql"
+    create = settings.include / "sql" / "create_tables.sql"
+    sql = features.read_text()
+    query.reach_of(
+        sql,
+        tables=tables,
+        columns=query.columns_of(create.read_text(), tables, str(create)),
+        source=str(features),
+    )
     first_day = last - dt.timedelta(days=window - 1)
     sources: dict[str, str] = {}
     partitions: dict[str, list[str]] = {}
     missing: dict[str, list[str]] = {}
-    for table in layout.EVENT_TABLES:
+    for table in tables.events:
         wanted = layout.days_back(last, window + lookback_days.get(table, 0))
         there = layout.present(settings.data, table, wanted)
         begin = min(there[0], first_day) if there else first_day
@@ -106,7 +122,7 @@ def make_plan(
         if there:
             sources[table] = layout.event_glob(settings.data, table, there)
         partitions[table] = _iso(there)
-    for table in layout.SNAPSHOT_TABLES:
+    for table in tables.snapshots:
         if any((settings.data / table).glob("*.parquet")):
             sources[table] = layout.snapshot_glob(settings.data, table)
         else:
@@ -124,7 +140,7 @@ def make_plan(
         sources=sources,
         partitions=partitions,
         missing=missing,
-        sql_sha256=sql_hash((settings.include / "sql" / "features.sql").read_text()),
+        sql_sha256=sql_hash(sql),
     )
 
 

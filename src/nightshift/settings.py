@@ -139,6 +139,11 @@ class Settings:
         return self.include / "feature_spec.yaml"
 
     @property
+    def tables(self) -> Path:
+        """The declaration of the source tables."""
+        return self.include / "tables.yaml"
+
+    @property
     def hyperparameters(self) -> Path:
         """The documented hyper-parameters."""
         return self.include / "hyperparameters.yaml"

@@ -9,14 +9,17 @@ import pytest
 from nightshift import layout
 from nightshift.errors import ContractError
 from nightshift.online_load import plan_online_loads
+from nightshift.settings import Settings
+from nightshift.tables import SourceTables
 
+TABLES = SourceTables.load(Settings().tables)
 LAST = dt.date(2026, 11, 10)
 LOOKBACK = {"flattenRequest": 3, "action": 0, "bo_action": 3, "bo_comment": 0}
 
 
 @pytest.fixture
 def data(tmp_path):
-    for table in layout.EVENT_TABLES:
+    for table in TABLES.events:
         for n, day in enumerate(layout.days_back(LAST, 5), start=1):
             folder = layout.partition(tmp_path, table, day)
             folder.mkdir(parents=True)
@@ -28,7 +31,7 @@ def store(held):
     """A store that holds `held[table][day]` rows, asked by time range as the real one is."""
 
     def count(table, column, from_ms, until_ms):
-        assert column == layout.EVENT_TIME[table]
+        assert column == TABLES.events[table]
         days = held.get(table, {})
         return sum(
             rows for day, rows in days.items() if from_ms <= layout.day_start_ms(day) < until_ms
@@ -39,7 +42,7 @@ def store(held):
 
 def loads(data, held):
     got = plan_online_loads(
-        data, ds=LAST.isoformat(), lookback_days=LOOKBACK, count_rows=store(held)
+        data, tables=TABLES, ds=LAST.isoformat(), lookback_days=LOOKBACK, count_rows=store(held)
     )
     return {item["table"]: [i for i in got if i["table"] == item["table"]] for item in got}
 
@@ -49,15 +52,15 @@ def test_an_empty_store_takes_each_tables_reach_in_one_load(data):
     assert [item["expect_rows"] for item in got["flattenRequest"]] == [2 + 3 + 4 + 5]
     assert [item["expect_rows"] for item in got["action"]] == [5]
     assert got["action"][0]["path"].endswith("action/ds={2026-11-10}/*.parquet")
-    assert set(got) == {*layout.EVENT_TABLES, *layout.SNAPSHOT_TABLES}
+    assert set(got) == {*TABLES.events, *TABLES.snapshots}
 
 
 def test_a_store_that_holds_all_takes_the_snapshots_only(data):
     held = {
         table: dict(zip(layout.days_back(LAST, 5), range(1, 6), strict=True))
-        for table in layout.EVENT_TABLES
+        for table in TABLES.events
     }
-    assert set(loads(data, held)) == set(layout.SNAPSHOT_TABLES)
+    assert set(loads(data, held)) == set(TABLES.snapshots)
 
 
 def test_a_gap_splits_the_load_and_a_half_loaded_day_is_deleted_first(data):

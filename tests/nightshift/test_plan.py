@@ -1,6 +1,7 @@
 """The plan of a night: dates, partitions, names."""
 
 import datetime as dt
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,15 +10,16 @@ import pytest
 from nightshift import layout
 from nightshift.errors import ConfigurationError, PartitionMissing
 from nightshift.plan import make_plan, resolve_date
-from nightshift.settings import Settings
+from nightshift.settings import PROJECT, Settings
+from nightshift.tables import SourceTables
 
+TABLES = SourceTables.load(Settings().tables)
 LOOKBACK = {"flattenRequest": 2, "action": 0, "bo_action": 3, "bo_comment": 0}
 
 
 @pytest.fixture
 def settings(tmp_path):
-    (tmp_path / "include" / "sql").mkdir(parents=True)
-    (tmp_path / "include" / "sql" / "features.sql").write_text("SELECT * FROM t")
+    shutil.copytree(PROJECT / "include", tmp_path / "include")
     return Settings(project=tmp_path, home=tmp_path / "home")
 
 
@@ -31,9 +33,9 @@ def lay(settings, table, days):
 @pytest.fixture
 def full(settings):
     days = layout.days_back(dt.date(2026, 11, 10), 10)
-    for table in layout.EVENT_TABLES:
+    for table in TABLES.events:
         lay(settings, table, days)
-    for table in layout.SNAPSHOT_TABLES:
+    for table in TABLES.snapshots:
         (settings.data / table).mkdir(parents=True)
         pq.write_table(pa.table({"x": [1]}), settings.data / table / "part-0.parquet")
     return settings
@@ -111,3 +113,19 @@ def test_a_date_that_is_none_is_refused(bad):
 def test_a_run_without_any_date_says_what_to_give():
     with pytest.raises(ConfigurationError, match="`ds`"):
         resolve_date(param=None, partition_key=None, logical_date=None)
+
+
+def test_files_that_do_not_fit_each_other_fail_the_plan(full):
+    sql = full.include / "sql"
+    query = (sql / "features.sql").read_text()
+    (sql / "features.sql").write_text(query.replace("`bo_user`", "`bo_users`"))
+    with pytest.raises(ConfigurationError, match=r"features.sql: table bo_users is not among"):
+        plan(full, train_days=3)
+    (sql / "features.sql").write_text(query)
+    created = (sql / "create_tables.sql").read_text()
+    (sql / "create_tables.sql").write_text(created.replace("bo_user(", "bo_users("))
+    with pytest.raises(ConfigurationError, match=r"tables.yaml declares table bo_user,"):
+        plan(full, train_days=3)
+    full.tables.unlink()
+    with pytest.raises(ConfigurationError, match=r"tables.yaml is not there"):
+        plan(full, train_days=3)

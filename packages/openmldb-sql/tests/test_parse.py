@@ -130,6 +130,19 @@ def test_joins_lean_to_the_left() -> None:
     assert source.left.kind == "LAST"
 
 
+def test_a_window_after_over_has_a_hash_whatever_it_unites() -> None:
+    call = (
+        select(
+            "SELECT sum(a) OVER (UNION (SELECT a, b, ts FROM u) PARTITION BY b ORDER BY ts "
+            "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM t"
+        )
+        .items[0]
+        .expr
+    )
+    assert isinstance(call, Call)
+    assert len({call.over, call.over}) == 1
+
+
 def test_parameters_are_counted_as_they_stand() -> None:
     tree = parse_select("SELECT ?, ? FROM t WHERE a = ? CONFIG (x = '?')")
     assert tree.parameters == 3
@@ -139,14 +152,14 @@ def test_parameters_are_counted_as_they_stand() -> None:
 @pytest.mark.parametrize(
     ("sql", "told"),
     [
-        ("SELECT a\nFROM t WHER b", "got 'b' at line 2, column 13"),
+        ("SELECT a\nFROM t WHER b", "got 'b' [at 2:13]"),
         ("SELECT a FROM", "expected a table but got end of statement"),
-        ("SELECT 'a", "unclosed ' at line 1, column 8"),
-        ("SELECT a /* b", "unclosed comment at line 1, column 10"),
-        ("SELECT a $ b", "unexpected '$ b' at line 1, column 10"),
+        ("SELECT 'a", "unclosed ' [at 1:8]"),
+        ("SELECT a /* b", "unclosed comment [at 1:10]"),
+        ("SELECT a $ b", "unexpected '$ b' [at 1:10]"),
         ("SELECT 14d FROM t", "expected an expression but got '14d'"),
         ("SELECT CAST(a, 'int') FROM t", "not supported"),
-        ("SELECT CAST(a int) FROM t", "near 'int' at line 1, column 15"),
+        ("SELECT CAST(a int) FROM t", "near 'int' [at 1:15]"),
         ("SELECT a FROM t LIMIT -1", "LIMIT -1"),
         ("SELECT a FROM t, u", "comma joins"),
         ("SELECT a FROM t; SELECT a FROM t", "expected end of statement but got ';'"),

@@ -117,6 +117,14 @@ def test_the_tutorials_load_and_export() -> None:
             s.Insert(s.Name(None, "t"), ("a", "b"), ((-1, None), (2500.0, True))),
         ),
         (
+            "INSERT INTO t VALUES (0x1D, 7L, 2.5f, 3d, 1e2, .5)",
+            s.Insert(s.Name(None, "t"), None, ((29, 7, 2.5, 3.0, 100.0, 0.5),)),
+        ),
+        (
+            "SET @@x = 0x1d",
+            s.SetVar("session", "x", 29),
+        ),
+        (
             "CREATE INDEX i ON t (a, b) OPTIONS(ts=c, ttl=1d, ttl_type=absolute)",
             s.CreateIndex(
                 "i", s.Name(None, "t"), IndexDef(("a", "b"), "c", "absolute", 86_400_000, 0)
@@ -143,6 +151,8 @@ def test_statements(sql: str, expected: s.Statement) -> None:
         "create table t (a int, index(ts=a))",
         "create table t (a int, index(key=a, ttl=3x))",
         "insert into t values ()",
+        "insert into t values (3s)",
+        "insert into t values (3x)",
         "insert into t values (1) garbage",
         "load data infile nowhere into table t",
         "deploy d",

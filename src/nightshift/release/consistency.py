@@ -9,9 +9,11 @@ touched.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nightshift import files, layout
+from nightshift import files
 from nightshift.encoding import encode_rows, encode_table
-from nightshift.errors import ContractError, DataError, DeadlineExceeded, ServiceUnavailable
+from nightshift.errors import (
+    ConfigurationError,
+    ContractError,
+    DataError,
+    DeadlineExceeded,
+    ServiceUnavailable,
+)
 from nightshift.layout import RunFolder
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
@@ -39,18 +47,14 @@ from nightshift.openmldb import (
 from nightshift.plan import Plan
 from nightshift.release import fairness, online
 from nightshift.release.gates import Finding, report
+from nightshift.release.reach import Reach
 from nightshift.spec import FeatureSpec
+from nightshift.tables import SourceTables
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from nightshift.triton import TritonControl
-
-REQUEST_TABLE = "flattenRequest"
-REQUEST_ID = "reqId"
-REQUEST_TIME = layout.EVENT_TIME[REQUEST_TABLE]
-LABEL_TABLE = "action"
-"""Feeds the label alone, which is not there yet when a request is served: not compared."""
 
 MAX_MISMATCHES = 50
 """So many are listed in the report; all are counted."""
@@ -94,7 +98,7 @@ def sample_offline(
     chosen = test.take(pa.array(drawn))
     names = [str(name) for name in chosen["request_id"].to_pylist()]
     key = spec.keys[0]
-    features = pq.read_table(run.features, filters=pc.field(key).isin(names))
+    features = pq.read_table(run.features, filters=pc.field(key).cast(pa.string()).isin(names))
     where = {str(name): at for at, name in enumerate(features[key].to_pylist())}
     absent = [name for name in names if name not in where]
     if absent:
@@ -122,71 +126,130 @@ def sample_offline(
 class Replay:
     """What the check's database gets: requests in the order of time, and the other tables."""
 
+    source: SourceTables
     requests: fairness.Table
     sample: list[tuple[Any, ...]]
     tables: dict[str, pa.Table]
     excluded: fairness.Excluded
 
 
-def prepare(data: Path, plan: Plan, sql: str, names: Sequence[str]) -> Replay:
+def prepare(
+    data: Path,
+    plan: Plan,
+    names: Sequence[str],
+    *,
+    tables: SourceTables,
+    sql: str,
+    create: str,
+) -> Replay:
     """Read the run's source partitions, down to what the sampled requests can see.
+
+    Args:
+        data: root of the source partitions.
+        plan: the run's plan.
+        names: ids of the sampled requests.
+        tables: what each table is.
+        sql: the feature query.
+        create: the script that makes the tables.
 
     Raises:
         DataError: a sampled request is not in the partitions of the run.
+        ConfigurationError: the check cannot tell what the query reaches.
     """
-    reach = fairness.reach_of(sql)
-    reach = fairness.Reach(reach.windows, tuple(j for j in reach.joins if j[0] != LABEL_TABLE))
-    requests = _read(data, plan, REQUEST_TABLE, pc.field(REQUEST_ID).isin(list(names)))
-    found = set(requests[REQUEST_ID].to_pylist())
-    absent = [name for name in names if name not in found]
+    from nightshift.release import query  # brings the SQL parser, which no other step needs
+
+    reach = query.reach_of(sql, tables=tables, columns=query.columns_of(create, tables))
+    if tables.label_table is not None:
+        reach = reach.without(tables.label_table)
+    name, key = tables.request_table, tables.request_id
+    requests = _read(data, plan, name, pc.field(key).cast(pa.string()).isin(list(names)))
+    found = {str(one) for one in requests[key].to_pylist()}
+    absent = [one for one in names if one not in found]
     if absent:
         raise DataError(
             f"request {absent[0]} has offline features but is not in the run's partitions of "
-            f"{REQUEST_TABLE} under {data}; the partitions changed during the run: run it again"
+            f"{name} under {data}; the partitions changed during the run: run it again"
         )
-    tables = {
-        name: _read(data, plan, name, _seen(reach, name, requests))
-        for name in plan["sources"]
-        if name not in (REQUEST_TABLE, LABEL_TABLE)
-    }
-    seen = _read(data, plan, REQUEST_TABLE, _seen(reach, REQUEST_TABLE, requests))
-    history = _table(REQUEST_TABLE, seen)
+    seen = _seen(data, plan, reach, tables, requests)
+    history = _table(name, seen.pop(name))
     wanted = set(names)
-    at = history.at(REQUEST_ID)
-    ordered = sorted(history.rows, key=lambda row: row[history.at(REQUEST_TIME)])
-    history = fairness.Table(REQUEST_TABLE, history.columns, ordered, REQUEST_TIME)
-    sample = [row for row in ordered if row[at] in wanted]
+    time_at = history.at(tables.request_time)
+    history = dataclasses.replace(history, rows=sorted(history.rows, key=itemgetter(time_at)))
+    sample = [row for row in history.rows if str(row[history.at(key)]) in wanted]
     excluded = fairness.exclude(
         history,
         sample,
-        {name: _table(name, table) for name, table in tables.items()},
+        {other: _table(other, rows) for other, rows in seen.items()},
         reach,
-        request_id=REQUEST_ID,
+        request_id=key,
+        request_time=tables.request_time,
     )
-    return Replay(history, sample, tables, excluded)
+    return Replay(tables, history, sample, seen, excluded)
 
 
-def _seen(reach: fairness.Reach, table: str, requests: pa.Table) -> pc.Expression | None:
-    keys = reach.keys_of(table, request_table=REQUEST_TABLE)
-    if table == REQUEST_TABLE:
-        keys = keys | {REQUEST_ID}
-    if not keys <= set(requests.column_names):
-        return None  # a key of another name: all rows are loaded
-    expression: pc.Expression | None = None
-    for key in sorted(keys):
-        one = pc.field(key).isin(requests[key].unique())
-        expression = one if expression is None else expression | one
-    return expression
+def _seen(
+    data: Path, plan: Plan, reach: Reach, tables: SourceTables, requests: pa.Table
+) -> dict[str, pa.Table]:
+    """Of each table the rows that the sampled requests can see, the requests' own included."""
+    sample = pc.field(tables.request_id).isin(requests[tables.request_id].unique())
+    wheres: dict[str, list[pc.Expression | None]] = {tables.request_table: [sample]}
+    rows = {0: requests}
+    started_from = {column.read for read in reach.reads for _, column in read.keys}
+    for number, read in enumerate(reach.reads, 1):
+        schema = _schema(data, plan, read.table)
+        where: pc.Expression | None = None
+        for name, column in read.keys:
+            values = rows[column.read][column.name].unique()
+            one = pc.field(name).isin(_as_type(values, schema, read.table, name, column.name))
+            where = one if where is None else where & one
+        wheres.setdefault(read.table, []).append(where)
+        if number in started_from:
+            rows[number] = _read(data, plan, read.table, where)
+    return {table: _read(data, plan, table, _any_of(found)) for table, found in wheres.items()}
 
 
-def _read(data: Path, plan: Plan, table: str, where: pc.Expression | None) -> pa.Table:
+def _any_of(wheres: Sequence[pc.Expression | None]) -> pc.Expression | None:
+    """Rows that one of the conditions lets through; None lets all."""
+    any_of: pc.Expression | None = None
+    for where in wheres:
+        if where is None:
+            return None
+        any_of = where if any_of is None else any_of | where
+    return any_of
+
+
+def _as_type(values: pa.Array, schema: pa.Schema, table: str, name: str, other: str) -> pa.Array:
+    """Values to look for in a column, in its type."""
+    if name not in schema.names:
+        raise DataError(f"the parquet files of {table} have no column {name}, which is a key")
+    kind = schema.field(name).type
+    if values.type == kind:
+        return values
+    if not all(pa.types.is_integer(t) or pa.types.is_timestamp(t) for t in (values.type, kind)):
+        raise ConfigurationError(
+            f"the feature query finds rows of {table} by {name} ({kind}) = {other} "
+            f"({values.type}); make them columns of one type"
+        )
+    return values.cast(kind)
+
+
+def _schema(data: Path, plan: Plan, table: str) -> pa.Schema:
+    return pq.read_schema(_files(data, plan, table)[0])
+
+
+def _files(data: Path, plan: Plan, table: str) -> list[Path]:
     if table in plan["partitions"]:
         folders = [data / table / f"ds={day}" for day in plan["partitions"][table]]
     else:
         folders = [data / table]
     paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
     if not paths:
-        raise DataError(f"no partition of {table} under {data} although the run read some")
+        raise DataError(f"no partition of {table} under {data}, whose rows the query reads")
+    return paths
+
+
+def _read(data: Path, plan: Plan, table: str, where: pc.Expression | None) -> pa.Table:
+    paths = _files(data, plan, table)
     # File by file, so that no partition column is made up from the path.
     parts = [pq.read_table(path, filters=where, partitioning=None) for path in paths]
     return pa.concat_tables([part.cast(parts[0].schema) for part in parts])
@@ -195,7 +258,7 @@ def _read(data: Path, plan: Plan, table: str, where: pc.Expression | None) -> pa
 def _table(name: str, table: pa.Table) -> fairness.Table:
     columns = [_plain(column) for column in table.columns]
     rows = list(zip(*columns, strict=True)) if len(table) else []
-    return fairness.Table(name, tuple(table.column_names), rows, layout.EVENT_TIME.get(name))
+    return fairness.Table(name, tuple(table.column_names), rows)
 
 
 def plain_rows(table: pa.Table) -> list[list[Any]]:
@@ -273,7 +336,8 @@ def replay(
     Returns:
         (output column names, request ids, output rows), rows in the order of time.
     """
-    at, time_at = prepared.requests.at(REQUEST_ID), prepared.requests.at(REQUEST_TIME)
+    at = prepared.requests.at(prepared.source.request_id)
+    time_at = prepared.requests.at(prepared.source.request_time)
     info = client.deployment(name, deployment)
     inputs = [prepared.requests.at(column) for column, _ in info.input_schema]
     out = [column for column, _ in info.output_schema]
@@ -289,7 +353,7 @@ def replay(
         while pending is not None and pending[time_at] < request[time_at]:
             earlier.append(pending)
             pending = next(feed, None)
-        _insert(client, name, prepared.requests.columns, earlier)
+        _insert(client, name, prepared.requests, earlier)
         answer, _ = client.call(name, deployment, [[request[i] for i in inputs]])
         request_ids.append(str(request[at]))
         rows.append(answer[0])
@@ -297,9 +361,9 @@ def replay(
 
 
 def _insert(
-    client: AbstractClient, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    client: AbstractClient, name: str, table: fairness.Table, rows: Sequence[Sequence[Any]]
 ) -> None:
-    listed = ", ".join(quote_name(column) for column in columns)
+    listed = ", ".join(quote_name(column) for column in table.columns)
     for start in range(0, len(rows), _INSERT_ROWS):
         values = ", ".join(
             f"({', '.join(_literal(value) for value in row)})"
@@ -307,7 +371,7 @@ def _insert(
         )
         client.execute(
             name,
-            f"INSERT INTO {quote_name(REQUEST_TABLE)} ({listed}) VALUES {values}",
+            f"INSERT INTO {quote_name(table.name)} ({listed}) VALUES {values}",
             mode="onsync",
         )
 
@@ -463,6 +527,7 @@ def check(
     plan: Plan,
     *,
     data: Path,
+    tables: SourceTables,
     create_sql: Path,
     sql: str,
     deployment: str,
@@ -478,6 +543,7 @@ def check(
     Args:
         plan: the run's plan.
         data: root of the source partitions, as OpenMLDB's server sees it too.
+        tables: what each table is.
         create_sql: the script of the online tables.
         sql: the feature query of the candidate.
         deployment: its deployment's name.
@@ -493,7 +559,8 @@ def check(
     """
     run = RunFolder(Path(plan["run_dir"]))
     offline = sample_offline(run, spec, size=gates["sample"], seed=gates["seed"], scores=scores)
-    prepared = prepare(data, plan, sql, offline.request_ids)
+    create = create_sql.read_text()
+    prepared = prepare(data, plan, offline.request_ids, tables=tables, sql=sql, create=create)
     name = f"{plan['workspace']}_check"
     slices = run.root / "check"
     with files.staged_dir(slices, replace=True) as staged:
@@ -502,7 +569,7 @@ def check(
     started = time.monotonic()
     with (
         OpenMLDBClient(openmldb_url, timeout_s=60.0) as client,
-        database(client, name, create_sql.read_text(), deployment, sql),
+        database(client, name, create, deployment, sql),
     ):
         for table, rows in prepared.tables.items():
             load_online(
@@ -512,6 +579,6 @@ def check(
     value = compare(spec, offline, columns, request_ids, answers, score, gates, prepared.excluded)
     value["seconds"] = round(time.monotonic() - started, 3)
     value["online_rows"] = {t: len(rows) for t, rows in prepared.tables.items()} | {
-        REQUEST_TABLE: len(prepared.requests.rows)
+        tables.request_table: len(prepared.requests.rows)
     }
     return value

@@ -1,117 +1,41 @@
-"""Which requests can be replayed fairly, and which rows the online store must hold for it.
+"""Which requests can be replayed fairly: those that have one right answer.
 
 Batch and request mode give the same row for a request when the store holds exactly what the
 batch saw before that request. docs/release.md derives the rules; here they are code:
 
-- A window reaches rows by the equality of its partition key, a LAST JOIN by its join key. So
-  rows that share no key with a sampled request cannot be seen by it and are left out.
 - Other requests stand in a window only where it is not INSTANCE_NOT_IN_WINDOW, and then only
   earlier ones. So requests are fed in the order of time, each after its predecessors.
 - Where order is undefined by the data there is no right answer to compare with: requests of
-  one instant and key, ties at the edge of a counted frame, a LAST JOIN key with several rows.
-  Those requests are excluded, and counted by reason.
+  one instant and key, ties where a frame is cut by counting, several rows for a join's key
+  without an order among them. Those requests are excluded, and counted by reason.
+
+What decides is read off the query (`query`). Where it is not all known (a WHERE below a window, a
+further condition of a join), a request is rather excluded than compared by luck.
 """
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nightshift.openmldb import normalise_sql
+from nightshift.release.reach import Column, Join, Reach, Source, Window
 
-_NAME = r"`?(\w+)`?"
-_PARTITION = re.compile(r"PARTITION\s+BY\s+((?:`?[\w.]+`?\s*,?\s*)+?)\s*ORDER\s+BY", re.IGNORECASE)
-_UNION = re.compile(rf"UNION\s*\(\s*SELECT\b.*?\bFROM\s+{_NAME}", re.IGNORECASE | re.DOTALL)
-_WINDOW = re.compile(r"\bAS\s*\(\s*(?=UNION\b|PARTITION\b)", re.IGNORECASE)
-_LAST_JOIN = re.compile(
-    rf"LAST\s+JOIN\s+{_NAME}(?:\s+AS\s+{_NAME})?\s+ON\s+(\S+)\s*=\s*(\S+)", re.IGNORECASE
-)
-_ROWS = re.compile(r"\bROWS\s+BETWEEN\s+(\d+)\s+(?:OPEN\s+)?PRECEDING", re.IGNORECASE)
-_MAXSIZE = re.compile(r"\bMAXSIZE\s+(\d+)", re.IGNORECASE)
-_INSTANCE_OUT = re.compile(r"\bINSTANCE_NOT_IN_WINDOW\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Window:
-    """One window: its partition keys, the tables united, and at how many other rows it cuts."""
-
-    keys: tuple[str, ...]
-    tables: tuple[str, ...]
-    holds_requests: bool
-    others: int | None
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How the query reaches rows: its windows, and its LAST JOINs as (table, key column)."""
-
-    windows: tuple[Window, ...]
-    joins: tuple[tuple[str, str], ...]
-
-    def keys_of(self, table: str, *, request_table: str) -> frozenset[str]:
-        """Columns by whose equality the query reaches rows of `table`."""
-        keys: set[str] = set()
-        for window in self.windows:
-            if table in window.tables or (table == request_table and window.holds_requests):
-                keys.update(window.keys)
-        keys.update(key for joined, key in self.joins if joined == table)
-        return frozenset(keys)
-
-
-def reach_of(sql: str) -> Reach:
-    """Read windows and joins off the feature query's text."""
-    text = normalise_sql(sql)
-    windows = []
-    for match in _WINDOW.finditer(text):
-        body = _bracketed(text, match.end())
-        partition = _PARTITION.search(body)
-        if partition is None:
-            continue
-        keys = tuple(
-            part.strip(" `").split(".")[-1].strip("`") for part in partition[1].split(",") if part
-        )
-        limits = [int(n) for n in _ROWS.findall(body)]
-        limits += [int(n) - 1 for n in _MAXSIZE.findall(body)]  # the request itself counts
-        windows.append(
-            Window(
-                keys=keys,
-                tables=tuple(_UNION.findall(body)),
-                holds_requests=_INSTANCE_OUT.search(body) is None,
-                others=min(limits) if limits else None,
-            )
-        )
-    joins = []
-    for table, alias, left, right in _LAST_JOIN.findall(text):
-        for side in (left, right):
-            parts = side.replace("`", "").rstrip(")").split(".")
-            if len(parts) > 1 and parts[-2] in (table, alias):
-                joins.append((table, parts[-1]))
-    return Reach(tuple(windows), tuple(joins))
-
-
-def _bracketed(text: str, start: int) -> str:
-    depth = 1
-    for at in range(start, len(text)):
-        depth += {"(": 1, ")": -1}.get(text[at], 0)
-        if depth == 0:
-            return text[start:at]
-    return text[start:]
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one source table: columns in the table's order, its time column if it has one."""
+    """Rows of one source table: columns in the table's order."""
 
     name: str
     columns: tuple[str, ...]
-    rows: Sequence[tuple[Any, ...]]
-    time: str | None = None
+    rows: Sequence[Row]
 
     def at(self, column: str) -> int:
         """Position of a column."""
@@ -135,105 +59,154 @@ class Excluded:
 
 
 def exclude(
-    requests: Table, sample: Iterable[tuple[Any, ...]], tables: Mapping[str, Table], reach: Reach,
-    *, request_id: str,
-) -> Excluded:  # fmt: skip
+    requests: Table,
+    sample: Iterable[Row],
+    tables: Mapping[str, Table],
+    reach: Reach,
+    *,
+    request_id: str,
+    request_time: str,
+) -> Excluded:
     """Find the sampled requests that have no single right answer.
 
     Args:
-        requests: rows of the request table that the sample can see, the sample included; its
-            `time` is the column that orders requests.
+        requests: rows of the request table that the sample can see, the sample included.
         sample: the sampled rows of the request table.
         tables: every other table by name, its rows those that the sample can see.
         reach: how the query reaches them.
         request_id: the request table's id column.
+        request_time: the column that orders requests.
 
     Returns:
         The excluded requests by reason.
     """
     out = Excluded()
-    assert requests.time is not None
-    id_at, time_at = requests.at(request_id), requests.at(requests.time)
-    twice = _counts(row[id_at] for row in requests.rows)
-    peers: dict[tuple[str, ...], dict[Any, int]] = {}
-    for window in reach.windows:
-        if window.holds_requests and set(window.keys) <= set(requests.columns):
-            ats = [requests.at(key) for key in window.keys]
-            peers[window.keys] = _counts(
-                (row[time_at], *(row[at] for at in ats)) for row in requests.rows
-            )
-    joined = {
-        (name, key): _counts(row[tables[name].at(key)] for row in tables[name].rows)
-        for name, key in reach.joins
-        if name in tables and key in tables[name].columns
-    }
-    edges = [_Edges.of(w, requests, tables) for w in reach.windows if w.others is not None]
+    seen = _Seen(requests, {**tables, requests.name: requests}, reach)
+    id_at, time_at = requests.at(request_id), requests.at(request_time)
+    twice: defaultdict[Any, int] = defaultdict(int)
+    for row in requests.rows:
+        twice[row[id_at]] += 1
+    holding = [w.requests for w in reach.windows if w.requests is not None and _at_end(w)]
+    counted = [window for window in reach.windows if window.cuts]
     for row in sample:
         name = str(row[id_at])
         if twice[row[id_at]] > 1:
             out.add("request id given twice", name)
-        elif any(
-            counts[(row[time_at], *(row[requests.at(key)] for key in keys))] > 1
-            for keys, counts in peers.items()
-        ):
+        elif any(_has_peer(seen, source, row, time_at) for source in holding):
             out.add("another request of the same instant and key", name)
-        elif any(
-            key in requests.columns and counts[row[requests.at(key)]] > 1
-            for (_, key), counts in joined.items()
-        ):
+        elif any(_ambiguous(seen, join, row) for join in reach.joins if join.order is None):
             out.add("several rows for a LAST JOIN key", name)
-        elif any(edge.tied(row) for edge in edges):
+        elif any(_ambiguous(seen, join, row) for join in reach.joins if join.order is not None):
+            out.add("equal ORDER BY values for a LAST JOIN key", name)
+        elif any(_cut_in_a_tie(seen, window, row) for window in counted):
             out.add("equal times at the edge of a counted window", name)
     return out
 
 
-def _counts(values: Iterable[Any]) -> defaultdict[Any, int]:
-    counts: defaultdict[Any, int] = defaultdict(int)
-    for value in values:
-        counts[value] += 1
-    return counts
+class _Seen:
+    """The rows that each read gives for a request."""
 
+    def __init__(self, requests: Table, tables: Mapping[str, Table], reach: Reach) -> None:
+        self._requests, self._tables, self._reach = requests, tables, reach
+        self._index: dict[int, dict[Row, list[Row]]] = {}
+        self._times: dict[tuple[Source, Row], npt.NDArray[np.int64]] = {}
 
-@dataclass(frozen=True)
-class _Edges:
-    """Times of the rows that each key's window can hold, to see ties where the frame is cut."""
+    def request(self, row: Row, column: str) -> Any:
+        """A request's value of a column."""
+        return row[self._requests.at(column)]
 
-    others: int
-    key_ats: tuple[int, ...]
-    time_at: int
-    holds_requests: bool
-    times: Mapping[tuple[Any, ...], npt.NDArray[np.int64]]
+    def at(self, read: int, column: str) -> int:
+        """Position of a column among a read's rows."""
+        return self._tables[self._reach.read(read).table].at(column)
 
-    @classmethod
-    def of(cls, window: Window, requests: Table, tables: Mapping[str, Table]) -> _Edges:
-        assert requests.time is not None and window.others is not None
-        sources = [tables[name] for name in window.tables if name in tables]
-        if window.holds_requests:
-            sources.append(requests)
-        times: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
-        known = set(window.keys) <= set(requests.columns)
-        for table in sources:
-            if not known or table.time is None or not set(window.keys) <= set(table.columns):
-                continue
-            ats = [table.at(key) for key in window.keys]
-            time_at = table.at(table.time)
-            for row in table.rows:
-                times[tuple(row[at] for at in ats)].append(row[time_at])
-        return cls(
-            window.others,
-            tuple(requests.at(key) for key in window.keys) if known else (),
-            requests.at(requests.time),
-            window.holds_requests,
-            {key: np.sort(np.array(found, dtype=np.int64)) for key, found in times.items()},
-        )
+    def by_key(self, read: int, row: Row) -> Iterator[Sequence[Row]]:
+        """The rows of one read, those of each key together."""
+        index = self._by_key(read)
+        return (index.get(key, ()) for key in self._keys(read, row))
 
-    def tied(self, row: tuple[Any, ...]) -> bool:
-        """Whether the last row inside the frame and the first one outside have one time."""
-        found = self.times.get(tuple(row[at] for at in self.key_ats))
+    def times(self, source: Source, row: Row) -> npt.NDArray[np.int64]:
+        """Times of a window's source, oldest first; a row without a time is in no window."""
+        parts = [self._times_of(source, key) for key in self._keys(source.read, row)]
+        return parts[0] if len(parts) == 1 else np.sort(np.concatenate([_NONE, *parts]))
+
+    def _times_of(self, source: Source, key: Row) -> npt.NDArray[np.int64]:
+        found = self._times.get((source, key))
         if found is None:
-            return False
-        seen = found[: int(np.searchsorted(found, row[self.time_at], side="right"))]
-        if self.holds_requests:
-            seen = seen[:-1]  # the request itself
-        edge = len(seen) - self.others
-        return bool(0 < edge < len(seen) and seen[edge - 1] == seen[edge])
+            at = self.at(source.read, source.time)
+            rows = self._by_key(source.read).get(key, ())
+            found = np.sort(np.array([r[at] for r in rows if r[at] is not None], dtype=np.int64))
+            self._times[source, key] = found
+        return found
+
+    def _keys(self, read: int, row: Row) -> Iterator[Row]:
+        values = [self._values(column, row) for _, column in self._reach.read(read).keys]
+        return itertools.product(*values)
+
+    def _values(self, column: Column, row: Row) -> Iterable[Any]:
+        if column.read == 0:
+            return (self.request(row, column.name),)
+        at = self.at(column.read, column.name)
+        return {found[at] for rows in self.by_key(column.read, row) for found in rows}
+
+    def _by_key(self, number: int) -> dict[Row, list[Row]]:
+        index = self._index.get(number)
+        if index is None:
+            read = self._reach.read(number)
+            table = self._tables[read.table]
+            ats = [table.at(name) for name, _ in read.keys]
+            index = {}
+            for row in table.rows:
+                index.setdefault(tuple(row[at] for at in ats), []).append(row)
+            self._index[number] = index
+        return index
+
+
+_NONE: npt.NDArray[np.int64] = np.array([], dtype=np.int64)
+
+
+def _at_end(window: Window) -> bool:
+    """Whether the frame reaches to other rows of the request's own time."""
+    return window.current_time and window.end == 0
+
+
+def _has_peer(seen: _Seen, source: Source, row: Row, time_at: int) -> bool:
+    (others,) = seen.by_key(source.read, row)
+    return [other[time_at] for other in others].count(row[time_at]) > 1
+
+
+def _ambiguous(seen: _Seen, join: Join, row: Row) -> bool:
+    """Whether for a key more than one row may be the joined one."""
+    return any(len(rows) > 1 and _tied(seen, join, rows) for rows in seen.by_key(join.read, row))
+
+
+def _tied(seen: _Seen, join: Join, rows: Sequence[Row]) -> bool:
+    if join.groups is not None:
+        ats = [seen.at(join.read, name) for name in join.groups]
+        rows = list({tuple(one[at] for at in ats): one for one in rows}.values())
+    if join.order is None:
+        return len(rows) > 1
+    at = seen.at(join.read, join.order)
+    values = sorted((one[at] is not None, one[at]) for one in rows)
+    if not join.whole:
+        return any(a == b for a, b in itertools.pairwise(values))
+    if join.descending:
+        values.reverse()
+    return len(values) > 1 and bool(values[-1] == values[-2])
+
+
+def _cut_in_a_tie(seen: _Seen, window: Window, row: Row) -> bool:
+    """Whether a row inside the frame and the next one outside, cut by counting, have one time."""
+    now = seen.request(row, window.time)
+    if now is None:
+        return False
+    times = np.sort(np.concatenate([_NONE, *(seen.times(s, row) for s in window.sources)]))
+    side: Any = "right" if window.current_time or window.end > 0 else "left"
+    until = int(np.searchsorted(times, now - window.end, side))
+    begin = 0 if window.start is None else int(np.searchsorted(times, now - window.start, "left"))
+    times = times[begin:until]
+    if window.requests is not None and _at_end(window):
+        times = times[:-1]  # the request itself
+    if not all(source.whole for source in window.sources):
+        return len(times) > min(window.cuts) and bool((times[1:] == times[:-1]).any())
+    edges = (len(times) - cut for cut in window.cuts)
+    return any(0 < edge < len(times) and bool(times[edge - 1] == times[edge]) for edge in edges)

@@ -17,11 +17,13 @@ from nightshift.errors import ContractError, DataError, OpenMLDBError
 from nightshift.openmldb import AbstractClient
 from nightshift.plan import Plan
 from nightshift.release import online
-from nightshift.release.consistency import REQUEST_TABLE, plain_rows
+from nightshift.release.consistency import plain_rows
 from nightshift.release.gates import Finding, report
 from nightshift.release.manifest import Manifest
 from nightshift.release.store import ReleaseFolder, ReleaseStore
+from nightshift.settings import Settings
 from nightshift.spec import FeatureSpec
+from nightshift.tables import SourceTables
 from nightshift.triton import Golden, TritonControl
 
 
@@ -107,12 +109,12 @@ def problems(
 
 
 def request_rows(
-    data: Path, plan: Plan | None, columns: Sequence[str], count: int
+    settings: Settings, plan: Plan | None, columns: Sequence[str], count: int
 ) -> list[list[Any]]:
     """The last requests of the newest partition, as rows of the request table.
 
     Args:
-        data: root of the source partitions.
+        settings: the root of the source partitions, and which table holds requests.
         plan: the run's plan: no partition after its date; None for any.
         columns: the columns asked for, a deployment's input.
         count: rows at most.
@@ -120,7 +122,8 @@ def request_rows(
     Raises:
         DataError: there is no request, or a column is not among the partition's.
     """
-    for folder in sorted((data / REQUEST_TABLE).glob("ds=????-??-??"), reverse=True):
+    source = settings.data / SourceTables.load(settings.tables).request_table
+    for folder in sorted(source.glob("ds=????-??-??"), reverse=True):
         if plan is not None and folder.name > f"ds={plan['ds']}":
             continue
         for path in sorted(folder.glob("*.parquet")):
@@ -130,7 +133,7 @@ def request_rows(
                 raise DataError(f"{path} lacks {absent[0]}, an input of the deployment")
             if len(table):
                 return plain_rows(table.select(list(columns)).slice(max(len(table) - count, 0)))
-    raise DataError(f"no request in the partitions of {REQUEST_TABLE} under {data}")
+    raise DataError(f"no request in the partitions under {source}")
 
 
 def time_requests(

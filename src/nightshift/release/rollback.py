@@ -113,7 +113,7 @@ def roll_back(
     """
 
     def requests(columns: Sequence[str]) -> list[list[Any]]:
-        return rehearse.request_rows(settings.data, None, columns, 1)
+        return rehearse.request_rows(settings, None, columns, 1)
 
     with (
         OpenMLDBClient(settings.openmldb_url) as client,

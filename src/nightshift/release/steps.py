@@ -42,6 +42,7 @@ from nightshift.release.names import sql_hash
 from nightshift.release.store import ReleaseFolder, ReleaseStore
 from nightshift.settings import Settings
 from nightshift.spec import FeatureSpec
+from nightshift.tables import SourceTables
 from nightshift.triton import TritonControl
 
 GATES = ("data", "quality", "rehearsal", "consistency")
@@ -226,6 +227,7 @@ def consistent(plan: Plan, release: str, settings: Settings | None = None) -> di
         value = consistency.check(
             plan,
             data=settings.data,
+            tables=SourceTables.load(settings.tables),
             create_sql=settings.include / "sql" / "create_tables.sql",
             sql=folder.sql.read_text(),
             deployment=manifest.sql.deployment,
@@ -367,7 +369,7 @@ def _run_of(store: ReleaseStore, release: str) -> str | None:
 
 def _requests(settings: Settings, plan: Plan, count: int) -> switching.Requests:
     def requests(columns: Sequence[str]) -> list[list[Any]]:
-        return rehearse.request_rows(settings.data, plan, columns, count)
+        return rehearse.request_rows(settings, plan, columns, count)
 
     return requests
 

@@ -10,7 +10,7 @@ import pytest
 
 from laptop.data import generate as module
 from laptop.data.generate import Spec, World, generate
-from laptop.data.schemas import SCHEMAS
+from laptop.data.schemas import EVENT_TABLES, EVENT_TIME, SCHEMAS
 from nightshift import layout
 from nightshift.errors import ConfigurationError
 from nightshift.files import sha256_tree
@@ -55,7 +55,7 @@ def test_every_request_has_its_label_and_an_id_of_user_product_and_local_second(
 
 
 def test_a_partition_holds_only_rows_of_its_own_day_in_utc8(small):
-    for table, column in layout.EVENT_TIME.items():
+    for table, column in EVENT_TIME.items():
         for folder in (small / table).glob("ds=*"):
             times = pq.read_table(folder / "part-0.parquet")[column].to_pandas()
             days = set((times + np.timedelta64(8, "h")).dt.strftime("%Y-%m-%d"))
@@ -71,7 +71,7 @@ def test_windows_of_the_first_day_find_history(small):
 
 def test_more_days_leave_the_days_of_both_ends_as_they_were(small, tmp_path):
     generate(tmp_path, SMALL, end=END + dt.timedelta(days=9), days=15)
-    for table in layout.EVENT_TABLES:
+    for table in EVENT_TABLES:
         for day in layout.days_back(END, 4):
             ours = layout.partition(small, table, day)
             theirs = layout.partition(tmp_path, table, day)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from laptop.data import jd, partitions
-from laptop.data.schemas import SCHEMAS
+from laptop.data.schemas import EVENT_TIME, SCHEMAS
 from nightshift import layout
 from nightshift.errors import ConfigurationError, DataError
 
@@ -34,7 +34,7 @@ def test_no_row_is_lost_or_changed(laid_out, jd_folder):
 
 def test_partitions_are_days_of_utc8(laid_out):
     data, _ = laid_out
-    for table, column in layout.EVENT_TIME.items():
+    for table, column in EVENT_TIME.items():
         for folder in (data / table).glob("ds=*"):
             for file in folder.glob("*.parquet"):
                 times = pq.read_table(file)[column].to_pandas() + np.timedelta64(8, "h")

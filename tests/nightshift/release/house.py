@@ -27,6 +27,7 @@ from nightshift.plan import Plan, make_plan
 from nightshift.release import online, steps
 from nightshift.settings import Settings
 from nightshift.spec import FeatureSpec
+from nightshift.tables import SourceTables
 from nightshift.triton import TritonControl
 from tests.serving import Process, serving_settings, wait_until
 
@@ -160,6 +161,7 @@ class House:
         with self.client() as client:
             loads = online_load.plan_online_loads(
                 self.settings.data,
+                tables=SourceTables.load(self.settings.tables),
                 ds=plan["ds"],
                 lookback_days=lookback,
                 count_rows=online_load.count_online(client, plan["database"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,7 @@ def predict(nights: Nights) -> dict:
     with nights.house.client() as client:
         now = pointer.read_live(nights.settings.releases)
         columns = [n for n, _ in client.deployment(now.database, now.deployment).input_schema]
-    (row,) = rehearse.request_rows(nights.settings.data, None, columns, 1)
+    (row,) = rehearse.request_rows(nights.settings, None, columns, 1)
     body = {"rows": [dict(zip(columns, row, strict=True))]}
     answer = httpx.post(f"{nights.settings.predict_url}/predict", json=body, timeout=30)
     assert answer.status_code == 200, answer.text
@@ -159,18 +160,22 @@ def test_broken_model_file_is_rejected(nights):
     )
 
 
-def test_broken_sql_is_rejected(nights):
-    plan = another(nights, "broken sql")
-    release = steps.make_candidate(plan, nights.settings)["release_id"]
+def rewrite(nights: Nights, release: str, change: Callable[[str], str]) -> None:
+    """Give a candidate another query, deployed under a name of its own."""
     folder = ReleaseStore(nights.settings.releases).folder(release)
-    sql = folder.sql.read_text().replace("user_lv_cd", "user_level_of_old")
-    folder.sql.write_text(sql)
-    manifest = json.loads(folder.manifest_path.read_text())
     made = folder.manifest()
+    sql = change(folder.sql.read_text())
+    assert deployment_name("deepfm", sql) != made.sql.deployment
+    folder.sql.write_text(sql)
     made = replace(made, sql=replace(made.sql, deployment=deployment_name("deepfm", sql)))
     folder.manifest_path.unlink()
     manifests.write_once(folder.manifest_path, made)
-    assert manifest["sql"]["deployment"] != made.sql.deployment
+
+
+def test_broken_sql_is_rejected(nights):
+    plan = another(nights, "broken sql")
+    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    rewrite(nights, release, lambda sql: sql.replace("user_lv_cd", "user_level_of_old"))
     rejected(
         nights,
         plan,
@@ -222,6 +227,58 @@ def test_skew_is_rejected_and_named_with_both_values(nights):
     assert other["offline"] == f"{other['online']}-stale"
     assert "values differ" in other["cause"]
     assert report["score_mismatch_count"] > 0
+
+
+def restyle(sql: str) -> str:
+    """The feature query in another style: the same features."""
+    for old, new in {
+        "OVER last_10_requests": "over (partition by user_id order by eventTime rows between "
+        "10 preceding and current row)",
+        "OVER last_10_hours": "OVER (UNION (SELECT `ingestionTime`, `pair_id`, `time`, `model_id`, "
+        "`type`, `cate`, `br`, '; PARTITION BY x' AS reqId FROM `bo_action`) PARTITION BY "
+        "`pair_id` ORDER BY `ingestionTime` ROWS_RANGE BETWEEN 10h PRECEDING AND 0s PRECEDING "
+        "MAXSIZE 100 INSTANCE_NOT_IN_WINDOW)",
+        "LAST JOIN `bo_user` AS `user` ON": "LAST JOIN bo_user user ORDER BY user.ingestionTime ON",
+        "LAST JOIN `bo_product` AS `product` ON": "LAST JOIN (SELECT * FROM bo_product) AS product "
+        "/* LAST JOIN `bo_user` ON a = b */ ON flattenRequest.sku_id = product.sku_id AND",
+        "ON request.request_id = comment.comment_request_id": "ON request.request_id = "
+        "comment.comment_request_id AND comment.comment_request_id = request.request_id_original",
+    }.items():
+        assert old in sql
+        sql = sql.replace(old, new)
+    return sql
+
+
+def test_a_query_in_another_style_is_consistent_and_a_skew_in_it_is_found(nights):
+    plan = another(nights, "another style")
+    run = RunFolder(Path(plan["run_dir"]))
+    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    rewrite(nights, release, restyle)
+    steps.rehearsal(plan, release, nights.settings)
+    report = steps.consistent(plan, release, nights.settings)
+    assert report["mismatch_count"] == 0
+    assert report["compared"] > 150
+    # The offline side has seen other actions of the pair than the store now holds.
+    (field,) = [
+        f for f in FeatureSpec.load(nights.settings.feature_spec).fields
+        if f.name == "pair_brand_top3_10h"
+    ]  # fmt: skip
+    path = run.dataset / "test" / "part-0.parquet"
+    test = pq.read_table(path)
+    at = test.column_names.index(field.name)
+    stale = pa.array(["stale"] * len(test), pa.string())
+    test = test.set_column(at, test.field(at), pa.array(encode_column(stale, field)))
+    pq.write_table(test, path)
+    rejected(
+        nights,
+        plan,
+        "differ, in pair_brand_top3_10h",
+        lambda: steps.consistent(plan, release, nights.settings),
+        release,
+    )
+    skewed = json.loads((run.reports / "consistency.json").read_text())
+    assert skewed["compared"] == report["compared"]
+    assert skewed["mismatch_count"] == report["compared"]
 
 
 def test_a_date_that_is_not_newer_is_kept_and_not_promoted(nights):

@@ -18,7 +18,8 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from openmldb_sql.lexer import NUMBER, RESERVED, UNITS, Lexer, place
+from openmldb_sql.lexer import RESERVED, Lexer
+from openmldb_sql.tokens import NUMBER, UNITS, place
 
 MAX_DEPTH = 64
 """Levels of nesting (parentheses, prefix operators, subqueries) a statement may have."""
@@ -167,7 +168,7 @@ class OpenMLDB(Dialect):
         def _refuse(self, message: str, token: Token | None = None) -> NoReturn:
             token = token or self._curr
             at = token.start if token else len(self.sql)
-            raise ParseError.new(f"Syntax error: {message} at {place(self.sql, at)}")
+            raise ParseError.new(f"Syntax error: {message} {place(self.sql, at)}")
 
         def _got(self, token: Token | None = None) -> str:
             token = token or self._curr

@@ -18,7 +18,6 @@ from sqlglot.tokenizer_core import Token, TokenType
 from openmldb_sql import dialect
 from openmldb_sql.dialect import MAX_CHAIN, MAX_DEPTH, OpenMLDB
 from openmldb_sql.errors import SyntaxError_
-from openmldb_sql.lexer import NUMBER, UNITS, place, unquote
 from openmldb_sql.syntax import (
     Between,
     Binary,
@@ -47,9 +46,10 @@ from openmldb_sql.syntax import (
     Unary,
     Window,
 )
+from openmldb_sql.tokens import NUMBER, UNITS, place
 from openmldb_sql.types import SqlType
 
-__all__ = ["MAX_CHAIN", "MAX_DEPTH", "MAX_LENGTH", "parse_select", "unquote"]
+__all__ = ["MAX_CHAIN", "MAX_DEPTH", "MAX_LENGTH", "parse_select"]
 
 MAX_LENGTH = 1_000_000
 """Characters a statement may have."""
@@ -113,7 +113,7 @@ def _one_statement(tokens: list[Token], sql: str) -> list[Token]:
     for token in tokens:
         if token.token_type is TokenType.SEMICOLON:
             at = place(sql, token.start)
-            raise SyntaxError_(f"Syntax error: expected end of statement but got ';' at {at}")
+            raise SyntaxError_(f"Syntax error: expected end of statement but got ';' {at}")
     return tokens
 
 
@@ -399,7 +399,7 @@ class _Tree:
             return Literal(value, SqlType.INT32)
         if not -(2**63) <= value <= 2**63:  # 2**63 itself may yet be negated
             at = place(self.sql, node.meta.get("start", 0))
-            raise SyntaxError_(f"integer {value} at {at} does not fit 64 bits")
+            raise SyntaxError_(f"integer {value} {at} does not fit 64 bits")
         return Literal(value, SqlType.INT64)
 
     def unknown(self, node: exp.Expr) -> NoReturn:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from openmldb_sql.errors import SyntaxError_
-from openmldb_sql.tokens import Kind, Token, place, tokens
+from openmldb_sql.tokens import NUMBER, UNITS, Kind, Token, place, tokens
 from openmldb_sql.types import ColumnDef, IndexDef, Schema, SqlType
 
 Literal: TypeAlias = bool | int | float | str | None
@@ -229,7 +229,6 @@ Statement: TypeAlias = (
     | Explain
 )
 
-TTL_UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 TTL_TYPES = ("absolute", "latest", "absorlat", "absandlat")
 
 
@@ -357,21 +356,24 @@ class _Parser:
     def _number(self, token: Token, negative: bool) -> int | float:
         text = token.text
         following = self.token
-        suffix = ""
         if following.kind is Kind.WORD and following.start == token.end:
-            suffix = following.text.lower()
-            if suffix not in ("l", "f", "d"):
+            if following.upper != "D":  # 2.5d, a double
                 raise self.fail("a literal")
             self.at += 1
+        found = NUMBER.fullmatch(text)
+        kind = found.lastgroup if found else None
         number: int | float
-        if text[:2].lower() == "0x":
+        if kind == "hex":
             number = int(text, 16)
-        elif text.isdecimal() and suffix in ("", "l"):
+        elif kind in ("int", "long"):
             if len(text) > 40:
                 raise SyntaxError_(f"Syntax error: Invalid integer literal {text[:20]}...")
-            number = int(text)
+            number = int(text.rstrip("lL"))
+        elif kind == "float" or text[-1] in "dD":
+            number = float(text.rstrip("fFdD"))
         else:
-            number = float(text)
+            self.at -= 1
+            raise self.fail("a literal")
         return -number if negative else number
 
     def option_value(self) -> Literal:
@@ -379,6 +381,10 @@ class _Parser:
         token = self.token
         if token.kind is Kind.WORD and token.upper not in ("NULL", "TRUE", "FALSE"):
             return self.identifier("a value")
+        number = NUMBER.fullmatch(token.text) if token.kind is Kind.NUMBER else None
+        if number is not None and number.lastgroup == "interval":
+            self.at += 1
+            return token.text.lower()
         following = self.found[min(self.at + 1, len(self.found) - 1)]
         if token.kind is Kind.NUMBER and token.text.isdecimal() and following.kind is Kind.WORD:
             self.at += 2
@@ -775,7 +781,7 @@ def index_of(
         if text.isdecimal() and kind != "absolute":
             latest = int(text)
         elif text.isdecimal():
-            absolute = int(text) * TTL_UNITS["m"]
+            absolute = int(text) * UNITS["m"]
         else:
             absolute = duration_ms(text)
             if kind == "latest":
@@ -792,6 +798,6 @@ def duration_ms(text: str) -> int:
         SyntaxError_: Not a number followed by s, m, h or d.
     """
     number, unit = text[:-1], text[-1:].lower()
-    if not number.isdecimal() or len(number) > 12 or unit not in TTL_UNITS:
+    if not number.isdecimal() or len(number) > 12 or unit not in UNITS:
         raise SyntaxError_(f"Syntax error: {text!r} is no duration such as 10s, 30m, 12h or 7d")
-    return int(number) * TTL_UNITS[unit]
+    return int(number) * UNITS[unit]

@@ -216,7 +216,7 @@ class Select:
     where: Expr | None = None
     group: tuple[Expr, ...] = ()
     having: Expr | None = None
-    windows: dict[str, Window] = field(default_factory=dict)
+    windows: dict[str, Window] = field(default_factory=dict, hash=False)  # a dict has no hash
     distinct: bool = False
 
 

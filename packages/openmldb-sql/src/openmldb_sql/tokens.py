@@ -1,4 +1,4 @@
-"""Characters to tokens: what every statement but SELECT is parsed from.
+"""Characters to tokens, the same for every statement.
 
 The lexical rules are ZetaSQL's, OpenMLDB's parser: single and double quotes both write strings,
 backslash escapes, backquotes write names, ``--``, ``#`` and ``/* */`` are comments.  One kindness
@@ -46,15 +46,31 @@ class Token:
         return self.text.upper() if self.kind is Kind.WORD else self.text
 
 
-_PATTERN = re.compile(
+NUMBER = re.compile(
     r"""
+    (?P<interval>\d+[smhdSMHD](?!\w))
+  | (?P<hex>0[xX][0-9a-fA-F]+(?!\w))
+  | (?P<float>(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?(?:[fF](?!\w))?
+             |\d+[eE][-+]?\d+(?:[fF](?!\w))?|\d+[fF](?!\w))
+  | (?P<long>\d+[lL](?!\w))
+  | (?P<int>\d+)
+    """,
+    re.VERBOSE | re.ASCII,
+)
+"""A number as OpenMLDB writes them, time spans included; the group's name is its kind."""
+
+UNITS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+"""Milliseconds of a time span's unit."""
+
+_PATTERN = re.compile(
+    rf"""
     (?P<space>\s+|--[^\n]*|\#[^\n]*|/\*.*?\*/)
   | (?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
   | (?P<name>`[^`]*`)
-  | (?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?|0[xX][0-9a-fA-F]+)
+  | (?P<number>{NUMBER.pattern})
   | (?P<word>[^\W\d]\w*)
   | (?P<variable>@@?(?:[^\W\d]\w*)(?:\.(?:[^\W\d]\w*))?)
-  | (?P<symbol><=|>=|<>|!=|\|\||<<|>>|&&|==|.)
+  | (?P<symbol><=>|<=|>=|<>|!=|\|\||<<|>>|&&|==|.)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -104,15 +120,12 @@ def unquote(text: str) -> str:
     return _ESCAPE.sub(decode, body)
 
 
-def tokens(sql: str, start: int = 0) -> Iterator[Token]:
-    """Cut ``sql`` into tokens from ``start`` up to the first ``;`` outside quotes, or the end.
-
-    The last token is always of kind END; its ``start`` is where the statement ends.
+def scan(sql: str, start: int = 0) -> Iterator[Token]:
+    """Cut ``sql`` into tokens from ``start`` on; a symbol may be any character.
 
     Raises:
-        SyntaxError_: An unclosed string, name, comment or bracket, or brackets too deep.
+        SyntaxError_: An unclosed string, name or comment.
     """
-    depth = 0
     position = start
     length = len(sql)
     match_at = _PATTERN.match
@@ -132,27 +145,38 @@ def tokens(sql: str, start: int = 0) -> Iterator[Token]:
         elif kind is Kind.NAME:
             value = text[1:-1]
         elif kind is Kind.SYMBOL:
-            if text == ";":
-                yield Token(Kind.END, "", "", begin, position)
-                return
             if text in "'\"`":
                 raise SyntaxError_(f"Syntax error: unclosed {text} {place(sql, begin)}")
             if text == "/" and sql.startswith("/*", begin):
                 raise SyntaxError_(f"Syntax error: unclosed comment {place(sql, begin)}")
-            if text == "(":
-                depth += 1
-                if depth > MAX_DEPTH:
-                    raise SyntaxError_(
-                        f"Syntax error: brackets nest deeper than {MAX_DEPTH} {place(sql, begin)}"
-                    )
-            elif text == ")":
-                depth -= 1
-                if depth < 0:
-                    raise SyntaxError_(f'Syntax error: Unexpected ")" {place(sql, begin)}')
         yield Token(kind, text, value, begin, position)
+
+
+def tokens(sql: str, start: int = 0) -> Iterator[Token]:
+    """The tokens of one statement: up to the first ``;``, or the end.
+
+    The last token is always of kind END; its ``start`` is where the statement ends.
+
+    Raises:
+        SyntaxError_: An unclosed string, name, comment or bracket, or brackets too deep.
+    """
+    depth = 0
+    for token in scan(sql, start):
+        if token.kind is Kind.SYMBOL:
+            if token.text == ";":
+                yield Token(Kind.END, "", "", token.start, token.end)
+                return
+            depth += (token.text == "(") - (token.text == ")")
+            if depth > MAX_DEPTH:
+                raise SyntaxError_(
+                    f"Syntax error: brackets nest deeper than {MAX_DEPTH} {place(sql, token.start)}"
+                )
+            if depth < 0:
+                raise SyntaxError_(f'Syntax error: Unexpected ")" {place(sql, token.start)}')
+        yield token
     if depth > 0:
         raise SyntaxError_("Syntax error: Unexpected end of statement, a bracket is not closed")
-    yield Token(Kind.END, "", "", length, length)
+    yield Token(Kind.END, "", "", len(sql), len(sql))
 
 
 def place(sql: str, position: int) -> str:

@@ -1,0 +1,84 @@
+"""Offline rows of the JD tables against their online replay: docs/release.md, "Measured".
+
+One night on the tutorial's data with 14 held-out days; then the consistency check with a sample
+of 2,000 requests in place of a night's 200. Prints the report.
+
+    python bench/consistency.py ../shared/data/jd [--sample 2000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import pyarrow.parquet as pq  # noqa: E402
+
+from laptop.data.cli import lay_out  # noqa: E402
+from nightshift import commands  # noqa: E402
+from nightshift.layout import RunFolder  # noqa: E402
+from nightshift.release import consistency, steps  # noqa: E402
+from nightshift.release.gates import load_gates  # noqa: E402
+from nightshift.release.store import ReleaseStore  # noqa: E402
+from nightshift.spec import FeatureSpec  # noqa: E402
+from nightshift.tables import SourceTables  # noqa: E402
+from nightshift.triton import TritonControl  # noqa: E402
+from tests.nightshift.release.house import OWN, House  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("jd", type=Path)
+    parser.add_argument("--sample", type=int, default=2000)
+    parser.add_argument("--home", type=Path, default=ROOT / "var" / "bench-consistency")
+    arguments = parser.parse_args()
+    shutil.rmtree(arguments.home, ignore_errors=True)
+    house = House.build(arguments.home)
+    settings = house.settings
+    lay_out(settings.data, arguments.jd.resolve(), replace=False)
+    days = sorted(path.name[3:] for path in (settings.data / "flattenRequest").glob("ds=*"))
+    own = dataclasses.replace(OWN, epochs=1, label_settle_days=3, test_days=14, valid_days=2)
+    house.up()
+    try:
+        plan = house.plan(days[-1], "bench", train_days=len(days) + 60)
+        steps.begin(plan, settings)
+        house.features(plan)
+        house.task(plan, "preprocess", commands.preprocess_arguments(plan, settings, own))
+        house.task(plan, "train", commands.train_arguments(plan, settings, own))
+        release = str(house.candidate(plan)["release_id"])
+        house.load_online(plan)
+        steps.rehearsal(plan, release, settings)
+        folder = ReleaseStore(settings.releases).folder(release)
+        manifest = folder.manifest()
+        with TritonControl(settings.triton_grpc_url) as control:
+            report = consistency.check(
+                plan,
+                data=settings.data,
+                tables=SourceTables.load(settings.tables),
+                create_sql=settings.include / "sql" / "create_tables.sql",
+                sql=folder.sql.read_text(),
+                deployment=manifest.sql.deployment,
+                spec=FeatureSpec.load(folder.spec),
+                openmldb_url=settings.openmldb_url,
+                score=consistency.TritonScore(
+                    control, manifest.model.name, manifest.model.version
+                ),
+                gates={**load_gates(settings.include / "gates.yaml")["consistency"],
+                       "sample": arguments.sample},
+                scores=steps.scores_path(plan),
+            )  # fmt: skip
+        held_out = len(pq.read_table(RunFolder(Path(plan["run_dir"])).dataset / "test"))
+        print(json.dumps({"held_out": held_out, "days": days[-14:], **report}, indent=2))
+    finally:
+        house.down()
+    return 0 if report["status"] == "pass" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

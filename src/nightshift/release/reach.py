@@ -1,0 +1,137 @@
+"""How a feature query reaches rows: the reads, windows and joins that `query` finds in its text.
+
+A `Read` is one way to stored rows of a table: by the equality of some of its columns with values
+that are known before, of the request row or of rows that an earlier read gave. Reads are numbered
+in that order; number 0 is the request row itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the rows that a read gives; read 0 is the request row."""
+
+    read: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """Rows of `table` whose columns equal what `keys` says; without keys, all of them."""
+
+    table: str
+    keys: tuple[tuple[str, Column], ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a window takes rows from.
+
+    Attributes:
+        read: the read of its rows.
+        time: their ORDER BY column.
+        whole: every row that the read gives stands in the window; a WHERE, or a key that is no
+            plain column, makes it False.
+    """
+
+    read: int
+    time: str
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window over the requests.
+
+    Attributes:
+        name: its name in messages.
+        requests: the requests before the current one, unless INSTANCE_NOT_IN_WINDOW.
+        unions: the united tables.
+        time: the request's column that ORDER BY names.
+        start: the frame's older edge in units of `time` before the request, None for none.
+        end: its newer edge.
+        cuts: after how many rows other than the request itself the frame is cut, newest first.
+        current_time: whether other rows of the request's own time stand in it.
+    """
+
+    name: str
+    requests: Source | None
+    unions: tuple[Source, ...]
+    time: str
+    start: int | None = None
+    end: int = 0
+    cuts: tuple[int, ...] = ()
+    current_time: bool = True
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All of them."""
+        return (*self.unions, self.requests) if self.requests is not None else self.unions
+
+
+@dataclass(frozen=True)
+class Join:
+    """One join with rows of a table.
+
+    Attributes:
+        read: the rows that its keys allow.
+        order: the column whose greatest value is taken, None without ORDER BY.
+        descending: the least one is.
+        whole: nothing but the keys decides; a further condition makes it False.
+        groups: rows that agree in these columns are one row (GROUP BY), None for every row.
+    """
+
+    read: int
+    order: str | None = None
+    descending: bool = False
+    whole: bool = True
+    groups: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """All of a query: `reads[n]` is read number n + 1."""
+
+    reads: tuple[Read, ...]
+    windows: tuple[Window, ...]
+    joins: tuple[Join, ...]
+
+    def read(self, number: int) -> Read:
+        """A read by its number, from 1."""
+        return self.reads[number - 1]
+
+    def tables(self) -> frozenset[str]:
+        """The tables of which the query reads stored rows."""
+        return frozenset(read.table for read in self.reads)
+
+    def without(self, table: str) -> Reach:
+        """The reach but for what hangs on the rows of `table`."""
+        gone: set[int] = set()
+        numbers = {0: 0}
+        reads: list[Read] = []
+        for number, read in enumerate(self.reads, 1):
+            if read.table == table or any(column.read in gone for _, column in read.keys):
+                gone.add(number)
+                continue
+            keys = tuple((name, Column(numbers[c.read], c.name)) for name, c in read.keys)
+            reads.append(Read(read.table, keys))
+            numbers[number] = len(reads)
+
+        def moved(source: Source) -> Source:
+            return replace(source, read=numbers[source.read])
+
+        windows = (
+            replace(
+                window,
+                requests=None if window.requests is None else moved(window.requests),
+                unions=tuple(moved(union) for union in window.unions if union.read not in gone),
+            )
+            for window in self.windows
+        )
+        joins = (
+            replace(join, read=numbers[join.read]) for join in self.joins if join.read not in gone
+        )
+        return Reach(tuple(reads), tuple(windows), tuple(joins))
