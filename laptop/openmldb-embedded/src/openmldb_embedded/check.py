@@ -11,16 +11,9 @@ from openmldb_sql import syntax as s
 from openmldb_sql.errors import NameResolutionError, PlanError, TypeCheckError
 from openmldb_sql.types import INTEGERS, Schema, SqlType
 
-from openmldb_embedded import functions as fn
 from openmldb_embedded import values as v
-from openmldb_embedded.aggregates import (
-    AGGREGATES,
-    LIST_AGGREGATES,
-    NOT_CONSTANT,
-    AggregateImpl,
-    join_fold,
-    resolve_aggregate,
-)
+from openmldb_embedded.aggregates import AGGREGATES, NOT_CONSTANT, AggregateImpl, resolve_aggregate
+from openmldb_embedded.aggregates.lists import LIST_AGGREGATES, join_fold
 from openmldb_embedded.errors import ExecutionError, UnsupportedError, WindowError
 from openmldb_embedded.expr import (
     Apply,
@@ -33,6 +26,16 @@ from openmldb_embedded.expr import (
     cast_impl,
     cast_to,
 )
+from openmldb_embedded.functions import SCALARS, resolve_scalar
+from openmldb_embedded.functions.arithmetic import arithmetic, bitwise, invert, negate
+from openmldb_embedded.functions.comparison import (
+    comparison,
+    comparison_type,
+    is_null,
+    logical_not,
+    logical_xor,
+)
+from openmldb_embedded.functions.patterns import like
 from openmldb_embedded.plan import (
     Aggregate,
     AggregateCall,
@@ -405,7 +408,7 @@ class _Planner:
             case s.Binary(op, left, right):
                 return self.binary(op, self.expr(left, c), self.expr(right, c))
             case s.IsNull(operand, negated):
-                return Apply("is null", fn.is_null(negated), (self.expr(operand, c),))
+                return Apply("is null", is_null(negated), (self.expr(operand, c),))
             case s.InList(operand, items, negated):
                 found = self.in_list(self.expr(operand, c), [self.expr(i, c) for i in items])
                 return self.unary("NOT", found) if negated else found
@@ -434,8 +437,8 @@ class _Planner:
 
     def unary(self, op: str, x: Expr) -> Expr:
         if op == "NOT":
-            return Apply("not", fn.logical_not(), (_boolean(x, "NOT"),))
-        impl = fn.negate(x.type) if op == "-" else fn.invert(x.type)
+            return Apply("not", logical_not(), (_boolean(x, "NOT"),))
+        impl = negate(x.type) if op == "-" else invert(x.type)
         if impl is None:
             raise TypeCheckError(f"Invalid unary operand: {op} {x.type.value}")
         return Apply(op, impl, (x,))
@@ -444,16 +447,16 @@ class _Planner:
         if op in ("AND", "OR"):
             return Logic(op, _boolean(a, op), _boolean(b, op))
         if op == "XOR":
-            return Apply("xor", fn.logical_xor(), (_boolean(a, op), _boolean(b, op)))
+            return Apply("xor", logical_xor(), (_boolean(a, op), _boolean(b, op)))
         if op in ("=", "!=", "<", "<=", ">", ">="):
             type_ = self.compared(a, b, op)
-            impl = fn.comparison(op, type_)
+            impl = comparison(op, type_)
             return Apply(op, impl, (cast_to(a, type_), cast_to(b, type_)))
         if op == "||":
-            return Apply("concat", fn.resolve_scalar("concat", (a.type, b.type)), (a, b))
-        found = fn.bitwise(op, a.type, b.type)
+            return Apply("concat", resolve_scalar("concat", (a.type, b.type)), (a, b))
+        found = bitwise(op, a.type, b.type)
         if found is None:
-            found = fn.arithmetic(op, a.type, b.type)
+            found = arithmetic(op, a.type, b.type)
         if found is None:
             raise TypeCheckError(
                 f"Invalid operands: {a.type.value} {op} {b.type.value} in "
@@ -464,7 +467,7 @@ class _Planner:
         return Apply(op, found, (a, b))
 
     def compared(self, a: Expr, b: Expr, op: str) -> SqlType:
-        type_ = fn.comparison_type(a.type, b.type)
+        type_ = comparison_type(a.type, b.type)
         if type_ is None:
             raise TypeCheckError(
                 f"Invalid comparison: {a.type.value} {op} {b.type.value} in "
@@ -510,7 +513,7 @@ class _Planner:
                 raise TypeCheckError(f"ESCAPE {escape!r}: one character or none")
         if T.NULL in (operand.type, pattern.type):
             return Const(None, T.BOOL)
-        found = Apply(e.op.lower(), fn.like(e.op, escape), (operand, pattern))
+        found = Apply(e.op.lower(), like(e.op, escape), (operand, pattern))
         return self.unary("NOT", found) if e.negated else found
 
     def case(
@@ -554,12 +557,12 @@ class _Planner:
 
     def scalar(self, e: s.Call, c: _Context) -> Expr:
         name = e.name.lower()
-        if name not in fn.SCALARS:
+        if name not in SCALARS:
             raise NameResolutionError(f"function {e.name} is not known")
         if e.distinct:
             raise UnsupportedError(f"{e.name}(DISTINCT ...) is not supported")
         args = tuple(self.expr(a, c) for a in e.args)
-        return Apply(name, fn.resolve_scalar(name, [a.type for a in args]), args)
+        return Apply(name, resolve_scalar(name, [a.type for a in args]), args)
 
     def over(self, e: s.Call, c: _Context) -> Expr:
         if c.calls is None or c.grouped:
@@ -598,7 +601,7 @@ class _Planner:
             inner = args[0]
             texts = tuple(self.expr(a, frame) for a in inner.args)
             splitter = LIST_AGGREGATES[inner.name.lower()]
-            expand = fn.resolve_scalar(splitter, [t.type for t in texts])
+            expand = resolve_scalar(splitter, [t.type for t in texts])
             first = list(texts)
             types: list[SqlType] = [T.LIST]
             constants: list[Any] = [NOT_CONSTANT]
