@@ -25,7 +25,6 @@ from openmldb_embedded.plan import (
     Union,
     Unit,
     WindowAggregate,
-    WindowFrame,
     WindowPlan,
 )
 from openmldb_embedded.rewrite import columns_read
@@ -123,7 +122,7 @@ class _Executor:
                 lay = layouts[key] = _layout(w, source)
             which = (call.window, call.beyond_frame)
             if which not in frames:
-                frames[which] = lay.frames(beyond_frame(w.frame) if call.beyond_frame else w.frame)
+                frames[which] = lay.frames(w.frame.beyond() if call.beyond_frame else w.frame)
             tasks.append((call, source, frames[which]))
         values = _evaluate(tasks, child)
         return Batch(node.schema, child.columns + values, child.num_rows)
@@ -293,13 +292,6 @@ def _layout(w: WindowPlan, source: _Sources) -> Layout:
     if w.order is not None:
         orders = [w.order.vector(b.columns, b.num_rows) for b in source.batches]
     return layout(keys, orders, w.frame.instance_not_in_window)
-
-
-def beyond_frame(f: WindowFrame) -> WindowFrame:
-    """The frame ``lag`` counts back in: all rows before the current one, and itself."""
-    return WindowFrame(
-        "rows", None, 0, None, f.exclude_current_time, False, f.instance_not_in_window
-    )
 
 
 def _evaluate(tasks: list[tuple[AggregateCall, _Sources, Frames]], child: Batch) -> list[Column]:
