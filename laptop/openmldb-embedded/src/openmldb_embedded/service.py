@@ -12,8 +12,7 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +39,7 @@ from openmldb_embedded.catalog import (
 from openmldb_embedded.columns import Batch, type_from_arrow
 from openmldb_embedded.errors import AlreadyExists, ExecutionError, NotFound, ProtocolError
 from openmldb_embedded.jobs import Context, Finish, Jobs, Stop, Stopped, Workers, job_rows
+from openmldb_embedded.options import flag_option
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.store import Store, read_segment, write_segment
 from openmldb_embedded.wire import RowReader, RowWriter, from_literal, to_log
@@ -486,7 +486,7 @@ class Service:
             return Reply(
                 body=worker.reply(result, self.settings.max_rows, null_for_nan=call.null_for_nan)
             )
-        with self._folder() as folder:
+        with self.store.scratch() as folder:
             self._run_apart(call, query, s.sql, online=mode.online, folder=folder)
             return Reply(body=(folder / "reply.json").read_bytes())
 
@@ -497,14 +497,6 @@ class Service:
 
     def _online_rows(self, db: str, name: str) -> Batch:
         return self.state.table(db, name).memory.scan()
-
-    @contextmanager
-    def _folder(self) -> Iterator[Path]:
-        folder = self.store.staging()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _run_apart(
         self,
@@ -593,7 +585,7 @@ class Service:
         if mode.online:
             query = engine.compile_batch(s.sql, self.state, call.db, call.params)
             export.check_file(target, options)
-            with self._folder() as folder:
+            with self.store.scratch() as folder:
                 one = replace(options, coalesce=1)
                 if self._is_light(s.sql, query):
                     (folder / "parts").mkdir()
@@ -854,7 +846,7 @@ def _configured(mode: Mode, config: statements.Options) -> Mode:
     elif wanted:
         raise ExecutionError(f"execute_mode takes offline or online, not {wanted!r}", -1)
     if "sync_job" in config:
-        mode = replace(mode, sync=load.flag_option(config, "sync_job", default=mode.sync))
+        mode = replace(mode, sync=flag_option(config, "sync_job", default=mode.sync))
     return mode
 
 
@@ -1072,7 +1064,7 @@ def deploy_options(options: statements.Options) -> Bias:
         rows = count
     else:
         raise ExecutionError(f"ROWS_BIAS takes 'inf' or a number, not {count!r}", -1)
-    return Bias(range_ms, rows, load.flag_option(options, "sync", default=True))
+    return Bias(range_ms, rows, flag_option(options, "sync", default=True))
 
 
 def biased(index: IndexDef, bias: Bias) -> IndexDef:
