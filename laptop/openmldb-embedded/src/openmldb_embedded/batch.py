@@ -10,7 +10,7 @@ from openmldb_sql.types import SqlType
 
 from openmldb_embedded.columns import Array, Batch, Column, concat_columns, null_column
 from openmldb_embedded.errors import ResourceLimitError
-from openmldb_embedded.expr import Col, Expr, column_of, truth
+from openmldb_embedded.expr import Expr, column_of, truth
 from openmldb_embedded.kernels import aggregate, chunks
 from openmldb_embedded.plan import (
     Aggregate,
@@ -25,9 +25,9 @@ from openmldb_embedded.plan import (
     Union,
     Unit,
     WindowAggregate,
-    WindowFrame,
     WindowPlan,
 )
+from openmldb_embedded.rewrite import columns_read
 from openmldb_embedded.sorting import runs_by_code, stable_order
 from openmldb_embedded.windows import Frames, Layout, key_codes, layout
 
@@ -122,7 +122,7 @@ class _Executor:
                 lay = layouts[key] = _layout(w, source)
             which = (call.window, call.beyond_frame)
             if which not in frames:
-                frames[which] = lay.frames(beyond_frame(w.frame) if call.beyond_frame else w.frame)
+                frames[which] = lay.frames(w.frame.beyond() if call.beyond_frame else w.frame)
             tasks.append((call, source, frames[which]))
         values = _evaluate(tasks, child)
         return Batch(node.schema, child.columns + values, child.num_rows)
@@ -279,17 +279,11 @@ class _Sources:
         return found
 
     def evaluate(self, e: Expr) -> Column:
-        needed = _needs(e)
+        needed = columns_read(e)
         width = max(needed, default=-1) + 1
         placeholder = null_column(SqlType.NULL, 0)
         columns = [self.column(i) if i in needed else placeholder for i in range(width)]
         return e.vector(columns, self.total)
-
-
-def _needs(e: Expr) -> set[int]:
-    if isinstance(e, Col):
-        return {e.index}
-    return {i for c in e.children() for i in _needs(c)}
 
 
 def _layout(w: WindowPlan, source: _Sources) -> Layout:
@@ -298,13 +292,6 @@ def _layout(w: WindowPlan, source: _Sources) -> Layout:
     if w.order is not None:
         orders = [w.order.vector(b.columns, b.num_rows) for b in source.batches]
     return layout(keys, orders, w.frame.instance_not_in_window)
-
-
-def beyond_frame(f: WindowFrame) -> WindowFrame:
-    """The frame ``lag`` counts back in: all rows before the current one, and itself."""
-    return WindowFrame(
-        "rows", None, 0, None, f.exclude_current_time, False, f.instance_not_in_window
-    )
 
 
 def _evaluate(tasks: list[tuple[AggregateCall, _Sources, Frames]], child: Batch) -> list[Column]:
@@ -356,7 +343,7 @@ def _correlated(
 ) -> Column:
     """An argument that reads the current row's aggregates: evaluate it for every frame row."""
     width = len(child.columns)
-    needed = {i for a in call.arguments for i in _needs(a)}
+    needed = {i for a in call.arguments for i in columns_read(a)}
     placeholder = null_column(SqlType.NULL, 0)
     parts: list[Column] = []
     for start, stop in chunks(frames):

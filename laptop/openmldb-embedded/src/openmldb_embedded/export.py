@@ -22,21 +22,15 @@ from openmldb_sql.types import SqlType
 
 from openmldb_embedded.columns import Batch, Column
 from openmldb_embedded.errors import ExecutionError
-from openmldb_embedded.load import check_mode, flag_option, text_option
+from openmldb_embedded.options import FILE_OPTIONS, FileOptions, check_mode, file_options
 
 PART_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
-class ExportOptions:
+class ExportOptions(FileOptions):
     """OPTIONS of SELECT INTO, checked; the defaults are OpenMLDB's."""
 
-    format: str = "csv"
-    delimiter: str = ","
-    header: bool = True
-    null_value: str = "null"
-    quote: str = '"'
-    mode: str = "error_if_exists"
     coalesce: int = 0
 
     @classmethod
@@ -46,7 +40,7 @@ class ExportOptions:
         Raises:
             ExecutionError: An unknown option, or a value it does not take.
         """
-        known = {"format", "delimiter", "header", "null_value", "quote", "mode", "coalesce"}
+        known = FILE_OPTIONS | {"coalesce"}
         unknown = sorted(set(options) - known - {"sql", "create_if_not_exists"})
         if unknown:
             raise ExecutionError(
@@ -56,15 +50,7 @@ class ExportOptions:
         coalesce = options.get("coalesce", 0)
         if not isinstance(coalesce, int) or isinstance(coalesce, bool):
             raise ExecutionError(f"option coalesce takes a number, not {coalesce!r}")
-        found = cls(
-            format=text_option(options, "format", "csv").lower(),
-            delimiter=text_option(options, "delimiter", ","),
-            header=flag_option(options, "header", default=True),
-            null_value=text_option(options, "null_value", "null"),
-            quote=text_option(options, "quote", '"'),
-            mode=text_option(options, "mode", "error_if_exists").lower(),
-            coalesce=coalesce,
-        )
+        found = cls(**file_options(options), coalesce=coalesce)
         if found.format not in ("csv", "parquet"):
             raise ExecutionError(f"INTO OUTFILE writes csv and parquet, not {found.format!r}")
         check_mode(found.mode)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing import connection
@@ -168,14 +167,9 @@ class Context:
         """Do a task in a worker process; see ``Workers.run``."""
         return self.workers.run(task, self.stop)
 
-    @contextmanager
-    def staging(self) -> Iterator[Path]:
-        """A folder for unfinished work, removed at the end."""
-        folder = self.store.staging()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def staging(self) -> AbstractContextManager[Path]:
+        """A folder for unfinished work; see ``Store.scratch``."""
+        return self.store.scratch()
 
 
 Work = Callable[[Context], Finish | None]

@@ -15,7 +15,8 @@ import numpy as np
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded import values as v
-from openmldb_embedded.aggregates import AggregateImpl, topn_text, zero_value
+from openmldb_embedded.aggregates import AggregateImpl
+from openmldb_embedded.aggregates.folds import topn_text, zero_value
 from openmldb_embedded.columns import Array, Column, column, column_from_list, fill, null_column
 from openmldb_embedded.expr import truth
 from openmldb_embedded.windows import Frames

@@ -23,21 +23,22 @@ from openmldb_sql.types import ColumnDef, Schema, SqlType
 from openmldb_embedded.columns import type_from_arrow
 from openmldb_embedded.dtypes import ARROW
 from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.options import (
+    FILE_OPTIONS,
+    FileOptions,
+    check_mode,
+    file_options,
+    flag_option,
+)
 from openmldb_embedded.wire import RANGES, to_moment
 
 CHUNK_ROWS = 1 << 18
 
 
 @dataclass(frozen=True)
-class LoadOptions:
+class LoadOptions(FileOptions):
     """OPTIONS of LOAD DATA, checked; the defaults are OpenMLDB's."""
 
-    format: str = "csv"
-    delimiter: str = ","
-    header: bool = True
-    null_value: str = "null"
-    quote: str = '"'
-    mode: str = "error_if_exists"
     deep_copy: bool = True
     put_if_absent: bool = False
 
@@ -48,16 +49,7 @@ class LoadOptions:
         Raises:
             ExecutionError: An unknown option, or a value it does not take.
         """
-        known = {
-            "format",
-            "delimiter",
-            "header",
-            "null_value",
-            "quote",
-            "mode",
-            "deep_copy",
-            "put_if_absent",
-        }
+        known = FILE_OPTIONS | {"deep_copy", "put_if_absent"}
         ignored = {"load_mode", "thread", "sql", "merge_schema"}
         unknown = sorted(set(options) - known - ignored)
         if unknown:
@@ -66,12 +58,7 @@ class LoadOptions:
                 f"{', '.join(sorted(known | {'load_mode', 'thread'}))}"
             )
         found = cls(
-            format=text_option(options, "format", "csv").lower(),
-            delimiter=text_option(options, "delimiter", ","),
-            header=flag_option(options, "header", default=True),
-            null_value=text_option(options, "null_value", "null"),
-            quote=text_option(options, "quote", '"'),
-            mode=text_option(options, "mode", "error_if_exists").lower(),
+            **file_options(options),
             deep_copy=flag_option(options, "deep_copy", default=True),
             put_if_absent=flag_option(options, "put_if_absent", default=False),
         )
@@ -81,42 +68,6 @@ class LoadOptions:
         if len(found.quote) > 1 or len(found.delimiter.encode()) != 1:
             raise ExecutionError("delimiter takes one ASCII character, quote at most one")
         return found
-
-
-def text_option(options: Mapping[str, Any], name: str, default: str) -> str:
-    """An option that takes text.
-
-    Raises:
-        ExecutionError: It was given something else.
-    """
-    value = options.get(name, default)
-    if not isinstance(value, str):
-        raise ExecutionError(f"option {name} takes a string in quotes, not {value!r}")
-    return value
-
-
-def flag_option(options: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    """An option that takes true or false, quoted or not.
-
-    Raises:
-        ExecutionError: It was given something else.
-    """
-    value = options.get(name, default)
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if not isinstance(value, bool):
-        raise ExecutionError(f"option {name} takes true or false, not {value!r}")
-    return value
-
-
-def check_mode(mode: str) -> None:
-    """Refuse a write mode that is none.
-
-    Raises:
-        ExecutionError: It is none.
-    """
-    if mode not in ("error_if_exists", "append", "overwrite"):
-        raise ExecutionError(f"mode takes error_if_exists, append or overwrite, not {mode!r}")
 
 
 def read_files(files: Sequence[Path], schema: Schema, options: LoadOptions) -> Iterator[pa.Table]:

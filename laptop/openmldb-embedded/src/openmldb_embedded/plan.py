@@ -113,6 +113,12 @@ class WindowFrame:
     exclude_current_row: bool = False
     instance_not_in_window: bool = False
 
+    def beyond(self) -> WindowFrame:
+        """The frame ``lag`` counts back in: all rows before the current one, and itself."""
+        return WindowFrame(
+            "rows", None, 0, None, self.exclude_current_time, False, self.instance_not_in_window
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:

@@ -232,10 +232,10 @@ class App:
 
     async def request_mode(self, db: str, name: str, body: bytes) -> bytes:
         """``POST /dbs/{db}/deployments/{name}``."""
-        runtime = self.service.ready(db, name)
+        runtime = self.service.deployments.ready(db, name)
         if runtime is None:
             runtime = await asyncio.get_running_loop().run_in_executor(
-                self.threads, self.service.runtime, db, name
+                self.threads, self.service.deployments.runtime, db, name
             )
         if runtime.seconds < QUICK_SECONDS and len(body) <= QUICK_BYTES:
             return self.answer(runtime, body)
@@ -277,7 +277,7 @@ class App:
         if not isinstance(rows, list) or len(rows) != 1:
             raise ProtocolError("Invalid value in body, only support to put one row")
         schema = self.service.state.table_schema(db, name)
-        self.service.insert_rows(db, name, RowReader(schema).read(rows))
+        self.service.rows.insert_rows(db, name, RowReader(schema).read(rows))
         return OK
 
     def get(self, parts: list[str]) -> bytes:
@@ -286,7 +286,7 @@ class App:
             return body_of({"code": 0, "msg": "ok", **self._get(parts)})
 
     def _get(self, parts: list[str]) -> dict[str, Any]:
-        state = self.service.state
+        state, runtime = self.service.state, self.service.deployments.runtime
         if not parts:
             return {"dbs": sorted(state.databases)}
         tables = state.database(parts[0])
@@ -296,9 +296,9 @@ class App:
             return {"table": table_info(state.table(parts[0], parts[2]))}
         if parts[1:] == ["deployments"]:
             names = sorted(name for db, name in state.deployments if db == parts[0])
-            return {"data": [deployment_info(self.service.runtime(parts[0], n)) for n in names]}
+            return {"data": [deployment_info(runtime(parts[0], name)) for name in names]}
         if len(parts) == 3 and parts[1] == "deployments":
-            return {"data": deployment_info(self.service.runtime(parts[0], parts[2]))}
+            return {"data": deployment_info(runtime(parts[0], parts[2]))}
         raise ProtocolError(f"no such path: GET /dbs/{'/'.join(parts)[:200]}")
 
 

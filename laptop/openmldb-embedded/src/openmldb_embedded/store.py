@@ -186,6 +186,15 @@ class Store:
         folder.mkdir(parents=True)
         return folder
 
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder as ``staging`` makes it, removed at the end."""
+        folder = self.staging()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def adopt_segment(self, staged: Path) -> str:
         """Move a staged segment to its place and return its name."""
         name = f"{uuid.uuid4().hex}.arrow"

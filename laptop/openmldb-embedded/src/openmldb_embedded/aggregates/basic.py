@@ -1,0 +1,95 @@
+"""Counts, sums, means and extremes, with their ``_where`` forms; and the most frequent values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from openmldb_sql.types import SqlType
+
+from openmldb_embedded.aggregates.folds import (
+    avg_fold,
+    count_fold,
+    distinct_count_fold,
+    max_fold,
+    min_fold,
+    sum_fold,
+    top1_ratio_fold,
+    topn_frequency_fold,
+    where_fold,
+)
+from openmldb_embedded.aggregates.kinds import (
+    double,
+    int64,
+    listed,
+    numeric,
+    ordered,
+    same,
+    summable,
+    whole_number,
+)
+from openmldb_embedded.aggregates.registry import AggregateImpl, Fold, Resolve, register
+
+T = SqlType
+
+
+def _simple(
+    allowed: Callable[[SqlType], bool],
+    result: Callable[[SqlType], SqlType],
+    make: Callable[[SqlType], Fold],
+    kernel: str | None,
+) -> tuple[Resolve, Resolve]:
+    """An aggregate of one value, and its ``_where`` form."""
+
+    def plain(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+        if len(types) != 1 or not allowed(types[0]):
+            return None
+        return AggregateImpl(result(types[0]), make(types[0]), kernel=kernel)
+
+    def where(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+        if len(types) != 2 or not allowed(types[0]) or types[1] not in (T.BOOL, T.NULL):
+            return None
+        fold = where_fold(make(types[0]))
+        return AggregateImpl(result(types[0]), fold, 2, kernel, conditional=True)
+
+    return plain, where
+
+
+_count_plain, _count_where = _simple(listed, int64, lambda t: count_fold, "count")
+_sum_plain, _ = _simple(summable, same, sum_fold, "sum")
+_, _sum_where = _simple(numeric, same, sum_fold, "sum")
+_avg_plain, _avg_where = _simple(numeric, double, lambda t: avg_fold, "avg")
+_max_plain, _ = _simple(ordered, same, lambda t: max_fold, "max")
+_, _max_where = _simple(numeric, same, lambda t: max_fold, "max")
+_min_plain, _ = _simple(ordered, same, lambda t: min_fold, "min")
+_, _min_where = _simple(numeric, same, lambda t: min_fold, "min")
+_distinct, _ = _simple(listed, int64, distinct_count_fold, "distinct_count")
+_ratio, _ = _simple(listed, double, lambda t: top1_ratio_fold, "top1_ratio")
+
+register("count", "(any | *)", "values that are not NULL; rows, for *")(_count_plain)
+register("sum", "(number | TIMESTAMP)", "the sum, in the argument's own type")(_sum_plain)
+register("avg", "(number)", "the mean, DOUBLE")(_avg_plain)
+register("max", "(number | TIMESTAMP | DATE | STRING)", "the greatest value")(_max_plain)
+register("min", "(number | TIMESTAMP | DATE | STRING)", "the least value")(_min_plain)
+register("count_where", "(any | *, condition)", "values where the condition holds")(_count_where)
+register("sum_where", "(number, condition)", "the sum where the condition holds")(_sum_where)
+register("avg_where", "(number, condition)", "the mean where the condition holds")(_avg_where)
+register("max_where", "(number, condition)", "the greatest where it holds")(_max_where)
+register("min_where", "(number, condition)", "the least where it holds")(_min_where)
+register("distinct_count", "(any)", "distinct values; NULL counts as the zero of its type")(
+    _distinct
+)
+register("top1_ratio fz_top1_ratio", "(any)", "the share of the most frequent value")(_ratio)
+
+
+@register(
+    "topn_frequency fz_topn_frequency",
+    "(any, INT constant)",
+    "the n most frequent values (ties: the lesser first), padded with the text NULL",
+)
+def _topn(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+    if len(types) != 2 or not whole_number(constants[1]) or constants[1] < 0:
+        return None
+    key = T.STRING if types[0] is T.LIST else types[0]
+    n = min(constants[1], 1_000_000)
+    return AggregateImpl(T.STRING, topn_frequency_fold(key, n), 1, "topn_frequency", n)

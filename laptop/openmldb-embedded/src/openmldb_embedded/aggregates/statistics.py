@@ -1,0 +1,137 @@
+"""Statistics of a frame's values."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from openmldb_sql.types import SqlType
+
+from openmldb_embedded import values as v
+from openmldb_embedded.aggregates.folds import present
+from openmldb_embedded.aggregates.kinds import whole_number
+from openmldb_embedded.aggregates.registry import AggregateImpl, Resolve, register
+
+T = SqlType
+
+
+def _over_numbers(fn: Callable[[list[float]], float | None]) -> Resolve:
+    def resolve(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+        if len(types) != 1 or not types[0].is_numeric:
+            return None
+        return AggregateImpl(T.DOUBLE, lambda items: fn([float(x) for x in present(items)]))
+
+    return resolve
+
+
+def _sum(xs: list[float]) -> float:
+    """Exactly rounded; of values that leave the range, what adding them gives."""
+    try:
+        return math.fsum(xs)
+    except (OverflowError, ValueError):
+        return sum(xs)
+
+
+def _median(xs: list[float]) -> float | None:
+    if not xs:
+        return None
+    xs = sorted(xs)
+    half = len(xs) // 2
+    return xs[half] if len(xs) % 2 else (xs[half - 1] + xs[half]) / 2
+
+
+def _variance(less: int) -> Callable[[list[float]], float | None]:
+    def fn(xs: list[float]) -> float | None:
+        if len(xs) <= less:
+            return None
+        mean = _sum(xs) / len(xs)
+        return _sum([(x - mean) * (x - mean) for x in xs]) / (len(xs) - less)
+
+    return fn
+
+
+def _deviation(less: int) -> Callable[[list[float]], float | None]:
+    variance = _variance(less)
+
+    def fn(xs: list[float]) -> float | None:
+        found = variance(xs)
+        return None if found is None else math.sqrt(found)
+
+    return fn
+
+
+register("median", "(number)", "the middle value, DOUBLE")(_over_numbers(_median))
+register("variance var_samp", "(number)", "sample variance")(_over_numbers(_variance(1)))
+register("var_pop", "(number)", "population variance")(_over_numbers(_variance(0)))
+register("stddev std stddev_samp", "(number)", "sample standard deviation")(
+    _over_numbers(_deviation(1))
+)
+register("stddev_pop", "(number)", "population standard deviation")(_over_numbers(_deviation(0)))
+
+
+@register("entropy", "(any)", "Shannon entropy of the values' frequencies, in bits")
+def _entropy(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+    if len(types) != 1:
+        return None
+
+    def fold(items: Sequence[Any]) -> float | None:
+        kept = present(items)
+        if not kept:
+            return None
+        shares = [c / len(kept) for c in Counter(kept).values()]
+        return -_sum([p * math.log2(p) for p in shares]) + 0.0
+
+    return AggregateImpl(T.DOUBLE, fold)
+
+
+@register("drawdown", "(number)", "the greatest fall from a high to a later low, as a share")
+def _drawdown(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+    if len(types) != 1 or not types[0].is_numeric:
+        return None
+
+    def fold(items: Sequence[Any]) -> float | None:
+        kept = present(items)
+        if not kept:
+            return None
+        worst, low = 0.0, math.inf
+        for x in kept:  # newest first: the lowest value seen so far lies after x in time
+            if x > 0 and low < x:
+                worst = max(worst, (x - low) / x)
+            low = min(low, x)
+        return float(worst)
+
+    return AggregateImpl(T.DOUBLE, fold)
+
+
+@register("ew_avg", "(number, DOUBLE constant)", "mean weighted by (1 - smoothing) ** age")
+def _ew_avg(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+    if len(types) != 2 or not types[0].is_numeric or not isinstance(constants[1], (int, float)):
+        return None
+    keep = 1.0 - float(constants[1])
+
+    def fold(items: Sequence[Any]) -> float | None:
+        kept = present(items)
+        if not kept:
+            return None
+        weights = [keep**i for i in range(len(kept))]
+        total = _sum(weights)
+        if not total:
+            return None
+        return _sum([w * x for w, x in zip(weights, kept, strict=True)]) / total
+
+    return AggregateImpl(T.DOUBLE, fold)
+
+
+@register("top", "(any, INT constant)", "the k greatest values, descending, as text")
+def _top_k(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+    if len(types) != 2 or types[0] in (T.LIST, T.BOOL) or not whole_number(constants[1]):
+        return None
+    k, key = max(constants[1], 0), types[0]
+
+    def fold(items: Sequence[Any]) -> str:
+        kept = sorted(present(items), reverse=True)[:k]
+        return ",".join(v.key_string(x, key) for x in kept)
+
+    return AggregateImpl(T.STRING, fold)

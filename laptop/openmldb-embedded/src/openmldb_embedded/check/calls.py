@@ -1,0 +1,145 @@
+"""Function calls: scalar functions, and aggregates over a window or a group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from openmldb_sql import syntax as s
+from openmldb_sql.errors import NameResolutionError, PlanError, TypeCheckError
+from openmldb_sql.types import SqlType
+
+from openmldb_embedded.aggregates import AGGREGATES, NOT_CONSTANT, AggregateImpl, resolve_aggregate
+from openmldb_embedded.aggregates.lists import LIST_AGGREGATES, join_fold
+from openmldb_embedded.check.scope import Context
+from openmldb_embedded.errors import UnsupportedError, WindowError
+from openmldb_embedded.expr import Apply, Const, Expr, Impl
+from openmldb_embedded.functions import SCALARS, resolve_scalar
+from openmldb_embedded.plan import AggregateCall
+from openmldb_embedded.rewrite import columns_read
+
+T = SqlType
+
+
+class FunctionCalls:
+    """Checks calls.
+
+    Args:
+        expr: Checks an argument.
+    """
+
+    def __init__(self, expr: Callable[[s.Expr, Context], Expr]) -> None:
+        self._expr = expr
+
+    def call(self, e: s.Call, c: Context) -> Expr:
+        """A checked call.
+
+        Raises:
+            PlanError: An unknown function, or one that cannot stand there or take that.
+        """
+        name = e.name.lower()
+        if e.over is not None:
+            return self._over(e, c)
+        if name in AGGREGATES or (name in ("join", "fz_join") and _joins_window(e)):
+            if c.over is None and not c.grouped:
+                raise PlanError(f"aggregate {e.name} needs OVER a window or GROUP BY")
+            return self._aggregate(e, c)
+        if name in LIST_AGGREGATES:
+            raise PlanError(f"{e.name} is only an argument of join() or another aggregate")
+        return self._scalar(e, c)
+
+    def _scalar(self, e: s.Call, c: Context) -> Expr:
+        name = e.name.lower()
+        if name not in SCALARS:
+            raise NameResolutionError(f"function {e.name} is not known")
+        if e.distinct:
+            raise UnsupportedError(f"{e.name}(DISTINCT ...) is not supported")
+        args = tuple(self._expr(a, c) for a in e.args)
+        return Apply(name, resolve_scalar(name, [a.type for a in args]), args)
+
+    def _over(self, e: s.Call, c: Context) -> Expr:
+        if c.calls is None or c.grouped:
+            raise PlanError(f"{e.name} OVER ...: windows belong in the select list")
+        if isinstance(e.over, str):
+            if e.over not in c.windows:
+                raise WindowError(f"window {e.over} is not defined")
+            window = c.windows[e.over]
+        else:
+            assert e.over is not None
+            window = c.anonymous[e.over]
+        if c.over is not None and c.over != window:
+            raise WindowError("a window function over one window inside another's")
+        inner = replace(c, over=window)
+        inner.used = c.used
+        c.used.add(window)
+        name = e.name.lower()
+        if name in AGGREGATES or (name in ("join", "fz_join") and _joins_window(e)):
+            return self._aggregate(e, inner, direct=not c.in_frame and c.over is None)
+        return self._scalar(replace(e, over=None), inner)
+
+    def _aggregate(self, e: s.Call, c: Context, direct: bool = False) -> Expr:
+        assert c.calls is not None
+        if e.distinct:
+            raise UnsupportedError(f"{e.name}(DISTINCT ...): write distinct_count(...)")
+        window = -1 if c.over is None else c.over
+        if c.grouped and c.in_frame:
+            raise PlanError(f"aggregate {e.name} inside another aggregate")
+        frame = replace(c, in_frame=True)
+        frame.used = c.used
+        name = e.name.lower()
+        args = list(e.args)
+        expand: Impl | None = None
+        first: list[Expr] = []
+        if args and isinstance(args[0], s.Call) and args[0].name.lower() in LIST_AGGREGATES:
+            inner = args[0]
+            texts = tuple(self._expr(a, frame) for a in inner.args)
+            splitter = LIST_AGGREGATES[inner.name.lower()]
+            expand = resolve_scalar(splitter, [t.type for t in texts])
+            first = list(texts)
+            types: list[SqlType] = [T.LIST]
+            constants: list[Any] = [NOT_CONSTANT]
+        elif args and isinstance(args[0], s.Star) and name in ("count", "count_where"):
+            types, constants, first = [T.INT32], [NOT_CONSTANT], [Const(1, T.INT32)]
+        elif args:
+            value = self._expr(args[0], frame)
+            types, constants, first = [value.type], [_constant(value)], [value]
+        else:
+            types, constants = [], []
+        rest = [self._expr(a, frame) for a in args[1:]]
+        types += [r.type for r in rest]
+        constants += [_constant(r) for r in rest]
+        if name in ("join", "fz_join"):
+            if len(rest) != 1 or not isinstance(constants[1], str):
+                raise TypeCheckError("join(window_split(...), separator) takes a constant text")
+            impl = AggregateImpl(T.STRING, join_fold(constants[1]))
+        else:
+            impl = resolve_aggregate(name, types, constants)
+        if types and types[0] is T.LIST and expand is None:
+            raise TypeCheckError(f"{e.name} takes values of a window, not one row's list")
+        if expand is not None and impl.arguments > 1:
+            raise UnsupportedError(f"{e.name} of a split list with more row-by-row arguments")
+        arguments = tuple(first + rest[: impl.arguments - 1])
+        width = len(c.fields)
+        correlated = any(i >= width for a in arguments for i in columns_read(a))
+        shown = ", ".join(s.show(a) for a in args)
+        call = AggregateCall(
+            f"{name}[{shown}]" if expand is not None else name,
+            window,
+            impl,
+            arguments,
+            correlated,
+            expand,
+            beyond_frame=direct and impl.offset is not None,
+        )
+        return c.calls.add(call)
+
+
+def _joins_window(e: s.Call) -> bool:
+    return bool(
+        e.args and isinstance(e.args[0], s.Call) and e.args[0].name.lower() in LIST_AGGREGATES
+    )
+
+
+def _constant(e: Expr) -> Any:
+    return e.value if isinstance(e, Const) else NOT_CONSTANT

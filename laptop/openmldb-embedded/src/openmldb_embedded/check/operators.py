@@ -1,0 +1,129 @@
+"""Operators and casts of checked operands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openmldb_sql.errors import TypeCheckError
+from openmldb_sql.types import SqlType
+
+from openmldb_embedded.expr import Apply, Const, Expr, Impl, Logic, cast_impl, cast_to
+from openmldb_embedded.functions import resolve_scalar
+from openmldb_embedded.functions.arithmetic import arithmetic, bitwise, invert, negate
+from openmldb_embedded.functions.comparison import (
+    comparison,
+    comparison_type,
+    logical_not,
+    logical_xor,
+)
+
+T = SqlType
+
+
+def boolean(e: Expr, where: str) -> Expr:
+    """The expression as a condition; ``where`` says in errors what asks for one.
+
+    Raises:
+        TypeCheckError: It has no truth value.
+    """
+    if e.type is T.BOOL:
+        return e
+    if e.type is T.NULL:
+        return Const(None, T.BOOL)
+    if e.type.is_numeric or e.type in (T.TIMESTAMP, T.STRING):
+        return cast_to(e, T.BOOL)
+    raise TypeCheckError(f"{where} takes a condition, not {e.type.value}: {e.describe()}")
+
+
+def cast(x: Expr, type_: SqlType) -> Expr:
+    """CAST.
+
+    Raises:
+        TypeCheckError: There is no such cast.
+    """
+    if cast_impl(x.type, type_) is None:
+        raise TypeCheckError(f"cannot cast {x.type.value} to {type_.value}: {x.describe()}")
+    return cast_to(x, type_)
+
+
+def unary(op: str, x: Expr) -> Expr:
+    """NOT, - or ~.
+
+    Raises:
+        TypeCheckError: The operand has no such operator.
+    """
+    if op == "NOT":
+        return Apply("not", logical_not(), (boolean(x, "NOT"),))
+    impl = negate(x.type) if op == "-" else invert(x.type)
+    if impl is None:
+        raise TypeCheckError(f"Invalid unary operand: {op} {x.type.value}")
+    return Apply(op, impl, (x,))
+
+
+def binary(op: str, a: Expr, b: Expr) -> Expr:
+    """An operator of two operands.
+
+    Raises:
+        TypeCheckError: The operands have no such operator.
+    """
+    if op in ("AND", "OR"):
+        return Logic(op, boolean(a, op), boolean(b, op))
+    if op == "XOR":
+        return Apply("xor", logical_xor(), (boolean(a, op), boolean(b, op)))
+    if op in ("=", "!=", "<", "<=", ">", ">="):
+        type_ = compared(a, b, op)
+        impl = comparison(op, type_)
+        return Apply(op, impl, (cast_to(a, type_), cast_to(b, type_)))
+    if op == "||":
+        return Apply("concat", resolve_scalar("concat", (a.type, b.type)), (a, b))
+    found = bitwise(op, a.type, b.type)
+    if found is None:
+        found = arithmetic(op, a.type, b.type)
+    if found is None:
+        raise TypeCheckError(
+            f"Invalid operands: {a.type.value} {op} {b.type.value} in "
+            f"{a.describe()} {op} {b.describe()}"
+        )
+    if T.NULL in (a.type, b.type):
+        return Const(None, found.type)
+    return Apply(op, found, (a, b))
+
+
+def compared(a: Expr, b: Expr, op: str) -> SqlType:
+    """The type that two operands are compared in.
+
+    Raises:
+        TypeCheckError: They do not compare.
+    """
+    type_ = comparison_type(a.type, b.type)
+    if type_ is None:
+        raise TypeCheckError(
+            f"Invalid comparison: {a.type.value} {op} {b.type.value} in "
+            f"{a.describe()} {op} {b.describe()}"
+        )
+    return type_
+
+
+def in_list(x: Expr, items: list[Expr]) -> Expr:
+    """IN a list: a set where all items are constants of one type, else a chain of OR."""
+    types = {compared(x, i, "IN") for i in items if i.type is not T.NULL}
+    if len(types) <= 1 and all(isinstance(i, Const) for i in items):
+        type_ = next(iter(types), x.type)
+        wanted = [cast_to(i, type_) for i in items]
+        values = {i.value for i in wanted if isinstance(i, Const)}
+        nulls = None in values
+        values.discard(None)
+
+        def member(a: Any) -> bool | None:
+            if a in values:
+                return True
+            return None if nulls else False
+
+        return Apply("in", Impl(T.BOOL, member), (cast_to(x, type_),))
+    terms = [binary("=", x, i) for i in items]
+    while len(terms) > 1:
+        paired: list[Expr] = [
+            Logic("OR", a, b) for a, b in zip(terms[::2], terms[1::2], strict=False)
+        ]
+        terms = paired + terms[len(paired) * 2 :]
+    return terms[0]

@@ -1,0 +1,122 @@
+"""Queries: their parts, their named subqueries, and the relations they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from openmldb_sql import syntax as s
+from openmldb_sql.errors import PlanError, TypeCheckError
+from openmldb_sql.types import Schema, SqlType
+
+from openmldb_embedded.check.expressions import Expressions
+from openmldb_embedded.check.joins import Joins
+from openmldb_embedded.check.scope import Ctes
+from openmldb_embedded.check.select import Selects
+from openmldb_embedded.check.shapes import distinct, renamed, same_layout
+from openmldb_embedded.check.windows import Windows
+from openmldb_embedded.errors import UnsupportedError
+from openmldb_embedded.plan import Field, Limit, Node, Scan, Union
+
+T = SqlType
+MAX_NODES = 2000
+"""Relations a plan may have: CTEs named many times over would otherwise grow without bound."""
+
+
+class Catalog(Protocol):
+    """Where tables are looked up."""
+
+    def table_schema(self, db: str, name: str) -> Schema:
+        """The table's schema; NotFound where there is none."""
+        ...
+
+
+def plan_query(
+    tree: s.Query,
+    catalog: Catalog,
+    default_db: str,
+    params: Sequence[Any] = (),
+    *,
+    request: bool = False,
+) -> Node:
+    """The checked plan of a SELECT.
+
+    ``request`` applies the stricter rules of deployments: window keys and order columns must be
+    of types an index can have.
+
+    Raises:
+        PlanError: A name, type, window or join that OpenMLDB refuses.
+        NotFound: An unknown database or table.
+    """
+    if tree.parameters and len(params) != tree.parameters:
+        raise PlanError(f"{tree.parameters} parameters in the statement, {len(params)} given")
+    node = _Queries(catalog, default_db, params, request=request).query(tree, {})
+    for f in node.fields:
+        if f.type is T.LIST:
+            raise TypeCheckError(f"column {f.name} is a list: pass it to join() or an aggregate")
+    return node
+
+
+class _Queries:
+    def __init__(self, catalog: Catalog, db: str, params: Sequence[Any], *, request: bool) -> None:
+        expressions = Expressions(params)
+        windows = Windows(expressions, self.relation, request=request)
+        self._selects = Selects(expressions, windows, self.relation)
+        self._joins = Joins(expressions, self.relation)
+        self._catalog = catalog
+        self._db = db
+        self._nodes = 0
+
+    def query(self, q: s.Query, ctes: Ctes) -> Node:
+        self._count()
+        scope = dict(ctes)
+        for name, inner in q.ctes:
+            scope[name] = (inner, dict(scope))
+        parts = [
+            self._selects.plan(p, scope) if isinstance(p, s.Select) else self.query(p, scope)
+            for p in q.selects
+        ]
+        node = parts[0] if len(parts) == 1 else self._union(parts)
+        if q.union_distinct:
+            node = distinct(node)
+        if q.order:
+            raise UnsupportedError(
+                "ORDER BY of a result is not supported (it is not in OpenMLDB): order the rows "
+                "where you read them"
+            )
+        if q.limit is not None:
+            node = Limit(node.fields, node, q.limit)
+        return node
+
+    def _union(self, parts: list[Node]) -> Node:
+        first = parts[0]
+        for p in parts[1:]:
+            same_layout(first, p, "UNION", names=False)
+        return Union(first.fields, tuple(parts))
+
+    def relation(self, ref: s.TableRef, ctes: Ctes) -> Node:
+        self._count()
+        match ref:
+            case s.NamedTable(db, name, alias):
+                if db is None and name in ctes:
+                    inner, scope = ctes[name]
+                    node = self.query(inner, scope)
+                    return renamed(node, alias or name)
+                at = db or self._db
+                if not at:
+                    raise PlanError(f"table {name}: no database chosen, write db.{name} or USE db")
+                schema = self._catalog.table_schema(at, name)
+                tables = (alias,) if alias else (name, f"{at}.{name}")
+                fields = tuple(Field(c.name, c.type, tables) for c in schema.columns)
+                return Scan(fields, at, name, schema)
+            case s.Subquery(query, alias):
+                node = self.query(query, ctes)
+                return renamed(node, alias) if alias else node
+            case s.Join():
+                return self._joins.plan(ref, ctes)
+        raise AssertionError(ref)
+
+    def _count(self) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise PlanError(f"the statement grows to more than {MAX_NODES} relations")

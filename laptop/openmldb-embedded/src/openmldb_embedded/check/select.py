@@ -1,0 +1,170 @@
+"""One SELECT: its items over windows, or over groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from openmldb_sql import syntax as s
+from openmldb_sql.errors import PlanError, TypeCheckError
+from openmldb_sql.types import SqlType
+
+from openmldb_embedded.aggregates import AGGREGATES
+from openmldb_embedded.check.expressions import Expressions
+from openmldb_embedded.check.scope import Calls, Context, Ctes, Relation, expand_stars, output_field
+from openmldb_embedded.check.shapes import distinct
+from openmldb_embedded.check.windows import Windows
+from openmldb_embedded.errors import UnsupportedError, WindowError
+from openmldb_embedded.expr import Col, Expr, cast_to
+from openmldb_embedded.plan import Aggregate, Field, Filter, Node, Project, Unit, WindowAggregate
+from openmldb_embedded.rewrite import map_operands
+
+T = SqlType
+
+
+class Selects:
+    """Plans the SELECTs of a query.
+
+    Args:
+        expressions: Checks items and conditions.
+        windows: Plans windows.
+        relation: Plans what stands after FROM.
+    """
+
+    def __init__(self, expressions: Expressions, windows: Windows, relation: Relation) -> None:
+        self._expressions = expressions
+        self._windows = windows
+        self._relation = relation
+
+    def plan(self, q: s.Select, ctes: Ctes) -> Node:
+        """The checked SELECT.
+
+        Raises:
+            PlanError: What OpenMLDB refuses.
+        """
+        child: Node = self._relation(q.source, ctes) if q.source is not None else Unit(())
+        if q.where is not None:
+            context = Context(child.fields)
+            where = self._expressions.condition(q.where, context, "WHERE")
+            child = Filter(child.fields, child, where)
+        items = list(expand_stars(q.items, child.fields))
+        grouped = bool(q.group) or any(_has_plain_aggregate(i.expr) for i in items)
+        if grouped or q.having is not None:
+            node = self._grouped(q, items, child)
+        else:
+            node = self._windowed(q, items, child, ctes)
+        return distinct(node) if q.distinct else node
+
+    def _windowed(self, q: s.Select, items: list[s.SelectItem], child: Node, ctes: Ctes) -> Node:
+        windows = [self._windows.plan(n, w, q, child, ctes) for n, w in q.windows.items()]
+        index = {name: i for i, name in enumerate(q.windows)}
+        calls = Calls(len(child.fields))
+        anonymous: dict[s.Window, int] = {}
+        exprs: list[Expr] = []
+        fields: list[Field] = []
+        for item in items:
+            for spelled in _spelled_windows(item.expr):
+                if spelled not in anonymous:
+                    anonymous[spelled] = len(windows)
+                    name = f"anonymous_{len(anonymous)}"
+                    windows.append(self._windows.plan(name, spelled, q, child, ctes))
+            context = Context(child.fields, calls, windows=index, anonymous=anonymous)
+            e = self._expressions.expr(item.expr, context)
+            if len(context.used) > 1:
+                names = ", ".join(sorted(windows[i].name for i in context.used))
+                raise WindowError(
+                    f"an expression over more than one window ({names}): compute each in a "
+                    "column of its own and combine them in an outer SELECT"
+                )
+            if e.type is T.NULL:
+                e = cast_to(e, T.BOOL)  # an untyped NULL column is BOOL
+            exprs.append(e)
+            fields.append(output_field(item, e, child.fields))
+        if calls.calls:
+            used = sorted({c.window for c in calls.calls})
+            place = {w: i for i, w in enumerate(used)}
+            kept = tuple(replace(c, window=place[c.window]) for c in calls.calls)
+            added = tuple(Field(c.describe(), c.impl.type) for c in kept)
+            child = WindowAggregate(
+                child.fields + added, child, tuple(windows[w] for w in used), kept
+            )
+        return Project(tuple(fields), child, tuple(exprs))
+
+    def _grouped(self, q: s.Select, items: list[s.SelectItem], child: Node) -> Node:
+        if q.windows:
+            raise UnsupportedError("GROUP BY or plain aggregates beside WINDOW are not supported")
+        plain = Context(child.fields)
+        keys = tuple(self._expressions.expr(g, plain) for g in q.group)
+        for key, g in zip(keys, q.group, strict=True):
+            if key.type.is_floating or key.type is T.LIST:
+                raise TypeCheckError(f"cannot group by {s.show(g)} of type {key.type.value}")
+        calls = Calls(len(child.fields))
+        context = Context(child.fields, calls, grouped=True)
+        outputs = [self._expressions.expr(item.expr, context) for item in items]
+        having: Expr | None = None
+        if q.having is not None:
+            having = self._expressions.condition(q.having, context, "HAVING")
+        width = len(child.fields)
+        mapping: dict[Expr, Expr] = {}
+        for i, key in enumerate(keys):
+            mapping[key] = Col(i, key.type, key.describe())
+
+        def place(e: Expr) -> Expr:
+            if e in mapping:
+                return mapping[e]
+            if isinstance(e, Col):
+                if e.index >= width:
+                    return Col(len(keys) + e.index - width, e.type, e.name)
+                raise PlanError(f"column {e.name} is neither in GROUP BY nor inside an aggregate")
+            return map_operands(e, place)
+
+        fields = tuple(
+            [Field(k.describe(), k.type) for k in keys]
+            + [Field(c.describe(), c.impl.type) for c in calls.calls]
+        )
+        node: Node = Aggregate(fields, child, keys, tuple(calls.calls))
+        if having is not None:
+            node = Filter(fields, node, place(having))
+        named = tuple(
+            output_field(item, e, child.fields) for item, e in zip(items, outputs, strict=True)
+        )
+        return Project(named, node, tuple(place(e) for e in outputs))
+
+
+def _syntax_children(e: s.Expr) -> Iterator[s.Expr]:
+    match e:
+        case s.Unary(_, a) | s.IsNull(a, _) | s.Cast(a, _, _):
+            yield a
+        case s.Binary(_, a, b):
+            yield from (a, b)
+        case s.InList(a, items, _):
+            yield from (a, *items)
+        case s.Between(a, b, c, _):
+            yield from (a, b, c)
+        case s.Like(_, a, b, _, _):
+            yield from (a, b)
+        case s.Case(subject, branches, otherwise):
+            if subject is not None:
+                yield subject
+            for t, x in branches:
+                yield from (t, x)
+            if otherwise is not None:
+                yield otherwise
+        case s.Call(_, args, _, _):
+            yield from args
+
+
+def _has_plain_aggregate(e: s.Expr) -> bool:
+    if isinstance(e, s.Call):
+        if e.over is not None:
+            return False
+        if e.name.lower() in AGGREGATES:
+            return True
+    return any(_has_plain_aggregate(x) for x in _syntax_children(e))
+
+
+def _spelled_windows(e: s.Expr) -> Iterator[s.Window]:
+    if isinstance(e, s.Call) and isinstance(e.over, s.Window):
+        yield e.over
+    for x in _syntax_children(e):
+        yield from _spelled_windows(x)

@@ -1,0 +1,90 @@
+"""LOAD DATA: files into the online or the offline data, as a job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from openmldb_sql import statements
+
+from openmldb_embedded import load, worker
+from openmldb_embedded.catalog import Record, State
+from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.jobs import Context, Finish
+from openmldb_embedded.paths import Roots
+from openmldb_embedded.service.background import Background
+from openmldb_embedded.service.call import Call, Reply, configured
+from openmldb_embedded.service.offline import adopt_offline, append_parts, has_offline
+from openmldb_embedded.service.rows import absent
+from openmldb_embedded.store import Store, read_segment, write_segment
+
+
+class Loads:
+    """Runs LOAD DATA."""
+
+    def __init__(self, store: Store, roots: Roots, background: Background) -> None:
+        self._store = store
+        self._state = store.state
+        self._roots = roots
+        self._background = background
+
+    def load_data(self, call: Call, s: statements.LoadData) -> Reply:
+        """LOAD DATA, of the kind that its mode says."""
+        db, name = call.name(s.table)
+        self._state.table(db, name)
+        mode = configured(call.mode, s.config)
+        kind = "ImportOnlineData" if mode.online else "ImportOfflineData"
+        work = self._load_online if mode.online else self._load_offline
+        return self._background.run(
+            kind, replace(call, mode=mode), partial(work, db=db, name=name, s=s)
+        )
+
+    def _load_online(self, context: Context, db: str, name: str, s: statements.LoadData) -> Finish:
+        options = load.LoadOptions.of(s.options)
+        if options.mode != "append" or not options.deep_copy:
+            raise ExecutionError(
+                "import to online storage takes mode='append' and deep_copy=true only"
+            )
+        table = self._state.table(db, name)
+        files = self._roots.sources(s.path)
+        context.log(f"reading {len(files)} file(s) below {files[0].parent}")
+        with context.staging() as folder:
+            source = worker.Source(tuple(str(file) for file in files), options)
+            outcome = context.run(worker.LoadTask(source, table.schema, str(folder), online=True))
+            context.log(f"{outcome.rows} rows read")
+            if not outcome.rows:
+                return _nothing, None
+            path = folder / "rows.arrow"
+            batch = read_segment(path, table.schema)
+            if options.put_if_absent:
+                fresh = absent(table, batch.to_rows())
+                context.log(f"{len(fresh)} rows are new")
+                if not fresh:
+                    return _nothing, None
+                path = folder / "fresh.arrow"
+                write_segment(batch.take(np.asarray(fresh)).to_arrow(), path)
+                batch = read_segment(path, table.schema)
+            segment = self._store.adopt_segment(path)
+        return (lambda state: {"op": "segment", "id": table.id, "file": segment}), batch
+
+    def _load_offline(self, context: Context, db: str, name: str, s: statements.LoadData) -> Finish:
+        options = load.LoadOptions.of(s.options)
+        table = self._state.table(db, name)
+        files = self._roots.sources(s.path)
+        if options.mode == "error_if_exists" and table.parts:
+            raise ExecutionError(has_offline(table))
+        context.log(f"reading {len(files)} file(s) below {files[0].parent}")
+        kept = {key: value for key, value in s.options.items() if key not in ("mode", "deep_copy")}
+        if not options.deep_copy:
+            link = [s.path, True, kept]
+            return append_parts(self._store, table, [link], options.mode), None
+        with context.staging() as folder:
+            source = worker.Source(tuple(str(file) for file in files), options)
+            outcome = context.run(worker.LoadTask(source, table.schema, str(folder), online=False))
+            context.log(f"{outcome.rows} rows read")
+            return adopt_offline(self._store, table, [folder / "rows.parquet"], options.mode, {})
+
+
+def _nothing(state: State) -> Record:
+    return {"op": "nothing"}

@@ -1,0 +1,131 @@
+"""The service: each kind of statement to what runs it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from openmldb_sql import statements
+from openmldb_sql.errors import SqlError, SyntaxError_
+
+from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.jobs import Jobs, Stop, Workers
+from openmldb_embedded.paths import Roots
+from openmldb_embedded.service.background import Background
+from openmldb_embedded.service.call import Call, Mode, Reply, Settings
+from openmldb_embedded.service.ddl import Definitions
+from openmldb_embedded.service.deployments import Deployments
+from openmldb_embedded.service.loads import Loads
+from openmldb_embedded.service.queries import Queries
+from openmldb_embedded.service.rows import Rows
+from openmldb_embedded.service.system import System
+from openmldb_embedded.store import Store
+
+LOG = logging.getLogger("openmldb_embedded")
+
+MAX_SQL = 8 * 2**20
+"""Characters of a statement; each costs a hundred times its size while it is parsed."""
+
+
+class Service:
+    """Executes statements; thread-safe."""
+
+    def __init__(self, store: Store, roots: Roots, settings: Settings) -> None:
+        self.store = store
+        self.state = store.state
+        self._workers = Workers(settings.job_memory)
+        self._jobs = Jobs(store, self._workers, settings.jobs_at_once)
+        background = Background(self._jobs)
+        self.rows = Rows(store, background)
+        self.deployments = Deployments(store)
+        self._queries = Queries(store, roots, settings, self._workers, background)
+        definitions = Definitions(store, roots)
+        system = System(store, settings, self._jobs, self.deployments)
+        self._handlers: dict[type, Callable[[Call, Any], Reply]] = {
+            statements.CreateDatabase: definitions.create_database,
+            statements.DropDatabase: definitions.drop_database,
+            statements.Use: definitions.use,
+            statements.CreateTable: definitions.create_table,
+            statements.DropTable: definitions.drop_table,
+            statements.CreateIndex: definitions.create_index,
+            statements.DropIndex: definitions.drop_index,
+            statements.Insert: self.rows.insert,
+            statements.Delete: self.rows.delete,
+            statements.Truncate: self.rows.truncate,
+            statements.LoadData: Loads(store, roots, background).load_data,
+            statements.Select: self._queries.select,
+            statements.SelectInto: self._queries.select_into,
+            statements.Explain: self._queries.explain,
+            statements.Deploy: self.deployments.deploy,
+            statements.DropDeployment: self.deployments.drop_deployment,
+            statements.Show: system.show,
+            statements.StopJob: system.stop_job,
+            statements.Desc: system.desc,
+            statements.SetVar: system.set_variable,
+        }
+
+    def warm(self) -> None:
+        """Start the workers' template and make the deployments ready, before they are asked for."""
+        self._workers.warm()
+        for db, name in list(self.state.deployments):
+            try:
+                self.deployments.runtime(db, name)
+            except Exception as error:  # noqa: PERF203 - whoever asks for it will be told
+                LOG.warning("deployment %s.%s is not ready: %s", db, name, error)
+
+    def interrupt(self) -> None:
+        """Stop all jobs and queries: who waits for them is answered at once."""
+        self._jobs.interrupt()
+        self._queries.interrupt()
+
+    def close(self) -> None:
+        """Stop the jobs and close the store."""
+        self.interrupt()
+        self._jobs.close()
+        self.store.close()
+
+    def execute(
+        self,
+        db: str,
+        sql: str,
+        mode: Mode,
+        timeout: float = 600.0,
+        params: Sequence[Any] = (),
+        stop: Stop | None = None,
+        *,
+        null_for_nan: bool = False,
+    ) -> Reply:
+        """Run the first statement of ``sql``.
+
+        Args:
+            db: The database of names without one; it need not exist for what needs none.
+            sql: A script; what follows the first statement is not looked at.
+            mode: Online or offline, and whether to wait for a job's end.
+            timeout: Seconds to wait for a job or a query at most.
+            params: The values of the statement's ``?``.
+            stop: Called by the caller to give a query up.
+            null_for_nan: Whether NaN and the infinities are answered as null.
+
+        Raises:
+            SqlError: The statement is wrong or failed.
+        """
+        if len(sql) > MAX_SQL:
+            raise SyntaxError_(
+                f"the statement has {len(sql)} characters, at most {MAX_SQL} are taken: insert "
+                f"fewer rows at once, or use LOAD DATA"
+            )
+        statement = statements.parse(sql)
+        call = Call(db, sql.strip(), mode, timeout, params, stop or Stop(), null_for_nan)
+        return self._handlers[type(statement)](call, statement)
+
+
+def as_error(error: BaseException) -> SqlError:
+    """Any failure as one that a client can be told."""
+    if isinstance(error, SqlError):
+        return error
+    if isinstance(error, RecursionError):
+        return SyntaxError_("the statement nests too deep")
+    if isinstance(error, MemoryError):
+        return ExecutionError("the server has not memory enough for this: take less data at once")
+    return ExecutionError(f"{type(error).__name__}: {error}", 2001)
