@@ -84,7 +84,8 @@ def make_plan(
     Raises:
         PartitionMissing: names each missing partition and its table.
         ConfigurationError: `ds` is no date, `train_days` is below 1, a table of
-            `lookback_days` is unknown, or the files of `include/` do not fit each other.
+            `lookback_days` is unknown or given too few days, or the files of `include/` do not
+            fit each other.
     """
     from nightshift.release import query  # brings the SQL parser, which the tasks do not have
 
@@ -102,12 +103,20 @@ def make_plan(
     features = settings.include / "sql" / "features.sql"
     create = settings.include / "sql" / "create_tables.sql"
     sql = features.read_text()
-    query.reach_of(
+    reach = query.reach_of(
         sql,
         tables=tables,
         columns=query.columns_of(create.read_text(), tables, str(create)),
         source=str(features),
     )
+    for table, days in sorted(reach.lookback_days().items()):
+        if table in tables.events and lookback_days.get(table, 0) < days:
+            raise ConfigurationError(
+                f"lookback_days of {settings.feature_spec} gives {table} "
+                f"{lookback_days.get(table, 0)} days, but a window of {features} reaches back "
+                f"{days}: the oldest training rows would see less history than requests do; "
+                f"raise it to {days}"
+            )
     first_day = last - dt.timedelta(days=window - 1)
     sources: dict[str, str] = {}
     partitions: dict[str, list[str]] = {}

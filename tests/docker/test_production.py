@@ -198,7 +198,7 @@ def both(ran: Night, demo: str, laptop_house: House) -> tuple[Settings, Settings
 
 def test_one_night_was_containers_and_the_other_processes(both: tuple[Settings, Settings]) -> None:
     containers, processes = (set(live_manifest(settings).images) for settings in both)
-    assert containers == {"preprocess", "train"}
+    assert containers == {"preprocess", "train", "score"}
     assert processes == set()
 
 

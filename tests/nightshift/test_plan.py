@@ -1,6 +1,7 @@
 """The plan of a night: dates, partitions, names."""
 
 import datetime as dt
+import re
 import shutil
 
 import pyarrow as pa
@@ -14,12 +15,15 @@ from nightshift.settings import PROJECT, Settings
 from nightshift.tables import SourceTables
 
 TABLES = SourceTables.load(Settings().tables)
-LOOKBACK = {"flattenRequest": 2, "action": 0, "bo_action": 3, "bo_comment": 0}
+LOOKBACK = {"flattenRequest": 2, "action": 0, "bo_action": 3, "bo_comment": 1}
 
 
 @pytest.fixture
 def settings(tmp_path):
     shutil.copytree(PROJECT / "include", tmp_path / "include")
+    query = tmp_path / "include" / "sql" / "features.sql"
+    # Frames as short as these tests' histories.
+    query.write_text(re.sub(r"\b\d+d PRECEDING", "1d PRECEDING", query.read_text()))
     return Settings(project=tmp_path, home=tmp_path / "home")
 
 
@@ -42,7 +46,8 @@ def full(settings):
 
 
 def plan(settings, ds="2026-11-10", **more):
-    return make_plan(settings, ds=ds, run_id="manual__1", lookback_days=LOOKBACK, **more)
+    more = {"lookback_days": LOOKBACK, **more}
+    return make_plan(settings, ds=ds, run_id="manual__1", **more)
 
 
 def test_each_table_reads_its_window_and_its_lookback(full):
@@ -129,3 +134,8 @@ def test_files_that_do_not_fit_each_other_fail_the_plan(full):
     full.tables.unlink()
     with pytest.raises(ConfigurationError, match=r"tables.yaml is not there"):
         plan(full, train_days=3)
+
+
+def test_a_lookback_shorter_than_a_window_is_refused_with_the_days_it_needs(full):
+    with pytest.raises(ConfigurationError, match=r"bo_action 0 days, but .* raise it to 1"):
+        plan(full, train_days=3, lookback_days=LOOKBACK | {"bo_action": 0})

@@ -1,14 +1,12 @@
 """The feature specification: what it holds, and what a wrong one says."""
 
 import copy
-import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from nightshift.errors import ConfigurationError, ContractError
-from nightshift.openmldb import normalise_sql
 from nightshift.spec import FeatureSpec, Field, load_yaml_mapping, sql_type
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -156,23 +154,3 @@ def test_a_column_given_twice_is_an_error():
 
 def test_parse_reads_what_yaml_gives():
     assert FeatureSpec.parse(yaml.safe_load(SPEC.read_text()), source=str(SPEC)).label
-
-
-def test_lookback_covers_every_window_of_the_shipped_query():
-    """A window that reaches further back than days are loaded would be cut short offline."""
-    sql = normalise_sql((PROJECT / "include" / "sql" / "features.sql").read_text())
-    windows = re.findall(
-        r"AS \( ?(?:UNION \(SELECT [^)]* FROM `(\w+)`\) )?PARTITION BY [^()]*?"
-        r"ROWS_RANGE BETWEEN (\d+)([dh]) PRECEDING",
-        sql,
-    )
-    assert len(windows) == sql.count("ROWS_RANGE")
-    reach = {}
-    for table, count, unit in windows:
-        days = int(count) / (1 if unit == "d" else 24)
-        reach.setdefault(table or "flattenRequest", []).append(days)
-    assert {table: max(days) for table, days in reach.items()} == {
-        table: days
-        for table, days in FeatureSpec.load(SPEC).lookback_days.items()
-        if table in reach
-    }

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from nightshift.layout import DAY_MS
+
 
 @dataclass(frozen=True)
 class Column:
@@ -106,6 +108,21 @@ class Reach:
     def tables(self) -> frozenset[str]:
         """The tables of which the query reads stored rows."""
         return frozenset(read.table for read in self.reads)
+
+    def lookback_days(self) -> dict[str, int]:
+        """Days before a request that frames of time reach back, by table; part of a day counts.
+
+        A frame of rows reaches back as far as there are rows, so it says nothing of days.
+        """
+        found: dict[str, int] = {}
+        for window in self.windows:
+            if window.start is None:
+                continue
+            days = -(-window.start // DAY_MS)
+            for source in window.sources:
+                table = self.read(source.read).table
+                found[table] = max(days, found.get(table, 0))
+        return found
 
     def without(self, table: str) -> Reach:
         """The reach but for what hangs on the rows of `table`."""

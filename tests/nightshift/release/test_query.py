@@ -8,6 +8,7 @@ from nightshift.errors import ConfigurationError
 from nightshift.release import query
 from nightshift.release.reach import Column, Join, Read, Source, Window
 from nightshift.settings import PROJECT
+from nightshift.spec import FeatureSpec
 from nightshift.tables import SourceTables
 
 SCRIPT = """
@@ -91,6 +92,9 @@ def test_the_jd_query():
         ("bo_action", False, 7 * day, (99,)),
         ("bo_action", False, 14 * day, (99,)),
     ]
+    # What the shipped specification declares: days of time frames, and none for what is joined.
+    declared = FeatureSpec.load(include / "feature_spec.yaml").lookback_days
+    assert found.lookback_days() | {"action": 0} == declared
     label = found.without("action")
     assert len(label.joins) == len(found.joins) - 1
     assert "action" not in label.tables()
