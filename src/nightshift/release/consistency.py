@@ -25,7 +25,6 @@ import pyarrow.parquet as pq
 from nightshift import files
 from nightshift.encoding import encode_rows, encode_table
 from nightshift.errors import (
-    ConfigurationError,
     ContractError,
     DataError,
     DeadlineExceeded,
@@ -45,9 +44,8 @@ from nightshift.openmldb import (
     tail,
 )
 from nightshift.plan import Plan
-from nightshift.release import fairness, online
+from nightshift.release import fairness, online, source_rows
 from nightshift.release.gates import Finding, report
-from nightshift.release.reach import Reach
 from nightshift.spec import FeatureSpec
 from nightshift.tables import SourceTables
 
@@ -162,7 +160,9 @@ def prepare(
     if tables.label_table is not None:
         reach = reach.without(tables.label_table)
     name, key = tables.request_table, tables.request_id
-    requests = _read(data, plan, name, pc.field(key).cast(pa.string()).isin(list(names)))
+    requests = source_rows.rows_of(
+        data, plan, name, pc.field(key).cast(pa.string()).isin(list(names))
+    )
     found = {str(one) for one in requests[key].to_pylist()}
     absent = [one for one in names if one not in found]
     if absent:
@@ -170,7 +170,7 @@ def prepare(
             f"request {absent[0]} has offline features but is not in the run's partitions of "
             f"{name} under {data}; the partitions changed during the run: run it again"
         )
-    seen = _seen(data, plan, reach, tables, requests)
+    seen = source_rows.rows_seen(data, plan, reach, tables, requests)
     history = _table(name, seen.pop(name))
     wanted = set(names)
     time_at = history.at(tables.request_time)
@@ -185,74 +185,6 @@ def prepare(
         request_time=tables.request_time,
     )
     return Replay(tables, history, sample, seen, excluded)
-
-
-def _seen(
-    data: Path, plan: Plan, reach: Reach, tables: SourceTables, requests: pa.Table
-) -> dict[str, pa.Table]:
-    """Of each table the rows that the sampled requests can see, the requests' own included."""
-    sample = pc.field(tables.request_id).isin(requests[tables.request_id].unique())
-    wheres: dict[str, list[pc.Expression | None]] = {tables.request_table: [sample]}
-    rows = {0: requests}
-    started_from = {column.read for read in reach.reads for _, column in read.keys}
-    for number, read in enumerate(reach.reads, 1):
-        schema = _schema(data, plan, read.table)
-        where: pc.Expression | None = None
-        for name, column in read.keys:
-            values = rows[column.read][column.name].unique()
-            one = pc.field(name).isin(_as_type(values, schema, read.table, name, column.name))
-            where = one if where is None else where & one
-        wheres.setdefault(read.table, []).append(where)
-        if number in started_from:
-            rows[number] = _read(data, plan, read.table, where)
-    return {table: _read(data, plan, table, _any_of(found)) for table, found in wheres.items()}
-
-
-def _any_of(wheres: Sequence[pc.Expression | None]) -> pc.Expression | None:
-    """Rows that one of the conditions lets through; None lets all."""
-    any_of: pc.Expression | None = None
-    for where in wheres:
-        if where is None:
-            return None
-        any_of = where if any_of is None else any_of | where
-    return any_of
-
-
-def _as_type(values: pa.Array, schema: pa.Schema, table: str, name: str, other: str) -> pa.Array:
-    """Values to look for in a column, in its type."""
-    if name not in schema.names:
-        raise DataError(f"the parquet files of {table} have no column {name}, which is a key")
-    kind = schema.field(name).type
-    if values.type == kind:
-        return values
-    if not all(pa.types.is_integer(t) or pa.types.is_timestamp(t) for t in (values.type, kind)):
-        raise ConfigurationError(
-            f"the feature query finds rows of {table} by {name} ({kind}) = {other} "
-            f"({values.type}); make them columns of one type"
-        )
-    return values.cast(kind)
-
-
-def _schema(data: Path, plan: Plan, table: str) -> pa.Schema:
-    return pq.read_schema(_files(data, plan, table)[0])
-
-
-def _files(data: Path, plan: Plan, table: str) -> list[Path]:
-    if table in plan["partitions"]:
-        folders = [data / table / f"ds={day}" for day in plan["partitions"][table]]
-    else:
-        folders = [data / table]
-    paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
-    if not paths:
-        raise DataError(f"no partition of {table} under {data}, whose rows the query reads")
-    return paths
-
-
-def _read(data: Path, plan: Plan, table: str, where: pc.Expression | None) -> pa.Table:
-    paths = _files(data, plan, table)
-    # File by file, so that no partition column is made up from the path.
-    parts = [pq.read_table(path, filters=where, partitioning=None) for path in paths]
-    return pa.concat_tables([part.cast(parts[0].schema) for part in parts])
 
 
 def _table(name: str, table: pa.Table) -> fairness.Table:
