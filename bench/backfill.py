@@ -6,7 +6,8 @@ Starts the laptop's services in a temporary home (ports of its own), makes gener
 the newest date go live, backfills the dates before it with `airflow backfill create`, and runs
 one of them once more. Shown are seconds and bytes a date, the peer being the night by hand of the
 same home; and whether the live release is what it was, whether every date has a version of its
-own, and whether the second run of a date gave the same features and ids, byte for byte.
+own, and whether the second run of a date gave the same features and ids, byte for byte. A run that
+failed is told with the end of its log.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from laptop import night  # noqa: E402
 from laptop.airflow_api import AirflowApi  # noqa: E402
 from nightshift.release.pointer import read_live  # noqa: E402
 from nightshift.settings import Settings  # noqa: E402
@@ -114,6 +116,10 @@ def main() -> int:
                 ):
                     break
                 time.sleep(5)
+            for run in runs:
+                if run["state"] != "success":
+                    night.explain(api, settings, night.RETRAIN, str(run["dag_run_id"]))
+            nightshift(env, "releases")
             after = read_live(settings.releases)
             date = first.isoformat()
             (once,) = (settings.runs / date).iterdir()
