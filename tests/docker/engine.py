@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
+from tests import debian
+
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("docker.io", "docker-compose", "debootstrap", "iptables")
 DOCKER = "/usr/bin/docker"  # Debian's 20.10: builds with BuildKit and needs no buildx plugin
@@ -43,17 +45,10 @@ def install_packages() -> None:
     if os.geteuid() != 0:
         raise EngineUnavailable("starting a Docker engine needs root")
     tools = ("/usr/sbin/dockerd", DOCKER, "/usr/bin/docker-compose", "/usr/sbin/debootstrap")
-    if all(Path(tool).exists() for tool in tools):
-        return
-    if shutil.which("apt-get") is None:
-        raise EngineUnavailable(f"no Docker engine here; install {' '.join(PACKAGES)}")
-    # RUNLEVEL=1 keeps the packages' own scripts from starting a system-wide engine.
-    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *PACKAGES]
-    for command in (["apt-get", "update", "-q"], install):
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise EngineUnavailable(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+    try:
+        debian.ensure(*PACKAGES, tools=tools)
+    except debian.PackagesUnavailable as error:
+        raise EngineUnavailable(f"no Docker engine here; {error}") from error
 
 
 @dataclass

@@ -13,13 +13,10 @@ from pathlib import Path
 import pytest
 
 from laptop.services import processes
-from nightshift import model_repository
 from nightshift.release.pointer import read_live
 from tests.nights import DS, requests
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
-
-DAY_BEFORE = "2026-03-09"
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +73,6 @@ def test_online_ids_are_the_offline_ids_of_the_held_out_rows(demo, house):
     assert found["status"] == "pass"
     assert found["mismatch_count"] == found["score_mismatch_count"] == 0
     assert found["ids_compared"] == 32 * found["compared"] > 0
-
-
-def test_a_night_of_a_past_date_is_kept_beside_the_live_release(demo, house):
-    before = (house.settings.releases / "live.json").read_bytes()
-    house.call("run", "--ds", DAY_BEFORE)
-    assert (house.settings.releases / "live.json").read_bytes() == before
-    releases = json.loads(house.call("releases", "--json"))
-    assert [(r["ds"], r["state"]) for r in releases] == [(DAY_BEFORE, "kept"), (DS, "live")]
-    assert model_repository.versions(house.settings.model_repo, house.settings.model)
 
 
 def test_a_date_without_data_fails_by_name_and_leaves_the_live_release(demo, house):
