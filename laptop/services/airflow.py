@@ -45,7 +45,9 @@ def environment(settings: Settings) -> dict[str, str]:
     options = {
         "CORE__DAGS_FOLDER": str(settings.project / "dags"),
         "CORE__PLUGINS_FOLDER": str(settings.project / "plugins"),
-        "CORE__EXECUTOR": "LocalExecutor",
+        # LocalExecutor, with an eye on its processes: Airflow's own leaves a task queued for ever
+        # whose process died before the task ran.
+        "CORE__EXECUTOR": "nightshift_provider.executors.local.NightshiftLocalExecutor",
         "CORE__PARALLELISM": "4",
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.airflow_user}:admin",

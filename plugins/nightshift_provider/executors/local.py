@@ -1,0 +1,71 @@
+"""Airflow's LocalExecutor, which also notices that one of its processes died with its task.
+
+Airflow's own forgets that task. One that had begun to run is retried when its heartbeats are
+missed for five minutes; one that was still queued stays so until the scheduler is started again,
+since LocalExecutor cannot revoke a task and `scheduler.task_queued_timeout` passes it over.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from typing import Any
+
+from airflow.executors.local_executor import LocalExecutor, _run_worker
+
+
+class _Signed:
+    """The executor's two queues as one of its processes sees them: what it takes, it signs for."""
+
+    def __init__(self, inner: Any, results: Any) -> None:
+        self._inner = inner
+        self._results = results
+
+    def get(self) -> Any:
+        """The next workload, once the scheduler's side can know who has it."""
+        workload = self._inner.get()
+        if workload is not None:
+            self._results.put((os.getpid(), workload.key, None))
+        return workload
+
+
+class NightshiftLocalExecutor(LocalExecutor):
+    """LocalExecutor that fails a task at once when the process that had it is dead.
+
+    The task is then retried, and Nightshift's operators find their work again.
+    """
+
+    def start(self) -> None:
+        """Start the executor."""
+        self._held: dict[int, Any] = {}
+        super().start()
+
+    def _spawn_worker(self) -> None:
+        process = multiprocessing.Process(
+            target=_run_worker,
+            kwargs={
+                "logger_name": self.log.name,
+                "input": _Signed(self.activity_queue, self.result_queue),
+                "output": self.result_queue,
+                "unread_messages": self._unread_messages,
+                "team_conf": self.conf,
+            },
+        )
+        process.start()
+        assert process.pid is not None
+        self.workers[process.pid] = process
+
+    def _read_results(self) -> None:
+        dead = [pid for pid, process in self.workers.items() if not process.is_alive()]
+        while not self.result_queue.empty():
+            said, state, _ = self.result_queue.get()
+            if isinstance(said, int):
+                self._held[said] = state
+                continue
+            self._held = {pid: key for pid, key in self._held.items() if key != said}
+            self.change_state(said, state)
+        # What a dead process had to say is read by now.
+        for pid in dead:
+            if (key := self._held.pop(pid, None)) is not None:
+                self.log.error("Executor process %s died; %s is failed", pid, key)
+                self.fail(key, info="its executor process died")

@@ -1,0 +1,89 @@
+"""The local executor and the death of one of its processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def mute_api_server(monkeypatch):
+    """A server that takes connections and never answers: a task stays queued meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/execution/"
+        monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", url)
+        monkeypatch.setenv("AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "1")
+        yield server
+
+
+@pytest.fixture
+def executor(mute_api_server):
+    from nightshift_provider.executors.local import NightshiftLocalExecutor
+
+    executor = NightshiftLocalExecutor(parallelism=2)
+    executor.start()
+    yield executor
+    for pid in executor.workers:
+        os.kill(pid, signal.SIGKILL)
+
+
+def workload(name: str):
+    from airflow.executors.workloads import ExecuteTask
+    from airflow.executors.workloads.base import BundleInfo
+    from airflow.executors.workloads.task import TaskInstanceDTO
+
+    return ExecuteTask(
+        ti=TaskInstanceDTO(
+            id=uuid.uuid4(), dag_version_id=uuid.uuid4(), task_id=name, dag_id="d", run_id="r",
+            try_number=1, map_index=-1, pool_slots=1, queue="default", priority_weight=1,
+        ),
+        dag_rel_path=Path("d.py"), token="", log_path="x.log",
+        bundle_info=BundleInfo(name="dags-folder", version=None),
+    )  # fmt: skip
+
+
+def holder(executor, key) -> int | None:
+    executor.sync()
+    return next((pid for pid, held in executor._held.items() if held == key), None)
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def test_the_task_of_a_dead_process_is_failed_and_another_is_not(executor):
+    first, second = workload("first"), workload("second")
+    for work in (first, second):
+        executor.queued_tasks[work.key] = work
+        executor.running.add(work.key)
+    executor._process_workloads([first, second])
+    pid = until(lambda: holder(executor, first.key))
+    other = until(lambda: holder(executor, second.key))
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: executor.sync() or executor.event_buffer)
+    assert {key: state for key, (state, _) in executor.event_buffer.items()} == {
+        first.key: "failed"
+    }
+    assert executor.running == {second.key}
+    assert holder(executor, second.key) == other
+
+
+def test_a_process_that_ended_its_task_holds_nothing(executor, mute_api_server):
+    mute_api_server.close()  # now the API server refuses, and the task fails by itself
+    work = workload("refused")
+    executor.queued_tasks[work.key] = work
+    executor.running.add(work.key)
+    executor._process_workloads([work])
+    until(lambda: executor.sync() or executor.event_buffer)
+    assert executor._held == {}
+    assert executor.running == set()
