@@ -53,7 +53,9 @@ def environment(settings: Settings) -> dict[str, str]:
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.airflow_user}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
         "CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database(settings)}",
+        # By default SQLite waits five seconds for another's write; on a busy machine that is too
+        # short, and a scheduler that meets a locked database ends.
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database(settings)}?timeout=60",
         "API__HOST": settings.bind,
         "API__PORT": str(settings.airflow_port),
         "API__BASE_URL": settings.airflow_url,
