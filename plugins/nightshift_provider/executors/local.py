@@ -55,17 +55,22 @@ class NightshiftLocalExecutor(LocalExecutor):
         assert process.pid is not None
         self.workers[process.pid] = process
 
-    def _read_results(self) -> None:
+    def sync(self) -> None:
+        """Take what the processes have to say, fail the tasks of dead ones, start new processes."""
         dead = [pid for pid, process in self.workers.items() if not process.is_alive()]
-        while not self.result_queue.empty():
-            said, state, _ = self.result_queue.get()
-            if isinstance(said, int):
-                self._held[said] = state
-                continue
-            self._held = {pid: key for pid, key in self._held.items() if key != said}
-            self.change_state(said, state)
+        self._read_results()
         # What a dead process had to say is read by now.
         for pid in dead:
             if (key := self._held.pop(pid, None)) is not None:
                 self.log.error("Executor process %s died; %s is failed", pid, key)
                 self.fail(key, info="its executor process died")
+        self._check_workers()  # type: ignore[no-untyped-call]
+
+    def _read_results(self) -> None:
+        while not self.result_queue.empty():
+            said, state, _ = self.result_queue.get()
+            if isinstance(said, int):
+                self._held[said] = state
+            else:
+                self._held = {pid: key for pid, key in self._held.items() if key != said}
+                self.change_state(said, state)
