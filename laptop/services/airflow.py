@@ -53,9 +53,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.airflow_user}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
         "CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
-        # By default SQLite waits five seconds for another's write; on a busy machine that is too
-        # short, and a scheduler that meets a locked database ends.
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database(settings)}?timeout=60",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database(settings)}",
         "API__HOST": settings.bind,
         "API__PORT": str(settings.airflow_port),
         "API__BASE_URL": settings.airflow_url,
@@ -96,9 +94,15 @@ def command(settings: Settings, *arguments: str) -> list[str]:
 def launch(settings: Settings, component: str) -> Launch:
     """How one of `COMPONENTS` is started."""
     arguments = list(COMPONENTS[component])
+    env = environment(settings)
     if component == "api-server":
         arguments += ["--host", settings.bind, "--port", str(settings.airflow_port)]
-    return Launch(command(settings, *arguments), environment(settings), settings.project)
+    else:
+        # A trigger by API writes its audit row in the api-server's event loop, which may hold up
+        # the very request that has SQLite locked; that ends when the audit row gives up, after
+        # SQLite's five seconds. The others wait longer: a scheduler that meets a lock ends.
+        env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] += "?timeout=30"
+    return Launch(command(settings, *arguments), env, settings.project)
 
 
 def prepare(settings: Settings) -> None:
