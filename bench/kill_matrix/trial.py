@@ -111,9 +111,11 @@ class Trial:
 
     def run(self, report: Callable[[Outcome], None]) -> None:
         """Trigger, strike, wait for all ends, judge each."""
+        self.world.pause(True)
         for run in self.runs:
             prepare(self.world, run)
             self.world.trigger(run.kind.name, run.run_id)
+        self.world.pause(False)
         with Watch(self.world, self.runs) as watch:
             self._follow(watch, report)
         for thread in self._threads:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,20 @@ from tests.docker.engine import Engine, default_data_root
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 1_000_000
 TASK_S = 8.0
+
+
+INTERVALS = {
+    "AIRFLOW__CORE__PARALLELISM": "12",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+}
+"""Of Airflow, shortened so that a death is seen soon."""
 
 
 def free_port() -> int:
@@ -162,23 +176,6 @@ class World:
         )
         pq.write_table(table, self.folder / "rows.parquet")
 
-    @property
-    def env(self) -> dict[str, str]:
-        """Airflow's environment, with short intervals so that a death is seen soon."""
-        return airflow_service.environment(self.settings) | {
-            "AIRFLOW__CORE__PARALLELISM": "12",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
-            "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
-            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
-            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "45",
-            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
-            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-        }
-
     def start(self) -> None:
         """Start everything and load the offline table."""
         if self.with_engine:
@@ -197,9 +194,11 @@ class World:
             [str(self.settings.project / ".venv/bin/openmldb-embedded"), "--host", "127.0.0.1",
              "--port", str(self.settings.openmldb_port), "--data", str(self.folder / "openmldb"),
              "--root", str(self.folder)],
+            airflow_service.environment(self.settings),
         )  # fmt: skip
         for component in airflow_service.COMPONENTS:
-            self.add(component, airflow_service.launch(self.settings, component).argv)
+            launch = airflow_service.launch(self.settings, component)
+            self.add(component, launch.argv, launch.env)
         self.wait_openmldb()
         with self.openmldb() as api:
             api.execute("bench", "CREATE DATABASE bench")
@@ -214,10 +213,10 @@ class World:
         until(self.sign_in, "Airflow's api-server", 240)
         until(lambda: self.dags() >= len(KINDS), "the DAGs", 240)
 
-    def add(self, name: str, argv: list[str]) -> None:
+    def add(self, name: str, argv: list[str], env: Mapping[str, str]) -> None:
         """Start a service under a name."""
         log = self.folder / "logs" / f"{name}.log"
-        service = Service(name, argv, self.env, self.settings.project, log)
+        service = Service(name, argv, {**env, **INTERVALS}, self.settings.project, log)
         self.services[name] = service
         service.start()
 
@@ -305,6 +304,27 @@ class World:
                     self.sign_in()
             time.sleep(1.0)
         raise TimeoutError(f"{dag_id} could not be triggered")
+
+    def pause(self, paused: bool) -> None:
+        """Pause all DAGs, or let all go: runs made meanwhile begin at once then.
+
+        A run made by API while tasks start can lock Airflow's SQLite for seconds.
+        """
+
+        def done() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                said = httpx.patch(
+                    f"{self.settings.airflow_url}/api/v2/dags?dag_id_pattern=%25&limit=100",
+                    json={"is_paused": paused},
+                    headers={"Authorization": f"Bearer {self._token}"},
+                    timeout=60,
+                )
+                if said.status_code in (401, 403):
+                    self.sign_in()
+                return said.status_code == 200
+            return False
+
+        until(done, "pausing the DAGs", 120)
 
     def query(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
         """Rows of Airflow's database."""
