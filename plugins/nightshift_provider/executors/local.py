@@ -57,14 +57,19 @@ class NightshiftLocalExecutor(LocalExecutor):
 
     def sync(self) -> None:
         """Take what the processes have to say, fail the tasks of dead ones, start new processes."""
-        dead = [pid for pid, process in self.workers.items() if not process.is_alive()]
         self._read_results()
-        # What a dead process had to say is read by now.
+        dead = [pid for pid in self._held if not self._lives(pid)]
+        self._read_results()  # what they had to say before they died
         for pid in dead:
             if (key := self._held.pop(pid, None)) is not None:
                 self.log.error("Executor process %s died; %s is failed", pid, key)
                 self.fail(key, info="its executor process died")
         self._check_workers()  # type: ignore[no-untyped-call]
+
+    def _lives(self, pid: int) -> bool:
+        # LocalExecutor forgets a dead process on its own, now and then before this looks.
+        process = self.workers.get(pid)
+        return process is not None and process.is_alive()
 
     def _read_results(self) -> None:
         while not self.result_queue.empty():

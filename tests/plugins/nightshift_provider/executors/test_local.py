@@ -78,6 +78,21 @@ def test_the_task_of_a_dead_process_is_failed_and_another_is_not(executor):
     assert holder(executor, second.key) == other
 
 
+def test_a_process_that_was_forgotten_already_is_seen(executor):
+    work = workload("forgotten")
+    executor.queued_tasks[work.key] = work
+    executor.running.add(work.key)
+    executor._process_workloads([work])
+    pid = until(lambda: holder(executor, work.key))
+    process = executor.workers[pid]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not process.is_alive())
+    executor._check_workers()  # as it does when it is given more work
+    assert pid not in executor.workers
+    executor.sync()
+    assert executor.event_buffer[work.key][0] == "failed"
+
+
 def test_a_process_that_ended_its_task_holds_nothing(executor, mute_api_server):
     mute_api_server.close()  # now the API server refuses, and the task fails by itself
     work = workload("refused")
