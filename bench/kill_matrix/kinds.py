@@ -35,7 +35,7 @@ from nightshift_provider.operators.openmldb import *
 from nightshift_provider.operators.task import NightshiftTaskOperator
 
 FOLDER, ROWS, SECONDS, IMAGE = {folder!r}, {rows}, {seconds}, {image!r}
-RETRY = dict(retries=8, retry_delay=timedelta(seconds=1), defer_after_s=0.0)
+RETRY = dict(retries=8, retry_delay=timedelta(seconds=5), defer_after_s=0.0)
 FAST = dict(poll_interval_s=0.5, settle_s=1.0, outage_s=60.0)
 WINDOW = ("SELECT k, v, count(v) OVER w AS c, sum(v) OVER w AS s FROM t WINDOW w AS "
     "(PARTITION BY k ORDER BY ts ROWS BETWEEN 50 PRECEDING AND CURRENT ROW)")
@@ -105,7 +105,7 @@ with dag("deploy_blocking"):
 with dag("sensor_deferrable"):
     OpenMLDBJobSensor(
         task_id="x", database="bench", job_id="{{{{ job_of(run_id) }}}}", deferrable=True,
-        **(RETRY | dict(retries=4)), **FAST)
+        **(RETRY | dict(retries=6)), **FAST)
 '''
 
 
