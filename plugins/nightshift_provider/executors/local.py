@@ -2,13 +2,15 @@
 
 Airflow's own forgets that task. One that had begun to run is retried when its heartbeats are
 missed for five minutes; one that was still queued stays so until the scheduler is started again,
-since LocalExecutor cannot revoke a task and `scheduler.task_queued_timeout` passes it over.
+since LocalExecutor cannot revoke a task and `scheduler.task_queued_timeout` passes it over. The
+same came about where two tries of a task ended between two looks of the scheduler.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor, _run_worker
@@ -65,6 +67,23 @@ class NightshiftLocalExecutor(LocalExecutor):
                 self.log.error("Executor process %s died; %s is failed", pid, key)
                 self.fail(key, info="its executor process died")
         self._check_workers()  # type: ignore[no-untyped-call]
+
+    def get_event_buffer(self, dag_ids: Any = None) -> dict[Any, Any]:
+        """The events since the last call; of two tries of a task the later one comes last.
+
+        The scheduler heeds the last alone.
+        """
+        events = super().get_event_buffer(dag_ids)
+        return dict(sorted(events.items(), key=lambda event: getattr(event[0], "try_number", 0)))
+
+    def revoke_task(self, *, ti: Any) -> None:
+        """Forget a task that was queued for `scheduler.task_queued_timeout`; end its process."""
+        self.queued_tasks.pop(ti.key, None)
+        self.running.discard(ti.key)
+        for pid in [pid for pid, key in self._held.items() if key == ti.key]:
+            del self._held[pid]
+            if self._lives(pid):
+                os.kill(pid, signal.SIGKILL)
 
     def _lives(self, pid: int) -> bool:
         # LocalExecutor forgets a dead process on its own, now and then before this looks.

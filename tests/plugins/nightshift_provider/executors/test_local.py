@@ -33,7 +33,7 @@ def executor(mute_api_server):
         os.kill(pid, signal.SIGKILL)
 
 
-def workload(name: str):
+def workload(name: str, try_number: int = 1):
     from airflow.executors.workloads import ExecuteTask
     from airflow.executors.workloads.base import BundleInfo
     from airflow.executors.workloads.task import TaskInstanceDTO
@@ -41,11 +41,18 @@ def workload(name: str):
     return ExecuteTask(
         ti=TaskInstanceDTO(
             id=uuid.uuid4(), dag_version_id=uuid.uuid4(), task_id=name, dag_id="d", run_id="r",
-            try_number=1, map_index=-1, pool_slots=1, queue="default", priority_weight=1,
+            try_number=try_number, map_index=-1, pool_slots=1, queue="default", priority_weight=1,
         ),
         dag_rel_path=Path("d.py"), token="", log_path="x.log",
         bundle_info=BundleInfo(name="dags-folder", version=None),
     )  # fmt: skip
+
+
+def give(executor, *works) -> None:
+    for work in works:
+        executor.queued_tasks[work.key] = work
+        executor.running.add(work.key)
+    executor._process_workloads(list(works))
 
 
 def holder(executor, key) -> int | None:
@@ -63,10 +70,7 @@ def until(condition):
 
 def test_the_task_of_a_dead_process_is_failed_and_another_is_not(executor):
     first, second = workload("first"), workload("second")
-    for work in (first, second):
-        executor.queued_tasks[work.key] = work
-        executor.running.add(work.key)
-    executor._process_workloads([first, second])
+    give(executor, first, second)
     pid = until(lambda: holder(executor, first.key))
     other = until(lambda: holder(executor, second.key))
     os.kill(pid, signal.SIGKILL)
@@ -80,9 +84,7 @@ def test_the_task_of_a_dead_process_is_failed_and_another_is_not(executor):
 
 def test_a_process_that_was_forgotten_already_is_seen(executor):
     work = workload("forgotten")
-    executor.queued_tasks[work.key] = work
-    executor.running.add(work.key)
-    executor._process_workloads([work])
+    give(executor, work)
     pid = until(lambda: holder(executor, work.key))
     process = executor.workers[pid]
     os.kill(pid, signal.SIGKILL)
@@ -93,12 +95,30 @@ def test_a_process_that_was_forgotten_already_is_seen(executor):
     assert executor.event_buffer[work.key][0] == "failed"
 
 
+def test_a_revoked_task_is_forgotten_and_its_process_ended(executor):
+    work = workload("stuck")
+    give(executor, work)
+    process = executor.workers[until(lambda: holder(executor, work.key))]
+    executor.revoke_task(ti=work)
+    until(lambda: not process.is_alive())
+    executor.sync()
+    assert executor.running == set()
+    assert executor.event_buffer == {}
+    assert executor.slots_available == 2
+
+
+def test_of_two_tries_of_a_task_the_later_one_comes_last(executor):
+    # As when the process of a try that was given up ends after that of the next one.
+    second, first = workload("twice", 2), workload("twice", 1)
+    executor.fail(second.key)
+    executor.success(first.key)
+    assert [key.try_number for key in executor.get_event_buffer()] == [1, 2]
+
+
 def test_a_process_that_ended_its_task_holds_nothing(executor, mute_api_server):
     mute_api_server.close()  # now the API server refuses, and the task fails by itself
     work = workload("refused")
-    executor.queued_tasks[work.key] = work
-    executor.running.add(work.key)
-    executor._process_workloads([work])
+    give(executor, work)
     until(lambda: executor.sync() or executor.event_buffer)
     assert executor._held == {}
     assert executor.running == set()
