@@ -45,7 +45,9 @@ def environment(settings: Settings) -> dict[str, str]:
     options = {
         "CORE__DAGS_FOLDER": str(settings.project / "dags"),
         "CORE__PLUGINS_FOLDER": str(settings.project / "plugins"),
-        "CORE__EXECUTOR": "LocalExecutor",
+        # LocalExecutor, with an eye on its processes: Airflow's own leaves a task queued for ever
+        # whose process died before the task ran.
+        "CORE__EXECUTOR": "nightshift_provider.executors.local.NightshiftLocalExecutor",
         "CORE__PARALLELISM": "4",
         "CORE__LOAD_EXAMPLES": "False",
         # The button that tries a connection; it makes Airflow call any address that a user names.
@@ -94,9 +96,15 @@ def command(settings: Settings, *arguments: str) -> list[str]:
 def launch(settings: Settings, component: str) -> Launch:
     """How one of `COMPONENTS` is started."""
     arguments = list(COMPONENTS[component])
+    env = environment(settings)
     if component == "api-server":
         arguments += ["--host", settings.bind, "--port", str(settings.airflow_port)]
-    return Launch(command(settings, *arguments), environment(settings), settings.project)
+    else:
+        # A trigger by API writes its audit row in the api-server's event loop, which may hold up
+        # the very request that has SQLite locked; that ends when the audit row gives up, after
+        # SQLite's five seconds. The others wait longer: a scheduler that meets a lock ends.
+        env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] += "?timeout=30"
+    return Launch(command(settings, *arguments), env, settings.project)
 
 
 def prepare(settings: Settings) -> None:

@@ -163,9 +163,9 @@ class NightshiftTaskOperator(WaitingOperator):
         runner = runner.fresh()
         try:
             # Asked again after the stop: it may have been ending when it was asked first.
-            if not _ended_well(runner, spec):
+            if not self._ended_well(runner.status(spec), spec):
                 runner.stop(spec)
-            if _ended_well(runner, spec):
+            if self._ended_well(runner.status(spec), spec):
                 self.log.info("%s has ended well; its result stays", spec.name)
                 return
             self._show(LogPump(runner, spec).last())
@@ -233,7 +233,8 @@ class NightshiftTaskOperator(WaitingOperator):
             self.log.info("%s is from before the task was cleared; it is removed", spec.name)
             runner.remove(spec)
             status = Status(Phase.ABSENT)
-        if status.phase is Phase.EXITED and status.exit_code not in (0, EXIT_TERMINAL):
+        given_up = status.exit_code == EXIT_TERMINAL
+        if status.phase is Phase.EXITED and not (given_up or self._ended_well(status, spec)):
             self.log.info(
                 "%s of an earlier try ended with exit code %s; it is started anew",
                 spec.name,
@@ -293,7 +294,7 @@ class NightshiftTaskOperator(WaitingOperator):
         """Show the rest of the log, judge the exit code, read the result, clean up."""
         status = runner.status(spec)
         self._show(LogPump(runner, spec).last())
-        if status.phase is Phase.EXITED and status.exit_code == 0:
+        if self._ended_well(status, spec):
             try:
                 result = self._read_result(spec)
             except ContractError:
@@ -305,6 +306,19 @@ class NightshiftTaskOperator(WaitingOperator):
         error = self._error(spec, status)
         runner.remove(spec)
         raise error
+
+    def _ended_well(self, status: Status, spec: TaskSpec) -> bool:
+        """Exit code 0; where nobody knows the code any more, the result decides.
+
+        A task writes its result last, and an earlier one is deleted before it starts.
+        """
+        if status.phase is not Phase.EXITED or status.exit_code is not None:
+            return status.phase is Phase.EXITED and status.exit_code == 0
+        try:
+            self._read_result(spec)
+        except ContractError:
+            return False
+        return True
 
     def _error(self, spec: TaskSpec, status: Status) -> NightshiftError:
         code = status.exit_code
@@ -370,8 +384,3 @@ def _user() -> str:
 
 def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is no JSON number")
-
-
-def _ended_well(runner: Runner, spec: TaskSpec) -> bool:
-    status = runner.status(spec)
-    return status.phase is Phase.EXITED and status.exit_code == 0

@@ -38,7 +38,7 @@ class Status:
 
     Attributes:
         phase: where it is in its life.
-        exit_code: of an exited one; None if it was killed before it could tell.
+        exit_code: of an exited one; None if whoever would know it was killed.
         generation: the generation that it was started for.
         deadline: seconds since the epoch, as told at its start.
         detail: more words for an error, e.g. that memory ran out.

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 LABEL = "nightshift."
+UNKNOWN_EXIT = 255
+"""What an engine says of a container that ended while the engine was down."""
 PIDS_LIMIT = 4096
 TMP_SIZE = "1g"
 SHM_BYTES = 256 * 1024 * 1024
@@ -86,8 +88,10 @@ class DockerRunner(Runner):
         if state["Status"] in ("exited", "dead"):
             oom = bool(state.get("OOMKilled"))
             detail = state.get("Error") or ""
-            return Status(Phase.EXITED, int(state["ExitCode"]), **known, detail=detail,
-                          out_of_memory=oom)  # fmt: skip
+            code: int | None = int(state["ExitCode"])
+            if code == UNKNOWN_EXIT:
+                code, detail = None, detail or "its engine does not know how it ended"
+            return Status(Phase.EXITED, code, **known, detail=detail, out_of_memory=oom)
         return Status(Phase.RUNNING, **known)
 
     def start(self, spec: TaskSpec) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import threading
 import time
 from pathlib import Path
@@ -16,7 +18,7 @@ from nightshift_provider.runners.reaper import ENDED_S, GRACE_S, reap
 from nightshift.errors import ConfigurationError, ServiceUnavailable
 from nightshift.settings import Settings
 from tests.docker import images
-from tests.plugins.small_task import TASK, body, let_go, starts, until
+from tests.plugins.small_task import TASK, alive, body, let_go, starts, until
 
 pytestmark = pytest.mark.docker
 
@@ -163,6 +165,30 @@ class TestFoundAgain:
         engine.restart()
         let_go(workshop)
         assert run.try_task("x") == "success"
+        assert containers(engine) == []
+
+    @pytest.mark.parametrize("shim_dies", [False, True])
+    def test_what_ended_while_the_engine_was_down_is_read_not_run(
+        self, airflow, workshop, engine, shim_dies
+    ):
+        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0, retries=3"))
+        assert run.try_task("x", run_triggerer=False) == "deferred"
+        until(lambda: starts(workshop), "the task starts")
+        (name,) = containers(engine)
+        task = int(engine.docker("inspect", "--format", "{{.State.Pid}}", name))
+        engine.kill()
+        assert alive(task), "a container outlives its engine"
+        if shim_dies:  # with it goes the exit code; without, that is a matter of luck
+            for pid in engine.processes():
+                os.kill(pid, signal.SIGKILL)
+        let_go(workshop)
+        until(lambda: not alive(task), "the task ends")
+        engine.restart()
+        if shim_dies:
+            code = engine.docker("inspect", "--format", "{{.State.ExitCode}}", name)
+            assert code.strip() == "255"
+        assert run.try_task("x") == "success"
+        assert len(starts(workshop)) == 1
         assert containers(engine) == []
 
 

@@ -1,0 +1,100 @@
+"""Airflow's LocalExecutor, which also notices that one of its processes died with its task.
+
+Airflow's own forgets that task. One that had begun to run is retried when its heartbeats are
+missed for five minutes; one that was still queued stays so until the scheduler is started again,
+since LocalExecutor cannot revoke a task and `scheduler.task_queued_timeout` passes it over. The
+same came about where two tries of a task ended between two looks of the scheduler.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from typing import Any
+
+from airflow.executors.local_executor import LocalExecutor, _run_worker
+
+
+class _Signed:
+    """The executor's two queues as one of its processes sees them: what it takes, it signs for."""
+
+    def __init__(self, inner: Any, results: Any) -> None:
+        self._inner = inner
+        self._results = results
+
+    def get(self) -> Any:
+        """The next workload, once the scheduler's side can know who has it."""
+        workload = self._inner.get()
+        if workload is not None:
+            self._results.put((os.getpid(), workload.key, None))
+        return workload
+
+
+class NightshiftLocalExecutor(LocalExecutor):
+    """LocalExecutor that fails a task at once when the process that had it is dead.
+
+    The task is then retried, and Nightshift's operators find their work again.
+    """
+
+    def start(self) -> None:
+        """Start the executor."""
+        self._held: dict[int, Any] = {}
+        super().start()
+
+    def _spawn_worker(self) -> None:
+        process = multiprocessing.Process(
+            target=_run_worker,
+            kwargs={
+                "logger_name": self.log.name,
+                "input": _Signed(self.activity_queue, self.result_queue),
+                "output": self.result_queue,
+                "unread_messages": self._unread_messages,
+                "team_conf": self.conf,
+            },
+        )
+        process.start()
+        assert process.pid is not None
+        self.workers[process.pid] = process
+
+    def sync(self) -> None:
+        """Take what the processes have to say, fail the tasks of dead ones, start new processes."""
+        self._read_results()
+        dead = [pid for pid in self._held if not self._lives(pid)]
+        self._read_results()  # what they had to say before they died
+        for pid in dead:
+            if (key := self._held.pop(pid, None)) is not None:
+                self.log.error("Executor process %s died; %s is failed", pid, key)
+                self.fail(key, info="its executor process died")
+        self._check_workers()  # type: ignore[no-untyped-call]
+
+    def get_event_buffer(self, dag_ids: Any = None) -> dict[Any, Any]:
+        """The events since the last call; of two tries of a task the later one comes last.
+
+        The scheduler heeds the last alone.
+        """
+        events = super().get_event_buffer(dag_ids)
+        return dict(sorted(events.items(), key=lambda event: getattr(event[0], "try_number", 0)))
+
+    def revoke_task(self, *, ti: Any) -> None:
+        """Forget a task that was queued for `scheduler.task_queued_timeout`; end its process."""
+        self.queued_tasks.pop(ti.key, None)
+        self.running.discard(ti.key)
+        for pid in [pid for pid, key in self._held.items() if key == ti.key]:
+            del self._held[pid]
+            if self._lives(pid):
+                os.kill(pid, signal.SIGKILL)
+
+    def _lives(self, pid: int) -> bool:
+        # LocalExecutor forgets a dead process on its own, now and then before this looks.
+        process = self.workers.get(pid)
+        return process is not None and process.is_alive()
+
+    def _read_results(self) -> None:
+        while not self.result_queue.empty():
+            said, state, _ = self.result_queue.get()
+            if isinstance(said, int):
+                self._held[said] = state
+            else:
+                self._held = {pid: key for pid, key in self._held.items() if key != said}
+                self.change_state(said, state)
