@@ -1,0 +1,224 @@
+"""Statements as frozen dataclasses; a SELECT stays text here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from openmldb_sql.types import IndexDef, Schema
+
+Literal: TypeAlias = bool | int | float | str | None
+Options: TypeAlias = Mapping[str, Literal]
+
+
+@dataclass(frozen=True)
+class Name:
+    """A table's name with the database it was qualified by, if it was."""
+
+    db: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class CreateDatabase:
+    """``CREATE DATABASE [IF NOT EXISTS] name``."""
+
+    name: str
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True)
+class DropDatabase:
+    """``DROP DATABASE [IF EXISTS] name``."""
+
+    name: str
+    if_exists: bool = False
+
+
+@dataclass(frozen=True)
+class Use:
+    """``USE name``."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class CreateTable:
+    """``CREATE TABLE [IF NOT EXISTS] t (columns, INDEX(...)) OPTIONS (...)`` or ``LIKE PARQUET``."""
+
+    table: Name
+    schema: Schema
+    if_not_exists: bool = False
+    options: Options = field(default_factory=dict)
+    like_parquet: str | None = None
+
+
+@dataclass(frozen=True)
+class DropTable:
+    """``DROP TABLE [IF EXISTS] t``."""
+
+    table: Name
+    if_exists: bool = False
+
+
+@dataclass(frozen=True)
+class CreateIndex:
+    """``CREATE INDEX i ON t (columns) OPTIONS (ts=, ttl=, ttl_type=)``."""
+
+    name: str
+    table: Name
+    index: IndexDef
+
+
+@dataclass(frozen=True)
+class DropIndex:
+    """``DROP INDEX t.i``."""
+
+    table: Name
+    name: str
+
+
+@dataclass(frozen=True)
+class Insert:
+    """``INSERT [OR IGNORE] INTO t [(columns)] VALUES (...), ...``."""
+
+    table: Name
+    columns: tuple[str, ...] | None
+    rows: tuple[tuple[Literal, ...], ...]
+    or_ignore: bool = False
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One comparison of a DELETE: ``column operator literal``."""
+
+    column: str
+    operator: str
+    value: Literal
+
+
+@dataclass(frozen=True)
+class Delete:
+    """``DELETE FROM t WHERE condition AND ...``."""
+
+    table: Name
+    where: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class Truncate:
+    """``TRUNCATE TABLE t``."""
+
+    table: Name
+
+
+@dataclass(frozen=True)
+class LoadData:
+    """``LOAD DATA INFILE 'path' INTO TABLE t [OPTIONS (...)] [CONFIG (...)]``."""
+
+    path: str
+    table: Name
+    options: Options
+    config: Options
+
+
+@dataclass(frozen=True)
+class Select:
+    """A plain query and its ``CONFIG (...)``."""
+
+    sql: str
+    config: Options
+
+
+@dataclass(frozen=True)
+class SelectInto:
+    """``SELECT ... INTO OUTFILE 'path' [OPTIONS (...)] [CONFIG (...)]``."""
+
+    sql: str
+    path: str
+    options: Options
+    config: Options
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """``DEPLOY [IF NOT EXISTS] name [OPTIONS (...)] SELECT ...``."""
+
+    name: str
+    sql: str
+    options: Options
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True)
+class DropDeployment:
+    """``DROP DEPLOYMENT [IF EXISTS] name``."""
+
+    name: Name
+    if_exists: bool = False
+
+
+@dataclass(frozen=True)
+class Show:
+    """``SHOW what``: ``what`` in upper case without its argument, e.g. ``CREATE TABLE``, ``JOB``."""
+
+    what: str
+    argument: Name | None = None
+    number: int | None = None
+    source: str | None = None
+    like: str | None = None
+
+
+@dataclass(frozen=True)
+class StopJob:
+    """``STOP JOB n``."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Desc:
+    """``DESC t``."""
+
+    table: Name
+
+
+@dataclass(frozen=True)
+class SetVar:
+    """``SET @@[session.|global.]name = value``."""
+
+    scope: str
+    name: str
+    value: Literal
+
+
+@dataclass(frozen=True)
+class Explain:
+    """``EXPLAIN SELECT ...``."""
+
+    sql: str
+
+
+Statement: TypeAlias = (
+    CreateDatabase
+    | DropDatabase
+    | Use
+    | CreateTable
+    | DropTable
+    | CreateIndex
+    | DropIndex
+    | Insert
+    | Delete
+    | Truncate
+    | LoadData
+    | Select
+    | SelectInto
+    | Deploy
+    | DropDeployment
+    | Show
+    | StopJob
+    | Desc
+    | SetVar
+    | Explain
+)
