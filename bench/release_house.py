@@ -56,6 +56,7 @@ class Bench:
         self.kills: Counter[str] = Counter()
         self.steps: Counter[str] = Counter()
         self.again: Counter[str] = Counter()
+        self.seconds: dict[str, float] = {}
         self.problems: list[str] = []
         self.runs = 0
         self._watch = subprocess.Popen(
@@ -108,6 +109,7 @@ class Bench:
         if clean > 1:
             self.clean(f"{name}, end")
         self.steps[name] = ended.steps
+        self.seconds[name] = round(ended.seconds, 1)
         self.say(name, begun)
 
     def outages(self, name: str, make: Callable[[], Step], *, most: int) -> None:

@@ -38,7 +38,8 @@ CHANNEL = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     # gRPC's own pause before it tries a server again grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # In spite of its name also the limit of one attempt to connect, which a busy machine needs.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
 """Options of every gRPC channel to Triton."""

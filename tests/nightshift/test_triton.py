@@ -1,11 +1,14 @@
 """Publishing against the real Triton server, with models that `tasks.train` made."""
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -276,3 +279,31 @@ def test_golden_rows_that_do_not_fit_are_refused(tmp_path, content):
     path.write_text(json.dumps(content))
     with pytest.raises(ContractError, match=re.escape(str(path))):
         Golden.load(path)
+
+
+def relay(one: socket.socket, other: socket.socket) -> None:
+    """Hand on what comes from `one`, until either side ends."""
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+
+
+def test_a_server_on_a_busy_machine_may_take_its_time_to_connect(triton):
+    """The connection is accepted at once, and the server's first word comes half a second later."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            time.sleep(0.5)
+            server = socket.create_connection(("127.0.0.1", triton.settings.triton_grpc_port))
+            with client, server, ThreadPoolExecutor(2) as pool:
+                back = pool.submit(relay, server, client)
+                relay(client, server)
+                server.shutdown(socket.SHUT_RDWR)
+                back.result(30)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with TritonControl(f"127.0.0.1:{listener.getsockname()[1]}") as control:
+            assert control.index() == triton.control.index()
+        thread.join(30)

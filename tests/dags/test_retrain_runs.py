@@ -1,4 +1,4 @@
-"""A person is asked before the switch: approves, rejects, or never answers."""
+"""Runs of `retrain` in Airflow: the answers of a person who is asked, and a date without data."""
 
 import json
 import os
@@ -17,7 +17,7 @@ def found(tmp_path_factory, openmldb_server, serving_home):
     home = tmp_path_factory.mktemp("airflow")
     outer = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "NIGHTSHIFT_"))}
     done = subprocess.run(
-        [sys.executable, str(HERE / "approve_in_airflow.py"), str(ROOT / "dags")],
+        [sys.executable, str(HERE / "retrain_runs.py"), str(ROOT / "dags")],
         env={
             **outer,
             "AIRFLOW_HOME": str(home),
@@ -59,3 +59,9 @@ def test_without_an_approval_the_run_ends_well_and_the_live_release_serves(found
 def test_with_an_approval_the_switch_is_next(found):
     states = found["Approve"]["states"]
     assert (states["approve"], states["switch"]) == ("success", "scheduled")
+
+
+def test_a_night_without_its_partitions_fails_at_once_and_is_listed(found):
+    night = found["no data"]
+    assert (night["plan"], night["state"]) == ("failed", "rejected")
+    assert "flattenRequest: 2030-12-03" in night["why"]

@@ -1,14 +1,15 @@
-"""Runs the end of real runs of the DAG `retrain`, from `ask` on; see test_approval.py.
+"""Parts of runs of the DAG `retrain` in Airflow, without a scheduler; see test_retrain_runs.py.
 
-What comes before `ask` is set to "success" in Airflow's database, with the XComs that the later
-tasks read. From there on Airflow decides and runs: its scheduling decisions, its task runner, its
-sweep of answers that are overdue.
+The end of a night: what comes before `ask` is set to "success" in Airflow's database, with the
+XComs that the later tasks read. From there on Airflow decides and runs: its scheduling decisions,
+its task runner, its sweep of answers that are overdue. And the beginning of a night without data.
 
-    python approve_in_airflow.py DAGS
+    python retrain_runs.py DAGS
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -54,13 +55,8 @@ def started(dag: Any, run_id: str, ds: str) -> None:
         STORE, run_token=layout.run_token(run_id), run_id=run_id, ds=ds, release_id=folder.id
     )
     plan = {"ds": ds, "run_id": run_id, "run_dir": str(run.root), "workspace": "jd_20160411_0"}
-    now = timezone.utcnow()
     with create_session() as session:
-        made = get_or_create_dagrun(
-            dag=dag, start_date=now, logical_date=now, data_interval=None, run_after=now,
-            run_id=run_id, session=session, conf={"approve": True},
-            triggered_by=DagRunTriggeredByType.TEST, triggering_user_name="test",
-        )  # fmt: skip
+        made = triggered(dag, run_id, {"approve": True}, session)
         before = dag.get_task("ask").get_flat_relative_ids(upstream=True)
         for ti in made.get_task_instances(session=session):
             if ti.task_id in before:
@@ -70,6 +66,30 @@ def started(dag: Any, run_id: str, ds: str) -> None:
                 key="return_value", value=value, dag_id=dag.dag_id, task_id=task, run_id=run_id,
                 serialize=False, session=session,
             )  # fmt: skip
+
+
+def triggered(dag: Any, run_id: str, conf: dict[str, Any], session: Any) -> Any:
+    """A run as the UI's Trigger makes it."""
+    now = timezone.utcnow()
+    return get_or_create_dagrun(
+        dag=dag, start_date=now, logical_date=now, data_interval=None, run_after=now,
+        run_id=run_id, session=session, conf=conf,
+        triggered_by=DagRunTriggeredByType.TEST, triggering_user_name="test",
+    )  # fmt: skip
+
+
+def planned(bag_dag: Any, dag: Any, ds: str) -> str:
+    """The state of the task `plan` in a run for a date."""
+    with create_session() as session:
+        run = triggered(dag, f"manual__{ds}", {"ds": ds}, session)
+        (ti,) = [ti for ti in run.get_task_instances(session=session) if ti.task_id == "plan"]
+        ti.task = dag.get_task("plan")
+        ti.try_number += 1
+        session.commit()
+        session.expunge(ti)
+    with contextlib.suppress(Exception):  # it shows as the state
+        _run_task(ti=ti, task=bag_dag.get_task("plan"))
+    return str(getattr(ti.state, "value", ti.state))
 
 
 def followed(bag_dag: Any, dag: Any, run_id: str, answer: str | None) -> dict[str, str]:
@@ -148,6 +168,9 @@ def main() -> None:
             "states": states, "lease_closed": lease.closed, "state": row.state, "why": row.why,
             "live": pointer.read_live(STORE.root).release_id,  # type: ignore[union-attr]
         }  # fmt: skip
+    state = planned(bag_dag, dag, "2031-01-01")
+    (row,) = [row for row in history.rows(STORE.root) if row.ds == "2031-01-01"]
+    found["no data"] = {"plan": state, "state": row.state, "why": row.why}
     print(json.dumps(found))
 
 
