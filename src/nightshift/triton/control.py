@@ -1,0 +1,281 @@
+"""Triton over gRPC: load, look, infer.
+
+Loads go over gRPC because over HTTP they stall inference for seconds. Model control is code
+execution: Triton listens on the loopback or behind `--grpc-restricted-protocol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nightshift.errors import ContractError, NightshiftError, ServiceUnavailable
+from nightshift.model_repository import MAX_BATCH_SIZE
+from nightshift.triton.golden import Golden
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from tritonclient.utils import InferenceServerException
+    from typing_extensions import Self
+
+INPUT = "INPUT_0"
+OUTPUT = "OUTPUT_0"
+
+MAX_MESSAGE = 64 * 1024 * 1024
+"""Bytes of one gRPC message; 10,000 rows of 500 fields are 40 MB."""
+
+CHANNEL = (
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    # gRPC's own pause before it tries a server again grows to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    # In spite of its name also the limit of one attempt to connect, which a busy machine needs.
+    ("grpc.min_reconnect_backoff_ms", 5000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+"""Options of every gRPC channel to Triton."""
+
+_UNAVAILABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """One line of Triton's repository index."""
+
+    model: str
+    version: int | None
+    state: str
+    reason: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether Triton says that it serves this version (a dead process still says so)."""
+        return self.state == "READY"
+
+
+def triton_error(error: InferenceServerException, about: str) -> NightshiftError:
+    """What a failure of tritonclient means: try again, or not.
+
+    Args:
+        error: what tritonclient raised.
+        about: the beginning of the message: which server, which call.
+
+    Returns:
+        ServiceUnavailable where the server did not answer, else ContractError with its words.
+    """
+    message = f"{about}: {error.message()}"
+    down = any(word in str(error.status()) for word in _UNAVAILABLE)
+    # A version that is not served has the status of a server that is down.
+    if down and "unknown model" not in message:
+        return ServiceUnavailable(
+            f"{message}; is it up? (`./nightshift status`, NIGHTSHIFT_TRITON_GRPC_PORT)"
+        )
+    return ContractError(message)
+
+
+class TritonControl:
+    """Control and inference of one Triton server, synchronous.
+
+    Args:
+        grpc_url: `host:port` of Triton's gRPC service.
+        timeout_s: limit of one question or inference; loads have their own.
+    """
+
+    def __init__(self, grpc_url: str, *, timeout_s: float = 10.0) -> None:
+        import tritonclient.grpc as grpcclient
+
+        self._grpc = grpcclient
+        self._url = grpc_url
+        self._timeout_s = timeout_s
+        self._client = grpcclient.InferenceServerClient(grpc_url, channel_args=list(CHANNEL))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _call(self, what: str, call: Callable[[], Any]) -> Any:
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            return call()
+        except InferenceServerException as error:
+            raise triton_error(error, f"Triton at {self._url}: {what}") from error
+
+    def live(self) -> bool:
+        """Whether the server answers at all."""
+        try:
+            answer = self._call(
+                "live", lambda: self._client.is_server_live(client_timeout=self._timeout_s)
+            )
+        except NightshiftError:
+            return False
+        return bool(answer)
+
+    def ready(self, model: str, version: int) -> bool:
+        """Whether Triton says that it serves the version.
+
+        Raises:
+            ServiceUnavailable: the server does not answer.
+        """
+        return bool(
+            self._call(
+                f"ready {model}/{version}",
+                lambda: self._client.is_model_ready(
+                    model, str(version), client_timeout=self._timeout_s
+                ),
+            )
+        )
+
+    def index(self) -> list[ModelState]:
+        """The repository index: each model and version that Triton knows, and its state.
+
+        Raises:
+            ServiceUnavailable: the server does not answer.
+        """
+        answer = self._call(
+            "repository index",
+            lambda: self._client.get_model_repository_index(client_timeout=self._timeout_s),
+        )
+        return [
+            ModelState(m.name, int(m.version) if m.version else None, m.state, m.reason)
+            for m in answer.models
+        ]
+
+    def load(self, model: str, *, config: str | None = None, timeout_s: float = 120.0) -> None:
+        """Load or reload a model; what served keeps serving if it fails.
+
+        Args:
+            model: name of the model.
+            config: text of a whole `config.pbtxt` to use instead of the file, until the next
+                load or restart.
+            timeout_s: limit of the load.
+
+        Raises:
+            ContractError: Triton refused: the message is Triton's own.
+            ServiceUnavailable: the server does not answer in time.
+        """
+        override = None if config is None else _config_json(config)
+        self._call(
+            f"load {model}",
+            lambda: self._client.load_model(model, config=override, client_timeout=timeout_s),
+        )
+
+    def unload(self, model: str, *, timeout_s: float = 60.0) -> None:
+        """Unload all of a model's versions.
+
+        Raises:
+            ContractError: Triton refused.
+            ServiceUnavailable: the server does not answer in time.
+        """
+        self._call(
+            f"unload {model}", lambda: self._client.unload_model(model, client_timeout=timeout_s)
+        )
+
+    def infer(
+        self, model: str, version: int, ids: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Score rows.
+
+        Args:
+            model: name of the model.
+            version: its version.
+            ids: int64 [n, fields], hashes as `nightshift.encoding` makes them; any n.
+
+        Returns:
+            float32 [n], probabilities.
+
+        Raises:
+            ContractError: Triton refused the rows or does not serve the version.
+            ServiceUnavailable: the server does not answer in time.
+        """
+        import numpy as np
+
+        parts = [
+            self._infer_batch(model, version, ids[start : start + MAX_BATCH_SIZE])
+            for start in range(0, len(ids), MAX_BATCH_SIZE)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def _infer_batch(
+        self, model: str, version: int, ids: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        import numpy as np
+
+        tensor = self._grpc.InferInput(INPUT, list(ids.shape), "INT64")
+        tensor.set_data_from_numpy(np.ascontiguousarray(ids, dtype=np.int64))
+        answer = self._call(
+            f"infer {model}/{version}",
+            lambda: self._client.infer(
+                model,
+                [tensor],
+                model_version=str(version),
+                outputs=[self._grpc.InferRequestedOutput(OUTPUT)],
+                client_timeout=self._timeout_s,
+            ),
+        )
+        return check_scores(answer.as_numpy(OUTPUT), len(ids), f"{model}/{version}")
+
+    def check_golden(self, model: str, version: int, golden: Golden | Mapping[str, Any]) -> float:
+        """Compare Triton's scores of the golden rows with training's.
+
+        Args:
+            model: name of the model.
+            version: its version.
+            golden: what `golden.json` holds.
+
+        Returns:
+            The largest difference, at most the tolerance.
+
+        Raises:
+            ContractError: a score differs by more; the message names the row.
+            ServiceUnavailable: the server does not answer in time.
+        """
+        import numpy as np
+
+        rows = golden if isinstance(golden, Golden) else Golden.parse(golden)
+        scores = self.infer(model, version, np.array(rows.ids, dtype=np.int64))
+        differences = np.abs(scores.astype(np.float64) - np.array(rows.scores))
+        worst = int(differences.argmax())
+        if not differences[worst] <= rows.tolerance:
+            raise ContractError(
+                f"{model}/{version}: golden row {worst} scores {scores[worst]:.9g} in Triton and "
+                f"{rows.scores[worst]:.9g} in training, further apart than {rows.tolerance:g}; "
+                "the serving code or its environment is not the one that trained"
+            )
+        return float(differences[worst])
+
+
+def check_scores(
+    scores: npt.NDArray[np.float32] | None, n_rows: int, where: str
+) -> npt.NDArray[np.float32]:
+    """OUTPUT_0 as float32 [n_rows].
+
+    Raises:
+        ContractError: it is absent, of another length, or a score is not a probability.
+    """
+    import numpy as np
+
+    if scores is None or scores.size != n_rows:
+        got = "none" if scores is None else str(list(scores.shape))
+        raise ContractError(f"Triton, {where}: {n_rows} rows asked, scores of shape {got} answered")
+    flat = scores.reshape(-1).astype(np.float32, copy=False)
+    if not ((flat >= 0) & (flat <= 1)).all():
+        raise ContractError(f"Triton, {where}: a score is no probability between 0 and 1")
+    return flat
+
+
+def _config_json(text: str) -> str:
+    """`config.pbtxt` as the JSON that a load takes."""
+    from google.protobuf import json_format, text_format
+    from tritonclient.grpc import model_config_pb2
+
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    return str(json_format.MessageToJson(config, preserving_proto_field_name=True))
