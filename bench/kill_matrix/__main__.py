@@ -1,7 +1,7 @@
 """Kill every component at every stage of every operator, and count what got lost or doubled.
 
-    .venv/bin/python -m bench.kill_matrix --kills 5 --seconds 5400 --out kills.jsonl
-    .venv/bin/python -m bench.kill_matrix --table kills.jsonl
+    .venv/bin/python -m bench.kill_matrix --kills 5 --seconds 5400
+    .venv/bin/python -m bench.kill_matrix --table
 
 Starts an Airflow of its own (scheduler, triggerer, DAG processor, api-server; LocalExecutor on
 SQLite), an embedded OpenMLDB, a Docker engine and task processes in a temporary folder; needs
@@ -31,6 +31,9 @@ from bench.kill_matrix.kinds import COMPONENTS, KINDS
 from bench.kill_matrix.outcomes import Outcome
 from bench.kill_matrix.trial import Trial, plan, shortfall
 from bench.kill_matrix.world import World
+
+KILLS = Path(__file__).with_name("kills.jsonl")
+"""What docs/kill_matrix.md shows."""
 
 
 def say(text: str) -> None:
@@ -82,8 +85,10 @@ def main() -> int:
     parser.add_argument("--operators", nargs="+", default=names, choices=names)
     parser.add_argument("--seconds", type=float, default=3600.0, help="begin no trial after this")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=Path("kills.jsonl"), help="JSON lines")
-    parser.add_argument("--table", type=Path, help="print the table of a file and end")
+    parser.add_argument("--out", type=Path, default=KILLS, help="JSON lines")
+    parser.add_argument(
+        "--table", type=Path, nargs="?", const=KILLS, help="print the table of a file and end"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs")
     options = parser.parse_args()
     if options.table:

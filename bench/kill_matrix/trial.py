@@ -19,6 +19,7 @@ from bench.kill_matrix.world import PARTS, World, kill_worker
 from nightshift.errors import NightshiftError
 
 RUN_LIMIT_S = 240.0
+CROWD_S = 4.0
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("worker",),
     ("triggerer",),
@@ -163,8 +164,17 @@ class Trial:
                 queued = strike.component == "worker" and strike.stage == "starting"
                 delay = 0.0 if queued and random.random() < 0.4 else strike.delay
                 strike.due = now + delay
-            return False if strike.due is None else now >= strike.due
-        return now >= strike.due or lead.at != strike.stage
+            return False
+        if lead.at != strike.stage:
+            return True
+        # A shared component is left a moment longer, for more of its runs to come to the stage.
+        return now >= strike.due and (self._is_crowded(strike) or now >= strike.due + CROWD_S)
+
+    def _is_crowded(self, strike: Strike) -> bool:
+        """Whether half of the runs that a strike touches are where it is wanted."""
+        left = [r for r in self.runs if self._touches(strike, r.kind) and r.state not in ENDED]
+        there = sum(run.at == strike.stage and run.task_state != "queued" for run in left)
+        return strike.component in OWN or 2 * there >= len(left)
 
     def _touches(self, strike: Strike, kind: Kind) -> bool:
         if strike.component in OWN:
@@ -179,6 +189,7 @@ class Trial:
         places = {run.run_id: (run.at, run.task_state) for run in touched}
         if strike.component in OWN:
             if not all(self._kill_own(strike.component, run) for run in touched):
+                strike.done = False  # not there yet, or not any more; the run's end tells
                 return
         else:
             thread = threading.Thread(target=self.world.bounce, args=(strike.component,))
