@@ -168,8 +168,9 @@ with DAG(
     template_searchpath=[str(SETTINGS.include / "sql")],
     tags=["nightshift"],
     default_args={
-        "retries": 2,
-        "retry_delay": dt.timedelta(seconds=10),
+        # With their delays, 15, 30 and 60 s, these outlast a restart of any one service.
+        "retries": 3,
+        "retry_delay": dt.timedelta(seconds=15),
         "retry_exponential_backoff": True,
         "max_retry_delay": dt.timedelta(minutes=5),
         "retry_policy": RETRY_POLICY,
