@@ -17,7 +17,6 @@ import datetime as dt
 import hashlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -34,20 +33,15 @@ from laptop import night  # noqa: E402
 from laptop.airflow_api import AirflowApi  # noqa: E402
 from nightshift.release.pointer import read_live  # noqa: E402
 from nightshift.settings import Settings  # noqa: E402
+from tests.serving import free_ports  # noqa: E402
 
 LAST = dt.date(2026, 3, 31)
 
 
 def environment(home: Path) -> dict[str, str]:
-    ports = {}
-    socks = []
-    for name in ("OPENMLDB", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS", "PREDICT", "AIRFLOW"):
-        sock = socket.socket()
-        sock.bind(("127.0.0.1", 0))
-        ports[f"NIGHTSHIFT_{name}_PORT"] = str(sock.getsockname()[1])
-        socks.append(sock)
-    for sock in socks:
-        sock.close()
+    names = ("OPENMLDB", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS", "PREDICT", "AIRFLOW")
+    free = zip(names, free_ports(len(names)), strict=True)
+    ports = {f"NIGHTSHIFT_{name}_PORT": str(port) for name, port in free}
     outer = {k: v for k, v in os.environ.items() if not k.startswith(("NIGHTSHIFT_", "AIRFLOW"))}
     keep = {"NIGHTSHIFT_KEEP_RELEASES": "100", "NIGHTSHIFT_START_TIMEOUT_S": "600"}
     return {**outer, "NIGHTSHIFT_HOME": str(home), **keep, **ports}

@@ -23,12 +23,8 @@ import pyarrow.parquet as pq  # noqa: E402
 from laptop.data.cli import lay_out  # noqa: E402
 from nightshift import commands  # noqa: E402
 from nightshift.layout import RunFolder  # noqa: E402
-from nightshift.release import consistency, steps  # noqa: E402
+from nightshift.release import steps  # noqa: E402
 from nightshift.release.gates import load_gates  # noqa: E402
-from nightshift.release.store import ReleaseStore  # noqa: E402
-from nightshift.spec import FeatureSpec  # noqa: E402
-from nightshift.tables import SourceTables  # noqa: E402
-from nightshift.triton import TritonControl  # noqa: E402
 from tests.nightshift.release.house import OWN, House  # noqa: E402
 
 
@@ -54,25 +50,8 @@ def main() -> int:
         release = str(house.candidate(plan)["release_id"])
         house.load_online(plan)
         steps.rehearsal(plan, release, settings)
-        folder = ReleaseStore(settings.releases).folder(release)
-        manifest = folder.manifest()
-        with TritonControl(settings.triton_grpc_url) as control:
-            report = consistency.check(
-                plan,
-                data=settings.data,
-                tables=SourceTables.load(settings.tables),
-                create_sql=settings.include / "sql" / "create_tables.sql",
-                sql=folder.sql.read_text(),
-                deployment=manifest.sql.deployment,
-                spec=FeatureSpec.load(folder.spec),
-                openmldb_url=settings.openmldb_url,
-                score=consistency.TritonScore(
-                    control, manifest.model.name, manifest.model.version
-                ),
-                gates={**load_gates(settings.include / "gates.yaml")["consistency"],
-                       "sample": arguments.sample},
-                scores=steps.scores_path(plan),
-            )  # fmt: skip
+        gates = load_gates(settings.include / "gates.yaml")["consistency"]
+        report = steps.replayed(plan, release, settings, {**gates, "sample": arguments.sample})
         held_out = len(pq.read_table(RunFolder(Path(plan["run_dir"])).dataset / "test"))
         print(json.dumps({"held_out": held_out, "days": days[-14:], **report}, indent=2))
     finally:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from nightshift.openmldb import JobState, OpenMLDBClient
 from nightshift.settings import Settings
 from tests.docker import images
 from tests.docker.engine import Engine, default_data_root
+from tests.serving import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 1_000_000
@@ -52,13 +52,6 @@ INTERVALS = {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
 }
 """Of Airflow, shortened so that a death is seen soon."""
-
-
-def free_port() -> int:
-    """A port of the loopback that nothing listens on just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], what: str, limit_s: float) -> None:
@@ -158,11 +151,12 @@ class World:
             (self.folder / name).mkdir()
         self.folder.chmod(0o755)  # the containers' user passes through it
         self.engine = Engine(default_data_root())
+        airflow_port, openmldb_port = free_ports(2)
         self.settings = Settings(
             project=project,
             home=self.folder / "home",
-            airflow_port=free_port(),
-            openmldb_port=free_port(),
+            airflow_port=airflow_port,
+            openmldb_port=openmldb_port,
             database="bench",
             task_python=Path(sys.executable),
             task_memory="256m",

@@ -221,10 +221,18 @@ def consistent(plan: Plan, release: str, settings: Settings | None = None) -> di
     """
     settings = settings or Settings.from_env()
     _renew(plan, settings)
+    gates = load_gates(_gates(settings))["consistency"]
+    return _pass(plan, settings, release, replayed(plan, release, settings, gates))
+
+
+def replayed(
+    plan: Plan, release: str, settings: Settings, gates: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The report of the replay alone, by the `consistency` part of the gates."""
     folder = ReleaseStore(settings.releases).folder(release)
     manifest = folder.manifest()
     with TritonControl(settings.triton_grpc_url) as control:
-        value = consistency.check(
+        return consistency.check(
             plan,
             data=settings.data,
             tables=SourceTables.load(settings.tables),
@@ -234,10 +242,9 @@ def consistent(plan: Plan, release: str, settings: Settings | None = None) -> di
             spec=FeatureSpec.load(folder.spec),
             openmldb_url=settings.openmldb_url,
             score=consistency.TritonScore(control, manifest.model.name, manifest.model.version),
-            gates=load_gates(_gates(settings))["consistency"],
+            gates=gates,
             scores=scores_path(plan),
         )
-    return _pass(plan, settings, release, value)
 
 
 def accept(plan: Plan, release: str, settings: Settings | None = None) -> dict[str, Any]:

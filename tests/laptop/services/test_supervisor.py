@@ -19,6 +19,7 @@ from laptop.services.supervisor import Supervisor
 from nightshift.errors import ConfigurationError, ServiceUnavailable
 from nightshift.files import write_json
 from nightshift.settings import Settings
+from tests.serving import free_ports
 
 SERVER = textwrap.dedent(
     """
@@ -40,16 +41,6 @@ SERVER = textwrap.dedent(
     http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
     """
 )
-
-
-def free_ports(count: int) -> list[int]:
-    socks = [socket.socket() for _ in range(count)]
-    for sock in socks:
-        sock.bind(("127.0.0.1", 0))
-    ports = [sock.getsockname()[1] for sock in socks]
-    for sock in socks:
-        sock.close()
-    return ports
 
 
 def service(name: str, port: int, kind: str = "plain", phase: int = 0) -> Service:
