@@ -31,9 +31,9 @@ sys.path.insert(0, str(ROOT))
 
 from laptop import night  # noqa: E402
 from laptop.airflow_api import AirflowApi  # noqa: E402
-from nightshift.release.pointer import read_live  # noqa: E402
+from nightshift.registry.pointer import read_live  # noqa: E402
 from nightshift.settings import Settings  # noqa: E402
-from tests.serving import free_ports  # noqa: E402
+from testing.serving import free_ports  # noqa: E402
 
 LAST = dt.date(2026, 3, 31)
 

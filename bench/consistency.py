@@ -22,10 +22,10 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from laptop.data.cli import lay_out  # noqa: E402
 from nightshift import commands  # noqa: E402
+from nightshift.gates.base import load_gates  # noqa: E402
 from nightshift.layout import RunFolder  # noqa: E402
 from nightshift.release import steps  # noqa: E402
-from nightshift.release.gates import load_gates  # noqa: E402
-from tests.nightshift.release.house import OWN, House  # noqa: E402
+from testing.house import OWN, House  # noqa: E402
 
 
 def main() -> int:

@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT / "src"))
 
-from nightshift.encoding import encode_rows, encode_table  # noqa: E402
-from nightshift.spec import FeatureSpec  # noqa: E402
+from nightshift.features.encoding import encode_rows, encode_table  # noqa: E402
+from nightshift.features.specification import FeatureSpec  # noqa: E402
 
 ODD_TEXTS = ["", "null", "NULL", "None", "nan", ",NULL,NULL", "1,,NULL", "京东", "é", "e\u0301"]
 ODD_TEXTS += ["\x00", "\x7f", "\xff", "\ufffd", "a" * 300, " a", "a ", "0", "-0", "1.0", "😀"]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-sys.path[:0] = [str(SHARED / "bench"), str(ROOT / "laptop/openmldb-embedded/tests")]
+sys.path[:0] = [str(SHARED / "bench"), str(ROOT / "packages/openmldb-embedded/tests")]
 
 REQUESTS = 5_000
 

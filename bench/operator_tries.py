@@ -17,10 +17,10 @@ from typing import Any
 
 import httpx
 
-from nightshift import online_load
+from nightshift.features.specification import FeatureSpec
 from nightshift.openmldb import OpenMLDBClient
+from nightshift.openmldb import loads as online_load
 from nightshift.settings import Settings
-from nightshift.spec import FeatureSpec
 
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
 

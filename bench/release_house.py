@@ -17,15 +17,20 @@ from typing import Any
 from bench.killing import Children, Ended, Work, points
 from bench.operator_tries import Operators
 from bench.switch import DS
-from nightshift import files, layout, model_repository, online_load
+from nightshift import files, layout
+from nightshift.features.specification import FeatureSpec
+from nightshift.gates import rehearsal as rehearse
 from nightshift.layout import RunFolder
 from nightshift.openmldb import OpenMLDBClient, normalise_sql
-from nightshift.release import leases, pointer, probe, recover, rehearse
-from nightshift.release.names import is_deployment_of
-from nightshift.release.store import ReleaseStore
-from nightshift.spec import FeatureSpec
+from nightshift.openmldb import loads as online_load
+from nightshift.registry import leases, pointer
+from nightshift.registry.names import is_deployment_of
+from nightshift.registry.store import ReleaseStore
+from nightshift.release import recover
+from nightshift.serving import probe
 from nightshift.triton import TritonControl
-from tests.nightshift.release.house import House
+from nightshift.triton import repository as model_repository
+from testing.house import House
 
 BENCH = "benchbench"
 """Run token of the lease that keeps both releases deployed and loaded."""

@@ -25,10 +25,14 @@ sys.path.insert(0, str(ROOT))
 from bench.operator_tries import Operators  # noqa: E402
 from bench.release_house import BENCH, Bench, Step  # noqa: E402
 from bench.switch import DS, build  # noqa: E402
-from nightshift import layout, model_repository, online_load  # noqa: E402
+from nightshift import layout  # noqa: E402
 from nightshift.openmldb import SYSTEM_DATABASE  # noqa: E402
-from nightshift.release import candidate, leases, online, pointer, rollback, steps  # noqa: E402
-from nightshift.release.names import deployment_name  # noqa: E402
+from nightshift.openmldb import deployments as online  # noqa: E402
+from nightshift.openmldb import loads as online_load  # noqa: E402
+from nightshift.registry import leases, pointer  # noqa: E402
+from nightshift.registry.names import deployment_name  # noqa: E402
+from nightshift.release import candidate, rollback, steps  # noqa: E402
+from nightshift.triton import repository as model_repository  # noqa: E402
 
 
 def candidates(bench: Bench, most: int) -> None:

@@ -27,13 +27,17 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from nightshift import commands, files, layout, model_repository  # noqa: E402
-from nightshift.release import leases, online, pointer, rehearse, steps, switch  # noqa: E402
-from nightshift.release import manifest as manifests  # noqa: E402
-from nightshift.release.names import deployment_name, release_id, sql_hash  # noqa: E402
-from nightshift.release.store import ReleaseStore  # noqa: E402
+from nightshift import commands, files, layout  # noqa: E402
+from nightshift.gates import rehearsal as rehearse  # noqa: E402
+from nightshift.openmldb import deployments as online  # noqa: E402
+from nightshift.registry import leases, pointer  # noqa: E402
+from nightshift.registry import manifest as manifests  # noqa: E402
+from nightshift.registry.names import deployment_name, release_id, sql_hash  # noqa: E402
+from nightshift.registry.store import ReleaseStore  # noqa: E402
+from nightshift.release import steps, switch  # noqa: E402
 from nightshift.triton import TritonControl  # noqa: E402
-from tests.nightshift.release.house import OWN, House  # noqa: E402
+from nightshift.triton import repository as model_repository  # noqa: E402
+from testing.house import OWN, House  # noqa: E402
 
 DS = "2026-11-08"
 

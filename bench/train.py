@@ -3,7 +3,7 @@
     PYTHONPATH=src:. .venv-tasks/bin/python bench/train.py --rows 200000 --ids 100000
 
 Labels follow a random linear model of the ids, so that training has something to learn. The
-dataset is laid out as tasks.preprocess does it and trained by `python -m tasks.train`.
+dataset is laid out as tasks.ctr.preprocess does it and trained by `python -m tasks.ctr.train`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from nightshift import files
-from nightshift.spec import FeatureSpec
+from nightshift.features.specification import FeatureSpec
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -58,7 +58,7 @@ def train(root: Path, options: argparse.Namespace) -> dict[str, object]:
     """Train as the task does; returns its figures."""
     changes = [f"epochs={options.epochs}", "patience=100", f"batch_size={options.batch_size}"]
     changes += ["min_count=1", *options.set]
-    command = [sys.executable, "-m", "tasks.train", "--dataset", root / "dataset"]
+    command = [sys.executable, "-m", "tasks.ctr.train", "--dataset", root / "dataset"]
     command += ["--spec", root / "spec.yaml", "--out", root / "model"]
     command += ["--hyperparameters", PROJECT / "include" / "hyperparameters.yaml"]
     command += ["--checkpoint", root / "checkpoint", "--result", root / "result.json"]
@@ -84,7 +84,7 @@ def train(root: Path, options: argparse.Namespace) -> dict[str, object]:
 
 def serve(model: Path, fields: int) -> dict[str, list[float]]:
     """Milliseconds (p50, p99) of scoring 1, 100 and 1000 rows."""
-    from tasks.train.serving import Scorer
+    from tasks.ctr.train.serving import Scorer
 
     scorer = Scorer.load(model)
     rng = np.random.default_rng(0)

@@ -12,11 +12,12 @@ import select
 import sys
 from pathlib import Path
 
-from nightshift import files, model_repository
+from nightshift import files
 from nightshift.errors import NightshiftError
-from nightshift.release import pointer
-from nightshift.release.store import ReleaseStore
+from nightshift.registry import pointer
+from nightshift.registry.store import ReleaseStore
 from nightshift.settings import Settings
+from nightshift.triton import repository as model_repository
 
 
 def look(settings: Settings, known: dict[Path, int]) -> list[str]:

@@ -182,11 +182,11 @@ with DAG(
         """The run's plan, and the command lines of its container tasks."""
         from nightshift import commands
         from nightshift.errors import PartitionMissing
+        from nightshift.features.specification import FeatureSpec
         from nightshift.plan import make_plan, resolve_date
+        from nightshift.registry.pointer import read_live
+        from nightshift.registry.store import ReleaseStore
         from nightshift.release import candidate
-        from nightshift.release.pointer import read_live
-        from nightshift.release.store import ReleaseStore
-        from nightshift.spec import FeatureSpec
 
         context = get_current_context()
         params, run = context["params"], context["dag_run"]
@@ -248,10 +248,10 @@ with DAG(
     )
     def online_gaps(plan: Any) -> list[dict[str, Any]]:
         """What to load online."""
-        from nightshift import online_load
+        from nightshift.features.specification import FeatureSpec
+        from nightshift.features.tables import SourceTables
         from nightshift.openmldb import OpenMLDBClient
-        from nightshift.spec import FeatureSpec
-        from nightshift.tables import SourceTables
+        from nightshift.openmldb import loads as online_load
 
         with OpenMLDBClient(SETTINGS.openmldb_url) as client:
             loads = online_load.plan_online_loads(
@@ -353,7 +353,8 @@ with DAG(
     def finish(plan: Any) -> dict[str, Any]:
         """End the night, good or bad."""
         from nightshift.openmldb import OpenMLDBClient
-        from nightshift.release import online, steps
+        from nightshift.openmldb import deployments as online
+        from nightshift.release import steps
 
         ti = get_current_context()["ti"]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})

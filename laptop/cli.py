@@ -370,7 +370,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "releases",
         "list the releases",
-        _module("nightshift.release.history"),
+        _module("nightshift.registry.history"),
         needs=("airflow",),
         passes_rest=True,
     ),

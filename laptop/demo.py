@@ -27,7 +27,7 @@ from laptop.services.supervisor import Supervisor
 from nightshift import files, layout
 from nightshift.errors import ConfigurationError, ContractError, NightshiftError
 from nightshift.layout import RunFolder
-from nightshift.release.pointer import read_live
+from nightshift.registry.pointer import read_live
 from nightshift.settings import Settings
 
 _LOOKBACK_DAYS = 14

@@ -50,5 +50,5 @@ def free_port() -> int:
 
 
 # A night, and Triton, OpenMLDB and trained models: once a session, for all tests that ask.
-from tests.nights import demo, laptop_house  # noqa: E402, F401
-from tests.serving import openmldb_server, serving_home, trained, triton  # noqa: E402, F401
+from testing.nights import demo, laptop_house  # noqa: E402, F401
+from testing.serving import openmldb_server, serving_home, trained, triton  # noqa: E402, F401

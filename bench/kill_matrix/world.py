@@ -28,9 +28,9 @@ from laptop.services import airflow as airflow_service
 from nightshift.errors import ServiceUnavailable
 from nightshift.openmldb import JobState, OpenMLDBClient
 from nightshift.settings import Settings
+from testing.serving import free_ports
 from tests.docker import images
 from tests.docker.engine import Engine, default_data_root
-from tests.serving import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 1_000_000

@@ -16,8 +16,8 @@ from laptop.data import jd, partitions
 from laptop.data.generate import Spec, generate
 from nightshift import layout
 from nightshift.errors import NightshiftError
+from nightshift.features.tables import SourceTables
 from nightshift.settings import Settings
-from nightshift.tables import SourceTables
 
 DEFAULT_DAYS = 45
 """Enough for the default training window and the windows' look back before it."""

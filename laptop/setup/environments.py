@@ -56,7 +56,7 @@ AIRFLOW = Environment(
     (
         "uv.lock",
         "pyproject.toml",
-        "laptop/openmldb-embedded/pyproject.toml",
+        "packages/openmldb-embedded/pyproject.toml",
         "packages/openmldb-sql/pyproject.toml",
     ),
     (),

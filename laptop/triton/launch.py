@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laptop.services.launch import Launch, base_env
-from nightshift import files, model_repository
+from nightshift import files
 from nightshift.errors import ConfigurationError
 from nightshift.settings import Settings
+from nightshift.triton import repository as model_repository
 
 
 @dataclass(frozen=True)

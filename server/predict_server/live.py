@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from nightshift.encoding import Ids, encode_rows
 from nightshift.errors import ContractError, NightshiftError
+from nightshift.features.encoding import Ids, encode_rows
+from nightshift.features.specification import FeatureSpec
 from nightshift.openmldb import AsyncOpenMLDBClient
-from nightshift.release.pointer import LivePointer, read_live
-from nightshift.spec import FeatureSpec
+from nightshift.registry.pointer import LivePointer, read_live
 from predict_server.metrics import Metrics
 from predict_server.rows import Column
 from predict_server.scoring import AsyncTriton

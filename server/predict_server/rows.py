@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nightshift.spec import nearest, sql_type
+from nightshift.features.specification import nearest, sql_type
 from predict_server.errors import InvalidRows, Problem, RequestError
 
 Column = tuple[str, str]

@@ -12,10 +12,10 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from nightshift.encoding import Ids
 from nightshift.errors import ContractError, NightshiftError, OpenMLDBError, ServiceUnavailable
+from nightshift.features.encoding import Ids
 from nightshift.openmldb import AsyncOpenMLDBClient
-from nightshift.release.pointer import LivePointer
+from nightshift.registry.pointer import LivePointer
 from predict_server.errors import BackendError
 from predict_server.live import Follower, Live
 from predict_server.metrics import Metrics

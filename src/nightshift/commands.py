@@ -24,7 +24,7 @@ class Overrides:
 
 
 def preprocess_arguments(plan: Plan, settings: Settings, overrides: Overrides) -> list[str]:
-    """Arguments of `python -m tasks.preprocess`."""
+    """Arguments of `python -m tasks.ctr.preprocess`."""
     run = RunFolder(Path(plan["run_dir"]))
     arguments = [
         *("--features", str(run.features), "--spec", str(settings.feature_spec)),
@@ -41,7 +41,7 @@ def preprocess_arguments(plan: Plan, settings: Settings, overrides: Overrides) -
 def train_arguments(
     plan: Plan, settings: Settings, overrides: Overrides, *, warm_start: Path | None = None
 ) -> list[str]:
-    """Arguments of `python -m tasks.train`; `warm_start` is the model folder to begin from."""
+    """Arguments of `python -m tasks.ctr.train`; `warm_start` is the model folder to begin from."""
     run = RunFolder(Path(plan["run_dir"]))
     arguments = [
         *("--dataset", str(run.dataset), "--spec", str(settings.feature_spec)),

@@ -12,9 +12,9 @@ from typing import TypedDict
 
 from nightshift import layout
 from nightshift.errors import ConfigurationError, PartitionMissing
-from nightshift.release.names import sql_hash
+from nightshift.features.tables import SourceTables
+from nightshift.registry.names import sql_hash
 from nightshift.settings import Settings
-from nightshift.tables import SourceTables
 
 
 class Plan(TypedDict):
@@ -87,7 +87,7 @@ def make_plan(
             `lookback_days` is unknown or given too few days, or the files of `include/` do not
             fit each other.
     """
-    from nightshift.release import query  # brings the SQL parser, which the tasks do not have
+    from nightshift.features import lineage as query
 
     last = layout.parse_date(ds)
     window = settings.train_days if train_days is None else train_days

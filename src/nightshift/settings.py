@@ -62,10 +62,10 @@ class Settings:
     task_memory: str = _setting("8g", "memory limit of a task container")
     task_cpus: float = _setting(2.0, "CPU limit of a task container")
     task_image_preprocess: str = _setting(
-        "nightshift/preprocess:0.1.0", "image of tasks.preprocess"
+        "nightshift/preprocess:0.1.0", "image of tasks.ctr.preprocess"
     )
-    task_image_train: str = _setting("nightshift/train:0.1.0", "image of tasks.train")
-    task_image_score: str = _setting("nightshift/train:0.1.0", "image of tasks.score")
+    task_image_train: str = _setting("nightshift/train:0.1.0", "image of tasks.ctr.train")
+    task_image_score: str = _setting("nightshift/train:0.1.0", "image of tasks.ctr.score")
     docker_url: str = _setting(
         "unix:///var/run/docker.sock", "Docker engine of the task containers"
     )

@@ -37,10 +37,10 @@ from airflow.utils.state import TaskInstanceState as State  # noqa: E402
 from airflow.utils.types import DagRunTriggeredByType  # noqa: E402
 
 from nightshift import layout  # noqa: E402
-from nightshift.release import history, leases, pointer  # noqa: E402
-from nightshift.release.store import ReleaseStore  # noqa: E402
+from nightshift.registry import history, leases, pointer  # noqa: E402
+from nightshift.registry.store import ReleaseStore  # noqa: E402
 from nightshift.settings import Settings  # noqa: E402
-from tests.nightshift.release.helpers import put_release  # noqa: E402
+from testing.releases import put_release  # noqa: E402
 
 SETTINGS = Settings.from_env()
 STORE = ReleaseStore(SETTINGS.releases)

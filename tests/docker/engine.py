@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
-from tests import debian
+from testing import debian
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("docker.io", "docker-compose", "debootstrap", "iptables")

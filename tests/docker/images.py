@@ -204,7 +204,9 @@ def build_tasks(engine: Engine) -> list[str]:
     """The images of `tasks/*`, from their own Dockerfiles."""
     ensure_python(engine, "3.10")
     return [
-        build(engine, f"nightshift/{task}:{VERSION}", PROJECT / "tasks" / task / "Dockerfile")
+        build(
+            engine, f"nightshift/{task}:{VERSION}", PROJECT / "tasks" / "ctr" / task / "Dockerfile"
+        )
         for task in ("preprocess", "train")
     ]
 
@@ -220,7 +222,7 @@ def build_services(engine: Engine) -> None:
     for name in ("socket-proxy", "airflow", "predict"):
         dockerfile = PROJECT / "docker" / name / "Dockerfile"
         build(engine, f"nightshift/{name}:{VERSION}", dockerfile)
-    train = PROJECT / "tasks" / "train" / "Dockerfile"
+    train = PROJECT / "tasks" / "ctr" / "train" / "Dockerfile"
     build(engine, "nightshift-standin/environment", train, "--target", "environment")
     standins = PROJECT / "tests" / "docker" / "standins"
     for name in ("postgres", "openmldb", "tritonserver"):

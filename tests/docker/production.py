@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from testing.serving import free_ports
 from tests.docker.engine import PROJECT, Engine
-from tests.serving import free_ports
 
 COMPOSE = "/usr/bin/docker-compose"
 EXAMPLE = PROJECT / ".env.example"

@@ -38,7 +38,7 @@ def inspect(engine: Engine, image: str) -> dict[str, Any]:
 def test_task_runs_as_nobody_on_a_read_only_root(
     docker_engine: Engine, task_images: dict[str, str], task: str
 ) -> None:
-    code = f"import os, tasks.{task}.__main__; print(os.getuid(), os.getgid(), os.getcwd())"
+    code = f"import os, tasks.ctr.{task}.__main__; print(os.getuid(), os.getgid(), os.getcwd())"
     out = run(docker_engine, task_images[task], "python", "-c", code)
     assert out.split() == ["10001", "10001", "/opt/nightshift"]
 

@@ -30,10 +30,10 @@ from nightshift import files
 from nightshift.errors import NightshiftError
 from nightshift.layout import RunFolder
 from nightshift.settings import Settings
+from testing.nights import DAYS, DS, TRAIN_DAYS, House, live_manifest, live_run, requests
 from tests.docker import images
 from tests.docker.engine import Engine
 from tests.docker.production import UID, Production
-from tests.nights import DAYS, DS, TRAIN_DAYS, House, live_manifest, live_run, requests
 
 pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -164,7 +164,7 @@ def test_documented_looks_and_backup_work(ran: Night) -> None:
     def inside(service: str, *command: str) -> str:
         return ran.production.compose("exec", "-T", service, *command)
 
-    told = inside("airflow-scheduler", "python", "-m", "nightshift.release.history", "--json")
+    told = inside("airflow-scheduler", "python", "-m", "nightshift.registry.history", "--json")
     assert [(row["ds"], row["state"]) for row in json.loads(told)] == [(DS, "live")]
     dump = inside("postgres", "pg_dump", "--username", "airflow", "airflow")
     assert ran.outcome.run_id in dump
@@ -221,7 +221,7 @@ def test_both_make_equal_datasets(both: tuple[Settings, Settings]) -> None:
 
 def test_both_train_equal_parameters(both: tuple[Settings, Settings]) -> None:
     # Bit by bit: on one machine, with the wheels of tasks/uv.lock, and with the BLAS kernels and
-    # threads that tasks/train/runtime.py pins.
+    # threads that tasks/ctr/train/runtime.py pins.
     one, two = (live_run(settings).model for settings in both)
     parameters = hashes(one / "model")
     assert "module.embedding.weight/out" in parameters

@@ -38,7 +38,7 @@ def proxy(docker_engine: Engine, home: Path) -> Iterator[int]:
     images.ensure_python(docker_engine, "3.10")
     for name, dockerfile in (
         (f"nightshift/socket-proxy:{images.VERSION}", "docker/socket-proxy/Dockerfile"),
-        (IMAGE, "tasks/preprocess/Dockerfile"),
+        (IMAGE, "tasks/ctr/preprocess/Dockerfile"),
     ):
         images.build(docker_engine, name, PROJECT / dockerfile)
     settings = {
@@ -94,7 +94,7 @@ def create_body(home: Path) -> Body:
     include = str(PROJECT / "include")
     return {
         "Image": IMAGE,
-        "Cmd": ["python", "-m", "tasks.preprocess", "--help"],
+        "Cmd": ["python", "-m", "tasks.ctr.preprocess", "--help"],
         "User": "10001:10001",
         "HostConfig": {
             "Mounts": [

@@ -9,10 +9,10 @@ import time
 import pytest
 
 from laptop.airflow_api import AirflowApi
-from nightshift.release.pointer import read_live
-from tests.browser import Browser, chromium
-from tests.debian import PackagesUnavailable
-from tests.nights import DS
+from nightshift.registry.pointer import read_live
+from testing.browser import Browser, chromium
+from testing.debian import PackagesUnavailable
+from testing.nights import DS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 

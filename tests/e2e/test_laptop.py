@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from laptop.services import processes
-from nightshift.release.pointer import read_live
-from tests.nights import DS, requests
+from nightshift.registry.pointer import read_live
+from testing.nights import DS, requests
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 

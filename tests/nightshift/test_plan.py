@@ -10,9 +10,9 @@ import pytest
 
 from nightshift import layout
 from nightshift.errors import ConfigurationError, PartitionMissing
+from nightshift.features.tables import SourceTables
 from nightshift.plan import make_plan, resolve_date
 from nightshift.settings import PROJECT, Settings
-from nightshift.tables import SourceTables
 
 TABLES = SourceTables.load(Settings().tables)
 LOOKBACK = {"flattenRequest": 2, "action": 0, "bo_action": 3, "bo_comment": 1}

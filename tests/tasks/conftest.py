@@ -86,7 +86,7 @@ def write_features(folder, table, files=2):
 def run(task, *arguments, check=True, **environment):
     """Run `python -m tasks.<task>` in the tasks' environment; returns the finished process."""
     done = subprocess.run(
-        [TASKS_PYTHON, "-m", f"tasks.{task}", *map(str, arguments)],
+        [TASKS_PYTHON, "-m", f"tasks.ctr.{task}", *map(str, arguments)],
         cwd=PROJECT,
         env={**os.environ, "PYTHONPATH": "src:.", **environment},
         capture_output=True,
@@ -101,7 +101,7 @@ def run(task, *arguments, check=True, **environment):
 def start(task, *arguments):
     """Begin `python -m tasks.<task>` and return its process; stdout holds both streams."""
     return subprocess.Popen(
-        [TASKS_PYTHON, "-m", f"tasks.{task}", *map(str, arguments)],
+        [TASKS_PYTHON, "-m", f"tasks.ctr.{task}", *map(str, arguments)],
         cwd=PROJECT,
         env={**os.environ, "PYTHONPATH": "src:."},
         stdout=subprocess.PIPE,
@@ -159,7 +159,7 @@ class Workshop:
         return done, json.loads((self.root / "preprocess.json").read_text())
 
     def start_preprocessing(self, features):
-        """Begin tasks.preprocess and return its process."""
+        """Begin tasks.ctr.preprocess and return its process."""
         return start("preprocess", *self.preprocess_arguments(features))
 
     def train_arguments(self, dataset, *more, out="model"):
@@ -176,7 +176,7 @@ class Workshop:
         return done, json.loads((self.root / "train.json").read_text())
 
     def start_training(self, dataset="dataset", *more):
-        """Begin tasks.train and return its process."""
+        """Begin tasks.ctr.train and return its process."""
         return start("train", *self.train_arguments(dataset, *more))
 
 

@@ -33,7 +33,7 @@ class TritonPythonModel:
                 f"{self._name}: NumPy {np.__version__} in the tasks' environment; it must be < 2"
             )
         os.environ.setdefault("GLOG_minloglevel", "3")
-        from tasks.train.serving import Scorer
+        from tasks.ctr.train.serving import Scorer
 
         device = "cuda" if args["model_instance_kind"] == "GPU" else "cpu"
         folder = Path(args["model_repository"]) / args["model_version"]
@@ -47,7 +47,7 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Score all waiting requests in one batch; answer one by one.
 
-        INPUT_0 is int64 [n, fields], ids as `nightshift.encoding` makes them; OUTPUT_0 is
+        INPUT_0 is int64 [n, fields], ids as `nightshift.features.encoding` makes them; OUTPUT_0 is
         float32 [n, 1], probabilities.
         """
         batches = [pb_utils.get_input_tensor_by_name(r, "INPUT_0").as_numpy() for r in requests]

@@ -196,7 +196,7 @@ class NightshiftTaskOperator(WaitingOperator):
         return TaskSpec(
             name=identity.name,
             generation=identity.generation,
-            command=["python", "-m", f"tasks.{self.task}", *(str(a) for a in self.arguments)],
+            command=["python", "-m", f"tasks.ctr.{self.task}", *(str(a) for a in self.arguments)],
             environment={
                 "PYTHONPATH": "src:.",
                 "PYTHONUNBUFFERED": "1",
@@ -323,14 +323,14 @@ class NightshiftTaskOperator(WaitingOperator):
     def _error(self, spec: TaskSpec, status: Status) -> NightshiftError:
         code = status.exit_code
         said = _said(Path(spec.result_path))
-        text = f"tasks.{self.task} ended with exit code {code}"
+        text = f"tasks.ctr.{self.task} ended with exit code {code}"
         if status.out_of_memory:
             return TaskFailed(
                 f"{text}: it needed more than its {spec.memory} of memory; raise "
                 "NIGHTSHIFT_TASK_MEMORY, or lower the batch size or the days to train on"
             )
         if code is None:
-            text = f"tasks.{self.task} was killed"
+            text = f"tasks.ctr.{self.task} was killed"
         text += "".join(f": {words}" for words in (status.detail, said) if words)
         if code == EXIT_TERMINAL:
             return TaskFailed(text)
@@ -342,7 +342,7 @@ class NightshiftTaskOperator(WaitingOperator):
             with path.open("rb") as file:
                 data = file.read(RESULT_MAX_BYTES + 1)
         except FileNotFoundError:
-            raise ContractError(f"tasks.{self.task} ended well but wrote no {path}") from None
+            raise ContractError(f"tasks.ctr.{self.task} ended well but wrote no {path}") from None
         if len(data) > RESULT_MAX_BYTES:
             raise ContractError(
                 f"{path} has more than {RESULT_MAX_BYTES} bytes; a result holds figures and paths"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-    from nightshift.release.store import ReleaseFolder
+    from nightshift.registry.store import ReleaseFolder
 
 DAG_ID = "retrain"
 """Who may read its runs may read what they made."""
@@ -24,8 +24,8 @@ def make_router() -> APIRouter:
     from fastapi.responses import HTMLResponse
 
     from nightshift.errors import NightshiftError
-    from nightshift.release.history import rows
-    from nightshift.release.store import ReleaseStore
+    from nightshift.registry.history import rows
+    from nightshift.registry.store import ReleaseStore
     from nightshift.settings import Settings
     from nightshift_provider.pages import HEADERS
     from nightshift_provider.pages.rendering import page

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import nightshift
-from nightshift import files, layout, model_repository
+from nightshift import files, layout
 from nightshift.errors import ContractError
+from nightshift.features.specification import FeatureSpec
 from nightshift.layout import RunFolder
 from nightshift.plan import Plan
-from nightshift.release import leases
-from nightshift.release import manifest as manifests
-from nightshift.release.manifest import (
+from nightshift.registry import leases
+from nightshift.registry import manifest as manifests
+from nightshift.registry.manifest import (
     Champion,
     Manifest,
     ModelStamp,
@@ -25,11 +26,11 @@ from nightshift.release.manifest import (
     Sql,
     Window,
 )
-from nightshift.release.names import deployment_name, release_id, sql_hash
-from nightshift.release.pointer import read_live
-from nightshift.release.store import ReleaseFolder, ReleaseStore, now
+from nightshift.registry.names import deployment_name, release_id, sql_hash
+from nightshift.registry.pointer import read_live
+from nightshift.registry.store import ReleaseFolder, ReleaseStore, now
 from nightshift.settings import Settings
-from nightshift.spec import FeatureSpec
+from nightshift.triton import repository as model_repository
 
 _FIGURES = ("auc", "logloss", "rows", "positives")
 

@@ -9,8 +9,10 @@ from typing import Any
 from nightshift import files, triton
 from nightshift.errors import ContractError, OpenMLDBError
 from nightshift.openmldb import AbstractClient
-from nightshift.release import candidate, leases, online, pointer, retention
-from nightshift.release.store import ReleaseStore, now
+from nightshift.openmldb import deployments as online
+from nightshift.registry import leases, pointer, retention
+from nightshift.registry.store import ReleaseStore, now
+from nightshift.release import candidate
 from nightshift.release.switch import retire
 from nightshift.settings import Settings
 from nightshift.triton import TritonControl

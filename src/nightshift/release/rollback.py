@@ -7,12 +7,14 @@ from typing import Any
 
 from nightshift import files
 from nightshift.errors import ContractError, NightshiftError, ReleaseRejected, TerminalError
+from nightshift.gates import rehearsal as rehearse
 from nightshift.layout import run_token
 from nightshift.openmldb import AbstractClient, OpenMLDBClient
-from nightshift.release import leases, online, rehearse
-from nightshift.release.names import sql_hash
-from nightshift.release.pointer import LivePointer, complete_log
-from nightshift.release.store import ReleaseFolder, ReleaseStore
+from nightshift.openmldb import deployments as online
+from nightshift.registry import leases
+from nightshift.registry.names import sql_hash
+from nightshift.registry.pointer import LivePointer, complete_log
+from nightshift.registry.store import ReleaseFolder, ReleaseStore
 from nightshift.release.switch import Requests, live_or_none, retire, switch
 from nightshift.settings import Settings
 from nightshift.triton import TritonControl

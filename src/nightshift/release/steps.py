@@ -21,28 +21,23 @@ import pyarrow.parquet as pq
 
 from nightshift import files, layout
 from nightshift.errors import ContractError, NightshiftError
+from nightshift.features.specification import FeatureSpec
+from nightshift.features.tables import SourceTables
+from nightshift.gates import data as drift
+from nightshift.gates import quality as gate
+from nightshift.gates import rehearsal as rehearse
+from nightshift.gates.base import demand, load_gates, write_report
+from nightshift.gates.parity import replay as consistency
 from nightshift.layout import RunFolder
 from nightshift.openmldb import OpenMLDBClient
 from nightshift.plan import Plan
-from nightshift.release import (
-    candidate,
-    consistency,
-    drift,
-    leases,
-    pointer,
-    recover,
-    rehearse,
-    retention,
-)
-from nightshift.release import quality as gate
+from nightshift.registry import leases, pointer, retention
+from nightshift.registry.manifest import Manifest
+from nightshift.registry.names import sql_hash
+from nightshift.registry.store import ReleaseFolder, ReleaseStore
+from nightshift.release import candidate, recover
 from nightshift.release import switch as switching
-from nightshift.release.gates import demand, load_gates, write_report
-from nightshift.release.manifest import Manifest
-from nightshift.release.names import sql_hash
-from nightshift.release.store import ReleaseFolder, ReleaseStore
 from nightshift.settings import Settings
-from nightshift.spec import FeatureSpec
-from nightshift.tables import SourceTables
 from nightshift.triton import TritonControl
 
 GATES = ("data", "quality", "rehearsal", "consistency")
@@ -95,7 +90,7 @@ def make_candidate(
 ) -> dict[str, Any]:
     """Give the trained model its version, manifest and release folder.
 
-    The report also holds `score_arguments`, the command line of `tasks.score` for the gate.
+    The report also holds `score_arguments`, the command line of `tasks.ctr.score` for the gate.
 
     Raises:
         ContractError: the feature query changed while the run was under way.
@@ -113,12 +108,12 @@ def make_candidate(
 
 
 def scores_path(plan: Plan) -> Path:
-    """Where `tasks.score` writes the held-out rows' scores."""
+    """Where `tasks.ctr.score` writes the held-out rows' scores."""
     return _run(plan).root / "scores" / "test.parquet"
 
 
 def score_arguments(plan: Plan, settings: Settings, champion: str | None) -> list[str]:
-    """Arguments of `python -m tasks.score`."""
+    """Arguments of `python -m tasks.ctr.score`."""
     run = _run(plan)
     arguments = [
         *("--dataset", str(run.dataset)),

@@ -12,16 +12,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nightshift import files, model_repository, triton
+from nightshift import files, triton
 from nightshift.errors import ContractError, NightshiftError, TerminalError
+from nightshift.gates import rehearsal as rehearse
 from nightshift.openmldb import AbstractClient
-from nightshift.release import leases, online, pointer, probe, rehearse
-from nightshift.release.manifest import Manifest
-from nightshift.release.names import is_deployment_of
-from nightshift.release.pointer import LivePointer, Promote
-from nightshift.release.store import ReleaseFolder, ReleaseStore
+from nightshift.openmldb import deployments as online
+from nightshift.registry import leases, pointer
+from nightshift.registry.manifest import Manifest
+from nightshift.registry.names import is_deployment_of
+from nightshift.registry.pointer import LivePointer, Promote
+from nightshift.registry.store import ReleaseFolder, ReleaseStore
+from nightshift.serving import probe
 from nightshift.settings import Settings
 from nightshift.triton import TritonControl
+from nightshift.triton import repository as model_repository
 
 Requests = Callable[[Sequence[str]], list[list[Any]]]
 """Gives request rows with the columns asked for."""

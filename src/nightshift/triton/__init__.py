@@ -1,5 +1,6 @@
 """Triton over gRPC: load, look, infer; and publish a version only when it answers as trained."""
 
+from nightshift.contract.golden import Golden
 from nightshift.triton.control import (
     CHANNEL,
     INPUT,
@@ -9,7 +10,6 @@ from nightshift.triton.control import (
     check_scores,
     triton_error,
 )
-from nightshift.triton.golden import Golden
 from nightshift.triton.publication import Published, pin, publish, revive
 
 __all__ = [

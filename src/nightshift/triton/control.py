@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nightshift.contract.golden import Golden
 from nightshift.errors import ContractError, NightshiftError, ServiceUnavailable
-from nightshift.model_repository import MAX_BATCH_SIZE
-from nightshift.triton.golden import Golden
+from nightshift.triton.repository import MAX_BATCH_SIZE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -187,7 +187,7 @@ class TritonControl:
         Args:
             model: name of the model.
             version: its version.
-            ids: int64 [n, fields], hashes as `nightshift.encoding` makes them; any n.
+            ids: int64 [n, fields], hashes as `nightshift.features.encoding` makes them; any n.
 
         Returns:
             float32 [n], probabilities.

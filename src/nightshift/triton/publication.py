@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightshift import files, model_repository
+from nightshift import files
+from nightshift.contract.golden import Golden
 from nightshift.errors import ContractError, NightshiftError
+from nightshift.triton import repository as model_repository
 from nightshift.triton.control import TritonControl
-from nightshift.triton.golden import Golden
 
 
 @dataclass(frozen=True)

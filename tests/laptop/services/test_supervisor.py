@@ -19,7 +19,7 @@ from laptop.services.supervisor import Supervisor
 from nightshift.errors import ConfigurationError, ServiceUnavailable
 from nightshift.files import write_json
 from nightshift.settings import Settings
-from tests.serving import free_ports
+from testing.serving import free_ports
 
 SERVER = textwrap.dedent(
     """

@@ -9,9 +9,9 @@ import pytest
 from laptop.triton.launch import TasksPython, assemble_backends, command
 from nightshift import triton as publishing
 from nightshift.errors import ConfigurationError, ContractError
-from nightshift.model_repository import version_folder
 from nightshift.triton import TritonControl
-from tests.serving import Process, Triton, serving_settings, spoil, wait_until
+from nightshift.triton.repository import version_folder
+from testing.serving import Process, Triton, serving_settings, spoil, wait_until
 from tests.tasks.conftest import TASKS_PYTHON
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from nightshift.plan import Plan
 from nightshift.settings import Settings
-
-from .house import House
+from testing.house import House
 
 FIRST, SECOND = "2026-11-08", "2026-11-09"
 

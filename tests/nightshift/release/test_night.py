@@ -17,18 +17,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightshift import commands, files, layout
-from nightshift.encoding import encode_column
 from nightshift.errors import ContractError, ReleaseRejected
+from nightshift.features.encoding import encode_column
+from nightshift.features.specification import FeatureSpec
+from nightshift.gates import rehearsal as rehearse
 from nightshift.layout import RunFolder
-from nightshift.release import candidate, history, leases, pointer, rehearse, rollback, steps
-from nightshift.release import manifest as manifests
-from nightshift.release.names import deployment_name
-from nightshift.release.store import ReleaseStore
-from nightshift.spec import FeatureSpec
+from nightshift.registry import history, leases, pointer
+from nightshift.registry import manifest as manifests
+from nightshift.registry.names import deployment_name
+from nightshift.registry.store import ReleaseStore
+from nightshift.release import candidate, rollback, steps
 from nightshift.triton import TritonControl
+from testing.house import OWN
 
 from .conftest import FIRST, SECOND, Nights
-from .house import OWN
 
 
 def another(nights: Nights, run_id: str, *parts: str, ds: str = SECOND):
@@ -313,7 +315,7 @@ def test_a_newer_night_goes_live_and_is_rolled_back(nights, monkeypatch):
 
     # Killed right after its switch, its second try neither refuses nor goes back once more.
     with monkeypatch.context() as patch:
-        patch.setattr("nightshift.release.probe.answers_by", killed)
+        patch.setattr("nightshift.serving.probe.answers_by", killed)
         with pytest.raises(KeyboardInterrupt):
             rollback.roll_back(None, nights.settings, run_id="rollback 1")
     assert live(nights) == f"{FIRST}.001"
@@ -337,7 +339,7 @@ def test_a_probe_that_is_not_answered_brings_the_old_release_back(nights, monkey
     def unanswered(*_, **__):
         raise ContractError("the predict server did not follow")
 
-    monkeypatch.setattr("nightshift.release.probe.answers_by", unanswered)
+    monkeypatch.setattr("nightshift.serving.probe.answers_by", unanswered)
     with pytest.raises(ContractError, match=rf"did not stand the probe.*{FIRST}\.001 serves"):
         steps.switch_over(plan, release, nights.settings)
     assert predict(nights)["release"] == f"{FIRST}.001"

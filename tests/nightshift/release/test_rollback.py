@@ -4,12 +4,12 @@ import pytest
 
 from nightshift import files
 from nightshift.errors import ReleaseRejected
-from nightshift.release import pointer, rollback
-from nightshift.release.manifest import ModelStamp, SpecStamp, Sql
-from nightshift.release.names import sql_hash
-from nightshift.release.store import ReleaseStore
-
-from .helpers import HASH, put_release
+from nightshift.registry import pointer
+from nightshift.registry.manifest import ModelStamp, SpecStamp, Sql
+from nightshift.registry.names import sql_hash
+from nightshift.registry.store import ReleaseStore
+from nightshift.release import rollback
+from testing.releases import HASH, put_release
 
 SQL = "SELECT 1 FROM t"
 

@@ -16,12 +16,12 @@ import pytest
 from laptop.services.launch import Launch, base_env
 from nightshift import files
 from nightshift import triton as publishing
-from nightshift.encoding import encode_rows
+from nightshift.features.encoding import encode_rows
+from nightshift.features.specification import FeatureSpec
 from nightshift.openmldb import OpenMLDBClient
-from nightshift.release.pointer import LivePointer
+from nightshift.registry.pointer import LivePointer
 from nightshift.settings import Settings
-from nightshift.spec import FeatureSpec
-from tests.serving import ROOT, Process, Trained, Triton, wait_until
+from testing.serving import ROOT, Process, Trained, Triton, wait_until
 
 TABLE = """CREATE TABLE requests(
     reqId string, eventTime timestamp, user string, product string, ratio double, rate float,

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from nightshift import files
+from testing.serving import free_ports, wait_until
 from tests.server.predict_server.conftest import FEATURES, Pair, launch, row
-from tests.serving import free_ports, wait_until
 
 
 def test_an_answer_is_the_score_of_the_parts_and_names_its_release(house, live_first):
@@ -452,7 +452,7 @@ def test_wrong_settings_are_one_line_and_exit_1(house):
     import subprocess
 
     from laptop.services.launch import base_env
-    from tests.serving import ROOT
+    from testing.serving import ROOT
 
     done = subprocess.run(
         [ROOT / ".venv/bin/python", "-P", "-m", "predict_server"],

@@ -124,7 +124,7 @@ def test_a_body_that_is_no_json_is_400(body):
     ],
 )
 def test_values_go_to_the_api_server_as_it_wants_them(kind, value, taken):
-    from nightshift.spec import sql_type
+    from nightshift.features.specification import sql_type
 
     got = check_value(value, sql_type(kind))
     assert got == taken

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from nightshift import files
-from nightshift.release import pointer
-from nightshift.release.store import ReleaseStore
-from tests.nightshift.release.helpers import put_release
+from nightshift.registry import pointer
+from nightshift.registry.store import ReleaseStore
+from testing.releases import put_release
 
 BASE = "/nightshift/releases"
 

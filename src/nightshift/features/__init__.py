@@ -1,0 +1,1 @@
+"""Feature specification, encoding, source tables, and what the query reads."""

@@ -1,0 +1,166 @@
+"""The source tables: which there are, how their files lie, and what each is to the features.
+
+One YAML file (`include/tables.yaml`) declares them; this module reads and checks it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nightshift.errors import ConfigurationError
+from nightshift.features.specification import load_yaml_mapping, nearest
+
+_KEYS = ("version", "events", "snapshots", "requests", "label")
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class SourceTables:
+    """The checked content of a table declaration.
+
+    Attributes:
+        source: the file it was read from, named in messages.
+        events: tables laid out as `<table>/ds=YYYY-MM-DD/*.parquet`, each with the column that
+            says which partition a row belongs to.
+        snapshots: tables laid out as `<table>/*.parquet`, replaced as a whole.
+        request_table: the event table whose rows are requests.
+        request_id: its column that names a request.
+        label_table: the table that gives the label and nothing else, if there is one.
+    """
+
+    source: str
+    events: Mapping[str, str]
+    snapshots: tuple[str, ...]
+    request_table: str
+    request_id: str
+    label_table: str | None = None
+
+    @property
+    def request_time(self) -> str:
+        """The column that orders requests."""
+        return self.events[self.request_table]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All tables, event tables first."""
+        return (*self.events, *self.snapshots)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SourceTables:
+        """Read and check a declaration.
+
+        Raises:
+            ConfigurationError: the file is absent or wrong; the message names file and key.
+        """
+        path = Path(path)
+        return cls.parse(load_yaml_mapping(path), source=str(path))
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any], *, source: str) -> SourceTables:
+        """Check a declaration's content; `source` is named in messages.
+
+        Raises:
+            ConfigurationError: a key is missing, unknown or of the wrong type, a table is given
+                twice, or one is named that is not declared.
+        """
+        reader = _Reader(source)
+        reader.keys("", content, _KEYS)
+        if content.get("version") != 1:
+            reader.refuse("version", content.get("version"), "this Nightshift reads version 1")
+        events = content.get("events")
+        if not isinstance(events, dict) or not events:
+            reader.refuse("events", events, "give each event table and its time column")
+        for table, column in events.items():
+            reader.name("events", table)
+            reader.name(f"events.{table}", column)
+        snapshots = content.get("snapshots", [])
+        if not isinstance(snapshots, list):
+            reader.refuse("snapshots", snapshots, "give a list of tables")
+        for at, table in enumerate(snapshots):
+            reader.name("snapshots", table)
+            if table in events or table in snapshots[:at]:
+                reader.refuse("snapshots", table, "the table is given twice; it has one layout")
+        requests = content.get("requests")
+        if not isinstance(requests, dict):
+            reader.refuse("requests", requests, "give {table: ..., id: ...}")
+        reader.keys("requests.", requests, ("table", "id"))
+        for key in ("table", "id"):
+            reader.name(f"requests.{key}", requests.get(key))
+        reader.one_of("requests.table", requests["table"], events)
+        label = content.get("label")
+        if label is not None:
+            reader.one_of("label", label, [*events, *snapshots])
+            if label == requests["table"]:
+                reader.refuse("label", label, "requests have features, too; drop the key")
+        return cls(
+            source=source,
+            events=dict(events),
+            snapshots=tuple(snapshots),
+            request_table=requests["table"],
+            request_id=requests["id"],
+            label_table=label,
+        )
+
+    def check_created(self, created: Mapping[str, Sequence[str]], script: str) -> None:
+        """Check that a script makes exactly these tables, with the columns named here.
+
+        Args:
+            created: the tables of the script, each with its columns.
+            script: the script's file, named in messages.
+
+        Raises:
+            ConfigurationError: a table or a column is in one of the two files only.
+        """
+        for table in self.names:
+            if table not in created:
+                hint = nearest(table, created.keys() - set(self.names))
+                raise ConfigurationError(
+                    f"{self.source} declares table {table}, which {script} does not create{hint}"
+                )
+        for table in created:
+            if table not in self.names:
+                raise ConfigurationError(
+                    f"{script} creates table {table}, which {self.source} does not declare, so "
+                    "that nothing would load it; name it under events or snapshots"
+                )
+        columns = [(f"events.{table}", table, column) for table, column in self.events.items()]
+        columns.append(("requests.id", self.request_table, self.request_id))
+        for key, table, column in columns:
+            if column not in created[table]:
+                raise ConfigurationError(
+                    f"{self.source}: {key} is {column}, which is no column of {table} in "
+                    f"{script}{nearest(column, created[table])}"
+                )
+
+
+class _Reader:
+    """Checks that name file, key and mend."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def refuse(self, key: str, value: Any, mend: str) -> NoReturn:
+        given = "missing" if value is None else repr(value)
+        raise ConfigurationError(f"{self.source}: {key} is {given}; {mend}")
+
+    def keys(self, prefix: str, content: Mapping[str, Any], known: Sequence[str]) -> None:
+        for key in content:
+            if key not in known:
+                raise ConfigurationError(
+                    f"{self.source}: unknown key {prefix + str(key)!r}{nearest(str(key), known)}"
+                )
+
+    def name(self, key: str, value: Any) -> None:
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
+            self.refuse(key, value, "give a name of letters, digits and _")
+
+    def one_of(self, key: str, value: Any, known: Collection[str]) -> None:
+        if value not in known:
+            raise ConfigurationError(
+                f"{self.source}: {key} is {value!r}, which is not declared here: "
+                f"{', '.join(known)}{nearest(str(value), known)}"
+            )

@@ -1,0 +1,243 @@
+"""Data checks: is tonight's data whole, as specified, and like what the live model learned from?"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nightshift.errors import ContractError
+from nightshift.features.specification import FeatureSpec
+from nightshift.gates.base import Finding, report
+
+
+def psi(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> tuple[float, float]:
+    """Population stability index of one feature, and how large chance alone makes it.
+
+    The index is sum((a - e) * ln(a / e)) over bins (Siddiqi, 2006): NULL, each value that either
+    side lists, and all others. A value that one side does not list has, there, the mean share
+    of its unlisted values. Shares are held above half a row, so that an empty bin is finite.
+
+    Under no drift the index is about (1/n + 1/m) * chi-squared with (bins - 1) degrees of
+    freedom (Yurdakul, 2018); the second figure is its 95 % quantile.
+
+    Args:
+        expected: the champion's profile: rows, distinct, null_share, bins, other_share.
+        actual: tonight's profile, likewise.
+
+    Returns:
+        (index, index that 5 % of undrifted samples exceed); both 0 where a side has no rows.
+    """
+    if not expected["rows"] or not actual["rows"]:
+        return 0.0, 0.0
+    values = sorted({*expected["bins"], *actual["bins"]})
+    one, two = _shares(expected, values), _shares(actual, values)
+    least = [0.5 / expected["rows"], 0.5 / actual["rows"]]
+    index, bins = 0.0, 0
+    for e, a in zip(one, two, strict=True):
+        if e <= 0 and a <= 0:
+            continue
+        bins += 1
+        e, a = max(e, least[0]), max(a, least[1])
+        index += (a - e) * math.log(a / e)
+    spread = 1 / expected["rows"] + 1 / actual["rows"]
+    return index, spread * _chi2_95(bins - 1)
+
+
+def _shares(profile: Mapping[str, Any], values: Sequence[str]) -> list[float]:
+    bins = profile["bins"]
+    other = float(profile["other_share"])
+    unlisted = int(profile["distinct"]) - len(bins) - (1 if profile["null_share"] else 0)
+    mean = other / unlisted if unlisted > 0 else 0.0
+    shares = []
+    for value in values:
+        if value in bins:
+            shares.append(float(bins[value]))
+        else:
+            shares.append(min(mean, other))
+            other -= shares[-1]
+    return [float(profile["null_share"]), *shares, max(other, 0.0)]
+
+
+def _chi2_95(degrees: int) -> float:
+    """95 % quantile of chi-squared (Wilson and Hilferty, 1931)."""
+    if degrees < 1:
+        return 0.0
+    k = 2 / (9 * degrees)
+    return float(degrees * (1 - k + 1.6449 * math.sqrt(k)) ** 3)
+
+
+def check(
+    card: Mapping[str, Any],
+    spec: FeatureSpec,
+    gates: Mapping[str, Any],
+    *,
+    missing: Mapping[str, Sequence[str]] | None = None,
+    champion_card: Mapping[str, Any] | None = None,
+    champion_id: str | None = None,
+) -> dict[str, Any]:
+    """Judge a run's data by its data card.
+
+    Args:
+        card: `dataset/data_card.json` of the run.
+        spec: the specification of the run.
+        gates: the `data` part of include/gates.yaml.
+        missing: days without a partition, by table, that the run was told to do without.
+        champion_card: data card of the live release; None where there is none.
+        champion_id: the live release, for the report.
+
+    Returns:
+        The report `data`: status, failures, warnings, counts and the drift of each feature.
+    """
+    findings = [
+        Finding("partitions", "warn", f"partitions of {table} are missing: {', '.join(days)}")
+        for table, days in (missing or {}).items()
+        if days
+    ]
+    findings += _schema(card, spec)
+    findings += _rows(card, gates)
+    findings += _nulls(card, gates["nulls"])
+    drifted: dict[str, Any] = {}
+    if champion_card is not None:
+        if champion_card["schema_hash"] == card["schema_hash"]:
+            drifted, more = _drift(card, champion_card, gates["drift"], champion_id)
+            findings += more
+        else:
+            shared = _same_kind(card, champion_card)
+            drifted, more = _drift(card, champion_card, gates["drift"], champion_id, shared)
+            findings += more
+            findings.append(
+                Finding(
+                    "drift",
+                    "warn",
+                    f"the specification is not that of {champion_id}: drift is measured on the "
+                    f"{len(shared)} features that both encode alike",
+                )
+            )
+    rows, positives = _judged(card)
+    return report(
+        "data",
+        findings,
+        rows=card["rows"]["read"],
+        judged_rows=rows,
+        positive_share=positives / rows if rows else None,
+        champion_release=champion_id if champion_card is not None else None,
+        drift=drifted,
+    )
+
+
+def _schema(card: Mapping[str, Any], spec: FeatureSpec) -> list[Finding]:
+    findings = []
+    if card["schema_hash"] != spec.schema_hash:
+        findings.append(
+            Finding(
+                "schema",
+                "fail",
+                f"the dataset was encoded by another specification than {spec.source} "
+                f"({card['schema_hash'][:12]}..., not {spec.schema_hash[:12]}...); "
+                "run preprocess again",
+            )
+        )
+    try:
+        spec.check_columns(card["columns"].items())
+    except ContractError as error:
+        findings.append(Finding("schema", "fail", str(error)))
+    return findings
+
+
+def _judged(card: Mapping[str, Any]) -> tuple[int, int]:
+    splits = card["splits"].values()
+    return sum(s["rows"] for s in splits), sum(s["positives"] for s in splits)
+
+
+def _rows(card: Mapping[str, Any], gates: Mapping[str, Any]) -> list[Finding]:
+    findings = []
+    gate, rows = gates["rows"], card["rows"]["read"]
+    if rows < gate["min"]:
+        findings.append(
+            Finding("rows", gate["level"], f"{rows} feature rows; at least {gate['min']} are asked")
+        )
+    gate = gates["day_rows"]
+    by_day = {d["day"]: d["rows"] for s in card["splits"].values() for d in s["days"]}
+    median = statistics.median(by_day.values()) if by_day else 0
+    for day, count in sorted(by_day.items()):
+        share = count / median if median else 1.0
+        if not gate["min_share"] <= share <= gate["max_share"]:
+            findings.append(
+                Finding(
+                    "day_rows",
+                    gate["level"],
+                    f"{day} has {count} rows, {share:.2f} times the median day; between "
+                    f"{gate['min_share']:g} and {gate['max_share']:g}",
+                )
+            )
+    gate = gates["positives"]
+    judged, positives = _judged(card)
+    share = positives / judged if judged else 0.0
+    if not gate["min_share"] <= share <= gate["max_share"]:
+        findings.append(
+            Finding(
+                "positives",
+                gate["level"],
+                f"{positives} of {judged} judged rows are positive, a share of {share:.5f}; "
+                f"between {gate['min_share']:g} and {gate['max_share']:g}",
+            )
+        )
+    return findings
+
+
+def _nulls(card: Mapping[str, Any], gate: Mapping[str, Any]) -> list[Finding]:
+    findings = []
+    for name, feature in card["features"].items():
+        bound = float(gate["except"].get(name, gate["max_share"]))
+        for when, profile in (("training", feature), ("the newest", feature["recent"])):
+            if profile["rows"] and profile["null_share"] > bound:
+                findings.append(
+                    Finding(
+                        "nulls",
+                        gate["level"],
+                        f"{name} is NULL in {profile['null_share']:.1%} of {when} rows; at most "
+                        f"{bound:.1%}",
+                    )
+                )
+    return findings
+
+
+def _same_kind(card: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return [
+        name
+        for name, feature in card["features"].items()
+        if name in other["features"]
+        and all(feature[k] == other["features"][name][k] for k in ("type", "decimals"))
+    ]
+
+
+def _drift(
+    card: Mapping[str, Any],
+    champion: Mapping[str, Any],
+    gate: Mapping[str, Any],
+    champion_id: str | None,
+    names: Sequence[str] | None = None,
+) -> tuple[dict[str, Any], list[Finding]]:
+    drifted: dict[str, Any] = {}
+    findings = []
+    for name in card["features"] if names is None else names:
+        index, noise = psi(champion["features"][name], card["features"][name]["recent"])
+        judged = name not in gate["except"]
+        drifted[name] = {"psi": round(index, 6), "noise": round(noise, 6), "judged": judged}
+        if not judged:
+            continue
+        for level, bound in (("fail", gate["fail_psi"]), ("warn", gate["warn_psi"])):
+            if index > bound + noise:
+                findings.append(
+                    Finding(
+                        "drift",
+                        "fail" if level == "fail" else "warn",
+                        f"{name} has drifted from the training data of {champion_id}: PSI "
+                        f"{index:.3f}, {level} above {bound:g} (and {noise:.3f} that chance "
+                        "explains)",
+                    )
+                )
+                break
+    return drifted, findings

@@ -1,0 +1,1 @@
+"""Online features replayed against the offline ones."""

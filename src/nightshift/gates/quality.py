@@ -1,0 +1,217 @@
+"""The quality gate: challenger and champion on the same held-out rows.
+
+The rule (thresholds in include/gates.yaml):
+1. The floor: every candidate needs an AUC and a log loss that are worth serving. For the first
+   model, and where the two cannot be compared, the floor is all.
+2. Not worse: the paired bootstrap interval of each difference must lie on the right side of
+   its margin. This is a non-inferiority test: it asks for evidence, so few rows or an unlucky
+   day do not promote, and a fresh model that equals the old one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nightshift.gates import measures
+from nightshift.gates.base import Finding, report
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+def figures(labels: Bools, scores: Floats) -> dict[str, Any]:
+    """All measures of one model: rows, positives, AUC, log loss, calibration (None: undefined)."""
+    both = 0 < labels.sum() < len(labels)
+    base = measures.base_logloss(labels) if both else None
+    loss = measures.logloss(labels, scores)
+    return {
+        "rows": len(labels),
+        "positives": int(labels.sum()),
+        "auc": measures.auc(labels, scores),
+        "logloss": loss,
+        "logloss_ratio": loss / base if loss is not None and base else None,
+        "calibration_ratio": measures.calibration_ratio(labels, scores),
+        "calibration_error": measures.expected_calibration_error(labels, scores),
+    }
+
+
+def judge(
+    labels: npt.ArrayLike,
+    challenger: npt.ArrayLike,
+    champion: npt.ArrayLike | None,
+    gates: Mapping[str, Any],
+    *,
+    champion_id: str | None = None,
+    incomparable: str | None = None,
+    slices: Mapping[str, npt.ArrayLike] | None = None,
+) -> dict[str, Any]:
+    """Decide by the rule above.
+
+    Args:
+        labels: [n], 1 where the outcome is positive.
+        challenger: [n], the candidate's scores.
+        champion: [n], the live release's scores of the same rows; None where there is none.
+        gates: the `quality` part of include/gates.yaml.
+        champion_id: the live release, for the report.
+        incomparable: why there are no champion scores although a release is live.
+        slices: bool [n] by name: parts that are measured apart, for the report only.
+
+    Returns:
+        The report `quality`: status, failures, warnings, figures of both models, intervals.
+    """
+    truth = np.asarray(labels).astype(bool)
+    ours = np.asarray(challenger, dtype=np.float64)
+    theirs = None if champion is None else np.asarray(champion, dtype=np.float64)
+    found = figures(truth, ours)
+    findings = _floor(found, gates)
+    value: dict[str, Any] = {
+        "challenger": found,
+        "champion": None,
+        "champion_release": champion_id,
+        "intervals": None,
+        "slices": {},
+    }
+    if theirs is not None:
+        value["champion"] = figures(truth, theirs)
+        more, value["intervals"] = _versus(truth, ours, theirs, gates["versus_live"], champion_id)
+        findings += more
+    elif champion_id is not None:
+        findings.append(
+            Finding(
+                "versus_live",
+                gates["versus_live"]["incomparable"],
+                f"not compared with the live release {champion_id}: {incomparable}; "
+                "only the floor was asked",
+            )
+        )
+    for name, mask in (slices or {}).items():
+        part = np.asarray(mask).astype(bool)
+        value["slices"][name] = {
+            "challenger": figures(truth[part], ours[part]),
+            "champion": None if theirs is None else figures(truth[part], theirs[part]),
+        }
+    return report("quality", findings, **value)
+
+
+def _floor(found: Mapping[str, Any], gates: Mapping[str, Any]) -> list[Finding]:
+    findings = []
+    least = gates["min_auc"]
+    if found["auc"] is None:
+        findings.append(
+            Finding(
+                "min_auc",
+                least["level"],
+                f"the held-out rows have one class only ({found['positives']} positives of "
+                f"{found['rows']}); hold out more days (test_days)",
+            )
+        )
+    elif found["auc"] < least["value"]:
+        findings.append(
+            Finding(
+                "min_auc",
+                least["level"],
+                f"AUC {found['auc']:.4f} is below the floor {least['value']:g}",
+            )
+        )
+    most = gates["max_logloss_ratio"]
+    ratio = found["logloss_ratio"]
+    if ratio is not None and ratio > most["value"]:
+        findings.append(
+            Finding(
+                "max_logloss_ratio",
+                most["level"],
+                f"log loss {found['logloss']:.4f} is {ratio:.3f} times that of always answering "
+                f"the share of positives; at most {most['value']:g}",
+            )
+        )
+    bounds = gates["calibration_ratio"]
+    ratio = found["calibration_ratio"]
+    if ratio is not None and not bounds["min"] <= ratio <= bounds["max"]:
+        findings.append(
+            Finding(
+                "calibration_ratio",
+                bounds["level"],
+                f"the mean score is {ratio:.3f} times the share of positives; between "
+                f"{bounds['min']:g} and {bounds['max']:g}",
+            )
+        )
+    most = gates["max_calibration_error"]
+    error = found["calibration_error"]
+    if error is not None and error > most["value"]:
+        findings.append(
+            Finding(
+                "max_calibration_error",
+                most["level"],
+                f"the expected calibration error is {error:.4f}; at most {most['value']:g}",
+            )
+        )
+    return findings
+
+
+def _versus(
+    labels: Bools, ours: Floats, theirs: Floats, gate: Mapping[str, Any], champion: str | None
+) -> tuple[list[Finding], dict[str, Any] | None]:
+    pair = measures.paired_bootstrap(
+        labels,
+        ours,
+        theirs,
+        resamples=gate["resamples"],
+        confidence=gate["confidence"],
+        seed=gate["seed"],
+    )
+    if pair is None:
+        return [], None  # one class only: the floor has said so
+    findings = []
+    auc, loss = pair.auc, pair.logloss
+    if auc.low < -gate["auc_margin"]:
+        findings.append(
+            Finding(
+                "versus_live",
+                gate["level"],
+                f"AUC is {_verdict(auc.high, gate['auc_margin'])} the live release {champion}'s: "
+                f"difference {auc.difference:+.4f}, {gate['confidence']:.0%} interval "
+                f"[{auc.low:+.4f}, {auc.high:+.4f}], its lower end must be above "
+                f"{-gate['auc_margin']:+g}",
+            )
+        )
+    margin = gate["logloss_margin"] * float(measures.row_logloss(labels, theirs).mean())
+    if loss.high > margin:
+        findings.append(
+            Finding(
+                "versus_live",
+                gate["level"],
+                f"log loss is {_verdict(-loss.low, margin)} the live release {champion}'s: "
+                f"difference {loss.difference:+.5f}, {gate['confidence']:.0%} interval "
+                f"[{loss.low:+.5f}, {loss.high:+.5f}], its upper end must be below {margin:+.5f}",
+            )
+        )
+    return findings, {"auc": asdict(auc), "logloss": asdict(loss)}
+
+
+def _verdict(best: float, margin: float) -> str:
+    """`best`: the end of the interval that is kindest to the challenger, larger is better."""
+    if best < -margin:
+        return "worse, beyond the margin, than"
+    if best < 0:
+        return "worse than"
+    return "not shown (too few rows, or too uncertain a difference) to be as good as"
+
+
+def leaked_days(
+    test_days: Sequence[str], champion_first: str, champion_test_days: Sequence[str]
+) -> list[str]:
+    """Held-out days that the champion learned from: a comparison there flatters it.
+
+    Args:
+        test_days: the challenger's held-out days, `YYYY-MM-DD`.
+        champion_first: first day of the champion's training window.
+        champion_test_days: the champion's own held-out days.
+    """
+    if not champion_test_days:
+        return []
+    return [day for day in test_days if champion_first <= day < min(champion_test_days)]

@@ -1,0 +1,152 @@
+"""What the online store lacks, day by day, so that no row is loaded twice or forgotten.
+
+An online load appends. So before each night the rows of every partition that the windows can
+reach are counted in the store and in the files; only what differs is loaded.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from nightshift import layout
+from nightshift.errors import ContractError
+from nightshift.features.tables import SourceTables
+from nightshift.openmldb import OpenMLDBClient, quote_name
+
+CountRows = Callable[[str, str, int, int], int]
+"""(table, time column, from ms, until ms) -> rows that the online store holds."""
+
+
+class OnlineLoad(TypedDict):
+    """Arguments of one load: what `OpenMLDBLoadDataOperator` needs to do it once."""
+
+    table: str
+    path: str
+    expect_rows: int | None
+    count_sql: str | None
+    delete_sql: str | None
+
+
+def plan_online_loads(
+    data: Path,
+    *,
+    tables: SourceTables,
+    ds: str,
+    lookback_days: Mapping[str, int],
+    count_rows: CountRows,
+) -> list[OnlineLoad]:
+    """Choose the partitions and snapshots to load online.
+
+    Neighbouring days that the store holds nothing of become one load (days without any row may
+    lie between them); a day that it holds in
+    part is a load of its own, which deletes the part first. Snapshots are always loaded: their
+    tables keep the newest row a key.
+
+    Args:
+        data: root of the source partitions.
+        tables: the tables and their layouts.
+        ds: the last day that may be in the store for this night, `YYYY-MM-DD`.
+        lookback_days: how far each event table's windows reach back.
+        count_rows: counts the store's rows of a time range.
+
+    Raises:
+        ContractError: the store holds more rows of a day than its partition: rows were
+            loaded twice, or the partition lost some.
+    """
+    last = layout.parse_date(ds)
+    loads: list[OnlineLoad] = []
+    for table, column in tables.events.items():
+        wanted = layout.days_back(last, lookback_days.get(table, 0) + 1)
+        lacking: list[tuple[dt.date, int]] = []
+        for day in layout.present(data, table, wanted):
+            rows = partition_rows(data, table, day)
+            found = count_rows(table, column, *_range_ms([day]))
+            if found > rows:
+                raise ContractError(
+                    f"the online table {table} holds {found} rows of {day}, its partition under "
+                    f"{data} only {rows}; if rows were loaded twice, delete that day's rows "
+                    f"({_delete_sql(table, column, [day])}) and run again"
+                )
+            if found == rows and rows:
+                continue
+            if found:
+                loads.append(_event_load(data, table, column, [day], rows))
+            else:
+                lacking.append((day, rows))
+        for run in _neighbours(lacking):
+            days = [day for day, _ in run]
+            loads.append(_event_load(data, table, column, days, sum(rows for _, rows in run)))
+    loads.extend(
+        OnlineLoad(
+            table=table,
+            path=layout.snapshot_glob(data, table),
+            expect_rows=None,
+            count_sql=None,
+            delete_sql=None,
+        )
+        for table in tables.snapshots
+    )
+    return loads
+
+
+def count_online(client: OpenMLDBClient, database: str) -> CountRows:
+    """Count rows through the API server."""
+
+    def count(table: str, column: str, from_ms: int, until_ms: int) -> int:
+        result = client.execute(
+            database, _count_sql(table, column, from_ms, until_ms), mode="onsync"
+        )
+        return int(result.rows[0][0]) if result is not None and result.rows else 0
+
+    return count
+
+
+def partition_rows(data: Path, table: str, day: dt.date) -> int:
+    """Rows of a partition, from its parquet footers."""
+    import pyarrow.parquet as pq
+
+    folder = layout.partition(data, table, day)
+    return sum(pq.read_metadata(file).num_rows for file in folder.glob("*.parquet"))
+
+
+def _event_load(
+    data: Path, table: str, column: str, days: Sequence[dt.date], rows: int
+) -> OnlineLoad:
+    return OnlineLoad(
+        table=table,
+        path=layout.event_glob(data, table, list(days)),
+        expect_rows=rows,
+        count_sql=_count_sql(table, column, *_range_ms(days)),
+        delete_sql=_delete_sql(table, column, days),
+    )
+
+
+def _neighbours(lacking: list[tuple[dt.date, int]]) -> list[list[tuple[dt.date, int]]]:
+    runs: list[list[tuple[dt.date, int]]] = []
+    for item in lacking:
+        if runs and item[0] - runs[-1][-1][0] == dt.timedelta(days=1):
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return [run for run in runs if sum(rows for _, rows in run)]
+
+
+def _range_ms(days: Sequence[dt.date]) -> tuple[int, int]:
+    return layout.day_start_ms(days[0]), layout.day_start_ms(days[-1]) + layout.DAY_MS
+
+
+def _count_sql(table: str, column: str, from_ms: int, until_ms: int) -> str:
+    name = quote_name(column)
+    return (
+        f"SELECT count(*) FROM {quote_name(table)} "
+        f"WHERE {name} >= timestamp({from_ms}) AND {name} < timestamp({until_ms})"
+    )
+
+
+def _delete_sql(table: str, column: str, days: Sequence[dt.date]) -> str:
+    from_ms, until_ms = _range_ms(days)
+    name = quote_name(column)
+    return f"DELETE FROM {quote_name(table)} WHERE {name} >= {from_ms} AND {name} < {until_ms}"

@@ -1,0 +1,1 @@
+"""Releases: manifests, the live pointer, leases, history, retention."""

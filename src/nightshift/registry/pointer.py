@@ -1,0 +1,225 @@
+"""The single pointer to the live release, and the one door through which it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from nightshift import files
+from nightshift.errors import ConfigurationError, ContractError, ReleaseRejected
+from nightshift.registry.manifest import Manifest
+from nightshift.registry.store import ReleaseFolder, ReleaseStore, now
+
+Promote = Literal["newer", "force"]
+ANY = "*"
+"""For `switch_live`: whatever is live may be replaced."""
+
+Probe = Callable[[ReleaseFolder, Manifest], Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LivePointer:
+    """The content of live.json.
+
+    `feature_spec` is the absolute path of the specification kept with the release and
+    `spec_hash` its schema hash; `sequence` counts switches; `previous` is the release that
+    served before, and `reason` is promotion, force or rollback.
+    """
+
+    release_id: str
+    ds: str
+    database: str
+    deployment: str
+    model: str
+    model_version: int
+    feature_spec: str
+    spec_hash: str
+    manifest_checksum: str
+    switched_at: str
+    sequence: int
+    previous: str | None
+    reason: str
+
+
+def read_live(releases: Path) -> LivePointer | None:
+    """The live release, or None before the first one.
+
+    Raises:
+        ContractError: live.json is there and broken; the message says how to mend it.
+    """
+    path = ReleaseStore(releases).live_path
+    if not path.exists():
+        return None
+    value = files.read_json(path)
+    kinds: dict[str, tuple[type, ...]] = {item.name: (str,) for item in fields(LivePointer)} | {
+        "model_version": (int,),
+        "sequence": (int,),
+        "previous": (str, type(None)),
+    }
+    for name, kind in kinds.items():
+        if not isinstance(value, dict) or not isinstance(value.get(name), kind):
+            raise ContractError(
+                f"{path} is no live pointer: {name} is missing or of the wrong type; "
+                "trigger the DAG `rollback` with the release that shall serve"
+            )
+    return LivePointer(**{name: value[name] for name in kinds})
+
+
+def check_promote(promote: str) -> Promote:
+    """`promote` as one of its allowed values.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    for allowed in get_args(Promote):
+        if promote == allowed:
+            return allowed  # type: ignore[no-any-return]
+    raise ConfigurationError(
+        f"promote is {promote!r}; it is 'newer' (a newer date only) or 'force'"
+    )
+
+
+def reason_not_to_promote(live: LivePointer | None, ds: str, promote: Promote) -> str | None:
+    """Why a candidate of the date `ds` must not become live; None if it may."""
+    if live is None or promote == "force" or ds > live.ds:
+        return None
+    return (
+        f"its date {ds} is not newer than {live.ds} of the live release {live.release_id}; "
+        "it is kept, and promote=force would make it live"
+    )
+
+
+def switch_live(
+    releases: Path,
+    release_id: str,
+    *,
+    probe: Probe,
+    promote: Promote = "newer",
+    reason: str = "promotion",
+    actor: str = "unknown",
+    champion: str | None = ANY,
+    timeout_s: float = 60.0,
+) -> LivePointer:
+    """Make a release live in one atomic rename; readers see the old pointer or the new one.
+
+    Switching to the release that is live already changes nothing. Whoever holds the lock and
+    dies loses it with its process.
+
+    Args:
+        releases: root of the releases.
+        release_id: the release; its folder is complete and its verdict is "accepted".
+        probe: looks whether the pair can serve at this moment, under the lock; returns what is
+            wrong, nothing if all is well.
+        promote: "newer" refuses a date that is not after the live one's; "force" does not ask.
+        reason: for the log: promotion, force, rollback.
+        actor: for the log: who or what asked.
+        champion: the release that the gates compared with (None: there was none); another one
+            that became live meanwhile is not replaced unseen. ANY asks nothing.
+        timeout_s: how long to wait for another switch.
+
+    Raises:
+        ReleaseRejected: not newer, not accepted, or not ready.
+        ContractError: the manifest is broken.
+        LockHeld: another live process is switching.
+    """
+    store = ReleaseStore(releases)
+    with files.locked(store.lock_path, timeout_s=timeout_s):
+        live = _readable_live(releases, force=promote == "force")
+        _complete_log(store, live)
+        folder = store.folder(release_id)
+        manifest = folder.manifest()
+        if live is not None and live.release_id == release_id:
+            if live.manifest_checksum != manifest.checksum:
+                raise ContractError(
+                    f"{folder.manifest_path} is not the manifest that {store.live_path} was "
+                    "switched to; restore it from a backup"
+                )
+            return live
+        refusal = reason_not_to_promote(live, manifest.ds, promote)
+        if refusal:
+            raise ReleaseRejected(f"{release_id} does not become live: {refusal}")
+        if champion != ANY and (live.release_id if live else None) != champion:
+            raise ReleaseRejected(
+                f"{release_id} does not become live: the gates compared it with "
+                f"{champion or 'nothing'}, and {live.release_id if live else 'nothing'} is live "
+                "now; run its date again"
+            )
+        wrong = [] if folder.accepted else [f"{folder.verdict_path} does not say accepted"]
+        if not folder.spec.is_file():
+            wrong.append(f"{folder.spec} is not there")
+        wrong = wrong or list(probe(folder, manifest))
+        if wrong:
+            raise ReleaseRejected(
+                f"{release_id} does not become live, {live.release_id if live else 'nothing'} "
+                f"goes on serving: {'; '.join(wrong)}"
+            )
+        pointer = LivePointer(
+            release_id=release_id,
+            ds=manifest.ds,
+            database=manifest.sql.database,
+            deployment=manifest.sql.deployment,
+            model=manifest.model.name,
+            model_version=manifest.model.version,
+            feature_spec=str(folder.spec.resolve()),
+            spec_hash=manifest.feature_spec.schema_hash,
+            manifest_checksum=manifest.checksum,
+            switched_at=now(),
+            sequence=live.sequence + 1 if live else _last_sequence(store) + 1,
+            previous=live.release_id if live else None,
+            reason=reason,
+        )
+        files.write_json(store.live_path, asdict(pointer))
+        store.log("switched", **_line(pointer), actor=actor)
+        return pointer
+
+
+def withdraw(releases: Path, release_id: str) -> None:
+    """Take the pointer away if it names `release_id`: the first release did not stand its probe.
+
+    Raises:
+        LockHeld: a switch is under way.
+    """
+    store = ReleaseStore(releases)
+    with files.locked(store.lock_path):
+        live = read_live(releases)
+        if live is not None and live.release_id == release_id:
+            store.live_path.unlink()
+            files.fsync_dir(store.root)
+            store.log("withdrawn", release_id=release_id)
+
+
+def complete_log(releases: Path) -> None:
+    """Write the log line of a switch whose process was killed right after it."""
+    store = ReleaseStore(releases)
+    with files.locked(store.lock_path):
+        _complete_log(store, read_live(releases))
+
+
+def _complete_log(store: ReleaseStore, live: LivePointer | None) -> None:
+    if live is not None and _last_sequence(store) < live.sequence:
+        store.log("switched", **_line(live), actor="unknown: killed after the switch")
+
+
+def _readable_live(releases: Path, *, force: bool) -> LivePointer | None:
+    try:
+        return read_live(releases)
+    except ContractError:
+        if not force:
+            raise
+        return None  # a broken pointer is what `force` and a rollback repair
+
+
+def _last_sequence(store: ReleaseStore) -> int:
+    return max((int(e["sequence"]) for e in store.events() if e["event"] == "switched"), default=0)
+
+
+def _line(pointer: LivePointer) -> dict[str, Any]:
+    return {
+        "release_id": pointer.release_id,
+        "previous": pointer.previous,
+        "sequence": pointer.sequence,
+        "reason": pointer.reason,
+        "switched_at": pointer.switched_at,
+    }

@@ -1,0 +1,1 @@
+"""The pair of SQL deployment and model version, and how it is asked."""

@@ -1,0 +1,1 @@
+"""The click-through-rate family: ids in, one probability out."""

@@ -1,0 +1,288 @@
+"""Two passes over the feature files: one decides the splits, one encodes and writes them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import nightshift
+from nightshift import files
+from nightshift.errors import ContractError, DataError
+from nightshift.features.encoding import column_types, hash_texts, unique_texts
+from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
+from tasks.ctr.preprocess.profile import FeatureProfile
+from tasks.ctr.preprocess.window import (
+    SPLITS,
+    TRAIN,
+    UTC_OFFSET_MS,
+    Census,
+    Plan,
+    WindowRule,
+    date_of,
+    days_of,
+)
+from tasks.entry import log
+
+CARD_VERSION = 1
+BATCH_ROWS = 65_536
+"""Rows held at a time; a row group of the written files holds as many at most."""
+
+ROW_COLUMNS = ("request_id", "request_time", "label")
+"""First columns of every split's file; the id columns follow, named as the features."""
+
+
+def feature_files(folder: Path) -> list[Path]:
+    """Parquet files that an offline export wrote into `folder`, in name order.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = sorted(
+        path for path in folder.glob("*.parquet") if not path.name.startswith((".", "_"))
+    )
+    if not found:
+        raise DataError(f"no parquet file in {folder}; the job that extracts features writes there")
+    return found
+
+
+def build_dataset(features: Path, spec: FeatureSpec, rule: WindowRule, out: Path) -> dict[str, Any]:
+    """Turn feature rows into train, valid and test splits of ids.
+
+    Args:
+        features: folder of the exported feature files.
+        spec: the feature specification.
+        rule: the window and the splits.
+        out: folder to appear, whole: `<split>/part-0.parquet` and `data_card.json`.
+
+    Returns:
+        The data card.
+
+    Raises:
+        ContractError: a file's columns are not the specification's.
+        DataError: the rows cannot be split as the rule says.
+    """
+    if clash := set(spec.names) & set(ROW_COLUMNS):
+        raise ContractError(
+            f"features of {spec.source} are named {', '.join(sorted(clash))}, as the dataset's own "
+            "columns are; rename them in the feature query"
+        )
+    sources = feature_files(features)
+    columns = _check_schemas(sources, spec)
+    plan = _census(sources, spec, rule).plan()
+    log(
+        f"{plan.counts.read} rows read, "
+        + ", ".join(
+            f"{plan.total(plan.rows_by_day, code)} to {name}" for code, name in enumerate(SPLITS)
+        )
+    )
+    with files.staged_dir(out, replace=True) as staged:
+        trained, recent = _write_splits(sources, spec, plan, staged)
+        card = _card(spec, plan, columns, trained, recent, staged)
+        files.write_json(staged / "data_card.json", card)
+    return card
+
+
+def _check_schemas(sources: list[Path], spec: FeatureSpec) -> dict[str, str]:
+    first: dict[str, str] = {}
+    for path in sources:
+        try:
+            types = column_types(pq.read_schema(path))
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{path} is no parquet file: {error}") from error
+        try:
+            spec.check_columns(types)
+        except ContractError as error:
+            raise ContractError(f"{path}: {error}") from error
+        first = first or dict(types)
+    return first
+
+
+def _batches(sources: list[Path], columns: list[str]) -> Iterator[pa.RecordBatch]:
+    for path in sources:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+
+
+def _census(sources: list[Path], spec: FeatureSpec, rule: WindowRule) -> Census:
+    census = Census(rule)
+    for batch in _batches(sources, [spec.time, spec.label]):
+        days = days_of(batch.column(spec.time), spec.time)
+        census.add(days, *_labels(batch.column(spec.label), spec))
+    return census
+
+
+def _labels(
+    column: pa.Array, spec: FeatureSpec
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+    """Labels int8 [n] (0 where NULL), and which rows have one: bool [n]."""
+    kind = column.type
+    if pa.types.is_null(kind):
+        column = column.cast(pa.int8())
+    elif not (pa.types.is_boolean(kind) or pa.types.is_integer(kind)):
+        raise ContractError(
+            f"label {spec.label} is {kind}; it must be an integer or bool that is 0 or 1"
+        )
+    labelled = column.is_valid().to_numpy(zero_copy_only=False)
+    values = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    wrong = values[(values != 0) & (values != 1)]
+    if len(wrong):
+        raise DataError(
+            f"label {spec.label} holds {wrong[0]}; it must be 0, 1 or NULL: mend the feature query"
+        )
+    return values.astype(np.int8), labelled
+
+
+def _write_splits(
+    sources: list[Path], spec: FeatureSpec, plan: Plan, staged: Path
+) -> tuple[list[FeatureProfile], list[FeatureProfile]]:
+    trained = [FeatureProfile(field) for field in spec.fields]
+    recent = [FeatureProfile(field) for field in spec.fields]
+    schema = pa.schema(
+        [
+            ("request_id", pa.string()),
+            ("request_time", pa.timestamp("ms")),
+            ("label", pa.int8()),
+            *((name, pa.int64()) for name in spec.names),
+        ]
+    )
+    writers = []
+    try:
+        for name in SPLITS:
+            (staged / name).mkdir()
+            writers.append(
+                pq.ParquetWriter(staged / name / "part-0.parquet", schema, compression="zstd")
+            )
+        columns = list(dict.fromkeys([spec.keys[0], spec.time, spec.label, *spec.names]))
+        for batch in _batches(sources, columns):
+            days = days_of(batch.column(spec.time), spec.time)
+            labels, labelled = _labels(batch.column(spec.label), spec)
+            codes = plan.split_codes(days, labelled)
+            ids = _encode(
+                batch, spec, codes == TRAIN, plan.is_newer_than_train(days), trained, recent
+            )
+            written = pa.RecordBatch.from_arrays(
+                [
+                    batch.column(spec.keys[0]).cast(pa.string()),
+                    batch.column(spec.time).cast(pa.timestamp("ms"), safe=False),
+                    pa.array(labels),
+                    *ids,
+                ],
+                schema=schema,
+            )
+            for code, writer in enumerate(writers):
+                part = written.filter(pa.array(codes == code))
+                if part.num_rows:
+                    writer.write_batch(part)
+    finally:
+        for writer in writers:
+            writer.close()
+    return trained, recent
+
+
+def _encode(
+    batch: pa.RecordBatch,
+    spec: FeatureSpec,
+    in_train: npt.NDArray[np.bool_],
+    is_recent: npt.NDArray[np.bool_],
+    trained: list[FeatureProfile],
+    recent: list[FeatureProfile],
+) -> list[pa.Array]:
+    """Id columns of a batch; its values are counted into the two profiles on the way."""
+    ids = []
+    for position, field in enumerate(spec.fields):
+        texts, codes = unique_texts(batch.column(field.name), field)
+        trained[position].add(texts, codes[in_train])
+        recent[position].add(texts, codes[is_recent])
+        ids.append(pa.array(hash_texts(texts)[codes]))
+    return ids
+
+
+def _card(
+    spec: FeatureSpec,
+    plan: Plan,
+    columns: dict[str, str],
+    trained: list[FeatureProfile],
+    recent: list[FeatureProfile],
+    staged: Path,
+) -> dict[str, Any]:
+    rule = plan.rule
+    splits = {}
+    warnings = []
+    for code, name in enumerate(SPLITS):
+        path = staged / name / "part-0.parquet"
+        rows = plan.total(plan.rows_by_day, code)
+        positives = plan.total(plan.positives_by_day, code)
+        if positives in (0, rows):
+            warnings.append(
+                f"{name} holds {positives} positives in {rows} rows: its AUC is undefined; more "
+                f"{name}_days would help"
+            )
+        splits[name] = {
+            "rows": rows,
+            "positives": positives,
+            "days": [
+                {
+                    "day": date_of(day),
+                    "rows": plan.rows_by_day[day],
+                    "positives": plan.positives_by_day[day],
+                }
+                for day in plan.days_in(code)
+            ],
+            "file": f"{name}/part-0.parquet",
+            "bytes": path.stat().st_size,
+            "sha256": files.sha256_file(path),
+        }
+    features = {
+        field.name: {
+            "kind": field.kind,
+            "type": field.type,
+            "decimals": field.decimals,
+            **trained[at].summary(),
+            "recent": recent[at].summary(),
+        }
+        for at, field in enumerate(spec.fields)
+    }
+    return {
+        "version": CARD_VERSION,
+        "ds": rule.ds.isoformat(),
+        "window": {
+            "first_day": date_of(rule.first_day),
+            "last_day": date_of(rule.last_day),
+            "last_judged_day": date_of(rule.last_judged_day),
+            "train_days": rule.train_days,
+            "label_settle_days": rule.label_settle_days,
+            "test_days": rule.test_days,
+            "valid_days": rule.valid_days,
+            "utc_offset_hours": UTC_OFFSET_MS // 3_600_000,
+        },
+        "rows": {
+            "read": plan.counts.read,
+            "lookback": plan.counts.lookback,
+            "after_ds": plan.counts.after_ds,
+            "unsettled": plan.counts.unsettled,
+            "unlabelled": plan.counts.unlabelled,
+        },
+        "splits": splits,
+        "fields": list(spec.names),
+        # One row more than values: the out-of-vocabulary row.
+        "table_sizes": [profile.distinct + 1 for profile in trained],
+        "vocabulary": {profile.field.name: profile.distinct for profile in trained},
+        "features": features,
+        "columns": columns,
+        "schema_hash": spec.schema_hash,
+        "encoding_version": ENCODING_VERSION,
+        "warnings": warnings,
+        "versions": {
+            "nightshift": nightshift.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "pyarrow": pa.__version__,
+        },
+    }

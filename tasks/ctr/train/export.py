@@ -1,0 +1,167 @@
+"""The trained model on disk: parameters, vocabulary, golden rows, card, metrics."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import oneflow as flow
+import pyarrow as pa
+from oneflow import nn
+
+import nightshift
+from nightshift import files
+from nightshift.errors import ContractError
+from nightshift.features.encoding import hash_text
+from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
+from tasks.ctr.train.dataset import Dataset, first_ids
+from tasks.ctr.train.metrics import Labels, Scores
+from tasks.ctr.train.network import DeepFM, build, parameters
+from tasks.ctr.train.serving import NETWORK_VERSION, Scorer
+from tasks.ctr.train.vocabulary import Ids
+
+GOLDEN_TOLERANCE = 1e-5
+"""Largest difference of a golden row's score, through any server: batches change the last bits."""
+
+_EXACT = 1e-6
+_GRAPH_ROWS = 1000
+
+
+class ScoreGraph(nn.Graph):  # type: ignore[misc]
+    """The network as OneFlow's C++ backend runs it: table rows in, probabilities out."""
+
+    def __init__(self, network: DeepFM) -> None:
+        super().__init__()
+        self.module = network
+
+    def build(self, rows: flow.Tensor) -> flow.Tensor:
+        """Probabilities float32 [n, 1] of rows int32 [n, number of fields]."""
+        return flow.sigmoid(self.module(rows)).reshape(rows.shape[0], 1)
+
+
+def save_network(folder: Path, network: DeepFM, data: Dataset, spec: FeatureSpec) -> None:
+    """Write the model folder that `tasks.ctr.train.serving` reads; `folder` must be new."""
+    network = build(network.shape, parameters(network), "cpu")
+    network.eval()
+    graph = ScoreGraph(network)
+    rows = np.zeros((_GRAPH_ROWS, network.shape.num_fields), dtype=np.int32)
+    with flow.no_grad():
+        graph(flow.from_numpy(rows))
+    flow.save(graph, str(folder))
+    data.vocabulary.save(folder / "vocabulary.npz")
+    files.write_json(
+        folder / "network.json",
+        {
+            "version": NETWORK_VERSION,
+            "architecture": network.shape.to_json(),
+            "parameters": {
+                name: list(value.shape) for name, value in sorted(parameters(network).items())
+            },
+            "fields": list(spec.names),
+            "table_sizes": data.vocabulary.table_sizes,
+            "schema_hash": spec.schema_hash,
+            "encoding_version": ENCODING_VERSION,
+            "oneflow": flow.__version__,
+        },
+    )
+
+
+def golden_ids(data: Dataset, spec: FeatureSpec, count: int) -> Ids:
+    """Ids whose scores are kept: int64 [count + 2, number of fields].
+
+    Rows of the test, positives first as far as half of them, then one of them with an unseen id
+    in its first field, and one row in which every id is unseen.
+    """
+    labels = data.splits["test"].labels
+    positives = np.flatnonzero(labels == 1)[: -(-count // 2)]
+    negatives = np.flatnonzero(labels == 0)[: count - len(positives)]
+    taken = np.sort(np.concatenate([positives, negatives]))
+    ids = first_ids(data.folder / data.card["splits"]["test"]["file"], spec, taken)
+    unseen = np.array([_unseen(known, at) for at, known in enumerate(data.vocabulary.hashes)])
+    partly = ids[0].copy()
+    partly[0] = unseen[0]
+    return np.concatenate([ids, partly[None], unseen[None]])
+
+
+def _unseen(known: npt.NDArray[np.int64], position: int) -> int:
+    """An id that is not among the known ones."""
+    number = 0
+    while True:
+        candidate = hash_text(f"\0unseen {position} {number}".encode())
+        if candidate not in known:
+            return candidate
+        number += 1
+
+
+def write_golden(model: Path, target: Path, ids: Ids, expected: Scores) -> None:
+    """Score golden rows with the saved model and keep both.
+
+    Args:
+        model: the saved model's folder.
+        target: `golden.json` to write.
+        ids: int64 [k, number of fields].
+        expected: the trained network's scores, float32 [k].
+
+    Raises:
+        ContractError: the saved model does not give the trained network's scores.
+    """
+    scores = Scorer.load(model).score(ids)
+    worst = float(np.abs(scores - expected).max())
+    if not worst <= _EXACT:
+        raise ContractError(
+            f"the model saved in {model} scores the golden rows differently, by up to {worst:g}; "
+            "it is not published"
+        )
+    files.write_json(
+        target,
+        {
+            "ids": ids.tolist(),
+            "scores": [float(value) for value in scores],
+            "tolerance": GOLDEN_TOLERANCE,
+        },
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a model's bits."""
+    return {
+        "nightshift": nightshift.__version__,
+        "oneflow": flow.__version__,
+        "numpy": np.__version__,
+        "pyarrow": pa.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+
+
+def write_metrics(target: Path, history: list[dict[str, Any]]) -> None:
+    """Write `metrics.jsonl`: one JSON object a line, one line an epoch."""
+    lines = (json.dumps(entry, sort_keys=True, allow_nan=False) + "\n" for entry in history)
+    files.write_text(target, "".join(lines))
+
+
+def dataset_summary(data: Dataset) -> dict[str, Any]:
+    """What the model card says of the data."""
+    return {
+        "sha256": data.digest,
+        "ds": data.card["ds"],
+        "window": data.card["window"],
+        "splits": {
+            name: {
+                "rows": len(split),
+                "positives": positives(split.labels),
+                "first_day": data.card["splits"][name]["days"][0]["day"],
+                "last_day": data.card["splits"][name]["days"][-1]["day"],
+            }
+            for name, split in data.splits.items()
+        },
+    }
+
+
+def positives(labels: Labels) -> int:
+    """Number of ones."""
+    return int(np.count_nonzero(labels))

@@ -1,0 +1,147 @@
+"""Scoring with a saved model: `Scorer.load(folder).score(ids)`.
+
+A saved model is a folder with `network.json`, `vocabulary.npz` and one folder a parameter as
+`oneflow.save` of a graph writes them (`module.<name>/out`, raw little-endian float32), so the
+same folder also suits OneFlow's own C++ backend. OneFlow 0.9 cannot run a saved graph from
+Python: the network is built anew and given the parameters, which is exact. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nightshift import files
+from nightshift.errors import ConfigurationError, ContractError
+from tasks.ctr.train import runtime
+from tasks.ctr.train.vocabulary import Ids, Vocabulary
+
+if TYPE_CHECKING:
+    from tasks.ctr.train.network import DeepFM
+
+NETWORK_VERSION = 1
+Parameters = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model folder holds, read without OneFlow.
+
+    Attributes:
+        network: `network.json`: architecture, fields, schema hash.
+        vocabulary: the ids that it knows.
+        parameters: float32 arrays by name.
+    """
+
+    network: dict[str, Any]
+    vocabulary: Vocabulary
+    parameters: Parameters
+
+    @classmethod
+    def load(cls, folder: Path) -> SavedModel:
+        """Read a model folder, or the training output folder that holds it as `model`.
+
+        Raises:
+            ContractError: a file is absent or not as `network.json` says.
+        """
+        if not (folder / "network.json").exists() and (folder / "model").is_dir():
+            folder = folder / "model"
+        network = files.read_json(folder / "network.json")
+        if network.get("version") != NETWORK_VERSION:
+            raise ContractError(
+                f"{folder / 'network.json'} has version {network.get('version')}; this Nightshift "
+                f"reads version {NETWORK_VERSION}"
+            )
+        vocabulary = Vocabulary.load(folder / "vocabulary.npz")
+        if vocabulary.table_sizes != network["table_sizes"]:
+            raise ContractError(f"{folder / 'vocabulary.npz'} is not of network.json's table sizes")
+        loaded: Parameters = {}
+        for name, shape in network["parameters"].items():
+            path = folder / f"module.{name}" / "out"
+            try:
+                values = np.fromfile(path, dtype="<f4")
+            except OSError as error:
+                raise ContractError(f"{path} cannot be read: {error.strerror}") from error
+            if values.size != int(np.prod(shape)):
+                raise ContractError(
+                    f"{path} holds {values.size} numbers, and network.json says {shape}"
+                )
+            loaded[name] = values.reshape(shape)
+        return cls(network, vocabulary, loaded)
+
+
+class Scorer:
+    """A model that turns ids into probabilities; safe to call from one thread at a time."""
+
+    def __init__(self, model: SavedModel, network: DeepFM, device: str) -> None:
+        self._network = network
+        self._device = device
+        self.vocabulary = model.vocabulary
+        self.fields: tuple[str, ...] = tuple(model.network["fields"])
+        self.schema_hash: str = model.network["schema_hash"]
+
+    @classmethod
+    def load(cls, model_dir: Path, device: str = "cpu", threads: int = 0) -> Scorer:
+        """Build the network of a model folder.
+
+        Args:
+            model_dir: the folder with `network.json`, or training's output folder above it.
+            device: `cpu` or `cuda`.
+            threads: CPU threads, for the first model that a process loads; 0 takes all.
+
+        Raises:
+            ContractError: the folder is no whole model.
+            ConfigurationError: `cuda` without a GPU.
+        """
+        model = SavedModel.load(Path(model_dir))
+        runtime.prepare(threads)
+        from tasks.ctr.train.network import Architecture, build
+
+        check_device(device)
+        architecture = dict(model.network["architecture"])
+        architecture["hidden"] = tuple(architecture["hidden"])
+        network = build(Architecture(**architecture), model.parameters, device)
+        network.eval()
+        return cls(model, network, device)
+
+    def score(self, ids: Ids) -> npt.NDArray[np.float32]:
+        """Probabilities of ids.
+
+        Args:
+            ids: int64 [n, number of fields] as `nightshift.features.encoding` gives them.
+
+        Returns:
+            float32 [n]; an id's row does not depend on what else is in the batch, but the last
+            bit of a score may, as BLAS sums in another order.
+
+        Raises:
+            ContractError: another dtype or number of columns.
+        """
+        rows = self.vocabulary.rows(ids)
+        if not len(rows):
+            return np.empty(0, dtype=np.float32)
+        from tasks.ctr.train.fit import score
+
+        return score(self._network, rows, self._device)
+
+
+def check_device(device: str) -> None:
+    """Raise unless OneFlow can use `device`.
+
+    Raises:
+        ConfigurationError: it is neither `cpu` nor `cuda`, or there is no GPU.
+    """
+    if device not in ("cpu", "cuda"):
+        raise ConfigurationError(f"device is {device!r}; it must be cpu or cuda")
+    if device == "cuda":
+        import oneflow
+
+        if not oneflow.cuda.is_available():
+            raise ConfigurationError(
+                "device is cuda and OneFlow sees no GPU; give the container a GPU, or set "
+                "NIGHTSHIFT_TASK_DEVICE=cpu"
+            )

@@ -1,0 +1,62 @@
+"""Beginning from an earlier model: what both models share is carried over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nightshift.errors import ContractError
+from nightshift.features.specification import FeatureSpec
+from tasks.ctr.train.checkpoint import Arrays
+from tasks.ctr.train.serving import SavedModel
+from tasks.ctr.train.vocabulary import Vocabulary
+from tasks.entry import log
+
+
+def carry_over(folder: Path, fresh: Arrays, vocabulary: Vocabulary, spec: FeatureSpec) -> Arrays:
+    """Fresh parameters with an earlier model's put in.
+
+    Ids that both models know keep their embedding; an id that only the new one knows begins as
+    the field's out-of-vocabulary row; the other weights are taken as they are.
+
+    Args:
+        folder: the earlier model's folder.
+        fresh: parameters of the new network, by name.
+        vocabulary: of the new network.
+        spec: the new run's specification.
+
+    Raises:
+        ContractError: the earlier model is of other features or of another architecture.
+    """
+    old = SavedModel.load(folder)
+    if old.network["schema_hash"] != spec.schema_hash:
+        raise ContractError(
+            f"the model in {folder} was trained on other features (schema "
+            f"{old.network['schema_hash'][:12]}, now {spec.schema_hash[:12]}); train without a "
+            "warm start"
+        )
+    tables = ("embedding.weight", "linear.weight")
+    for name, values in fresh.items():
+        here = values.shape[1:] if name in tables else values.shape
+        there = old.parameters[name].shape if name in old.parameters else None
+        if there is not None and name in tables:
+            there = there[1:]
+        if here != there:
+            raise ContractError(
+                f"the model in {folder} has {name} of shape {there}, and the hyper-parameters give "
+                f"{here}; keep embedding_dim and hidden, or train without a warm start"
+            )
+    known = 0
+    carried = dict(fresh)
+    came_from = np.empty(vocabulary.num_rows, dtype=np.int64)
+    for position, hashes in enumerate(vocabulary.hashes):
+        offset = int(vocabulary.offsets[position])
+        rows = old.vocabulary.rows_of_field(position, hashes)
+        known += int((rows != old.vocabulary.offsets[position]).sum())
+        came_from[offset] = old.vocabulary.offsets[position]
+        came_from[offset + 1 : offset + 1 + len(hashes)] = rows
+    for name in fresh:
+        carried[name] = old.parameters[name][came_from] if name in tables else old.parameters[name]
+    log(f"begins from {folder}: {known} of {vocabulary.num_rows - vocabulary.num_fields} ids known")
+    return carried

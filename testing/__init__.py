@@ -1,0 +1,1 @@
+"""What tests and benches start and share: houses, nights, servers, a browser."""

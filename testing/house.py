@@ -1,0 +1,251 @@
+"""A house with real servers, and nights in it without Airflow.
+
+The steps are those of dags/retrain.py in its order, so that what the release library does can
+be seen, broken and killed at any step within seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from laptop.data.cli import make_tables
+from laptop.data.generate import Spec
+from laptop.services.launch import Launch, base_env
+from laptop.triton.launch import command
+from nightshift import commands, layout
+from nightshift.features.specification import FeatureSpec
+from nightshift.features.tables import SourceTables
+from nightshift.openmldb import JobState, OpenMLDBClient, job_error, quote_literal, split_script
+from nightshift.openmldb import deployments as online
+from nightshift.openmldb import loads as online_load
+from nightshift.plan import Plan, make_plan
+from nightshift.release import steps
+from nightshift.settings import Settings
+from nightshift.triton import TritonControl
+from testing.serving import Process, serving_settings, wait_until
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAIN_DAYS = 12
+
+
+@dataclass
+class House:
+    """Settings, three servers, and what a night does."""
+
+    settings: Settings
+    processes: dict[str, Process] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, home: Path, **changes: Any) -> House:
+        """A house on free ports; its grace time is none."""
+        settings = replace(serving_settings(home), retire_grace_s=0.0, **changes)
+        return cls(settings)
+
+    def up(self) -> None:
+        """Start the servers and wait until each answers."""
+        s = self.settings
+        python = str(ROOT / ".venv" / "bin" / "python")
+        launches = {
+            "openmldb": Launch(
+                [
+                    *(python, "-m", "openmldb_embedded", "--host", "127.0.0.1"),
+                    *("--port", str(s.openmldb_port), "--data", str(s.home / "openmldb")),
+                    *("--root", str(s.home)),
+                ],
+                base_env(s),
+                ROOT,
+            ),
+            "triton": command(s),
+            "predict": Launch([python, "-m", "predict_server"], base_env(s), ROOT),
+        }
+        s.home.mkdir(parents=True, exist_ok=True)
+        for name, launch in launches.items():
+            self.processes[name] = Process(launch, s.home / f"{name}.log")
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until every server answers."""
+        with TritonControl(self.settings.triton_grpc_url) as control:
+            wait_until(control.live, "Triton is live", 180)
+        for url in (self.settings.openmldb_url, self.settings.predict_url):
+            wait_until(lambda url=url: _answers(url), f"{url} answers", 180)
+
+    def down(self) -> None:
+        """Stop the servers."""
+        for process in self.processes.values():
+            process.stop()
+
+    def generate(self, days: int, rows_per_day: int, end: str, seed: int = 10) -> None:
+        """Source tables with a signal."""
+        spec = Spec(seed=seed, rows_per_day=rows_per_day)
+        make_tables(self.settings.data, spec, layout.parse_date(end), days)
+
+    def client(self) -> OpenMLDBClient:
+        """A client of the API server."""
+        return OpenMLDBClient(self.settings.openmldb_url)
+
+    def plan(self, ds: str, run_id: str | None = None, train_days: int = TRAIN_DAYS) -> Plan:
+        """The plan of a night."""
+        return make_plan(
+            self.settings,
+            ds=ds,
+            run_id=run_id or f"manual__{ds}",
+            lookback_days=FeatureSpec.load(self.settings.feature_spec).lookback_days,
+            train_days=train_days,
+            allow_missing=True,
+        )
+
+    def features(self, plan: Plan) -> None:
+        """Offline: load the partitions into the run's database and export the features."""
+        sql = self.settings.include / "sql"
+        with self.client() as client:
+            online.drop_database(client, plan["workspace"])
+            for name in (plan["workspace"], plan["database"]):
+                if name not in client.databases():
+                    client.execute("INFORMATION_SCHEMA", f"CREATE DATABASE {name}", mode="onsync")
+                for statement in split_script((sql / "create_tables.sql").read_text()):
+                    client.execute(name, statement, mode="onsync")
+            for table, path in plan["sources"].items():
+                self.job(
+                    client,
+                    plan["workspace"],
+                    f"LOAD DATA INFILE {quote_literal(path)} INTO TABLE {table} "
+                    "OPTIONS(format='parquet', mode='overwrite')",
+                    "offasync",
+                )
+            query = (sql / "features.sql").read_text().rstrip().rstrip(";")
+            self.job(
+                client,
+                plan["workspace"],
+                f"{query} INTO OUTFILE {quote_literal(plan['run_dir'] + '/features')} "
+                "OPTIONS(format='parquet', mode='overwrite')",
+                "offasync",
+            )
+
+    @staticmethod
+    def job(client: OpenMLDBClient, database: str, sql: str, mode: Any) -> None:
+        """Run one job to its end."""
+        job = client.submit(database, sql, mode)
+        while not job.state.is_terminal:
+            time.sleep(0.05)
+            job = client.job(job.job_id)
+        if job.state is not JobState.FINISHED:
+            raise job_error(job, client.job_log(job.job_id))
+
+    def task(self, plan: Plan, name: str, arguments: list[str]) -> dict[str, Any]:
+        """Run a container task as a process."""
+        env = {**os.environ, "PYTHONPATH": "src:."}
+        done = subprocess.run(
+            [str(self.settings.task_python), "-m", f"tasks.ctr.{name}", *arguments],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        result: dict[str, Any] = json.loads(
+            layout.RunFolder(Path(plan["run_dir"])).result(name).read_text()
+        )
+        return result
+
+    def load_online(self, plan: Plan) -> None:
+        """What the online store lacks."""
+        lookback = FeatureSpec.load(self.settings.feature_spec).lookback_days
+        with self.client() as client:
+            loads = online_load.plan_online_loads(
+                self.settings.data,
+                tables=SourceTables.load(self.settings.tables),
+                ds=plan["ds"],
+                lookback_days=lookback,
+                count_rows=online_load.count_online(client, plan["database"]),
+            )
+            for load in loads:
+                self.job(
+                    client,
+                    plan["database"],
+                    f"LOAD DATA INFILE {quote_literal(load['path'])} INTO TABLE {load['table']} "
+                    "OPTIONS(format='parquet', mode='append')",
+                    "online",
+                )
+
+    def preprocess(self, plan: Plan) -> None:
+        """Features to a dataset, and the data checks."""
+        self.task(plan, "preprocess", commands.preprocess_arguments(plan, self.settings, OWN))
+
+    def train(self, plan: Plan) -> dict[str, Any]:
+        """A model."""
+        return self.task(plan, "train", commands.train_arguments(plan, self.settings, OWN))
+
+    def candidate(self, plan: Plan) -> dict[str, Any]:
+        """A candidate, its held-out rows scored."""
+        made = steps.make_candidate(plan, self.settings, triggered_by="test")
+        self.task(plan, "score", made["score_arguments"])
+        return made
+
+    def gates(self, plan: Plan, release: str) -> None:
+        """All gates after the candidate, and the verdict."""
+        steps.quality(plan, release, self.settings)
+        steps.rehearsal(plan, release, self.settings)
+        steps.consistent(plan, release, self.settings)
+        steps.accept(plan, release, self.settings)
+
+    def night(
+        self,
+        ds: str,
+        run_id: str | None = None,
+        *,
+        promote: str = "newer",
+        before_training: Callable[[Plan], None] | None = None,
+        before_candidate: Callable[[Plan], None] | None = None,
+        before_gates: Callable[[Plan, str], None] | None = None,
+    ) -> dict[str, Any]:
+        """One whole night; the hooks may spoil it."""
+        plan = self.plan(ds, run_id)
+        steps.begin(plan, self.settings)
+        release = None
+        try:
+            self.features(plan)
+            self.preprocess(plan)
+            if before_training is not None:
+                before_training(plan)
+            steps.check_data(plan, self.settings)
+            self.train(plan)
+            if before_candidate is not None:
+                before_candidate(plan)
+            release = str(self.candidate(plan)["release_id"])
+            self.load_online(plan)
+            if before_gates is not None:
+                before_gates(plan, release)
+            self.gates(plan, release)
+            return steps.switch_over(plan, release, self.settings, promote=promote, actor="test")
+        finally:
+            self.end(plan, release)
+
+    def end(self, plan: Plan, release: str | None) -> None:
+        """Retire, drop the run's database, retention."""
+        steps.retire_old(plan, self.settings)
+        with self.client() as client:
+            online.drop_database(client, plan["workspace"])
+        steps.finish(plan, self.settings, release=release)
+
+
+OWN = commands.Overrides(
+    epochs=2, label_settle_days=1, test_days=2, valid_days=1, hyperparameters={"threads": 1}
+)
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/health", timeout=2, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True

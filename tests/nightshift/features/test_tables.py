@@ -1,0 +1,92 @@
+"""The declaration of the source tables: what it may say, and what each mistake is told."""
+
+import pytest
+
+from nightshift.errors import ConfigurationError
+from nightshift.features.tables import SourceTables
+from nightshift.settings import Settings
+
+CONTENT = {
+    "version": 1,
+    "events": {"visits": "at", "clicks": "at"},
+    "snapshots": ["people"],
+    "requests": {"table": "visits", "id": "visit"},
+    "label": "clicks",
+}
+
+
+def parse(**changes):
+    content = {**CONTENT, **changes}
+    content = {key: value for key, value in content.items() if value is not None}
+    return SourceTables.parse(content, source="tables.yaml")
+
+
+def test_jds_tables():
+    tables = SourceTables.load(Settings().tables)
+    assert tables.events == {
+        "flattenRequest": "eventTime",
+        "action": "eventTime",
+        "bo_action": "ingestionTime",
+        "bo_comment": "ingestionTime",
+    }
+    assert tables.snapshots == ("bo_user", "bo_product")
+    assert (tables.request_table, tables.request_id) == ("flattenRequest", "reqId")
+    assert (tables.request_time, tables.label_table) == ("eventTime", "action")
+
+
+def test_label_and_snapshots_may_be_left_out():
+    tables = parse(label=None, snapshots=None)
+    assert tables.label_table is None
+    assert tables.names == ("visits", "clicks")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"event": {}}, "unknown key 'event'; did you mean 'events'?"),
+        ({"version": 2}, "version is 2; this Nightshift reads version 1"),
+        ({"events": None}, "events is missing; give each event table and its time column"),
+        ({"events": {"visits": 3}}, "events.visits is 3; give a name"),
+        ({"events": {"vi sits": "at"}}, "events is 'vi sits'; give a name"),
+        ({"snapshots": "people"}, "snapshots is 'people'; give a list"),
+        ({"snapshots": ["clicks"]}, "snapshots is 'clicks'; the table is given twice"),
+        ({"snapshots": ["people", "people"]}, "the table is given twice"),
+        ({"requests": None}, "requests is missing; give {table: ..., id: ...}"),
+        ({"requests": {"table": "visits"}}, "requests.id is missing"),
+        ({"requests": {"table": "visits", "idd": "x"}}, "unknown key 'requests.idd'"),
+        ({"requests": {"table": "visit", "id": "x"}}, "did you mean 'visits'?"),
+        ({"requests": {"table": "people", "id": "x"}}, "requests.table is 'people', which is not"),
+        ({"label": "click"}, "label is 'click', which is not declared here: visits, clicks"),
+        ({"label": "visits"}, "label is 'visits'; requests have features, too"),
+    ],
+)
+def test_a_mistake_is_told_with_file_key_and_mend(changes, told):
+    with pytest.raises(ConfigurationError) as caught:
+        parse(**changes)
+    assert str(caught.value).startswith("tables.yaml: ")
+    assert told in str(caught.value)
+
+
+CREATED = {"visits": ["visit", "at"], "clicks": ["visit", "at"], "people": ["name"]}
+
+
+@pytest.mark.parametrize(
+    ("created", "told"),
+    [
+        ({"people": None, "peoples": ["name"]},
+         "declares table people, which x.sql does not create; did you mean 'peoples'?"),
+        ({"other": ["a"]}, "x.sql creates table other, which tables.yaml does not declare"),
+        ({"clicks": ["visit", "att"]},
+         "events.clicks is at, which is no column of clicks in x.sql; did you mean 'att'?"),
+        ({"visits": ["id", "at"]}, "requests.id is visit, which is no column of visits"),
+    ],
+)  # fmt: skip
+def test_the_script_makes_these_tables(created, told):
+    made = {name: columns for name, columns in {**CREATED, **created}.items() if columns}
+    with pytest.raises(ConfigurationError) as caught:
+        parse().check_created(made, "x.sql")
+    assert told in str(caught.value)
+
+
+def test_a_script_that_fits_is_let_through():
+    parse().check_created(CREATED, "x.sql")

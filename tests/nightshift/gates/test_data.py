@@ -1,0 +1,130 @@
+import math
+
+import numpy as np
+import pytest
+
+from nightshift.errors import ReleaseRejected
+from nightshift.features.specification import FeatureSpec
+from nightshift.gates import data as drift
+from nightshift.gates.base import demand, load_gates
+from nightshift.settings import PROJECT
+
+GATES = load_gates(PROJECT / "include" / "gates.yaml")["data"]
+SPEC = FeatureSpec.load(PROJECT / "include" / "feature_spec.yaml")
+
+
+def profile(counts, top=50, nulls=0):
+    rows = sum(counts.values()) + nulls
+    listed = dict(sorted(counts.items(), key=lambda item: -item[1])[:top])
+    return {
+        "rows": rows,
+        "distinct": len(counts) + bool(nulls),
+        "null_share": nulls / rows,
+        "bins": {k: n / rows for k, n in listed.items()},
+        "other_share": (rows - nulls - sum(listed.values())) / rows,
+    }
+
+
+def draw(shares, n, seed):
+    values = np.random.default_rng(seed).choice(len(shares), n, p=shares)
+    counts = np.bincount(values, minlength=len(shares))
+    return profile({str(v): int(c) for v, c in enumerate(counts) if c})
+
+
+def test_index_of_two_known_distributions():
+    # (0.5-0.2)ln(0.5/0.2) + (0.5-0.8)ln(0.5/0.8)
+    expected = 0.3 * math.log(2.5) - 0.3 * math.log(0.625)
+    index, _ = drift.psi(profile({"a": 200, "b": 800}), profile({"a": 500, "b": 500}))
+    assert index == pytest.approx(expected)
+
+
+def test_no_drift_stays_below_what_chance_explains_about_19_times_of_20():
+    shares = np.random.default_rng(0).dirichlet(np.ones(20))
+    over = 0
+    for seed in range(200):
+        index, noise = drift.psi(draw(shares, 5000, seed), draw(shares, 800, 1000 + seed))
+        over += index > noise
+    assert 2 <= over <= 25
+
+
+def test_vanished_and_new_values_do_not_hide_in_other():
+    old = profile({str(n): 10 for n in range(60)} | {"gone": 300})
+    new = profile({str(n): 10 for n in range(60)} | {"come": 300})
+    assert drift.psi(old, new)[0] > 1
+
+
+def test_nulls_are_a_bin():
+    assert drift.psi(profile({"a": 100}), profile({"a": 50}, nulls=50))[0] > 1
+
+
+def card(**changes):
+    feature = {"kind": "categorical", **profile({"a": 700, "b": 300})}
+    features = {
+        f.name: {
+            **feature,
+            "type": f.type,
+            "decimals": f.decimals,
+            "recent": profile({"a": 70, "b": 30}),
+        }
+        for f in SPEC.fields
+    }
+    days = [{"day": f"2016-04-{d:02d}", "rows": 100, "positives": 2} for d in range(1, 11)]
+    value = {
+        "schema_hash": SPEC.schema_hash,
+        "columns": {n: t or "string" for n, t in SPEC.expected_types.items()},
+        "rows": {"read": 1000},
+        "splits": {"train": {"rows": 1000, "positives": 20, "days": days}},
+        "features": features,
+    }
+    return {**value, **changes}
+
+
+def test_whole_and_steady_data_passes():
+    report = drift.check(card(), SPEC, GATES, champion_card=card(), champion_id="a")
+    assert report["status"] == "pass"
+    assert report["drift"]["user_age"]["psi"] == pytest.approx(0)
+
+
+def test_drifted_feature_is_rejected_by_name():
+    drifted = card()
+    drifted["features"]["user_age"]["recent"] = profile({"a": 5, "c": 95})
+    report = drift.check(drifted, SPEC, GATES, champion_card=card(), champion_id="2016-04-10.001")
+    with pytest.raises(ReleaseRejected, match=r"user_age has drifted.*2016-04-10\.001"):
+        demand(report)
+
+
+def test_ids_and_the_calendar_are_measured_and_not_judged():
+    drifted = card()
+    for name in ("user_id", "request_dayofweek"):
+        drifted["features"][name]["recent"] = profile({"x": 100})
+    report = drift.check(drifted, SPEC, GATES, champion_card=card(), champion_id="a")
+    assert report["status"] == "pass"
+    assert report["drift"]["user_id"]["psi"] > 1
+
+
+def test_counts_nulls_and_labels_are_bounded():
+    few = card(rows={"read": 3})
+    assert "3 feature rows" in drift.check(few, SPEC, GATES)["failures"][0]
+    unlabelled = card()
+    unlabelled["splits"]["train"]["positives"] = 0
+    assert "0 of 1000 judged rows" in drift.check(unlabelled, SPEC, GATES)["failures"][0]
+    empty = card()
+    empty["features"]["user_sex"]["recent"] = profile({"a": 10}, nulls=90)
+    assert (
+        "user_sex is NULL in 90.0% of the newest" in drift.check(empty, SPEC, GATES)["warnings"][0]
+    )
+    short = card()
+    short["splits"]["train"]["days"][3]["rows"] = 2
+    assert "2016-04-04 has 2 rows" in drift.check(short, SPEC, GATES)["warnings"][0]
+
+
+def test_schema_of_another_specification():
+    other = card(columns={**card()["columns"], "user_age": "int32"})
+    assert "user_age" in drift.check(other, SPEC, GATES)["failures"][0]
+    report = drift.check(card(schema_hash="0" * 64), SPEC, GATES)
+    assert "another specification" in report["failures"][0]
+
+
+def test_missing_partitions_are_told():
+    report = drift.check(card(), SPEC, GATES, missing={"bo_action": ["2016-04-03"]})
+    assert report["warnings"] == ["partitions of bo_action are missing: 2016-04-03"]

@@ -1,0 +1,209 @@
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from nightshift.errors import ContractError, LockHeld, ReleaseRejected
+from nightshift.registry import pointer
+from nightshift.registry.history import rows
+from nightshift.registry.store import ReleaseStore
+from testing.releases import manifest, put_release
+
+
+def ready(folder, manifest):
+    return []
+
+
+def switch(root, release_id, **options):
+    return pointer.switch_live(root, release_id, **{"probe": ready, **options})
+
+
+def test_no_release_yet(tmp_path):
+    assert pointer.read_live(tmp_path) is None
+
+
+def test_first_switch_gives_the_predict_server_what_it_needs(tmp_path):
+    folder = put_release(tmp_path, "2016-04-10")
+    live = switch(tmp_path, folder.id)
+    content = json.loads((tmp_path / "live.json").read_text())
+    assert content["release_id"] == "2016-04-10.001"
+    assert content["database"] == "jd"
+    assert content["deployment"] == "deepfm_00000000"
+    assert content["model"] == "deepfm"
+    assert content["model_version"] == 20160410001
+    assert content["feature_spec"] == str(folder.spec)
+    assert content["spec_hash"] == manifest().feature_spec.schema_hash
+    assert pointer.read_live(tmp_path) == live
+
+
+def test_newer_date_takes_over_older_and_same_date_do_not(tmp_path):
+    for ds in ("2016-04-09", "2016-04-10", "2016-04-11"):
+        put_release(tmp_path, ds)
+    put_release(tmp_path, "2016-04-10", 2)
+    switch(tmp_path, "2016-04-10.001")
+    for refused in ("2016-04-09.001", "2016-04-10.002"):
+        with pytest.raises(ReleaseRejected, match="not newer than 2016-04-10"):
+            switch(tmp_path, refused)
+    assert pointer.read_live(tmp_path).release_id == "2016-04-10.001"
+    assert switch(tmp_path, "2016-04-11.001").previous == "2016-04-10.001"
+    assert switch(tmp_path, "2016-04-09.001", promote="force").sequence == 3
+
+
+def test_switching_to_the_live_release_changes_nothing(tmp_path):
+    put_release(tmp_path, "2016-04-10")
+    switch(tmp_path, "2016-04-10.001")
+    before = (tmp_path / "live.json").stat().st_mtime_ns
+    switch(tmp_path, "2016-04-10.001")
+    assert (tmp_path / "live.json").stat().st_mtime_ns == before
+    assert len(list(ReleaseStore(tmp_path).events())) == 1
+
+
+def test_pair_that_is_not_ready_is_refused_with_its_reasons(tmp_path):
+    put_release(tmp_path, "2016-04-10")
+    put_release(tmp_path, "2016-04-11")
+    switch(tmp_path, "2016-04-10.001")
+    with pytest.raises(ReleaseRejected, match=r"2016-04-10\.001 goes on.*deepfm/20160411001"):
+        switch(tmp_path, "2016-04-11.001", probe=lambda *_: ["deepfm/20160411001 is not loaded"])
+    assert pointer.read_live(tmp_path).release_id == "2016-04-10.001"
+
+
+@pytest.mark.parametrize("accepted", [False, None])
+def test_unjudged_and_rejected_releases_are_refused(tmp_path, accepted):
+    put_release(tmp_path, "2016-04-10", accepted=accepted)
+    with pytest.raises(ReleaseRejected, match="does not say accepted"):
+        switch(tmp_path, "2016-04-10.001", promote="force")
+    assert pointer.read_live(tmp_path) is None
+
+
+def test_tampered_manifest_is_refused(tmp_path):
+    folder = put_release(tmp_path, "2016-04-10")
+    text = folder.manifest_path.read_text().replace('"auc": 0.75', '"auc": 0.95')
+    folder.manifest_path.write_text(text)
+    with pytest.raises(ContractError, match="was changed"):
+        switch(tmp_path, folder.id)
+
+
+def test_broken_pointer_stops_a_night_and_force_mends_it(tmp_path):
+    put_release(tmp_path, "2016-04-10")
+    put_release(tmp_path, "2016-04-11")
+    switch(tmp_path, "2016-04-10.001")
+    (tmp_path / "live.json").write_text("{")
+    with pytest.raises(ContractError, match=r"live\.json"):
+        switch(tmp_path, "2016-04-11.001")
+    assert switch(tmp_path, "2016-04-10.001", promote="force").sequence == 2
+
+
+HOLD = """
+import pathlib, sys, time
+from nightshift import files
+with files.locked(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_lock_of_a_live_holder_holds_and_of_a_dead_one_does_not(tmp_path):
+    put_release(tmp_path, "2016-04-10")
+    lock = str(ReleaseStore(tmp_path).lock_path)
+    command = [sys.executable, "-c", HOLD, lock]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(LockHeld, match=f"pid {holder.pid}"):
+                switch(tmp_path, "2016-04-10.001", timeout_s=0.2)
+        finally:
+            holder.kill()
+    assert switch(tmp_path, "2016-04-10.001", timeout_s=5).release_id == "2016-04-10.001"
+
+
+def test_switches_at_once_come_one_after_another(tmp_path):
+    names = [put_release(tmp_path, f"2016-04-{day:02d}").id for day in range(1, 13)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda name: switch(tmp_path, name, promote="force"), names))
+    events = list(ReleaseStore(tmp_path).events())
+    assert [event["sequence"] for event in events] == list(range(1, 13))
+    assert [event["previous"] for event in events[1:]] == [e["release_id"] for e in events[:-1]]
+    assert pointer.read_live(tmp_path).release_id == events[-1]["release_id"]
+
+
+def test_a_release_judged_against_another_champion_is_refused(tmp_path):
+    for ds in ("2016-04-09", "2016-04-10", "2016-04-11"):
+        put_release(tmp_path, ds)
+    switch(tmp_path, "2016-04-10.001")
+    with pytest.raises(ReleaseRejected, match=r"compared it with 2016-04-09\.001.*10\.001 is live"):
+        switch(tmp_path, "2016-04-11.001", champion="2016-04-09.001")
+    assert switch(tmp_path, "2016-04-11.001", champion="2016-04-10.001").sequence == 2
+
+
+def test_a_first_release_that_failed_is_withdrawn(tmp_path):
+    put_release(tmp_path, "2016-04-10")
+    switch(tmp_path, "2016-04-10.001")
+    pointer.withdraw(tmp_path, "2016-04-09.001")
+    assert pointer.read_live(tmp_path) is not None
+    pointer.withdraw(tmp_path, "2016-04-10.001")
+    assert pointer.read_live(tmp_path) is None
+    assert switch(tmp_path, "2016-04-10.001").sequence == 2
+
+
+def test_kill_between_pointer_and_log_is_made_good(tmp_path, monkeypatch):
+    put_release(tmp_path, "2016-04-10")
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReleaseStore, "log", killed)
+        with pytest.raises(KeyboardInterrupt):
+            switch(tmp_path, "2016-04-10.001")
+    assert pointer.read_live(tmp_path).release_id == "2016-04-10.001"
+    pointer.complete_log(tmp_path)
+    pointer.complete_log(tmp_path)
+    (event,) = ReleaseStore(tmp_path).events()
+    assert (event["release_id"], event["sequence"]) == ("2016-04-10.001", 1)
+
+
+def test_torn_log_line_costs_only_itself(tmp_path):
+    store = ReleaseStore(tmp_path)
+    store.log("one")
+    with store.history_path.open("a") as file:
+        file.write('{"event": "tw')
+    store.log("three")
+    assert [event["event"] for event in store.events()] == ["one", "three"]
+
+
+def test_history_tells_every_state(tmp_path):
+    put_release(tmp_path, "2016-04-07")
+    put_release(tmp_path, "2016-04-08")
+    put_release(tmp_path, "2016-04-09", accepted=False)
+    put_release(tmp_path, "2016-04-10")
+    put_release(tmp_path, "2016-04-11", accepted=None)
+    for ds in ("2016-04-07", "2016-04-08", "2016-04-10"):
+        switch(tmp_path, f"{ds}.001")
+    retired = ReleaseStore(tmp_path).folder("2016-04-07.001")
+    retired.model.rename(tmp_path / "elsewhere")
+    ReleaseStore(tmp_path).log("removed", release_id=retired.id)
+    ReleaseStore(tmp_path).log(
+        "rejected", ds="2016-04-12", release_id=None, reasons=["data: 3 rows"]
+    )
+    found = {row.ds: row for row in rows(tmp_path)}
+    assert {ds: row.state for ds, row in found.items()} == {
+        "2016-04-07": "retired",
+        "2016-04-08": "kept",
+        "2016-04-09": "rejected",
+        "2016-04-10": "live",
+        "2016-04-11": "candidate",
+        "2016-04-12": "rejected",
+    }
+    assert found["2016-04-09"].why == "quality: AUC is low"
+    assert found["2016-04-12"].why == "data: 3 rows"
+    assert found["2016-04-10"].auc == 0.75
+
+
+def test_history_survives_a_broken_manifest(tmp_path):
+    folder = put_release(tmp_path, "2016-04-10")
+    folder.manifest_path.write_text("{}")
+    (row,) = rows(tmp_path)
+    assert (row.state, row.release_id) == ("broken", folder.id)
+    assert "manifest.json" in row.why

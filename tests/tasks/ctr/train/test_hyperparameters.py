@@ -1,0 +1,61 @@
+"""The documented file of hyper-parameters, and what a wrong one says."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nightshift.errors import ConfigurationError
+from tasks.ctr.train.hyperparameters import NAMES, load
+
+FILE = Path(__file__).resolve().parents[4] / "include" / "hyperparameters.yaml"
+
+
+def test_every_value_of_the_file_is_documented_on_its_line():
+    chosen = load(FILE).to_json()
+    assert list(yaml.safe_load(FILE.read_text())) and set(chosen) == set(NAMES)
+    for line in FILE.read_text().splitlines():
+        if line and not line.startswith("#") and not line.startswith("embedding_store"):
+            assert "  # " in line, line
+
+
+def test_overrides_are_read_as_yaml():
+    chosen = load(FILE, ["epochs=3", "hidden=[8, 4]", "learning_rate=1e-2", "dropout=0"])
+    assert (chosen.epochs, chosen.hidden) == (3, (8, 4))
+    assert (chosen.learning_rate, chosen.dropout) == (0.01, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("epoch=3", ["unknown hyper-parameter 'epoch'", "did you mean 'epochs'"]),
+        ("epochs", ["key=value"]),
+        ("epochs=0", ["epochs is 0", "whole number, 1 to 10000"]),
+        ("epochs=2.5", ["epochs is 2.5"]),
+        ("epochs=true", ["epochs is True"]),
+        ("epochs=[", ["no YAML"]),
+        ("dropout=1", ["dropout is 1", "0 up to 0.9"]),
+        ("dropout=.nan", ["dropout is nan"]),
+        ("learning_rate=fast", ["learning_rate is 'fast'"]),
+        ("hidden=128", ["hidden is 128", "[256, 128]"]),
+        ("hidden=[]", ["hidden is []"]),
+        ("hidden=[8, 0]", ["hidden"]),
+        ("embedding_store=disk", ["embedding_store is 'disk'", "memory, one_embedding"]),
+        ("embedding_store=one_embedding", ["not available yet", "GPU", "use memory"]),
+    ],
+)
+def test_a_wrong_override_names_itself_and_the_mend(override, words):
+    with pytest.raises(ConfigurationError) as caught:
+        load(FILE, [override])
+    for word in ["--set", *words]:
+        assert word in str(caught.value)
+
+
+def test_a_wrong_file_is_named(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(FILE.read_text() + "\ndropuot: 0.1\n")
+    with pytest.raises(ConfigurationError, match=r"mine\.yaml: .*'dropuot'.* 'dropout'"):
+        load(path)
+    path.write_text(FILE.read_text().replace("patience:", "# patience:"))
+    with pytest.raises(ConfigurationError, match=r"mine\.yaml: .*'patience' is missing"):
+        load(path)
