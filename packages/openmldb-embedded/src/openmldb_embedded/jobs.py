@@ -1,23 +1,22 @@
-"""Asynchronous jobs: their rows, their logs, and the processes that do their work.
+"""Asynchronous jobs: their rows, their logs, and the threads that see to their work.
 
 A job's row is in the store: submitted before the client hears of it, finished in the same log
-record as its effect. A job that a restart has cut off is LOST.
+record as its effect. A job that a restart has cut off is LOST; one whose offline engine works on
+without the server is followed again.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import shutil
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from multiprocessing import connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +25,18 @@ from openmldb_sql.errors import SqlError
 from openmldb_embedded import worker
 from openmldb_embedded.catalog import Job, Record, State
 from openmldb_embedded.columns import Batch
-from openmldb_embedded.errors import ExecutionError, JobError
+from openmldb_embedded.errors import JobError
+from openmldb_embedded.offline import OfflineEngine
+from openmldb_embedded.stop import Detached, Lost, Stop, Stopped
 from openmldb_embedded.store import Store
 from openmldb_embedded.wal import LogError
+from openmldb_embedded.workers import Workers
+
+OFFLINE_JOBS = ("ImportOfflineData", "ExportOfflineData", "RunBatchSql", "RunBatchAndShow")
+"""The types of jobs whose work is the offline engine's."""
 
 Finish = tuple[Callable[[State], Record], Batch | None]
 """How a job's effect is committed: the record's maker, and the segment's rows if at hand."""
-
-
-class Stopped(SqlError):
-    """The work was stopped on demand."""
-
-    default_code = 2000
 
 
 def now_ms() -> int:
@@ -45,116 +44,18 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Workers:
-    """Starts worker processes from a template that has the engine loaded already."""
-
-    def __init__(self, memory_limit: int) -> None:
-        self.memory_limit = memory_limit
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["openmldb_embedded.template"])
-
-    def run(self, task: worker.Task, stop: Stop) -> worker.Outcome:
-        """Do a task in a process of its own and wait for its end.
-
-        Raises:
-            Stopped: ``stop`` was called.
-            SqlError: The task failed, or its process died.
-        """
-        ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(
-            target=worker.main, args=(task, theirs, self.memory_limit), daemon=True
-        )
-        try:
-            process.start()
-            theirs.close()
-            with stop.over(process):
-                outcome = self._wait(process, ours)
-        finally:
-            ours.close()
-            process.join(10)
-            if process.is_alive():
-                process.kill()
-                process.join()
-        stop.check()
-        if outcome is None:
-            raise ExecutionError(
-                f"the job's process died (exit code {process.exitcode}): it was killed, or the "
-                f"machine has no memory left"
-            )
-        if not outcome.ok:
-            error = ExecutionError(outcome.message, outcome.code)
-            if outcome.trace:
-                error.add_note(outcome.trace)
-            raise error
-        return outcome
-
-    @staticmethod
-    def _wait(process: BaseProcess, ours: connection.Connection) -> worker.Outcome | None:
-        while True:
-            ready = connection.wait([ours, process.sentinel])
-            if ours in ready:
-                try:
-                    found = ours.recv()
-                except (EOFError, OSError):
-                    return None
-                return found if isinstance(found, worker.Outcome) else None
-            if not ours.poll():
-                return None
-
-    def warm(self) -> None:
-        """Start the template now, so that the first job need not wait for it."""
-        process = self._context.Process(target=_nothing, daemon=True)
-        process.start()
-        process.join()
-
-
-def _nothing() -> None:
-    """The template's first child."""
-
-
-class Stop:
-    """Stops what is going on, from another thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: BaseProcess | None = None
-        self.asked = False
-
-    def __call__(self) -> None:
-        """Ask for the stop; a worker process is killed at once."""
-        with self._lock:
-            self.asked = True
-            if self._process is not None:
-                self._process.kill()
-
-    def check(self) -> None:
-        """Raise ``Stopped`` if the stop was asked for."""
-        if self.asked:
-            raise Stopped("stopped")
-
-    @contextmanager
-    def over(self, process: BaseProcess) -> Iterator[None]:
-        """Within, the stop kills ``process``."""
-        with self._lock:
-            self._process = process
-            if self.asked:
-                process.kill()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._process = None
-
-
 class Context:
     """What a job's work is given."""
 
-    def __init__(self, store: Store, workers: Workers, job: Job) -> None:
+    def __init__(self, store: Store, workers: Workers, offline: OfflineEngine, job: Job) -> None:
         self.store = store
         self.workers = workers
+        self.offline = offline
         self.job = job
+        self.resumed = offline.begun(job.id)
         self.stop = Stop()
         self.ended = threading.Event()
+        self.outlives = offline.outlives and job.type in OFFLINE_JOBS
         self._log = store.data / "jobs" / f"{job.id}.log"
 
     def log(self, text: str) -> None:
@@ -163,13 +64,59 @@ class Context:
         with self._log.open("a", encoding="utf-8", errors="replace") as file:
             file.write(f"{moment} UTC {text}\n")
 
+    @property
+    def number(self) -> int:
+        """The job's id."""
+        return self.job.id
+
+    def progress(self, text: str) -> None:
+        """Show how far the work is; not logged, since a restart asks anew."""
+        self._show(replace(self.job, task=text))
+
+    def started(self, application: str) -> None:
+        """Show the engine's own id of the work."""
+        self._show(replace(self.job, application=application))
+
+    def _show(self, job: Job) -> None:
+        with self.store.lock:
+            self.job = job
+            if job.id in self.store.state.jobs:
+                self.store.state.jobs[job.id] = job
+
     def run(self, task: worker.Task) -> worker.Outcome:
         """Do a task in a worker process; see ``Workers.run``."""
         return self.workers.run(task, self.stop)
 
-    def staging(self) -> AbstractContextManager[Path]:
-        """A folder for unfinished work; see ``Store.scratch``."""
-        return self.store.scratch()
+    def run_offline(self, task: worker.Task) -> worker.Outcome:
+        """Do a task with the offline engine; see ``OfflineEngine.perform``."""
+        return self.offline.perform(task, self)
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A folder for unfinished work, removed at the end of the work or of the job."""
+        if self.outlives:
+            folder = self.offline.folder(self.number)
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
+        else:
+            with self.store.scratch() as folder:
+                yield folder
+
+    @contextmanager
+    def staging_beside(self, target: Path) -> Iterator[Path]:
+        """A hidden folder beside ``target``, removed at the end unless the work is let go of."""
+        staged = target.with_name(f".{target.name}.staging-job{self.number}")
+        if not self.resumed:
+            shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True, exist_ok=True)
+        try:
+            yield staged
+        except Detached:
+            raise
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 Work = Callable[[Context], Finish | None]
@@ -178,18 +125,36 @@ Work = Callable[[Context], Finish | None]
 class Jobs:
     """Submits, runs, shows and stops jobs."""
 
-    def __init__(self, store: Store, workers: Workers, at_once: int) -> None:
+    def __init__(
+        self, store: Store, workers: Workers, at_once: int, offline: OfflineEngine
+    ) -> None:
         self._store = store
         self._workers = workers
+        self._offline = offline
         self._active: dict[int, Context] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="job")
-        for job in list(store.state.jobs.values()):
-            if not job.done:
+
+    def resume(self, work_of: Callable[[Job], Work | None]) -> None:
+        """See to the jobs that an earlier server left, before any is submitted.
+
+        Args:
+            work_of: The work of a job that can be followed; None for one that cannot, which is
+                lost.
+        """
+        for job in self.all():
+            if job.done:
+                self._offline.forget(job.id)
+                continue
+            work = work_of(job)
+            if work is None:
+                self._offline.abandon(job.id)
                 lost = replace(
                     job, state="LOST", end=now_ms(), error="the server stopped while the job ran"
                 )
-                store.commit({"op": "job", **vars(lost)})
+                self._store.commit({"op": "job", **vars(lost)})
+            else:
+                self._start(job, work, "the server was started again; the job is followed")
 
     def submit(self, kind: str, sql: str, db: str, work: Work) -> Job:
         """Record a job, start it as soon as there is room, and return its row."""
@@ -203,7 +168,7 @@ class Jobs:
                 start,
                 None,
                 sql,
-                "local",
+                self._offline.cluster if kind in OFFLINE_JOBS else "local",
                 f"local-{start}",
                 "",
                 db,
@@ -211,50 +176,62 @@ class Jobs:
             return {"op": "job", **vars(job)}
 
         job: Job = self._store.commit(make)
-        context = Context(self._store, self._workers, job)
-        context.log(f"job {job.id} {kind} submitted: {sql}")
+        self._start(job, work, f"job {job.id} {kind} submitted: {sql}")
+        return job
+
+    def _start(self, job: Job, work: Work, line: str) -> None:
+        context = Context(self._store, self._workers, self._offline, job)
+        context.log(line)
         with self._lock:
             self._active[job.id] = context
         self._pool.submit(self._run, context, work)
-        return job
 
     def _run(self, context: Context, work: Work) -> None:
-        job = context.job
         try:
             try:
                 context.stop.check()
-                job = replace(job, state="RUNNING", pid=os.getpid())
-                self._store.commit({"op": "job", **vars(job)})
+                context.job = replace(context.job, state="RUNNING", pid=os.getpid())
+                self._store.commit({"op": "job", **vars(context.job)})
                 context.log("running")
                 finish = work(context)
-                context.stop.check()
-                done = replace(job, state="FINISHED", end=now_ms())
+                if context.stop.asked:
+                    raise Stopped("stopped")
+                done = replace(context.job, state="FINISHED", end=now_ms(), task="")
                 if finish is None:
                     self._store.commit({"op": "job", **vars(done)})
                 else:
                     make, batch = finish
                     self._store.commit(lambda state: {**make(state), "job": vars(done)}, batch)
                 context.log("finished")
+            except Detached:
+                context.log("the server stops; the work goes on and is followed after its start")
+                return
             except Stopped:
-                stopped = replace(job, state="STOPPED", end=now_ms(), error="stopped by STOP JOB")
-                self._store.commit({"op": "job", **vars(stopped)})
+                self._end(context, "STOPPED", "stopped by STOP JOB")
                 context.log("stopped")
+            except Lost as error:
+                context.log(f"lost: {error.message}")
+                self._end(context, "LOST", error.message[:2000])
             except Exception as error:
                 message = error.message if isinstance(error, SqlError) else repr(error)
                 context.log(f"failed: {message}")
                 if not isinstance(error, SqlError) or getattr(error, "__notes__", None):
                     context.log("".join(traceback.format_exception(error)))
-                failed = replace(job, state="FAILED", end=now_ms(), error=message[:2000])
-                self._store.commit({"op": "job", **vars(failed)})
+                self._end(context, "FAILED", message[:2000])
+            context.offline.forget(context.number)
         except (LogError, OSError) as error:
             # The row cannot be written: a restart will show the job as LOST.
             with self._store.lock:
-                lost = replace(job, state="FAILED", end=now_ms(), error=str(error))
-                self._store.state.jobs[job.id] = lost
+                lost = replace(context.job, state="FAILED", end=now_ms(), error=str(error))
+                self._store.state.jobs[lost.id] = lost
         finally:
             with self._lock:
-                self._active.pop(job.id, None)
+                self._active.pop(context.number, None)
             context.ended.set()
+
+    def _end(self, context: Context, state: str, why: str) -> None:
+        ended = replace(context.job, state=state, end=now_ms(), error=why)
+        self._store.commit({"op": "job", **vars(ended)})
 
     def get(self, number: int) -> Job:
         """A job's row.
@@ -286,6 +263,12 @@ class Jobs:
             )
         return self.get(number)
 
+    def ended(self, number: int, timeout: float) -> bool:
+        """Whether a job has ended, or does within ``timeout`` seconds."""
+        with self._lock:
+            context = self._active.get(number)
+        return context is None or context.ended.wait(timeout)
+
     def stop(self, number: int) -> Job:
         """Stop a job and return its row; one that has ended stays as it is.
 
@@ -316,14 +299,17 @@ class Jobs:
             return file.read().decode("utf-8", "replace")
 
     def interrupt(self) -> None:
-        """Stop all jobs."""
+        """Stop all jobs; let go of those whose work outlives the server."""
         with self._lock:
             active = list(self._active.values())
         for context in active:
-            context.stop()
+            if context.outlives:
+                context.stop.detach()
+            else:
+                context.stop()
 
     def close(self) -> None:
-        """Stop all jobs and wait for their ends."""
+        """Stop or let go of all jobs, and wait for that."""
         self.interrupt()
         self._pool.shutdown(wait=True)
 

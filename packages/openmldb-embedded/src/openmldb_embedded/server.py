@@ -23,8 +23,8 @@ from starlette.types import Receive, Scope, Send
 
 from openmldb_embedded.catalog import Table
 from openmldb_embedded.errors import ProtocolError
-from openmldb_embedded.jobs import Stop
 from openmldb_embedded.service import Mode, Reply, Runtime, Service, as_error
+from openmldb_embedded.stop import Stop
 from openmldb_embedded.text import ttl_title
 from openmldb_embedded.wire import RowReader, RowWriter
 

@@ -80,10 +80,11 @@ Task = LoadTask | QueryTask
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker tells at its end."""
+    """What a worker tells at its end; ``files`` are those that a load staged."""
 
     ok: bool
     rows: int = 0
+    files: tuple[str, ...] = ()
     code: int = 0
     message: str = ""
     trace: str = ""
@@ -143,7 +144,7 @@ def _load(task: LoadTask) -> Outcome:
     rows = load.stage_parquet(tables, task.schema, path)
     with path.open("rb") as file:
         os.fsync(file.fileno())
-    return Outcome(True, rows)
+    return Outcome(True, rows, (path.name,))
 
 
 def _query(task: QueryTask) -> Outcome:

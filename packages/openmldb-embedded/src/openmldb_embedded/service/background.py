@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from openmldb_embedded.catalog import JOB_TYPES, Job
+from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.jobs import Context, Finish, Jobs, job_rows
 from openmldb_embedded.service.call import Call, Reply
 
@@ -21,6 +23,25 @@ class Background:
         if call.mode.sync:
             job = self._jobs.wait(job.id, call.timeout)
         return jobs_reply([job])
+
+    def show(self, kind: str, call: Call, work: Callable[[Context], Finish | None]) -> None:
+        """Submit work as a job and wait for it as long as the caller does; then stop it.
+
+        Raises:
+            SqlError: The job did not finish.
+        """
+        job = self._jobs.submit(kind, call.sql, call.db, work)
+        deadline = time.monotonic() + call.timeout
+        while not self._jobs.ended(job.id, 0.2):
+            if call.stop.asked or time.monotonic() > deadline:
+                self._jobs.stop(job.id)
+                raise ExecutionError(
+                    f"the query was given up and its job {job.id} stopped: it did not end within "
+                    f"{call.timeout:g} s, its client left, or the server stops"
+                )
+        job = self._jobs.get(job.id)
+        if job.state != "FINISHED":
+            raise ExecutionError(f"job {job.id} is {job.state}: {job.error}")
 
 
 def jobs_reply(jobs: list[Job]) -> Reply:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openmldb_sql import statements
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.errors import ExecutionError, ProtocolError
-from openmldb_embedded.jobs import Stop
 from openmldb_embedded.options import flag_option
+from openmldb_embedded.stop import Stop
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,18 @@ DONE = Reply()
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits of one server."""
+    """Limits of one server, and what its offline jobs run on.
+
+    Attributes:
+        taskmanager: Settings of the offline engine, named as in OpenMLDB's taskmanager.properties.
+    """
 
     jobs_at_once: int = 2
     job_memory: int = 0
     max_rows: int = 1_000_000
     endpoint: str = "127.0.0.1:9080"
+    offline_engine: str = "embedded"
+    taskmanager: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

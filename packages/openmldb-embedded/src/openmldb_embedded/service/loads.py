@@ -11,7 +11,7 @@ from openmldb_sql import statements
 from openmldb_embedded import load, worker
 from openmldb_embedded.catalog import Record, State
 from openmldb_embedded.errors import ExecutionError
-from openmldb_embedded.jobs import Context, Finish
+from openmldb_embedded.jobs import Context, Finish, Work
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import Call, Reply, configured
@@ -34,11 +34,16 @@ class Loads:
         db, name = call.name(s.table)
         self._state.table(db, name)
         mode = configured(call.mode, s.config)
-        kind = "ImportOnlineData" if mode.online else "ImportOfflineData"
-        work = self._load_online if mode.online else self._load_offline
-        return self._background.run(
-            kind, replace(call, mode=mode), partial(work, db=db, name=name, s=s)
-        )
+        if not mode.online:
+            work = self.offline_work(call, s)
+            return self._background.run("ImportOfflineData", replace(call, mode=mode), work)
+        online = partial(self._load_online, db=db, name=name, s=s)
+        return self._background.run("ImportOnlineData", replace(call, mode=mode), online)
+
+    def offline_work(self, call: Call, s: statements.LoadData) -> Work:
+        """The work of an offline load."""
+        db, name = call.name(s.table)
+        return partial(self._load_offline, db=db, name=name, s=s)
 
     def _load_online(self, context: Context, db: str, name: str, s: statements.LoadData) -> Finish:
         options = load.LoadOptions.of(s.options)
@@ -72,7 +77,7 @@ class Loads:
         options = load.LoadOptions.of(s.options)
         table = self._state.table(db, name)
         files = self._roots.sources(s.path)
-        if options.mode == "error_if_exists" and table.parts:
+        if options.mode == "error_if_exists" and table.parts and not context.resumed:
             raise ExecutionError(has_offline(table))
         context.log(f"reading {len(files)} file(s) below {files[0].parent}")
         kept = {key: value for key, value in s.options.items() if key not in ("mode", "deep_copy")}
@@ -81,9 +86,11 @@ class Loads:
             return append_parts(self._store, table, [link], options.mode), None
         with context.staging() as folder:
             source = worker.Source(tuple(str(file) for file in files), options)
-            outcome = context.run(worker.LoadTask(source, table.schema, str(folder), online=False))
+            task = worker.LoadTask(source, table.schema, str(folder), online=False)
+            outcome = context.run_offline(task)
             context.log(f"{outcome.rows} rows read")
-            return adopt_offline(self._store, table, [folder / "rows.parquet"], options.mode, {})
+            staged = [folder / name for name in outcome.files]
+            return adopt_offline(self._store, table, staged, options.mode, {})
 
 
 def _nothing(state: State) -> Record:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from openmldb_sql import statements
+from openmldb_sql.errors import SqlError
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded import engine, export, load, worker
 from openmldb_embedded.catalog import OfflinePart
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import ExecutionError
-from openmldb_embedded.jobs import Context, Stop, Stopped, Workers
+from openmldb_embedded.jobs import Context, Work
+from openmldb_embedded.offline import OfflineEngine
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import DONE, Call, Reply, Settings, configured
+from openmldb_embedded.stop import Stop, Stopped
 from openmldb_embedded.store import Store, write_segment
+from openmldb_embedded.workers import Workers
 
 LIGHT_ROWS = 20_000
 """An online query over more rows than this runs in a process of its own."""
@@ -37,6 +40,7 @@ class Queries:
         settings: Settings,
         workers: Workers,
         background: Background,
+        offline: OfflineEngine,
     ) -> None:
         self._store = store
         self._state = store.state
@@ -44,6 +48,7 @@ class Queries:
         self._settings = settings
         self._workers = workers
         self._background = background
+        self._offline = offline
         self._running: set[Stop] = set()
         self._room = threading.BoundedSemaphore(settings.jobs_at_once)
 
@@ -56,9 +61,10 @@ class Queries:
         """SELECT: its rows, or in mode ``offasync`` a job."""
         mode = configured(call.mode, s.config)
         if not mode.online and not mode.sync:
-            return self._background.run(
-                "RunBatchSql", replace(call, mode=mode), partial(self._run_sql, s=s, call=call)
-            )
+            work = self.select_work(call, s)
+            return self._background.run("RunBatchSql", replace(call, mode=mode), work)
+        if not mode.online and self._offline.outlives:
+            return self._show_offline(call, s)
         query = engine.compile_batch(s.sql, self._state, call.db, call.params)
         if mode.online and self._is_light(s.sql, query):
             result = query.execute(self._online_rows)
@@ -68,6 +74,22 @@ class Queries:
         with self._store.scratch() as folder:
             self._run_apart(call, query, s.sql, online=mode.online, folder=folder)
             return Reply(body=(folder / "reply.json").read_bytes())
+
+    def select_work(self, call: Call, s: statements.Select) -> Work:
+        """The work of an offline SELECT."""
+        return partial(self._run_sql, s=s, call=call)
+
+    def _show_offline(self, call: Call, s: statements.Select) -> Reply:
+        """A SELECT whose rows an engine with jobs of its own computes: a job that is waited for."""
+        replies: list[bytes] = []
+
+        def work(context: Context) -> None:
+            with context.staging() as folder:
+                self._compute(context, s, call, folder)
+                replies.append((folder / "reply.json").read_bytes())
+
+        self._background.show("RunBatchAndShow", call, work)
+        return Reply(body=replies[0])
 
     def _is_light(self, sql: str, query: engine.BatchQuery) -> bool:
         """Whether a query over the online tables may run in the server's own process."""
@@ -91,7 +113,7 @@ class Queries:
         task = worker.QueryTask(
             sql,
             call.db,
-            self._online_data(query, folder) if online else self._offline_data(query),
+            self._online_data(query, folder) if online else self._offline_data(query.tables),
             str(folder),
             tuple(call.params),
             export=options,
@@ -127,9 +149,22 @@ class Queries:
             found.append(worker.TableData(db, name, table.schema, segment=str(path)))
         return tuple(found)
 
-    def _offline_data(self, query: engine.BatchQuery) -> tuple[worker.TableData, ...]:
+    def _offline_tables(self, call: Call, sql: str) -> set[engine.TableName]:
+        """The tables that an offline query reads.
+
+        An engine of its own may know statements that the embedded one refuses: it is given every
+        table of the database then, and is the one to refuse.
+        """
+        try:
+            return engine.compile_batch(sql, self._state, call.db, call.params).tables
+        except SqlError:
+            if not self._offline.outlives:
+                raise
+            return {(call.db, name) for name in self._state.database(call.db)}
+
+    def _offline_data(self, tables: set[engine.TableName]) -> tuple[worker.TableData, ...]:
         found = []
-        for db, name in sorted(query.tables):
+        for db, name in sorted(tables):
             table = self._state.table(db, name)
             sources = tuple(self._source(part) for part in table.parts)
             found.append(worker.TableData(db, name, table.schema, sources))
@@ -143,19 +178,23 @@ class Queries:
         return worker.Source((str(self._store.data / part.path),), parquet)
 
     def _run_sql(self, context: Context, s: statements.Select, call: Call) -> None:
-        query = engine.compile_batch(s.sql, self._state, call.db, call.params)
         with context.staging() as folder:
-            task = worker.QueryTask(
-                s.sql,
-                call.db,
-                self._offline_data(query),
-                str(folder),
-                tuple(call.params),
-                max_rows=self._settings.max_rows,
-            )
-            outcome = context.run(task)
-            context.log(f"{outcome.rows} rows")
+            self._compute(context, s, call, folder)
             context.log((folder / "reply.json").read_bytes()[:65_536].decode("utf-8", "replace"))
+
+    def _compute(self, context: Context, s: statements.Select, call: Call, folder: Path) -> None:
+        """Compute an offline SELECT and stage its answer."""
+        task = worker.QueryTask(
+            s.sql,
+            call.db,
+            self._offline_data(self._offline_tables(call, s.sql)),
+            str(folder),
+            tuple(call.params),
+            max_rows=self._settings.max_rows,
+            null_for_nan=call.null_for_nan,
+        )
+        outcome = context.run_offline(task)
+        context.log(f"{outcome.rows} rows")
 
     def select_into(self, call: Call, s: statements.SelectInto) -> Reply:
         """SELECT INTO OUTFILE: one file online, a job offline."""
@@ -174,8 +213,14 @@ class Queries:
                     self._run_apart(call, query, s.sql, online=True, folder=folder, options=one)
                 export.publish_file(folder / "parts", target, options)
             return DONE
-        work = partial(self._export, s=s, call=call, target=target, options=options)
+        work = self.export_work(call, s)
         return self._background.run("ExportOfflineData", replace(call, mode=mode), work)
+
+    def export_work(self, call: Call, s: statements.SelectInto) -> Work:
+        """The work of an offline SELECT INTO."""
+        options = export.ExportOptions.of(s.options)
+        target = self._roots.target(s.path)
+        return partial(self._export, s=s, call=call, target=target, options=options)
 
     def _export(
         self,
@@ -185,27 +230,18 @@ class Queries:
         target: Path,
         options: export.ExportOptions,
     ) -> None:
-        query = engine.compile_batch(s.sql, self._state, call.db, call.params)
-        export.check_folder(target, options)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged = target.with_name(f".{target.name}.staging-job{context.job.id}")
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
-        try:
+        tables = self._offline_data(self._offline_tables(call, s.sql))
+        if not context.resumed:
+            export.check_folder(target, options)
+        with context.staging_beside(target) as staged:
             task = worker.QueryTask(
-                s.sql,
-                call.db,
-                self._offline_data(query),
-                str(staged),
-                tuple(call.params),
-                export=options,
+                s.sql, call.db, tables, str(staged), tuple(call.params), export=options
             )
-            outcome = context.run(task)
+            outcome = context.run_offline(task)
             context.stop.check()
-            export.publish(staged / "parts", target, options)
+            if (staged / "parts").exists():  # else an earlier server gave them their name
+                export.publish(staged / "parts", target, options)
             context.log(f"{outcome.rows} rows written to {target}")
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
 
     def explain(self, call: Call, s: statements.Explain) -> Reply:
         """EXPLAIN."""

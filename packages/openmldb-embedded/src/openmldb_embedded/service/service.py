@@ -9,8 +9,10 @@ from typing import Any
 from openmldb_sql import statements
 from openmldb_sql.errors import SqlError, SyntaxError_
 
+from openmldb_embedded.catalog import Job
 from openmldb_embedded.errors import ExecutionError
-from openmldb_embedded.jobs import Jobs, Stop, Workers
+from openmldb_embedded.jobs import OFFLINE_JOBS, Jobs, Work
+from openmldb_embedded.offline.registry import ENGINES
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import Call, Mode, Reply, Settings
@@ -20,7 +22,9 @@ from openmldb_embedded.service.loads import Loads
 from openmldb_embedded.service.queries import Queries
 from openmldb_embedded.service.rows import Rows
 from openmldb_embedded.service.system import System
+from openmldb_embedded.stop import Stop
 from openmldb_embedded.store import Store
+from openmldb_embedded.workers import Workers
 
 LOG = logging.getLogger("openmldb_embedded")
 
@@ -35,11 +39,13 @@ class Service:
         self.store = store
         self.state = store.state
         self._workers = Workers(settings.job_memory)
-        self._jobs = Jobs(store, self._workers, settings.jobs_at_once)
+        self._offline = ENGINES[settings.offline_engine](store, self._workers, settings.taskmanager)
+        self._jobs = Jobs(store, self._workers, settings.jobs_at_once, self._offline)
         background = Background(self._jobs)
         self.rows = Rows(store, background)
         self.deployments = Deployments(store)
-        self._queries = Queries(store, roots, settings, self._workers, background)
+        self._queries = Queries(store, roots, settings, self._workers, background, self._offline)
+        self._loads = Loads(store, roots, background)
         definitions = Definitions(store, roots)
         system = System(store, settings, self._jobs, self.deployments)
         self._handlers: dict[type, Callable[[Call, Any], Reply]] = {
@@ -53,7 +59,7 @@ class Service:
             statements.Insert: self.rows.insert,
             statements.Delete: self.rows.delete,
             statements.Truncate: self.rows.truncate,
-            statements.LoadData: Loads(store, roots, background).load_data,
+            statements.LoadData: self._loads.load_data,
             statements.Select: self._queries.select,
             statements.SelectInto: self._queries.select_into,
             statements.Explain: self._queries.explain,
@@ -64,6 +70,24 @@ class Service:
             statements.Desc: system.desc,
             statements.SetVar: system.set_variable,
         }
+        self._jobs.resume(self._work_of)
+
+    def _work_of(self, job: Job) -> Work | None:
+        """The work of a job that an earlier server left, if its engine works on without one."""
+        if not self._offline.outlives or job.type not in OFFLINE_JOBS:
+            return None
+        try:
+            statement = statements.parse(job.parameter)
+            call = Call(job.db, job.parameter, Mode(online=False, sync=False), 0.0, (), Stop())
+            if isinstance(statement, statements.LoadData):
+                return self._loads.offline_work(call, statement)
+            if isinstance(statement, statements.SelectInto):
+                return self._queries.export_work(call, statement)
+            if isinstance(statement, statements.Select) and job.type == "RunBatchSql":
+                return self._queries.select_work(call, statement)
+        except SqlError as error:
+            LOG.warning("job %d cannot be followed: %s", job.id, error)
+        return None
 
     def warm(self) -> None:
         """Start the workers' template and make the deployments ready, before they are asked for."""
