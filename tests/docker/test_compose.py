@@ -140,6 +140,13 @@ def test_engines_socket_is_the_proxys_alone_and_the_proxy_airflows_alone() -> No
     assert callers == {"docker-proxy", "airflow-scheduler", "airflow-triggerer"}
 
 
+def test_proxy_sees_what_may_be_mounted_and_cannot_change_it() -> None:
+    volumes = parsed(FILES[0])["services"]["docker-proxy"]["volumes"]
+    folders = [volume for volume in volumes if "docker.sock" not in volume]
+    assert len(folders) == 2
+    assert all(volume.endswith(":ro") for volume in folders)
+
+
 def test_services_are_bounded_and_checked() -> None:
     services = parsed(FILES[0])["services"]
     one_shot = {"volumes-init", "airflow-init", "task-preprocess", "task-train"}
