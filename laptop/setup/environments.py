@@ -56,6 +56,7 @@ AIRFLOW = Environment(
     (
         "uv.lock",
         "pyproject.toml",
+        "packages/openmldb-compiler/pyproject.toml",
         "packages/openmldb-embedded/pyproject.toml",
         "packages/openmldb-sql/pyproject.toml",
     ),
