@@ -58,6 +58,7 @@ AIRFLOW = Environment(
         "pyproject.toml",
         "packages/openmldb-compiler/pyproject.toml",
         "packages/openmldb-embedded/pyproject.toml",
+        "packages/openmldb-files/pyproject.toml",
         "packages/openmldb-sql/pyproject.toml",
     ),
     (),
@@ -65,7 +66,7 @@ AIRFLOW = Environment(
 TASKS = Environment(
     ".venv-tasks",
     "OneFlow and Triton environment (.venv-tasks, about 1 GB to download)",
-    ("tasks/uv.lock", "tasks/pyproject.toml"),
+    ("tasks/uv.lock", "tasks/pyproject.toml", "packages/openmldb-files/pyproject.toml"),
     ("--project", "tasks", "--group", "triton"),
 )
 

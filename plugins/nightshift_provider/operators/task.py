@@ -198,7 +198,7 @@ class NightshiftTaskOperator(WaitingOperator):
             generation=identity.generation,
             command=["python", "-m", f"tasks.ctr.{self.task}", *(str(a) for a in self.arguments)],
             environment={
-                "PYTHONPATH": "src:.",
+                "PYTHONPATH": "src:packages/openmldb-files/src:.",
                 "PYTHONUNBUFFERED": "1",
                 "PYTHONDONTWRITEBYTECODE": "1",
                 **{name: str(value) for name, value in (self.environment or {}).items()},

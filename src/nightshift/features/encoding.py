@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import xxhash
+from openmldb_files import describe, normal
 
 from nightshift.errors import ContractError
 from nightshift.features.specification import FeatureSpec, Field, nearest
@@ -150,22 +151,9 @@ def _mismatch(field: Field, value: object) -> ContractError:
     )
 
 
-def arrow_sql_type(kind: pa.DataType) -> str:
-    """SQL type of an Arrow column; a type that SQL lacks comes back as Arrow prints it."""
-    if pa.types.is_dictionary(kind):
-        return arrow_sql_type(kind.value_type)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return "string"
-    if pa.types.is_timestamp(kind):
-        return "timestamp"
-    if pa.types.is_date(kind):
-        return "date"
-    return str(kind)
-
-
 def column_types(schema: pa.Schema) -> list[tuple[str, str]]:
     """(name, SQL type) of each column, as `FeatureSpec.check_columns` takes them."""
-    return [(item.name, arrow_sql_type(item.type)) for item in schema]
+    return [(item.name, describe(item.type)) for item in schema]
 
 
 def unique_texts(array: pa.Array, field: Field) -> tuple[list[bytes], npt.NDArray[np.int64]]:
@@ -182,31 +170,22 @@ def unique_texts(array: pa.Array, field: Field) -> tuple[list[bytes], npt.NDArra
     Raises:
         ContractError: the array is of another type.
     """
-    given = arrow_sql_type(array.type)
+    given = describe(array.type)
     if given != field.type:
         raise ContractError(
             f"column {field.name} is {given} and {field.type} is specified; make them one"
         )
-    if pa.types.is_timestamp(array.type):
-        array = _milliseconds(array)
-    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    values = encoded.dictionary
+    is_encoded = pa.types.is_dictionary(array.type)
+    encoded = array if is_encoded else normal(array).dictionary_encode()
+    values = normal(encoded.dictionary)
+    if field.type == "timestamp":
+        values = values.cast(pa.int64())
     if field.type == "string":
         values = values.cast(pa.large_binary())
     show = _printer(field)
     texts = [NULL_TEXT if value is None else show(value) for value in values.to_pylist()]
     codes = encoded.indices.cast(pa.int64()).fill_null(len(texts)).to_numpy(zero_copy_only=False)
     return [*texts, NULL_TEXT], codes
-
-
-def _milliseconds(array: pa.Array) -> pa.Array:
-    per_ms = {"s": 0, "ms": 1, "us": 1_000, "ns": 1_000_000}[array.type.unit]
-    ticks = array.cast(pa.int64())
-    if per_ms == 1:
-        return ticks
-    numbers = ticks.fill_null(0).to_numpy(zero_copy_only=False)
-    scaled = numbers * 1000 if per_ms == 0 else numbers // per_ms
-    return pa.array(scaled, mask=ticks.is_null().to_numpy(zero_copy_only=False))
 
 
 def hash_texts(texts: Iterable[bytes]) -> Ids:

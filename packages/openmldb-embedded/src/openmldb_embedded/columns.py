@@ -8,7 +8,7 @@ NULL string has code -1.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from openmldb_files.normal import normal
+from openmldb_files.types import sql_type_of, storage_type
 from openmldb_sql.errors import TypeCheckError
 from openmldb_sql.types import SqlType
 
@@ -73,6 +75,8 @@ def encode_strings(strings: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.
         strings = strings.combine_chunks()
         if isinstance(strings, pa.ChunkedArray):  # an empty chunked array stays chunked
             strings = pa.array([], pa.string())
+    if pa.types.is_string_view(strings.type):
+        strings = strings.cast(pa.string())
     if not pa.types.is_dictionary(strings.type):
         strings = strings.dictionary_encode()
     values = strings.dictionary
@@ -293,15 +297,9 @@ def column_from_arrow(data: pa.Array | pa.ChunkedArray, type_: SqlType | None = 
     if data.null_count:
         valid = np.asarray(pc.is_valid(data))
     try:
+        data = normal(data)
         if type_ is SqlType.TIMESTAMP:
-            if pa.types.is_timestamp(data.type):
-                # Finer units are cut towards the past, as a whole millisecond's rows belong to it.
-                per = {"s": 0.001, "ms": 1, "us": 1000, "ns": 1000000}[data.type.unit]
-                raw = np.asarray(pc.fill_null(data.cast(pa.int64()), 0))
-                values = raw * 1000 if per < 1 else raw // int(per) if per > 1 else raw
-            else:
-                values = np.asarray(pc.fill_null(data.cast(pa.int64()), 0))
-            return Column(type_, values, valid)
+            return Column(type_, np.asarray(pc.fill_null(data.cast(pa.int64()), 0)), valid)
         if type_ is SqlType.DATE:
             values = np.asarray(pc.fill_null(data.cast(pa.date32()).cast(pa.int32()), 0))
             return Column(type_, values, valid)
@@ -311,7 +309,7 @@ def column_from_arrow(data: pa.Array | pa.ChunkedArray, type_: SqlType | None = 
         zero = pa.scalar(False if type_ is SqlType.BOOL else 0, ARROW[type_])
         filled = pc.fill_null(cast_data, zero) if valid is not None else cast_data
         return Column(type_, filled.to_numpy(zero_copy_only=False), valid)
-    except pa.ArrowException as error:
+    except (ValueError, pa.ArrowException) as error:
         raise TypeCheckError(f"cannot read {data.type} as {type_.value}: {error}") from error
 
 
@@ -321,25 +319,14 @@ def type_from_arrow(arrow: pa.DataType) -> SqlType:
     Raises:
         TypeCheckError: OpenMLDB has no such type.
     """
-    if pa.types.is_dictionary(arrow):
-        arrow = arrow.value_type
-    tests: list[tuple[Callable[[pa.DataType], bool], SqlType]] = [
-        (pa.types.is_boolean, SqlType.BOOL),
-        (pa.types.is_int8, SqlType.INT16),
-        (pa.types.is_int16, SqlType.INT16),
-        (pa.types.is_int32, SqlType.INT32),
-        (pa.types.is_int64, SqlType.INT64),
-        (pa.types.is_float32, SqlType.FLOAT),
-        (pa.types.is_float64, SqlType.DOUBLE),
-        (pa.types.is_string, SqlType.STRING),
-        (pa.types.is_large_string, SqlType.STRING),
-        (pa.types.is_date, SqlType.DATE),
-        (pa.types.is_timestamp, SqlType.TIMESTAMP),
-        (pa.types.is_null, SqlType.NULL),
-    ]
-    for test, type_ in tests:
-        if test(arrow):
-            return type_
+    found = sql_type_of(arrow)
+    if found is not None:
+        return SqlType(found)
+    plain = storage_type(arrow)
+    if pa.types.is_int8(plain):
+        return SqlType.INT16
+    if pa.types.is_null(plain):
+        return SqlType.NULL
     raise TypeCheckError(f"arrow type {arrow} has no OpenMLDB counterpart")
 
 

@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from openmldb_sql.errors import TypeCheckError
+from openmldb_files import columns_of, read_parquet
 from openmldb_sql.types import ColumnDef, Schema, SqlType
 
-from openmldb_embedded.columns import type_from_arrow
 from openmldb_embedded.dtypes import ARROW
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.options import (
@@ -76,12 +75,16 @@ def read_files(files: Sequence[Path], schema: Schema, options: LoadOptions) -> I
     Raises:
         ExecutionError: A file that is not of the format, or does not fit the schema.
     """
+    if options.format == "parquet" and files and not any(path.stat().st_size for path in files):
+        raise ExecutionError(f"{files[0].parent} holds only empty files, so no parquet")
     for path in files:
         yield from _read_file(path, schema, options)
 
 
 def _read_file(path: Path, schema: Schema, options: LoadOptions) -> Iterator[pa.Table]:
     try:
+        if path.stat().st_size == 0:
+            return
         if options.format == "parquet":
             tables = _read_parquet(path, schema)
         else:
@@ -108,54 +111,17 @@ def _check_not_null(table: pa.Table, schema: Schema, path: Path) -> None:
 
 
 def _read_parquet(path: Path, schema: Schema) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path) as file:
-        found = file.schema_arrow
-        kinds = [_kind(field.type) for field in found]
-        loaded = [(f.name, k) for f, k in zip(found, kinds, strict=True)]
-        wanted = schema.fields
-        if loaded != wanted:
-            raise ExecutionError(
-                f"{path}: schema mismatch (name and data type): the file has "
-                f"[{_fields(found)}], the table "
-                f"[{', '.join(f'{n} {t.value}' for n, t in wanted)}]"
-            )
-        target = arrow_schema(schema)
-        for batch in file.iter_batches(batch_size=CHUNK_ROWS):
-            table = pa.Table.from_batches([batch])
-            columns = [
-                _to_type(column, field.type)
-                for column, field in zip(table.columns, target, strict=True)
-            ]
-            yield pa.Table.from_arrays(columns, schema=target)
-
-
-def _kind(arrow: pa.DataType) -> SqlType | None:
-    """The SQL type that stands for exactly this Arrow type."""
-    if pa.types.is_int8(arrow):
-        return None
-    try:
-        return type_from_arrow(arrow)
-    except TypeCheckError:
-        return None
-
-
-def _fields(schema: pa.Schema) -> str:
-    names = []
-    for field in schema:
-        kind = _kind(field.type)
-        names.append(f"{field.name} {kind.value if kind else field.type}")
-    return ", ".join(names)
-
-
-def _to_type(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
-    if column.type == target:
-        return column
-    if pa.types.is_timestamp(column.type):
-        if column.type.tz is not None:
-            column = column.cast(pa.timestamp(column.type.unit))
-        # Cut towards the past: a row belongs to the millisecond it happened in.
-        return pc.floor_temporal(column, unit="millisecond").cast(target)
-    return column.cast(target)
+    found = columns_of(path)
+    wanted = schema.fields
+    if [(column.name, column.sql) for column in found] != [(n, t.value) for n, t in wanted]:
+        raise ExecutionError(
+            f"{path}: schema mismatch (name and data type): the file has "
+            f"[{', '.join(map(str, found))}], the table "
+            f"[{', '.join(f'{n} {t.value}' for n, t in wanted)}]"
+        )
+    target = arrow_schema(schema)
+    for batch in read_parquet(path, batch_rows=CHUNK_ROWS):
+        yield pa.Table.from_arrays(batch.columns, schema=target)
 
 
 # -------------------------------------------------------------------- csv

@@ -1,17 +1,17 @@
 """Paths in statements: only below the configured roots, with Hadoop's globs.
 
-A path may carry ``file://``. Globs are ``*``, ``?``, ``[...]`` and ``{a,b}``; a folder means the
-data files in it, hidden and underscored ones left out, as Spark reads folders.
+A path may carry ``file://``. Globs are ``*``, ``?``, ``[...]`` and ``{a,b}``; which files of a
+folder or a pattern are data is Spark's rule, kept in ``openmldb_files``.
 """
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from openmldb_files import expand, list_files, names
 from openmldb_sql.errors import SqlError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -81,19 +81,23 @@ class Roots:
         """The files that LOAD DATA reads, sorted by name.
 
         Raises:
-            PathError: Outside the roots, or nothing is there.
+            PathError: Outside the roots, a wrong pattern, or no data file is there.
         """
         local = str(self.local(text))
         found: list[Path] = []
-        for pattern in _alternatives(local):
-            if glob.has_magic(pattern):
-                self.check(Path(_base(pattern)))
-                matches = sorted(glob.glob(pattern))  # noqa: PTH207 - absolute patterns
-            else:
-                self.check(Path(pattern))
-                matches = [pattern] if os.path.exists(pattern) else []  # noqa: PTH110
-            for match in matches:
-                found.extend(self._files(Path(match)))
+        try:
+            for pattern in names.alternatives(local):
+                if names.has_pattern(pattern):
+                    self.check(Path(_base(pattern)))
+                    matches = expand(pattern)
+                else:
+                    plain = Path(names.plain(pattern))
+                    self.check(plain)
+                    matches = [plain] if plain.exists() else []
+                for match in matches:
+                    found.extend(self._files(match))
+        except ValueError as error:
+            raise PathError(str(error)) from error
         if not found:
             raise PathError(f"path does not exist: {text}")
         return list(dict.fromkeys(found))
@@ -101,42 +105,17 @@ class Roots:
     def _files(self, path: Path) -> list[Path]:
         real = self.check(path)
         if not real.is_dir():
-            return [real]
-        return [
-            self.check(entry)
-            for entry in sorted(real.iterdir())
-            if entry.is_file() and not entry.name.startswith((".", "_"))
-        ]
+            return [real] if names.is_data_name(path.name) else []
+        # Empty files stay: a CSV of 0 bytes is a table of no rows, not a missing path.
+        listing = list_files(real)
+        return [self.check(file) for file in sorted((*listing.files, *listing.empty))]
 
 
 def _base(pattern: str) -> str:
     """The folder above a pattern's first magic part."""
     parts: list[str] = []
     for part in pattern.split("/"):
-        if glob.has_magic(part):
+        if names.has_pattern(part):
             break
-        parts.append(part)
+        parts.append(names.plain(part))
     return "/".join(parts) or "/"
-
-
-def _alternatives(pattern: str) -> list[str]:
-    """The patterns that ``{a,b}`` stands for, nested ones too.
-
-    Raises:
-        PathError: The braces stand for too many.
-    """
-    done: list[str] = []
-    todo = [pattern]
-    while todo:
-        current = todo.pop(0)
-        match = re.search(r"\{([^{}]*)\}", current)
-        if match is None:
-            done.append(current)
-        else:
-            todo.extend(
-                current[: match.start()] + choice + current[match.end() :]
-                for choice in match.group(1).split(",")
-            )
-        if len(todo) + len(done) > 10_000:
-            raise PathError("the path's braces stand for more than 10000 patterns")
-    return done

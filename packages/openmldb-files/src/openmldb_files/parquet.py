@@ -1,0 +1,261 @@
+"""Parquet files, read the same way by every reader, and what Spark 3.2 would refuse in one."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from openmldb_files.errors import FileError
+from openmldb_files.normal import columns_normal, normal
+from openmldb_files.types import ARROW_OF, describe, sql_type_of
+
+BATCH_ROWS = 65_536
+
+_READABLE_ENCODINGS = {"PLAIN", "PLAIN_DICTIONARY", "RLE", "RLE_DICTIONARY", "BIT_PACKED"}
+_UNREADABLE_CODECS = {"BROTLI", "LZO", "LZ4", "LZ4_RAW"}
+_GREGORIAN = dt.date(1582, 10, 15)
+_FIRST_TIME = dt.datetime(1900, 1, 1)
+
+
+@dataclass(frozen=True)
+class FileColumn:
+    """A column of a file: name, Arrow's type, and the SQL type that LOAD DATA sees, if any."""
+
+    name: str
+    arrow: pa.DataType
+    sql: str | None
+
+    def __str__(self) -> str:
+        return f"{self.name} {describe(self.arrow)}"
+
+
+def not_parquet(path: Path) -> str:
+    """Why a file is no parquet, in words."""
+    size = path.stat().st_size
+    if size == 0:
+        return "the file is empty (0 bytes), so no parquet: an upload or a writer broke off"
+    with path.open("rb") as file:
+        head = file.read(4)
+        file.seek(max(0, size - 4))
+        tail = file.read(4)
+    if head == b"PARE" or tail == b"PARE":
+        return "the file is encrypted parquet, which is not read here"
+    if head == b"PAR1":
+        return "the parquet file has no whole footer: it is cut short, or still being written"
+    return "the file is no parquet"
+
+
+@contextlib.contextmanager
+def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
+    """A parquet file; its INT96 times are read in microseconds, as Spark does.
+
+    Raises:
+        FileError: it is no parquet, or damaged where it is read.
+    """
+    path = Path(path)
+    try:
+        # Nanoseconds, Arrow's own choice for INT96, wrap around beyond 1677 and 2262.
+        with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+            twice = [n for n, count in Counter(file.schema_arrow.names).items() if count > 1]
+            if twice:
+                raise FileError(path, "the file holds the column twice", column=twice[0])
+            yield file
+    except FileNotFoundError:
+        raise FileError(path, "the file is not there") from None
+    except FileError:
+        raise
+    except (OSError, pa.ArrowException, OverflowError) as error:
+        if _has_footer(path):
+            raise FileError(path, f"the parquet file cannot be read: {error}") from error
+        raise FileError(path, not_parquet(path)) from error
+
+
+def _has_footer(path: Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
+def columns_of(path: str | Path) -> list[FileColumn]:
+    """The columns of a file in its order.
+
+    Raises:
+        FileError: it is no parquet.
+    """
+    with open_parquet(path) as file:
+        return [FileColumn(f.name, f.type, sql_type_of(f.type)) for f in file.schema_arrow]
+
+
+def rows_of(path: str | Path) -> int:
+    """Rows of a file, from its footer.
+
+    Raises:
+        FileError: it is no parquet.
+    """
+    with open_parquet(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def normal_schema(path: str | Path) -> pa.Schema:
+    """The schema that `read_parquet` gives the file's batches.
+
+    Raises:
+        FileError: it is no parquet.
+    """
+    return pa.schema(
+        [pa.field(c.name, ARROW_OF[c.sql] if c.sql else c.arrow) for c in columns_of(path)]
+    )
+
+
+def read_parquet(
+    path: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    where: pc.Expression | None = None,
+    batch_rows: int = BATCH_ROWS,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a file in order, every column in the one Arrow type of its SQL type.
+
+    Args:
+        path: the file.
+        columns: only these, in this order; all where None.
+        where: only rows that this lets through; it sees the batches as they are given.
+        batch_rows: rows of a batch at most.
+
+    Raises:
+        FileError: it is no parquet, lacks a column, or holds text that is no UTF-8.
+    """
+    path = Path(path)
+    with open_parquet(path) as file:
+        schema = file.schema_arrow
+        if columns is not None:
+            for name in columns:
+                if name not in schema.names:
+                    raise FileError(path, "the file has no such column", column=name)
+        for batch in file.iter_batches(
+            batch_size=batch_rows, columns=None if columns is None else list(columns)
+        ):
+            ready = normal_batch(batch, path)
+            if columns is not None and ready.schema.names != list(columns):
+                ready = ready.select(list(columns))
+            if where is None:
+                yield ready
+            else:
+                yield from pa.Table.from_batches([ready]).filter(where).to_batches()
+
+
+def normal_batch(batch: pa.RecordBatch, path: str | Path) -> pa.RecordBatch:
+    """`columns_normal` whose errors name file and column.
+
+    Raises:
+        FileError: text that is no UTF-8, or a time that milliseconds cannot hold.
+    """
+    try:
+        ready = columns_normal(batch)
+    except (ValueError, pa.ArrowException) as error:
+        raise FileError(path, str(error), column=_guilty(batch)) from error
+    for name, column in zip(ready.schema.names, ready.columns, strict=True):
+        if pa.types.is_string(column.type):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise FileError(path, f"text that is no UTF-8: {error}", column=name) from error
+    return ready
+
+
+def _guilty(batch: pa.RecordBatch) -> str | None:
+    return next(
+        (
+            str(name)
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            if not _is_convertible(column)
+        ),
+        None,
+    )
+
+
+def _is_convertible(column: pa.Array) -> bool:
+    try:
+        normal(column)
+    except (ValueError, pa.ArrowException):
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class SparkFault:
+    """Something in a file that Spark 3.2 does not read."""
+
+    column: str | None
+    reason: str
+
+
+def spark_faults(path: str | Path) -> list[SparkFault]:
+    """What Spark 3.2 (OpenMLDB's batch engine) refuses in a file that is otherwise whole.
+
+    Nanosecond times; encodings and codecs newer than it; BOOLEAN in data pages v2; dates before
+    1582-10-15 and times before 1900 by writers other than Spark 3 (`spark.sql.parquet
+    .datetimeRebaseModeInRead` is EXCEPTION unless set). Old values are found by the file's
+    statistics, where it has them.
+
+    Raises:
+        FileError: it is no parquet.
+    """
+    faults: dict[tuple[str | None, str], SparkFault] = {}
+
+    def add(column: str | None, reason: str) -> None:
+        faults.setdefault((column, reason), SparkFault(column, reason))
+
+    with open_parquet(path) as file:
+        metadata = file.metadata
+        by_spark = b"org.apache.spark.version" in (metadata.metadata or {})
+        for at in range(metadata.num_columns):
+            column = file.schema.column(at)
+            kind = str(column.logical_type)
+            if "nanoseconds" in kind:
+                add(column.path, "times in nanoseconds; write them in microseconds")
+            elif kind == "Int(bitWidth=64, isSigned=false)":
+                add(column.path, "unsigned 64-bit integers are a decimal to Spark")
+        for group in range(metadata.num_row_groups):
+            for at in range(metadata.num_columns):
+                chunk = metadata.row_group(group).column(at)
+                encodings = set(chunk.encodings)
+                if chunk.physical_type == "BOOLEAN" and encodings == {"RLE"}:
+                    add(
+                        chunk.path_in_schema,
+                        "BOOLEAN in data pages v2 (RLE); write data pages v1",
+                    )
+                elif strange := sorted(encodings - _READABLE_ENCODINGS):
+                    add(chunk.path_in_schema, f"the encoding {', '.join(strange)}")
+                if chunk.compression in _UNREADABLE_CODECS:
+                    add(
+                        chunk.path_in_schema,
+                        f"the codec {chunk.compression}; write snappy, gzip or zstd",
+                    )
+                if not by_spark and chunk.is_stats_set and _is_ancient(chunk.statistics):
+                    add(
+                        chunk.path_in_schema,
+                        "dates before 1582-10-15 or times before 1900, which mean two things "
+                        "in two calendars",
+                    )
+    return list(faults.values())
+
+
+def _is_ancient(statistics: Any) -> bool:
+    if not statistics.has_min_max:
+        return False
+    least = statistics.min
+    if isinstance(least, dt.datetime):
+        return least.replace(tzinfo=None) < _FIRST_TIME
+    return isinstance(least, dt.date) and least < _GREGORIAN
