@@ -45,6 +45,25 @@ def parser() -> argparse.ArgumentParser:
         default=32,
         help="size of the log at which a snapshot is taken, in MiB (%(default)s)",
     )
+    found.add_argument(
+        "--offline-engine",
+        default="embedded",
+        help="what runs the offline jobs: embedded, or spark: OpenMLDB's own batch engine "
+        "(%(default)s)",
+    )
+    found.add_argument(
+        "--taskmanager-properties",
+        type=Path,
+        metavar="FILE",
+        help="settings of the offline engine, as OpenMLDB's TaskManager has them",
+    )
+    found.add_argument(
+        "--taskmanager",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="one of those settings, over the file's; may be repeated",
+    )
     return found
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import uvicorn
 from openmldb_sql.errors import SqlError
 
+from openmldb_embedded.offline.registry import ENGINES
+from openmldb_embedded.offline.spark.conf import ConfError, data_prefix, read_properties
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.server import App
 from openmldb_embedded.service import Service, Settings
@@ -32,7 +34,9 @@ def run(given: argparse.Namespace) -> int:
     listener: socket.socket | None = None
     try:
         listener = _listen(given.host, given.port)
-        store = Store(given.data, int(given.snapshot_mib * 2**20))
+        taskmanager = _taskmanager(given)
+        prefix = data_prefix(taskmanager)
+        store = Store(given.data, int(given.snapshot_mib * 2**20), prefix)
     except SqlError as error:
         return _refuse(error.message, listener)
     except OSError as error:
@@ -46,9 +50,15 @@ def run(given: argparse.Namespace) -> int:
         job_memory=memory,
         max_rows=given.max_rows,
         endpoint=f"{given.host}:{listener.getsockname()[1]}",
+        offline_engine=given.offline_engine,
+        taskmanager=taskmanager,
     )
     roots = Roots(given.root or [given.data.absolute().parent, Path.cwd()], private=given.data)
-    service = Service(store, roots, settings)
+    try:
+        service = Service(store, roots, settings)
+    except ConfError as error:
+        store.close()
+        return _refuse(error.message, listener)
     threading.Thread(target=_warm, args=(service,), daemon=True).start()
     config = uvicorn.Config(
         App(service),
@@ -70,6 +80,22 @@ def run(given: argparse.Namespace) -> int:
         service.close()
         LOG.info("stopped")
     return 0
+
+
+def _taskmanager(given: argparse.Namespace) -> dict[str, str]:
+    """The offline engine's settings: the file's, and over them those of the command line."""
+    if given.offline_engine not in ENGINES:
+        raise ConfError(
+            f"--offline-engine {given.offline_engine}: there are {', '.join(sorted(ENGINES))}"
+        )
+    path = given.taskmanager_properties
+    found = read_properties(path) if path else {}
+    for text in given.taskmanager:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise ConfError(f"--taskmanager {text}: write it as NAME=VALUE")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _warm(service: Service) -> None:

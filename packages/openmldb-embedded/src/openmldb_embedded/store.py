@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -91,13 +92,24 @@ def read_segment(path: Path, schema: Schema) -> Batch:
 class Store:
     """The durable state. ``commit`` is thread-safe; readers take what they need from ``state``."""
 
-    def __init__(self, data: Path, snapshot_bytes: int = SNAPSHOT_LOG_BYTES) -> None:
+    def __init__(
+        self,
+        data: Path,
+        snapshot_bytes: int = SNAPSHOT_LOG_BYTES,
+        offline_prefix: Path | None = None,
+    ) -> None:
         self.data = data.absolute()
+        self.offline = self.data / "offline"
+        if offline_prefix is not None:
+            # A folder of our own below it: what nothing names in it is removed at start.
+            own = hashlib.sha256(str(self.data.resolve()).encode()).hexdigest()[:12]
+            self.offline = offline_prefix / f"openmldb-{own}"
         self.snapshot_bytes = snapshot_bytes
         self.lock = threading.RLock()
         try:
-            for name in ("log", "snapshots", "segments", "offline", "jobs"):
+            for name in ("log", "snapshots", "segments", "jobs"):
                 (self.data / name).mkdir(parents=True, exist_ok=True)
+            self.offline.mkdir(parents=True, exist_ok=True)
             self._guard = (self.data / "LOCK").open("a+")
         except OSError as error:
             raise StoreError(f"the data folder {data} cannot be used: {error}") from error
@@ -205,14 +217,26 @@ class Store:
         return name
 
     def adopt_offline(self, table: Table, staged: list[Path]) -> list[str]:
-        """Move staged parquet files to a table's offline folder; paths are below the data folder."""
-        folder = self.data / "offline" / str(table.id)
+        """Give staged parquet files a second name in a table's offline folder.
+
+        The first names stay: a load that is followed after a restart may come here again.
+
+        Returns:
+            Paths below the data folder, or absolute ones where the offline data lies elsewhere.
+        """
+        folder = self.offline / str(table.id)
         folder.mkdir(exist_ok=True)
         names = []
         for path in staged:
             target = folder / f"{uuid.uuid4().hex}.parquet"
-            path.rename(target)
-            names.append(str(target.relative_to(self.data)))
+            try:
+                target.hardlink_to(path)
+            except OSError:  # another file system, or one without hard links
+                shutil.copyfile(path, target)
+                with target.open("rb") as file:
+                    os.fsync(file.fileno())
+            inside = target.is_relative_to(self.data)
+            names.append(str(target.relative_to(self.data) if inside else target))
         sync_folder(folder)
         sync_folder(folder.parent)
         return names
@@ -298,7 +322,7 @@ class Store:
     def _sweep(self) -> None:
         """Remove, at start, every file that nothing names."""
         self._sweep_segments()
-        for folder in (self.data / "offline").iterdir():
+        for folder in self.offline.iterdir():
             table = self.state.by_id.get(int(folder.name)) if folder.name.isdecimal() else None
             if table is None:
                 shutil.rmtree(folder, ignore_errors=True)

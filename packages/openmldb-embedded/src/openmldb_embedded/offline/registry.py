@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from openmldb_embedded.offline.base import OfflineEngine
 from openmldb_embedded.offline.embedded import EmbeddedEngine
+from openmldb_embedded.offline.spark import SparkEngine
 from openmldb_embedded.store import Store
 from openmldb_embedded.workers import Workers
 
@@ -14,5 +15,6 @@ Maker = Callable[[Store, Workers, Mapping[str, str]], OfflineEngine]
 
 ENGINES: Mapping[str, Maker] = {
     "embedded": lambda store, workers, conf: EmbeddedEngine(workers),
+    "spark": SparkEngine.of,
 }
 DEFAULT = "embedded"
