@@ -86,10 +86,12 @@ def _main(argv: list[str]) -> int:
 
 
 def _enter(command: Command, argv: list[str]) -> int:
-    from laptop.setup import environments
+    from laptop.setup import environments, spark
 
     began = time.monotonic()
     environments.ensure(PROJECT, tasks="tasks" in command.needs)
+    if "tasks" in command.needs and spark.wanted(argv, os.environ):
+        spark.ensure(PROJECT, Settings.from_env().maven_url)
     took = time.monotonic() - began
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "VIRTUAL_ENV")}
     env.update(
@@ -234,6 +236,8 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
 def _demo(arguments: argparse.Namespace) -> int:
     from laptop import demo
 
+    if arguments.offline_engine:
+        os.environ["NIGHTSHIFT_OFFLINE_ENGINE"] = arguments.offline_engine
     return demo.run(arguments, setup_seconds())
 
 
@@ -245,6 +249,7 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows-per-day", type=int, default=800, help="requests a day to make")
     parser.add_argument("--seed", type=int, default=20161, help="seed of the made tables")
     parser.add_argument("--keep", action="store_true", help="leave the services up at the end")
+    parser.add_argument("--offline-engine", help="embedded or spark (default: the setting)")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -332,11 +337,21 @@ def _setup(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _setup_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--spark", action="store_true", help="also what the offline engine `spark` needs"
+    )
+
+
 BOTH = ("airflow", "tasks")
 
 COMMANDS: tuple[Command, ...] = (
     Command(
-        "setup", "make the environments (other commands do it by themselves)", _setup, needs=BOTH
+        "setup",
+        "make the environments (other commands do it by themselves)",
+        _setup,
+        _setup_arguments,
+        BOTH,
     ),
     Command(
         "demo",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from laptop.services import airflow
 from laptop.services.launch import Launch, base_env
+from laptop.setup import spark
 from nightshift.settings import Settings
 
 
@@ -117,6 +118,7 @@ def _openmldb(settings: Settings) -> Launch:
         *("--host", settings.bind, "--port", str(settings.openmldb_port), "--data", str(data)),
         # The only places that LOAD DATA reads and INTO OUTFILE writes.
         *("--root", str(settings.home), "--root", str(settings.data)),
+        *spark.server_arguments(settings),
     ]
     return Launch(_python(settings, *arguments), base_env(settings), settings.project)
 

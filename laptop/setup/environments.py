@@ -104,6 +104,18 @@ def ensure(project: Path, *, tasks: bool) -> None:
             _sync(project, uv, environment, python)
 
 
+def make(project: Path, environment: Environment, versions: Sequence[str]) -> None:
+    """Make one environment, of the first of these Pythons that there is, unless it is current.
+
+    Raises:
+        ConfigurationError: there is no uv or no such Python, and no way to get it.
+        ServiceUnavailable: uv could not install.
+    """
+    if not is_current(project, environment):
+        uv = find_uv(project)
+        _sync(project, uv, environment, find_python(project, uv, versions))
+
+
 def is_current(project: Path, environment: Environment) -> bool:
     """Whether the environment is there and was made from the files of now."""
     try:

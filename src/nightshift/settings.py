@@ -36,6 +36,16 @@ class Settings:
     model: str = _setting("deepfm", "name of the model in Triton's repository")
     openmldb_host: str = _setting("127.0.0.1", "host of OpenMLDB's API server")
     openmldb_port: int = _setting(9080, "port of OpenMLDB's API server")
+    offline_engine: str = _setting(
+        "embedded", "what runs offline jobs on the laptop: embedded | spark (OpenMLDB's own engine)"
+    )
+    spark_master: str = _setting("", "Spark's master for offline jobs (default: local[*])")
+    taskmanager_properties: str = _setting(
+        "", "file of further settings of offline jobs on Spark, as OpenMLDB's TaskManager has them"
+    )
+    maven_url: str = _setting(
+        "https://repo1.maven.org/maven2", "Maven repository with OpenMLDB's batch engine"
+    )
     triton_host: str = _setting("127.0.0.1", "host of Triton")
     triton_http_port: int = _setting(8000, "Triton's HTTP port")
     triton_grpc_port: int = _setting(8001, "Triton's gRPC port: model control and inference")
@@ -92,6 +102,7 @@ class Settings:
                 object.__setattr__(self, name, value)
         _one_of("task_runner", self.task_runner, ("process", "docker"))
         _one_of("task_device", self.task_device, ("cpu", "cuda"))
+        _one_of("offline_engine", self.offline_engine, ("embedded", "spark"))
         for name in (
             "openmldb",
             "triton_http",
