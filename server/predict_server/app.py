@@ -1,279 +1,314 @@
-"""The HTTP surface: POST /predict and /rank, GET /schema, /health, /metrics."""
+"""The HTTP surface: `/v1/pipelines/<name>/<operation>`, and shorter paths for the default one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
-import numpy as np
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-import nightshift
-from nightshift.errors import NightshiftError
-from nightshift.openmldb import AsyncOpenMLDBClient
 from nightshift.settings import Settings
-from predict_server import documentation
-from predict_server.errors import BackendError, InvalidRows, Problem, RequestError
-from predict_server.live import Follower, Live
-from predict_server.metrics import Metrics
-from predict_server.rows import EXPECTED, check_rows, parse_json, read_rows
-from predict_server.scoring import AsyncTriton
-from predict_server.service import Service
+from predict_server import documentation, uploads
+from predict_server.access import Origins, Tokens
+from predict_server.crew import Crew
+from predict_server.errors import BackendError, RequestError
+from predict_server.exchange import ClientGone, Exchange
+from predict_server.families.base import Call, Context, encode_json, overloaded
+from predict_server.hosts import LIST_S, LOOK_S, Host, Hosts
+from predict_server.metrics import Metrics, PipelineMetrics
+from predict_server.openmldb import Deployments
+from predict_server.payload import printable
+from predict_server.pipelines import ListPipelines, of_installation
+from predict_server.triton import AsyncTriton
 
-HEALTH_TIMEOUT_S = 2.0
-DEFAULT_TOP_N = 10
+LOG = logging.getLogger("predict_server")
 
-Handler = Callable[[Request], Awaitable[dict[str, Any]]]
+PREFIX = "/v1/pipelines/"
+DEADLINE = b"x-request-timeout"
+"""Header with the seconds after which the client wants no answer any more."""
+
+_GET = frozenset({"schema", "health"})
+_KNOWN = frozenset({"predict", "rank", "infer", "upload", "schema", "health"})
+"""Operations that are named in metrics; whatever else is asked for is `other`."""
+
+Handler = Callable[[Exchange], Awaitable[None]]
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; it connects to OpenMLDB and Triton when it starts."""
-    return _App(settings).api
+def create_app(settings: Settings, pipelines: ListPipelines | None = None) -> ASGIApp:
+    """The application; it connects to OpenMLDB and Triton when it starts.
+
+    Raises:
+        ConfigurationError: the file of tokens is not as it must be.
+    """
+    app = App(settings, pipelines or of_installation(settings))
+    if not app.origins.allowed:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=app.origins.allowed,
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", "x-request-id", DEADLINE.decode()],
+        expose_headers=["x-request-id", "retry-after"],
+    )
 
 
-class _App:
-    def __init__(self, settings: Settings) -> None:
+class App:
+    """The ASGI application.
+
+    Args:
+        settings: addresses and limits.
+        pipelines: lists what to answer for.
+    """
+
+    def __init__(self, settings: Settings, pipelines: ListPipelines) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.openmldb = AsyncOpenMLDBClient(
-            settings.openmldb_url, timeout_s=settings.predict_timeout_s
-        )
-        self.triton = AsyncTriton(settings.triton_grpc_url, timeout_s=settings.predict_timeout_s)
-        self.follower = Follower(
-            settings.releases,
-            self.openmldb,
-            self.triton,
-            self.metrics,
-            timeout_s=settings.predict_timeout_s,
-        )
-        self.service = Service(self.follower, self.openmldb, self.triton, self.metrics)
-        self.api = FastAPI(
-            title="Nightshift predict server",
-            version=nightshift.__version__,
-            description=documentation.ABOUT,
-            lifespan=self._lifespan,
-        )
-        add = self.api.add_api_route
-        predict = documentation.body(documentation.PREDICT_BODY)
-        rank = documentation.body(documentation.RANK_BODY)
-        errors = documentation.ERRORS
-        add("/predict", self.predict, methods=["POST"], openapi_extra=predict, responses=errors)
-        add("/rank", self.rank, methods=["POST"], openapi_extra=rank, responses=errors)
-        add("/schema", self.schema, methods=["GET"], responses=errors)
-        add("/health", self.health, methods=["GET"])
-        add("/health/live", self.alive, methods=["GET"])
-        add("/metrics", self.prometheus, methods=["GET"])
+        self.tokens = Tokens(settings.predict_token_file)
+        self.origins = Origins(settings.predict_cors_origins)
+        self.openmldb = Deployments(settings.openmldb_url, timeout_s=settings.predict_timeout_s)
+        self.triton = AsyncTriton(settings.triton_grpc_url)
+        self.crew = Crew.from_env(settings.predict_workers)
+        # For work that never waits, so that nothing can fill it for good.
+        self.threads = ThreadPoolExecutor(2, thread_name_prefix="work")
+        self.uploads = uploads.Uploads(settings)
+        self.hosts = Hosts(pipelines, self._context, self.metrics.of)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._fixed: dict[str, Handler] = {
+            "/health/live": self._alive,
+            "/metrics": self._prometheus,
+            "/docs": self._docs,
+            "/openapi.json": self._openapi,
+            PREFIX.rstrip("/"): self._pipelines,
+        }
 
-    @contextlib.asynccontextmanager
-    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+    def _context(self, metrics: PipelineMetrics) -> Context:
+        return Context(self.settings, self.openmldb, self.triton, metrics, self.threads)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or start and stop with the server."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(Exchange(scope, receive, send))
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self._start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> None:
+        await self.hosts.refresh()
         # The first request shall not pay for it; a release that is not ready is no reason
         # not to start.
-        await self.follower.live()
-        watching = asyncio.create_task(self._watch())
-        yield
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        await asyncio.gather(*(host.follower.live() for host in self.hosts))
+        self._tell()
+        self.metrics.workers.set(1)
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._list())]
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self.crew.leave()
         await self.openmldb.close()
         await self.triton.close()
+        self.threads.shutdown(wait=False, cancel_futures=True)
 
     async def _watch(self) -> None:
-        """Follow the pointer while nobody asks: the old pair is retired after a grace time."""
+        """Follow the pointers while nobody asks: the old pair is retired after a grace time."""
         while True:
-            await asyncio.sleep(1.0)
-            await self.follower.retry()
+            await asyncio.sleep(LOOK_S)
+            await self.hosts.follow()
+            self._tell()
+            for host in self.hosts:
+                live = host.follower.current
+                host.metrics.waiting.set(live.waiting_rows if live else 0)
 
-    async def _answer(self, endpoint: str, request: Request, handler: Handler) -> Response:
-        started = time.perf_counter()
+    async def _list(self) -> None:
+        while True:
+            await asyncio.sleep(LIST_S)
+            await self.hosts.refresh()
+            self.tokens.refresh()
+
+    def _tell(self) -> None:
         try:
-            content = await handler(request)
+            self.crew.tell({host.ref.name: host.status() for host in self.hosts})
+        except OSError as error:
+            LOG.warning("the workers' folder cannot be written: %s", error)
+
+    async def _http(self, exchange: Exchange) -> None:
+        host: Host | None = None
+        operation = ""
+        try:
+            self.tokens.check(exchange)
+            fixed = self._fixed.get(exchange.path)
+            if fixed is not None:
+                _allow(exchange, "GET")
+                await fixed(exchange)
+                return
+            if exchange.path.startswith(documentation.ASSETS):
+                _allow(exchange, "GET")
+                await self._asset(exchange)
+                return
+            name, operation = _route(exchange.path)
+            host = self.hosts.get(name)
+            if operation in _GET:
+                _allow(exchange, "GET")
+                await self._get(host, operation, exchange)
+            else:
+                _allow(exchange, "POST")
+                self.origins.check(exchange)
+                await self._post(host, operation, exchange)
         except (RequestError, BackendError) as error:
-            self.metrics.errors.labels(error.kind).inc()
-            self.metrics.requests.labels(endpoint, str(error.status)).inc()
-            retry = {"Retry-After": "1"} if error.status == 503 else None
-            return JSONResponse(error.body(), error.status, headers=retry)
+            await self._refuse(exchange, error, host, operation)
+        except ClientGone:
+            self._count(host, operation, 499)
         except Exception:
-            self.metrics.errors.labels("internal").inc()
-            self.metrics.requests.labels(endpoint, "500").inc()
-            raise
-        self.metrics.requests.labels(endpoint, "200").inc()
-        self.metrics.seconds.labels(endpoint).observe(time.perf_counter() - started)
-        return JSONResponse(content)
+            LOG.exception("request %s: %s", exchange.request_id.decode(), exchange.path[:200])
+            fault = BackendError(500, "internal", "a fault of this server; its log says more")
+            await self._refuse(exchange, fault, host, operation)
 
-    async def _payload(self, request: Request) -> Any:
-        limit = self.settings.predict_max_body
-        too_big = RequestError(
-            413,
-            "too_big",
-            f"the body has more than {limit} bytes (NIGHTSHIFT_PREDICT_MAX_BODY); split it",
-        )
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > limit:
-            raise too_big
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise too_big
-        return parse_json(bytes(body))
+    def _count(self, host: Host | None, operation: str, status: int) -> None:
+        metrics = host.metrics if host is not None else self._unnamed
+        metrics.request(operation if operation in _KNOWN else "other", status)
 
-    async def predict(self, request: Request, explain: bool = False) -> Response:
-        """Scores of one row or many: the probability of an order.
+    @cached_property
+    def _unnamed(self) -> PipelineMetrics:
+        """Where requests are counted that name no pipeline."""
+        return self.metrics.of("")
 
-        `explain=true` adds each row's features and ids.
-        """
+    async def _refuse(
+        self,
+        exchange: Exchange,
+        error: RequestError | BackendError,
+        host: Host | None,
+        operation: str,
+    ) -> None:
+        metrics = host.metrics if host is not None else self._unnamed
+        metrics.error(error.kind)
+        self._count(host, operation, error.status)
+        headers = [(b"retry-after", b"1")] if error.status in (429, 503) else []
+        if error.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if error.status == 405:
+            headers.append((b"allow", b"GET" if operation in _GET or not operation else b"POST"))
+        body = {**error.body(), "request_id": exchange.request_id.decode()}
+        await exchange.send(error.status, encode_json(body), headers=headers)
 
-        async def handle(request: Request) -> dict[str, Any]:
-            payload = await self._payload(request)
-            scored = await self.service.score(
-                lambda live: read_rows(
-                    payload, live.request_schema, max_rows=self.settings.predict_max_rows
-                )
-            )
-            predictions = [
-                scored.prediction(row, explain=explain) for row in range(len(scored.scores))
-            ]
-            return {"predictions": predictions, **scored.live.names()}
-
-        return await self._answer("predict", request, handle)
-
-    async def rank(self, request: Request, explain: bool = False) -> Response:
-        """The `n` best candidates of one user, best first.
-
-        `user` holds the fields that all rows share, each candidate the others.
-        """
-
-        async def handle(request: Request) -> dict[str, Any]:
-            user, candidates, n = _rank_parts(await self._payload(request))
-            rows = _join(user, candidates)
-            scored = await self.service.score(
-                lambda live: check_rows(
-                    rows, live.request_schema, max_rows=self.settings.predict_max_rows
-                )
-            )
-            # Equal scores keep the candidates' own order.
-            order = np.argsort(-scored.scores, kind="stable")[:n].tolist()
-            ranking = [
-                {"rank": place, "candidate": row, **scored.prediction(row, explain=explain)}
-                for place, row in enumerate(order, start=1)
-            ]
-            return {"ranking": ranking, **scored.live.names()}
-
-        return await self._answer("rank", request, handle)
-
-    async def schema(self, request: Request) -> Response:
-        """Fields of a request row and columns of a feature row, of the live release."""
-
-        async def handle(_: Request) -> dict[str, Any]:
-            live = await self.service.require_live()
-            return {
-                "request": [
-                    {"name": name, "type": kind, "takes": f"{EXPECTED.get(kind, kind)}, or null"}
-                    for name, kind in live.request_schema
-                ],
-                "features": [
-                    {"name": f.name, "type": f.type, "kind": f.kind} for f in live.spec.fields
-                ],
-                "limits": {
-                    "rows": self.settings.predict_max_rows,
-                    "body_bytes": self.settings.predict_max_body,
-                },
-                **live.names(),
-            }
-
-        return await self._answer("schema", request, handle)
-
-    async def alive(self) -> dict[str, str]:
-        """Whether the process answers."""
-        return {"status": "alive"}
-
-    async def health(self) -> Response:
-        """Readiness, part by part; 503 when a prediction cannot be had now."""
-        live, openmldb, triton = await asyncio.gather(
-            self.follower.live(), self._openmldb_problem(), self._triton_problem()
-        )
-        parts = {
-            "release": None if live else self.follower.problem,
-            "openmldb": openmldb,
-            "triton": triton,
-        }
-        ready = not any(parts.values())
-        content = {
-            "status": "ready" if ready else "not ready",
-            "parts": {name: problem or "ok" for name, problem in parts.items()},
-            # A pointer that could not be followed: the release below answers meanwhile.
-            "switch_problem": self.follower.problem if live else None,
-            **(_names(live)),
-        }
-        return JSONResponse(content, 200 if ready else 503)
-
-    async def _openmldb_problem(self) -> str | None:
+    async def _post(self, host: Host, operation: str, exchange: Exchange) -> None:
+        if host.in_flight >= self.settings.predict_queue_rows:
+            raise overloaded(host.in_flight)
+        host.in_flight += 1
         try:
-            await asyncio.wait_for(self.openmldb.health(), HEALTH_TIMEOUT_S)
-        except NightshiftError as error:
-            return str(error)
-        except TimeoutError:
-            return f"{self.openmldb.place} does not answer within {HEALTH_TIMEOUT_S:g} s"
-        return None
+            if operation == "upload":
+                await self.uploads.answer(host, exchange)
+            else:
+                body = await exchange.body(
+                    self.settings.predict_max_body, "NIGHTSHIFT_PREDICT_MAX_BODY"
+                )
+                call = Call(
+                    body,
+                    exchange.header(b"content-type").partition(";")[0].strip().lower(),
+                    exchange.header(b"accept"),
+                    exchange.flag("explain"),
+                    self._deadline(exchange),
+                )
+                answer = await host.answer(operation, call)
+                await exchange.send(200, answer.content, answer.media_type)
+        finally:
+            host.in_flight -= 1
+        self._count(host, operation, 200)
+        host.metrics.took(
+            operation if operation in _KNOWN else "other", time.perf_counter() - exchange.started
+        )
 
-    async def _triton_problem(self) -> str | None:
-        live = self.follower.current
-        if live is None:
-            return await self.triton.live(timeout_s=HEALTH_TIMEOUT_S)
-        row = np.zeros((1, len(live.spec.fields)), dtype=np.int64)
-        try:
-            await asyncio.wait_for(
-                self.triton.infer(live.pointer.model, live.pointer.model_version, row),
-                HEALTH_TIMEOUT_S,
-            )
-        except NightshiftError as error:
-            return str(error)
-        except TimeoutError:
-            return f"{self.triton.url} does not answer within {HEALTH_TIMEOUT_S:g} s"
-        return None
+    def _deadline(self, exchange: Exchange) -> float:
+        seconds = self.settings.predict_timeout_s
+        given = exchange.header(DEADLINE)
+        if given:
+            try:
+                asked = float(given)
+            except ValueError:
+                asked = 0.0
+            if not asked > 0:
+                raise RequestError(
+                    422, "invalid_request", f"{DEADLINE.decode()} is a number of seconds"
+                )
+            seconds = min(seconds, asked)
+        return time.monotonic() + seconds
 
-    async def prometheus(self) -> Response:
-        """Metrics in Prometheus' text format."""
-        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    async def _get(self, host: Host, operation: str, exchange: Exchange) -> None:
+        if operation == "schema":
+            live = await host.require_live()
+            await exchange.send(200, encode_json(live.schema()))
+            self._count(host, operation, 200)
+            return
+        health = await host.health()
+        self._tell()
+        body = {**health.body(), "workers": self.crew.workers(host.ref.name)}
+        status = 200 if health.ready else 503
+        headers = () if health.ready else ((b"retry-after", b"1"),)
+        await exchange.send(status, encode_json(body), headers=headers)
+        self._count(host, operation, status)
+
+    async def _pipelines(self, exchange: Exchange) -> None:
+        listed = [
+            {"name": host.ref.name, "family": host.ref.family, **host.status()}
+            for host in self.hosts
+        ]
+        body = {"pipelines": listed, "default": self.hosts.default, "problem": self.hosts.problem}
+        await exchange.send(200, encode_json(body))
+
+    async def _alive(self, exchange: Exchange) -> None:
+        await exchange.send(200, b'{"status":"alive"}')
+
+    async def _prometheus(self, exchange: Exchange) -> None:
+        loop = asyncio.get_running_loop()
+        text = await loop.run_in_executor(self.threads, self.metrics.text)
+        await exchange.send(200, text, CONTENT_TYPE_LATEST)
+
+    async def _docs(self, exchange: Exchange) -> None:
+        await exchange.send(200, documentation.page(), "text/html; charset=utf-8")
+
+    async def _openapi(self, exchange: Exchange) -> None:
+        await exchange.send(200, documentation.FILE.read_bytes())
+
+    async def _asset(self, exchange: Exchange) -> None:
+        name = exchange.path.removeprefix(documentation.ASSETS)
+        found = documentation.asset(name)
+        if found is None:
+            raise RequestError(404, "not_found", f"no asset {printable(name, 60)!r}")
+        await exchange.send(200, *found)
 
 
-def _names(live: Live | None) -> dict[str, Any]:
-    return {"release": None} if live is None else live.names()
+def _route(path: str) -> tuple[str | None, str]:
+    """Pipeline (None: the default one) and operation of a path.
+
+    Raises:
+        RequestError: it names neither (404).
+    """
+    if path.startswith(PREFIX):
+        name, _, operation = path[len(PREFIX) :].partition("/")
+        if name and operation and "/" not in operation:
+            return name, operation
+    elif path.count("/") == 1 and path[1:] in _KNOWN:
+        return None, path[1:]
+    raise RequestError(404, "not_found", f"nothing at {printable(path, 100)}; see /docs")
 
 
-def _rank_parts(payload: Any) -> tuple[dict[str, Any], list[Any], int]:
-    def refuse(why: str) -> RequestError:
-        return RequestError(422, "invalid_request", f"{why}; see /docs")
-
-    if not isinstance(payload, dict):
-        raise refuse('give {"user": {...}, "candidates": [{...}], "n": 10}')
-    unknown = [key for key in payload if key not in ("user", "candidates", "n")]
-    if unknown:
-        raise refuse(f"unknown key {unknown[0]!r}")
-    user = payload.get("user", {})
-    candidates = payload.get("candidates")
-    n = payload.get("n", DEFAULT_TOP_N)
-    if not isinstance(user, dict):
-        raise refuse("'user' holds the fields that all rows share, as an object")
-    if not isinstance(candidates, list) or not candidates:
-        raise refuse("'candidates' is a list of at least one object")
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise refuse("'n' is a whole number of at least 1")
-    return user, candidates, n
-
-
-def _join(user: dict[str, Any], candidates: list[Any]) -> list[dict[str, Any]]:
-    rows = []
-    for number, candidate in enumerate(candidates):
-        if not isinstance(candidate, dict):
-            raise InvalidRows([Problem(number, "", "a candidate is an object")])
-        both = sorted(user.keys() & candidate.keys())
-        if both:
-            raise InvalidRows([Problem(number, both[0], "it is in 'user', too; give it once")])
-        rows.append({**user, **candidate})
-    return rows
+def _allow(exchange: Exchange, method: str) -> None:
+    if exchange.method != method:
+        raise RequestError(405, "method", f"this path takes {method}")

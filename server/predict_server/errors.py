@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nightshift.errors import DeadlineExceeded, NightshiftError, OpenMLDBError, RetryableError
+
 
 class RequestError(Exception):
-    """The request is at fault.
+    """The request cannot be answered as it is.
 
     Args:
-        status: HTTP status: 400 no JSON, 413 too much of it.
+        status: HTTP status: 400 no JSON, 404 no such pipeline, 413 too much, 429 too many.
         kind: one word for metrics and for programs.
         message: what is wrong and what would be right.
     """
@@ -56,7 +58,11 @@ class InvalidRows(RequestError):
 
 
 class BackendError(Exception):
-    """A part behind this server is at fault: HTTP 503, or 502 where it answered nonsense."""
+    """No answer, and not by the request's fault: HTTP 502, 503 or 504.
+
+    502 where a part behind this server answered nonsense, 503 where it is away for now, 504 where
+    the request's own deadline passed.
+    """
 
     def __init__(self, status: int, kind: str, message: str) -> None:
         super().__init__(message)
@@ -66,3 +72,14 @@ class BackendError(Exception):
     def body(self) -> dict[str, Any]:
         """JSON of the answer."""
         return {"error": self.kind, "message": str(self)}
+
+    @classmethod
+    def of(cls, error: NightshiftError) -> BackendError:
+        """What a caller is told of a failure behind this server."""
+        if isinstance(error, DeadlineExceeded):
+            return cls(504, "deadline", str(error))
+        if isinstance(error, RetryableError):
+            return cls(503, "unavailable", str(error))
+        if isinstance(error, OpenMLDBError):
+            return cls(502, "features", str(error))
+        return cls(502, "contract", str(error))

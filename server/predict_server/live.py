@@ -1,126 +1,65 @@
-"""The live release, followed without a restart.
+"""The live release of a pipeline, followed without a restart.
 
 `live.json` is replaced by a rename, so a new file shows as a new inode. Each request looks
 (one `stat`) and, if there is a new pointer, waits until that release is ready to answer or
-known not to be, a moment at most; then the old one goes on and the reason is told by `/health`.
-A request keeps the one `Live` that it began with: no answer mixes two releases.
+known not to be, a moment at most; then the old one goes on and `/health` says why.
+A request keeps the one release that it began with: no answer mixes two.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nightshift.errors import ContractError, NightshiftError
-from nightshift.features.encoding import Ids, encode_rows
-from nightshift.features.specification import FeatureSpec
-from nightshift.openmldb import AsyncOpenMLDBClient
 from nightshift.registry.pointer import LivePointer, read_live
-from predict_server.metrics import Metrics
-from predict_server.rows import Column
-from predict_server.scoring import AsyncTriton
+from predict_server.families.base import Context, Family, Release
 
 WAIT_S = 2.0
 """How long requests wait for a new release before the old one answers them."""
 
+RETRY_S = 1.0
+"""Pause before a release that could not be followed is tried again."""
+
+MAX_HUNG = 32
+"""Reads of one pipeline's files that may hang at a time, each in a thread of its own."""
+
 _Stamp = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Live:
-    """All that a request needs of the release that answers it.
-
-    Attributes:
-        pointer: the content of live.json.
-        spec: the feature specification kept with the release.
-        request_schema: columns of a request row.
-        feature_names: columns of a feature row, in the deployment's order.
-        key: position of the column whose value names a row in the answer, or None.
-    """
-
-    pointer: LivePointer
-    spec: FeatureSpec
-    request_schema: tuple[Column, ...]
-    feature_names: tuple[str, ...]
-    key: int | None
-
-    def encode(self, rows: Sequence[Sequence[Any]]) -> Ids:
-        """Ids of feature rows: int64 [n, fields]."""
-        return encode_rows(self.spec, self.feature_names, rows)
-
-    def names(self) -> dict[str, Any]:
-        """What every answer says of its release."""
-        return {
-            "release": self.pointer.release_id,
-            "deployment": self.pointer.deployment,
-            "model": self.pointer.model,
-            "model_version": self.pointer.model_version,
-        }
-
-
-async def prepare(pointer: LivePointer, openmldb: AsyncOpenMLDBClient, triton: AsyncTriton) -> Live:
-    """Make a release ready to answer, and see that both its halves do.
-
-    Raises:
-        NightshiftError: the specification, the deployment and the model do not fit, or one of
-            them does not answer.
-    """
-    spec = await asyncio.to_thread(FeatureSpec.load, Path(pointer.feature_spec))
-    if spec.schema_hash != pointer.spec_hash:
-        raise ContractError(
-            f"{pointer.feature_spec} has schema hash {spec.schema_hash} and release "
-            f"{pointer.release_id} was tested with {pointer.spec_hash}; the file was changed"
-        )
-    info = await openmldb.deployment(pointer.database, pointer.deployment)
-    spec.check_columns(info.output_schema)
-    # A model whose process died is READY to Triton: only an inference tells.
-    await triton.infer(
-        pointer.model, pointer.model_version, np.zeros((1, len(spec.fields)), dtype=np.int64)
-    )
-    names = tuple(name for name, _ in info.output_schema)
-    key = next((names.index(k) for k in spec.keys if k in names), None)
-    return Live(pointer, spec, tuple(info.input_schema), names, key)
+_Read = tuple[LivePointer | None, Any]
+"""A pointer, and what its family read by it."""
 
 
 class Follower:
-    """Keeps the `Live` of `<releases>/live.json`.
+    """Keeps the release that `<releases>/live.json` names.
 
     Args:
-        releases: root of the releases.
-        openmldb: client of the API server.
-        triton: client of Triton.
-        metrics: where switches are counted.
-        timeout_s: limit of making one release ready.
+        releases: root of the pipeline's releases.
+        family: how its releases are read and made ready.
+        context: the server.
     """
 
-    def __init__(
-        self,
-        releases: Path,
-        openmldb: AsyncOpenMLDBClient,
-        triton: AsyncTriton,
-        metrics: Metrics,
-        *,
-        timeout_s: float,
-    ) -> None:
+    def __init__(self, releases: Path, family: Family, context: Context) -> None:
         self._releases = releases
         self._path = releases / "live.json"
-        self._openmldb = openmldb
-        self._triton = triton
-        self._metrics = metrics
-        self._timeout_s = timeout_s
-        self._live: Live | None = None
+        self._family = family
+        self._context = context
+        self._timeout_s = context.settings.predict_timeout_s
+        self._live: Release | None = None
         self._stamp: _Stamp | None = None
         self._waited_for: _Stamp | None = None
         self._following: asyncio.Task[None] | None = None
+        self._tried = 0.0
+        self._reads: dict[_Stamp, asyncio.Future[_Read]] = {}
         self.problem: str | None = f"{self._path} is not there: no release is live yet"
 
     @property
-    def current(self) -> Live | None:
+    def current(self) -> Release | None:
         """The release that answered last, without looking for a newer one."""
         return self._live
 
@@ -130,10 +69,10 @@ class Follower:
         except FileNotFoundError:
             return None
         except OSError:
-            return 0, 0, 0  # reading it will tell why
+            return 0, 0, 0  # reading it will say why
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    async def live(self) -> Live | None:
+    async def live(self) -> Release | None:
         """The live release, the newest if it is ready; None before the first one."""
         stamp = self._look()
         if stamp not in (self._stamp, self._waited_for):
@@ -146,7 +85,8 @@ class Follower:
     async def retry(self) -> None:
         """Follow a new pointer, or try again the one that could not be followed."""
         stamp = self._look()
-        if stamp != self._stamp or (stamp is not None and self.problem is not None):
+        again = stamp is not None and self.problem is not None
+        if stamp != self._stamp or (again and time.monotonic() - self._tried >= RETRY_S):
             await self._follow_once()
 
     def _follow_once(self) -> asyncio.Task[None]:
@@ -158,17 +98,8 @@ class Follower:
     async def _follow(self) -> None:
         stamp = self._look()
         try:
-            pointer = read_live(self._releases)
-            if pointer is None:
-                goes_on = (
-                    "the release that answered goes on" if self._live else "no release is live yet"
-                )
-                raise ContractError(f"{self._path} is not there: {goes_on}")
-            if self._live is None or pointer != self._live.pointer:
-                live = await asyncio.wait_for(
-                    prepare(pointer, self._openmldb, self._triton), self._timeout_s
-                )
-                self._take(live)
+            async with asyncio.timeout(self._timeout_s):
+                await self._take(stamp)
             self.problem = None
         except Exception as error:
             # Whatever is wrong with the new release, the old one goes on.
@@ -177,13 +108,70 @@ class Follower:
             if isinstance(error, TimeoutError):
                 self.problem = f"{self._path}: not ready within {self._timeout_s:g} s"
             if stamp is not None:
-                self._metrics.refused.inc()
+                self._context.metrics.refused.inc()
+        self._tried = time.monotonic()
         self._stamp = stamp
         self._waited_for = None
 
-    def _take(self, live: Live) -> None:
-        self._live = live
-        self._metrics.live.clear()
-        p = live.pointer
-        self._metrics.live.labels(p.release_id, p.deployment, p.model, str(p.model_version)).set(1)
-        self._metrics.switches.inc()
+    async def _take(self, stamp: _Stamp | None) -> None:
+        if stamp is None:
+            goes_on = (
+                "the release that answered goes on" if self._live else "no release is live yet"
+            )
+            raise ContractError(f"{self._path} is not there: {goes_on}")
+        pointer, read = await self._in_thread(stamp)
+        if pointer is None:
+            raise ContractError(f"{self._path} was taken away as it was read")
+        if self._live is None or pointer != self._live.pointer:
+            release = await self._family.prepare(pointer, read, self._context)
+            self._live = release
+            self._context.metrics.took_up(release.names())
+
+    def _read(self) -> _Read:
+        pointer = read_live(self._releases)
+        if pointer is None or (self._live is not None and pointer == self._live.pointer):
+            return pointer, None
+        return pointer, self._family.read(pointer, self._releases)
+
+    async def _in_thread(self, stamp: _Stamp) -> _Read:
+        """Read what a pointer names, which may hang for ever: its drive may not answer.
+
+        Each read has a thread of its own: a pool would be full of them one day, and everything
+        else that needs it would wait. While one hangs, the same pointer is not read again; a
+        newer one is. The process ends without waiting for them.
+        """
+        reading = self._reads.get(stamp)
+        if reading is None:
+            if len(self._reads) >= MAX_HUNG:
+                raise ContractError(
+                    f"{self._path}: {len(self._reads)} earlier reads of it or of the files that "
+                    "it named hang; is their drive there?"
+                )
+            loop = asyncio.get_running_loop()
+            reading = self._reads[stamp] = loop.create_future()
+            reading.add_done_callback(lambda _: self._reads.pop(stamp, None))
+            threading.Thread(
+                target=_run, args=(self._read, reading, loop), daemon=True, name="read a release"
+            ).start()
+        return await asyncio.shield(reading)
+
+
+def _run(
+    read: Callable[[], _Read], reading: asyncio.Future[_Read], loop: asyncio.AbstractEventLoop
+) -> None:
+    try:
+        found = read()
+    except Exception as error:
+        told: Callable[[], None] = partial(_tell, reading, error)
+    else:
+        told = partial(_tell, reading, found)
+    with contextlib.suppress(RuntimeError):  # the loop ended meanwhile
+        loop.call_soon_threadsafe(told)
+
+
+def _tell(reading: asyncio.Future[_Read], found: _Read | Exception) -> None:
+    if isinstance(found, Exception):
+        reading.set_exception(found)
+        reading.exception()  # looked at, even if whoever asked has given up
+    else:
+        reading.set_result(found)

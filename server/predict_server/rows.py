@@ -1,21 +1,25 @@
 """From a request's JSON to rows of the request table, checked value by value.
 
-OpenMLDB's API server is strict (ints must be JSON ints, a timestamp milliseconds) and its
-messages name a column at best; here each problem is found with its row and field, and times
-may also be ISO text.
+OpenMLDB's API server is strict (ints must be JSON ints, a timestamp milliseconds), its messages
+name a column at best, and some values end its process; here each problem is found with its row
+and field, and times may also be ISO text.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from nightshift.features.specification import nearest, sql_type
 from predict_server.errors import InvalidRows, Problem, RequestError
+from predict_server.payload import parse_json, printable, shown
+
+__all__ = ["EXPECTED", "Column", "RowReader", "check_value", "parse_json", "read_rows"]
 
 Column = tuple[str, str]
 """Name and lower-case SQL type, as `GET /dbs/{db}/deployments/{name}` tells them."""
@@ -23,7 +27,9 @@ Column = tuple[str, str]
 MAX_PROBLEMS = 20
 """Problems told of one request; a wrong client has thousands."""
 
-_INT_BITS = {"int16": 16, "int32": 32, "int64": 64}
+FIRST_YEAR = 1900
+"""OpenMLDB stores a date as years since 1900 and refuses those before."""
+
 _DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _MILLISECOND = dt.timedelta(milliseconds=1)
@@ -33,8 +39,8 @@ EXPECTED = {
     "int16": "a whole number of 16 bits",
     "int32": "a whole number of 32 bits",
     "int64": "a whole number of 64 bits",
-    "float": "a number",
-    "double": "a number",
+    "float": "a number of 32 bits",
+    "double": "a number of 64 bits",
     "string": "text",
     "date": 'a date as text, "2016-03-15"',
     "timestamp": "milliseconds since 1970 as a whole number, or ISO 8601 text with its zone, "
@@ -43,120 +49,100 @@ EXPECTED = {
 """What a field of each type takes; null is taken by all."""
 
 
-def parse_json(body: bytes) -> Any:
-    """Parse a request's body.
+class _Unfit(ValueError):
+    """A value that its column's type does not take; the message is made from the type."""
 
-    Raises:
-        RequestError: it is no JSON (400).
-    """
+
+Take = Callable[[Any], Any]
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _text(value: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                "the text holds half of a surrogate pair, which is no Unicode"
+            ) from None
+    return value
+
+
+def _integer(bits: int) -> Take:
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+    def take(value: int) -> int:
+        if low <= value <= high:
+            return value
+        raise _Unfit
+
+    return take
+
+
+def _double(value: float) -> float:
     try:
-        return json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise RequestError(400, "no_json", f"the body is no JSON: {reason}") from None
+        number = float(value)
+    except OverflowError:
+        raise _Unfit from None
+    if math.isfinite(number):
+        return number
+    raise _Unfit
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON; use null")
-
-
-def read_rows(payload: Any, schema: Sequence[Column], *, max_rows: int) -> list[list[Any]]:
-    """Rows in the order of the schema, ready for the API server.
-
-    Args:
-        payload: one row as an object, a list of rows, or `{"rows": [...]}`. A row is an object
-            that has every field, or an array in the order of the schema.
-        schema: columns of the request table.
-        max_rows: rows of one request at most.
-
-    Raises:
-        InvalidRows: a row or field does not fit (422).
-        RequestError: no rows (422), or too many (413).
-    """
-    names = [name for name, _ in schema]
-    if isinstance(payload, dict) and "rows" in payload and "rows" not in names:
-        extra = [key for key in payload if key != "rows"]
-        if extra:
-            raise RequestError(
-                422, "invalid_request", f"unknown key {extra[0]!r} beside 'rows'; remove it"
-            )
-        payload = payload["rows"]
-    elif isinstance(payload, dict):
-        payload = [payload]
-    if not isinstance(payload, list):
-        raise RequestError(
-            422,
-            "invalid_request",
-            'give a row as an object, a list of rows, or {"rows": [...]}; see GET /schema',
-        )
-    if payload and not isinstance(payload[0], (dict, list)) and len(payload) == len(names):
-        payload = [payload]  # one row as an array
-    return check_rows(payload, schema, max_rows=max_rows)
-
-
-def check_rows(rows: Sequence[Any], schema: Sequence[Column], *, max_rows: int) -> list[list[Any]]:
-    """As `read_rows`, of rows already in a list."""
-    if not rows:
-        raise RequestError(422, "invalid_request", "the request holds no rows")
-    if len(rows) > max_rows:
-        raise RequestError(
-            413,
-            "too_many_rows",
-            f"the request holds {len(rows)} rows and at most {max_rows} are answered at once "
-            "(NIGHTSHIFT_PREDICT_MAX_ROWS); split it",
-        )
-    problems: list[Problem] = []
-    checked = [_row(number, row, schema, problems) for number, row in enumerate(rows)]
-    if problems:
-        raise InvalidRows(problems)
-    return checked
-
-
-def _row(number: int, row: Any, schema: Sequence[Column], problems: list[Problem]) -> list[Any]:
-    if len(problems) >= MAX_PROBLEMS:
-        return []
-    if isinstance(row, Mapping):
-        known = {name for name, _ in schema}
-        problems += [
-            Problem(number, str(key), f"unknown field{nearest(str(key), known)}")
-            for key in row
-            if key not in known
-        ]
-        values = []
-        for name, kind in schema:
-            if name in row:
-                values.append(row[name])
-            else:
-                values.append(None)
-                problems.append(
-                    Problem(number, name, f"missing; give {EXPECTED.get(kind, kind)}, or null")
-                )
-    elif isinstance(row, list):
-        if len(row) != len(schema):
-            names = ", ".join(name for name, _ in schema)
-            problems.append(
-                Problem(number, "", f"{len(row)} values; {len(schema)} are needed: {names}")
-            )
-            return []
-        values = row
-    else:
-        problems.append(Problem(number, "", "a row is an object or an array"))
-        return []
-    checked = []
-    for (name, kind), value in zip(schema, values, strict=True):
-        problem, taken = _take(value, sql_type(kind))
-        checked.append(taken)
-        if problem:
-            problems.append(Problem(number, name, problem))
-    return checked
-
-
-def _take(value: Any, kind: str) -> tuple[str, Any]:
-    """What is wrong with a value, or nothing, and the value for the API server."""
+def _float(value: float) -> float:
+    number = _double(value)
     try:
-        return "", None if value is None else check_value(value, kind)
-    except ValueError as error:
-        return str(error), None
+        struct.pack("<f", number)
+    except OverflowError:
+        raise _Unfit from None
+    return number
+
+
+def _milliseconds(text: str) -> int:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{shown(text)} is no time: give {EXPECTED['timestamp']}") from None
+    if moment.tzinfo is None:
+        # The tutorial's texts are of UTC+8, its files' times UTC: a guess would be skew.
+        raise ValueError(
+            f"{shown(text)} does not say its time zone; add it, for example +08:00 or Z, "
+            "or give milliseconds since 1970"
+        )
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def _date(text: str) -> str:
+    match = _DATE.fullmatch(text)
+    if match is None:
+        raise _Unfit
+    try:
+        day = dt.date(*map(int, match.groups()))
+    except ValueError:
+        raise ValueError(f"{shown(text)} is not in the calendar") from None
+    if day.year < FIRST_YEAR:
+        raise ValueError(f"{shown(text)} is before {FIRST_YEAR}, where OpenMLDB's dates begin")
+    return day.isoformat()
+
+
+_TAKES: dict[str, dict[type, Take]] = {
+    "bool": {bool: _same},
+    "int16": {int: _integer(16)},
+    "int32": {int: _integer(32)},
+    "int64": {int: _integer(64)},
+    "float": {float: _float, int: _float},
+    "double": {float: _double, int: _double},
+    "string": {str: _text},
+    "date": {str: _date},
+    "timestamp": {int: _integer(64), str: _milliseconds},
+}
+"""By SQL type and type of the JSON value: what checks it and makes it the API server's."""
+
+for _takes in _TAKES.values():
+    _takes[type(None)] = _same
 
 
 def check_value(value: Any, kind: str) -> Any:
@@ -165,53 +151,142 @@ def check_value(value: Any, kind: str) -> Any:
     Raises:
         ValueError: it does not fit; the message says what would.
     """
-    if kind == "string":
-        if isinstance(value, str):
-            _check_text(value)
-            return value
-    elif kind == "bool":
-        if isinstance(value, bool):
-            return value
-    elif isinstance(value, bool):
+    if value is None:
+        return None
+    take = _TAKES.get(kind, {}).get(type(value))
+    try:
+        if take is not None:
+            return take(value)
+    except _Unfit:
         pass
-    elif kind in _INT_BITS:
-        if isinstance(value, int):
-            half = 1 << (_INT_BITS[kind] - 1)
-            if -half <= value < half:
-                return value
-    elif kind in ("float", "double"):
-        if isinstance(value, (int, float)) and math.isfinite(value):
-            return float(value)
-    elif kind == "timestamp":
-        if isinstance(value, int) and abs(value) < 1 << 63:
-            return value
-        if isinstance(value, str):
-            return _milliseconds(value)
-    elif kind == "date" and isinstance(value, str) and (match := _DATE.fullmatch(value)):
-        year, month, day = map(int, match.groups())
-        return dt.date(year, month, day).isoformat()
-    shown = json.dumps(value, ensure_ascii=False)
-    if len(shown) > 60:
-        shown = shown[:57] + "..."
-    raise ValueError(f"{shown} does not fit type {kind}: give {EXPECTED.get(kind, kind)}")
+    raise ValueError(f"{shown(value)} does not fit type {kind}: give {EXPECTED.get(kind, kind)}")
 
 
-def _check_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("the text holds half of a surrogate pair, which is no Unicode") from None
+class RowReader:
+    """Reads rows of one request schema.
 
+    Args:
+        schema: columns of the request table.
+    """
 
-def _milliseconds(text: str) -> int:
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time: give {EXPECTED['timestamp']}") from None
-    if moment.tzinfo is None:
-        # The tutorial's texts are of UTC+8, its files' times UTC: a guess would be skew.
-        raise ValueError(
-            f"{text!r} does not say its time zone; add it, for example +08:00 or Z, "
-            "or give milliseconds since 1970"
+    def __init__(self, schema: Sequence[Column]) -> None:
+        self.names = tuple(name for name, _ in schema)
+        self.kinds = tuple(sql_type(kind) for _, kind in schema)
+        self._known = frozenset(self.names)
+        self._takes = tuple(_TAKES.get(kind, {}) for kind in self.kinds)
+        picked = itemgetter(*self.names)
+        self._pick: Callable[[Any], tuple[Any, ...]] = (
+            picked if len(self.names) > 1 else lambda row: (picked(row),)
         )
-    return (moment - _EPOCH) // _MILLISECOND
+
+    def read(self, payload: Any, *, max_rows: int) -> list[list[Any]]:
+        """Rows in the order of the schema, ready for the API server.
+
+        Args:
+            payload: one row as an object, a list of rows, or `{"rows": [...]}`. A row is an
+                object that has every field, or an array in the order of the schema.
+            max_rows: rows of one request at most.
+
+        Raises:
+            InvalidRows: a row or field does not fit (422).
+            RequestError: no rows (422), or too many (413).
+        """
+        if isinstance(payload, dict) and "rows" in payload and "rows" not in self._known:
+            extra = [key for key in payload if key != "rows"]
+            if extra:
+                raise RequestError(
+                    422,
+                    "invalid_request",
+                    f"unknown key {printable(repr(extra[0]), 60)} beside 'rows'; remove it",
+                )
+            payload = payload["rows"]
+        elif isinstance(payload, dict):
+            payload = [payload]
+        if not isinstance(payload, list):
+            raise RequestError(
+                422,
+                "invalid_request",
+                'give a row as an object, a list of rows, or {"rows": [...]}; see GET /schema',
+            )
+        one = payload and len(payload) == len(self.names)
+        if one and not isinstance(payload[0], (dict, list)):
+            payload = [payload]  # one row as an array
+        return self.check(payload, max_rows=max_rows)
+
+    def check(self, rows: Sequence[Any], *, max_rows: int) -> list[list[Any]]:
+        """As `read`, of rows already in a list."""
+        if not rows:
+            raise RequestError(422, "invalid_request", "the request holds no rows")
+        if len(rows) > max_rows:
+            raise RequestError(
+                413,
+                "too_many_rows",
+                f"the request holds {len(rows)} rows and at most {max_rows} are answered at once "
+                "(NIGHTSHIFT_PREDICT_MAX_ROWS); split it",
+            )
+        problems: list[Problem] = []
+        checked = []
+        for number, row in enumerate(rows):
+            quick = self._quick(row)
+            checked.append(self._row(number, row, problems) if quick is None else quick)
+        if problems:
+            raise InvalidRows(problems)
+        return checked
+
+    def _quick(self, row: Any) -> list[Any] | None:
+        """The row if all of it fits; None where it must be looked at closely."""
+        if len(row) != len(self.names) if type(row) in (dict, list) else True:
+            return None
+        try:
+            values = self._pick(row) if type(row) is dict else row
+            return [
+                takes[type(value)](value) for takes, value in zip(self._takes, values, strict=True)
+            ]
+        except (KeyError, ValueError):
+            return None
+
+    def _row(self, number: int, row: Any, problems: list[Problem]) -> list[Any]:
+        if len(problems) >= MAX_PROBLEMS:
+            return []
+        if isinstance(row, Mapping):
+            values = self._fields(number, row, problems)
+        elif isinstance(row, list):
+            if len(row) != len(self.names):
+                names = printable(", ".join(self.names), 1000)
+                problems.append(
+                    Problem(number, "", f"{len(row)} values; {len(self.names)} are needed: {names}")
+                )
+                return []
+            values = row
+        else:
+            problems.append(Problem(number, "", "a row is an object or an array"))
+            return []
+        checked = []
+        for name, kind, value in zip(self.names, self.kinds, values, strict=True):
+            try:
+                checked.append(check_value(value, kind))
+            except ValueError as error:  # noqa: PERF203
+                checked.append(None)
+                problems.append(Problem(number, name, str(error)))
+        return checked
+
+    def _fields(self, number: int, row: Mapping[str, Any], problems: list[Problem]) -> list[Any]:
+        for key in row:
+            if key not in self._known:
+                if len(problems) >= MAX_PROBLEMS:
+                    break
+                name = printable(str(key), 60)
+                problems.append(Problem(number, name, f"unknown field{nearest(name, self._known)}"))
+        values = []
+        for name, kind in zip(self.names, self.kinds, strict=True):
+            values.append(row.get(name))
+            if name not in row:
+                problems.append(
+                    Problem(number, name, f"missing; give {EXPECTED.get(kind, kind)}, or null")
+                )
+        return values
+
+
+def read_rows(payload: Any, schema: Sequence[Column], *, max_rows: int) -> list[list[Any]]:
+    """`RowReader.read` of a schema that is read once."""
+    return RowReader(schema).read(payload, max_rows=max_rows)

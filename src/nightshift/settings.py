@@ -57,7 +57,26 @@ class Settings:
     predict_port: int = _setting(8100, "port of the predict server")
     predict_max_rows: int = _setting(1000, "rows that one prediction request may hold")
     predict_max_body: int = _setting(4_194_304, "bytes that one prediction request may hold")
-    predict_timeout_s: float = _setting(10.0, "limit of one question to OpenMLDB or Triton")
+    predict_timeout_s: float = _setting(10.0, "limit of one prediction, and of each call it makes")
+    predict_workers: int = _setting(1, "processes of the predict server behind its one port")
+    predict_queue_rows: int = _setting(
+        4000, "rows of one pipeline that may wait in a worker; more are answered 429"
+    )
+    predict_client_timeout_s: float = _setting(
+        15.0, "seconds that a client may take to send a request, or to read its answer"
+    )
+    predict_max_upload: int = _setting(268_435_456, "bytes that one uploaded file may hold")
+    predict_token_file: str = _setting(
+        "", "file with one bearer token a line; empty: the predict server asks for none"
+    )
+    predict_tls_cert: str = _setting("", "PEM certificate chain of the predict server; empty: HTTP")
+    predict_tls_key: str = _setting("", "PEM key of that certificate")
+    predict_tls_client_ca: str = _setting(
+        "", "PEM authorities of client certificates; set, every client must show one"
+    )
+    predict_cors_origins: str = _setting(
+        "", "web origins that may call the predict server, with commas; empty: none"
+    )
     airflow_host: str = _setting("127.0.0.1", "host of Airflow's UI and API")
     airflow_port: int = _setting(8080, "port of Airflow's UI and API")
     airflow_user: str = _setting("admin", "user that `./nightshift up` creates")
@@ -103,6 +122,7 @@ class Settings:
         _one_of("task_runner", self.task_runner, ("process", "docker"))
         _one_of("task_device", self.task_device, ("cpu", "cuda"))
         _one_of("offline_engine", self.offline_engine, ("embedded", "spark"))
+        self._check_predict()
         for name in (
             "openmldb",
             "triton_http",
@@ -119,6 +139,25 @@ class Settings:
         for name in ("train_days", "approval_timeout_s"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{_PREFIX}{name.upper()} must be at least 1")
+
+    def _check_predict(self) -> None:
+        for name in (
+            *("predict_workers", "predict_queue_rows"),
+            *("predict_max_rows", "predict_max_body", "predict_max_upload"),
+        ):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{_PREFIX}{name.upper()} must be at least 1")
+        for name in ("predict_timeout_s", "predict_client_timeout_s"):
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"{_PREFIX}{name.upper()} must be more than 0 seconds")
+        if bool(self.predict_tls_cert) != bool(self.predict_tls_key):
+            raise ConfigurationError(
+                f"{_PREFIX}PREDICT_TLS_CERT and {_PREFIX}PREDICT_TLS_KEY are set together"
+            )
+        if self.predict_tls_client_ca and not self.predict_tls_cert:
+            raise ConfigurationError(
+                f"{_PREFIX}PREDICT_TLS_CLIENT_CA needs {_PREFIX}PREDICT_TLS_CERT and its key"
+            )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -187,7 +226,8 @@ class Settings:
     @property
     def predict_url(self) -> str:
         """Base URL of the predict server."""
-        return f"http://{self.predict_host}:{self.predict_port}"
+        scheme = "https" if self.predict_tls_cert else "http"
+        return f"{scheme}://{self.predict_host}:{self.predict_port}"
 
     @property
     def airflow_url(self) -> str:

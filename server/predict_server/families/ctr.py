@@ -1,0 +1,314 @@
+"""Click and purchase models: a request row, OpenMLDB's features, ids, one probability."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nightshift.errors import ContractError
+from nightshift.features.encoding import Ids, encode_rows
+from nightshift.features.specification import FeatureSpec, sql_type
+from nightshift.openmldb.protocol import DeploymentInfo
+from nightshift.registry.pointer import LivePointer
+from nightshift.triton import INPUT, OUTPUT, check_scores
+from predict_server.batching import Batcher
+from predict_server.errors import InvalidRows, Problem, RequestError
+from predict_server.families.base import (
+    Answer,
+    Call,
+    Context,
+    Family,
+    Operation,
+    Release,
+    encode_json,
+    overloaded,
+    problem_of,
+    timed,
+)
+from predict_server.payload import printable
+from predict_server.rows import EXPECTED, RowReader
+
+DEFAULT_TOP_N = 10
+
+SMALL = 64
+"""Rows of a request that shares its calls; more go by themselves and hold no small one up."""
+
+CALLS = 2
+"""Calls under way at once: OpenMLDB works on one while Triton scores the other."""
+
+LARGE_CALLS = 4
+"""The same for requests of many rows, which a cluster's servers answer side by side."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows with their features, ids and scores.
+
+    Attributes:
+        features: n feature rows, in the deployment's order.
+        ids: int64 [n, fields].
+        scores: float32 [n], probabilities.
+    """
+
+    features: list[list[Any]]
+    ids: Ids
+    scores: npt.NDArray[np.float32]
+
+    def cut(self, start: int, stop: int) -> Scored:
+        """The rows from `start` up to `stop`."""
+        if start == 0 and stop == len(self.features):
+            return self
+        return Scored(self.features[start:stop], self.ids[start:stop], self.scores[start:stop])
+
+
+class CtrRelease(Release):
+    """A deployment and a model version that answer together.
+
+    Args:
+        pointer: the content of live.json.
+        spec: the feature specification kept with the release.
+        info: the deployment's schemas.
+        context: the server.
+    """
+
+    def __init__(
+        self, pointer: LivePointer, spec: FeatureSpec, info: DeploymentInfo, context: Context
+    ) -> None:
+        self.pointer = pointer
+        self.spec = spec
+        self.request_schema = tuple(info.input_schema)
+        self.feature_names = tuple(name for name, _ in info.output_schema)
+        self.key = next(
+            (self.feature_names.index(k) for k in spec.keys if k in self.feature_names), None
+        )
+        self._context = context
+        self._reader = RowReader(self.request_schema)
+        self._rows_scored = context.metrics.rows(pointer.release_id)
+        self._names = {
+            "release": pointer.release_id,
+            "deployment": pointer.deployment,
+            "model": pointer.model,
+            "model_version": pointer.model_version,
+        }
+        self._small = Batcher(self._score, Scored.cut, max_rows=512, concurrency=CALLS)
+        self._large = Batcher(self._score, Scored.cut, max_rows=SMALL, concurrency=LARGE_CALLS)
+        self._operations: dict[str, Operation] = {"predict": self.predict, "rank": self.rank}
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """POST predict and rank."""
+        return self._operations
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that no call has taken yet."""
+        return self._small.waiting_rows + self._large.waiting_rows
+
+    def names(self) -> dict[str, Any]:
+        """Release, deployment, model and version."""
+        return self._names
+
+    def schema(self) -> dict[str, Any]:
+        """Fields of a request row and columns of a feature row."""
+        settings = self._context.settings
+        return {
+            "request": [
+                {"name": name, "type": kind, "takes": f"{EXPECTED.get(kind, kind)}, or null"}
+                for name, kind in self.request_schema
+            ],
+            "features": [
+                {"name": f.name, "type": f.type, "kind": f.kind} for f in self.spec.fields
+            ],
+            "limits": {
+                "rows": settings.predict_max_rows,
+                "body_bytes": settings.predict_max_body,
+                "upload_bytes": settings.predict_max_upload,
+            },
+            **self._names,
+        }
+
+    def read(self, payload: Any) -> list[list[Any]]:
+        """A request's rows in the order of the request schema.
+
+        Raises:
+            RequestError: they do not fit it.
+        """
+        return self._reader.read(payload, max_rows=self._context.settings.predict_max_rows)
+
+    async def score(self, rows: Sequence[Sequence[Any]], deadline: float) -> Scored:
+        """Score checked rows, jointly with those of other requests.
+
+        Raises:
+            RequestError: too many rows wait (429).
+            NightshiftError: a part behind this server did not answer, or refused.
+        """
+        waiting = self.waiting_rows
+        if waiting and waiting + len(rows) > self._context.settings.predict_queue_rows:
+            raise overloaded(waiting)
+        lane = self._small if len(rows) <= SMALL else self._large
+        return await lane.submit(rows, deadline)
+
+    async def _score(self, rows: list[Any], timeout_s: float) -> Scored:
+        """One joint call: features, ids, scores."""
+        p, context, metrics = self.pointer, self._context, self._context.metrics
+        deadline = time.monotonic() + timeout_s
+        with timed(metrics.features.observe):
+            features = await context.openmldb.call(
+                p.database, p.deployment, rows, timeout_s=timeout_s
+            )
+        with timed(metrics.encode.observe):
+            if len(features) <= SMALL:
+                ids = self._encode(features)
+            else:
+                loop = asyncio.get_running_loop()
+                ids = await loop.run_in_executor(context.threads, self._encode, features)
+        with timed(metrics.score.observe):
+            left = max(deadline - time.monotonic(), 0.001)
+            scores = await self._infer(ids, left)
+        metrics.batch.observe(len(rows))
+        self._rows_scored.inc(len(rows))
+        return Scored(features, ids, scores)
+
+    def _encode(self, features: Sequence[Sequence[Any]]) -> Ids:
+        return encode_rows(self.spec, self.feature_names, features)
+
+    async def _infer(self, ids: Ids, timeout_s: float) -> npt.NDArray[np.float32]:
+        p = self.pointer
+        answer = await self._context.triton.infer(
+            p.model, p.model_version, {INPUT: ids}, (OUTPUT,), timeout_s=timeout_s
+        )
+        return check_scores(answer[OUTPUT], len(ids), f"{p.model}/{p.model_version}")
+
+    async def predict(self, call: Call) -> Answer:
+        """A score a row, in order."""
+        scored = await self.score(self.read(call.json()), call.deadline)
+        predictions = [
+            self.prediction(scored, row, explain=call.explain) for row in range(len(scored.scores))
+        ]
+        return Answer(encode_json({"predictions": predictions, **self._names}))
+
+    async def rank(self, call: Call) -> Answer:
+        """The `n` best candidates of one user, best first."""
+        user, candidates, n = _rank_parts(call.json())
+        rows = self._reader.check(
+            _join(user, candidates), max_rows=self._context.settings.predict_max_rows
+        )
+        scored = await self.score(rows, call.deadline)
+        # Equal scores keep the candidates' own order.
+        order = np.argsort(-scored.scores, kind="stable")[:n].tolist()
+        ranking = [
+            {"rank": place, "candidate": row, **self.prediction(scored, row, explain=call.explain)}
+            for place, row in enumerate(order, start=1)
+        ]
+        return Answer(encode_json({"ranking": ranking, **self._names}))
+
+    def prediction(self, scored: Scored, row: int, *, explain: bool = False) -> dict[str, Any]:
+        """One row's part of an answer."""
+        found: dict[str, Any] = {}
+        if self.key is not None:
+            found["request_id"] = scored.features[row][self.key]
+        found["score"] = float(scored.scores[row])
+        if explain:
+            pairs = zip(self.feature_names, scored.features[row], strict=True)
+            found["features"] = {name: _finite(value) for name, value in pairs}
+            # Text: JavaScript's numbers hold 53 bits.
+            ids = zip(self.spec.names, scored.ids[row].tolist(), strict=True)
+            found["ids"] = {name: str(value) for name, value in ids}
+        return found
+
+    async def probe(self, timeout_s: float) -> dict[str, str | None]:
+        """Call the deployment with a row of plain values, and the model with a row of ids."""
+        p = self.pointer
+        rows = [[_neutral(sql_type(kind)) for _, kind in self.request_schema]]
+        ids = np.zeros((1, len(self.spec.fields)), dtype=np.int64)
+        openmldb, triton = await asyncio.gather(
+            problem_of(
+                self._context.openmldb.call(p.database, p.deployment, rows, timeout_s=timeout_s)
+            ),
+            problem_of(self._infer(ids, timeout_s)),
+        )
+        return {"openmldb": openmldb, "triton": triton}
+
+
+def _read(pointer: LivePointer, _: Path) -> FeatureSpec:
+    spec = FeatureSpec.load(Path(pointer.feature_spec))
+    if spec.schema_hash != pointer.spec_hash:
+        raise ContractError(
+            f"{pointer.feature_spec} has schema hash {spec.schema_hash} and release "
+            f"{pointer.release_id} was tested with {pointer.spec_hash}; the file was changed"
+        )
+    return spec
+
+
+async def _prepare(pointer: LivePointer, spec: FeatureSpec, context: Context) -> Release:
+    info = await context.openmldb.describe(pointer.database, pointer.deployment)
+    spec.check_columns(info.output_schema)
+    release = CtrRelease(pointer, spec, info, context)
+    # A model whose process died is READY to Triton: only an inference shows it.
+    ids = np.zeros((1, len(spec.fields)), dtype=np.int64)
+    await release._infer(ids, context.settings.predict_timeout_s)
+    return release
+
+
+FAMILY = Family(read=_read, prepare=_prepare, parts=("openmldb", "triton"))
+
+
+def _neutral(kind: str) -> Any:
+    """A value that every column of a type takes; NULL as a time or key may mean something."""
+    now = dt.datetime.now(dt.timezone.utc)
+    values: dict[str, Any] = {
+        "bool": False,
+        "string": "",
+        "float": 0.0,
+        "double": 0.0,
+        "date": now.date().isoformat(),
+        "timestamp": int(now.timestamp() * 1000),
+    }
+    return values.get(kind, 0)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _rank_parts(payload: Any) -> tuple[dict[str, Any], list[Any], int]:
+    def refuse(why: str) -> RequestError:
+        return RequestError(422, "invalid_request", f"{why}; see /docs")
+
+    if not isinstance(payload, dict):
+        raise refuse('give {"user": {...}, "candidates": [{...}], "n": 10}')
+    unknown = [key for key in payload if key not in ("user", "candidates", "n")]
+    if unknown:
+        raise refuse(f"unknown key {printable(repr(unknown[0]), 60)}")
+    user = payload.get("user", {})
+    candidates = payload.get("candidates")
+    n = payload.get("n", DEFAULT_TOP_N)
+    if not isinstance(user, dict):
+        raise refuse("'user' holds the fields that all rows share, as an object")
+    if not isinstance(candidates, list) or not candidates:
+        raise refuse("'candidates' is a list of at least one object")
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise refuse("'n' is a whole number of at least 1")
+    return user, candidates, n
+
+
+def _join(user: dict[str, Any], candidates: list[Any]) -> list[dict[str, Any]]:
+    rows = []
+    for number, candidate in enumerate(candidates):
+        if not isinstance(candidate, dict):
+            raise InvalidRows([Problem(number, "", "a candidate is an object")])
+        both = user.keys() & candidate.keys()
+        if both:
+            field = printable(sorted(both)[0], 60)
+            raise InvalidRows([Problem(number, field, "it is in 'user', too; give it once")])
+        rows.append({**user, **candidate})
+    return rows
