@@ -14,17 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from laptop import night
 from laptop.console import say, seconds, table
 from laptop.data import cli as data_cli
 from laptop.data import jd, partitions
 from laptop.data.generate import Spec
-from laptop.data.schemas import SCHEMAS
 from laptop.predict import post
 from laptop.services.supervisor import Supervisor
 from nightshift import files, layout
+from nightshift.data import reading
 from nightshift.errors import ConfigurationError, ContractError, NightshiftError
 from nightshift.layout import RunFolder
 from nightshift.registry.pointer import read_live
@@ -146,8 +144,9 @@ def example_request(data: Path, ds: str) -> dict[str, Any]:
         ConfigurationError: the day holds no request.
     """
     folder = layout.partition(data, "flattenRequest", dt.date.fromisoformat(ds))
-    rows = pq.read_table(folder, schema=SCHEMAS["flattenRequest"]).sort_by("eventTime")
-    if not rows.num_rows:
+    found = reading.parquet_files(folder)
+    rows = reading.table(found).sort_by("eventTime") if found else None
+    if rows is None or not rows.num_rows:
         raise ConfigurationError(f"{folder} holds no request")
     row: dict[str, Any] = rows.slice(rows.num_rows - 1).to_pylist()[0]
     time_utc = row["eventTime"].replace(tzinfo=dt.timezone.utc)

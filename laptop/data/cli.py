@@ -6,15 +6,16 @@ import argparse
 import datetime as dt
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import pyarrow.dataset as pads
 
 from laptop.console import progress, say, seconds, table, warn
 from laptop.data import jd, partitions
 from laptop.data.generate import Spec, generate
 from nightshift import layout
+from nightshift.data import load as loading
+from nightshift.data import reading
+from nightshift.data.declared import Declared, declared_tables
 from nightshift.errors import NightshiftError
 from nightshift.features.tables import SourceTables
 from nightshift.settings import Settings
@@ -38,8 +39,9 @@ def main(argv: Sequence[str]) -> int:
     make.add_argument("--rows-per-day", type=int, default=default.rows_per_day)
     make.add_argument("--seed", type=int, default=default.seed)
     make.add_argument("--end", metavar="YYYY-MM-DD", help="the last day (default: yesterday)")
-    load = sub.add_parser("load", help="lay out the tutorial's parquet files")
+    load = sub.add_parser("load", help="lay out parquet or CSV files, one folder or file a table")
     load.add_argument("--from", dest="folder", type=Path, required=True, metavar="FOLDER")
+    add_load_options(load)
     for child in (make, load):
         child.add_argument("--replace", action="store_true", help="remove another source's tables")
     sub.add_parser("list", help="tell what is there")
@@ -58,7 +60,20 @@ def main(argv: Sequence[str]) -> int:
             written = make_tables(data, spec, end, arguments.days, replace=arguments.replace)
             say(f"{written} partition(s) written in {seconds(time.monotonic() - began)}: {data}")
         elif arguments.command == "load":
-            lay_out(data, arguments.folder, replace=arguments.replace)
+            tables = declared(settings)
+            made = lay_out(
+                data,
+                arguments.folder,
+                replace=arguments.replace,
+                tables=tables,
+                options=load_options(arguments, tables),
+            )
+            for name, columns in made.ignored.items():
+                warn(f"left out of {name}, which has no such columns: {', '.join(columns)}")
+            say(
+                f"{sum(made.rows.values())} rows in {len(made.rows)} tables, {len(made.days)} days: "
+                f"{data}"
+            )
         else:
             list_tables(settings.data, SourceTables.load(settings.tables))
     except NightshiftError as error:
@@ -80,7 +95,64 @@ def make_tables(data: Path, spec: Spec, end: dt.date, days: int, *, replace: boo
         return generate(data, spec, end=end, days=days, replace=replace, said=said)
 
 
-def lay_out(data: Path, folder: Path, *, replace: bool = False) -> None:
+def declared(settings: Settings) -> dict[str, Declared]:
+    """The tables of `include/`, with their columns."""
+    script = settings.include / "sql" / "create_tables.sql"
+    return declared_tables(SourceTables.load(settings.tables), script.read_text(), str(script))
+
+
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """What files may mean, as options of a command."""
+    parser.add_argument(
+        "--as",
+        dest="meanings",
+        action="append",
+        default=[],
+        metavar="TABLE.COLUMN=MEANING",
+        help="what a column means: s, ms, us or ns (numbers that are times), a time zone such as "
+        "UTC or +08:00 (times without one), whole (1.0 is 1), nearest (rounding is fine), utf8 "
+        "(bytes are text), null-if-missing; may be given more than once",
+    )
+    parser.add_argument(
+        "--extra-columns",
+        choices=("ignore", "refuse"),
+        default="ignore",
+        help="columns that a table lacks (default: ignore, and say so)",
+    )
+    parser.add_argument("--delimiter", help="of CSV files (default: a comma, a tab for .tsv)")
+    parser.add_argument("--encoding", default="utf-8", help="of CSV files (default: utf-8)")
+    parser.add_argument(
+        "--most-days",
+        type=int,
+        default=loading.MOST_DAYS,
+        help=f"longest span of days to believe (default: {loading.MOST_DAYS})",
+    )
+
+
+def load_options(arguments: argparse.Namespace, tables: Mapping[str, Declared]) -> loading.Options:
+    """The options of `add_load_options`, checked.
+
+    Raises:
+        ConfigurationError: a table, column or meaning that is not known.
+    """
+    return loading.Options(
+        meanings=loading.parse_meanings(arguments.meanings, tables),
+        ignore_extra=arguments.extra_columns == "ignore",
+        delimiter=arguments.delimiter,
+        encoding=arguments.encoding,
+        most_days=arguments.most_days,
+        replace=arguments.replace,
+    )
+
+
+def lay_out(
+    data: Path,
+    folder: Path,
+    *,
+    replace: bool = False,
+    tables: Mapping[str, Declared] | None = None,
+    options: loading.Options | None = None,
+) -> loading.Loaded:
     """`jd.load` with progress shown."""
     now = ""
 
@@ -89,7 +161,7 @@ def lay_out(data: Path, folder: Path, *, replace: bool = False) -> None:
         now = text
 
     with progress(f"Tables of {folder}", lambda: now):
-        jd.load(data, folder, replace=replace, said=said)
+        return jd.load(data, folder, replace=replace, said=said, tables=tables, options=options)
 
 
 def list_tables(data: Path, tables: SourceTables) -> None:
@@ -101,7 +173,8 @@ def list_tables(data: Path, tables: SourceTables) -> None:
             rows.append((name, "-", "-", "-"))
             continue
         days = sorted(p.name[3:] for p in folder.glob("ds=*"))
-        count = pads.dataset(folder, format="parquet").count_rows()
+        folders = [folder / f"ds={day}" for day in days] or [folder]
+        count = sum(reading.rows(reading.parquet_files(one)) for one in folders)
         span = f"{days[0]} to {days[-1]}" if days else "snapshot"
         rows.append((name, str(count), str(len(days) or "-"), span))
     say(f"{data}: {partitions.describe(partitions.source_of(data))}")

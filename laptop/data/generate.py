@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from laptop.data import partitions
 from laptop.data.schemas import SCHEMAS
 from nightshift import layout
+from nightshift.data import reading
 from nightshift.errors import ConfigurationError
 
 Floats = npt.NDArray[np.float64]
@@ -394,9 +395,9 @@ def generate(
     partitions.claim(data, spec.source(), replace=replace)
     world = World(spec)
     written = 0
-    if not any((data / "bo_user").glob("*.parquet")):
+    if not reading.parquet_files(data / "bo_user"):
         partitions.write_snapshot(data, "bo_user", world.users())
-    if not any((data / "bo_product").glob("*.parquet")):
+    if not reading.parquet_files(data / "bo_product"):
         partitions.write_snapshot(data, "bo_product", world.products())
     tables: tuple[tuple[str, int, Callable[[dt.date], pa.Table]], ...] = (
         ("bo_comment", COMMENT_DAYS, world.comments),

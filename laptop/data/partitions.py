@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from laptop.data.schemas import EVENT_TABLES, SCHEMAS
 from nightshift import files, layout
+from nightshift.data import reading
 from nightshift.errors import ConfigurationError, ContractError
 
 UTC8_US = 8 * 3600 * 1_000_000
@@ -85,6 +86,6 @@ def days_present(data: Path) -> list[dt.date]:
     """Dates for which every event table has a partition, ascending."""
     common: set[str] | None = None
     for table in EVENT_TABLES:
-        names = {p.name[3:] for p in (data / table).glob("ds=*") if any(p.glob("*.parquet"))}
+        names = {p.name[3:] for p in (data / table).glob("ds=*") if reading.parquet_files(p)}
         common = names if common is None else common & names
     return sorted(dt.date.fromisoformat(name) for name in common or ())

@@ -43,8 +43,10 @@ def partition(data: Path, table: str, day: dt.date) -> Path:
 
 
 def present(data: Path, table: str, days: Iterable[dt.date]) -> list[dt.date]:
-    """Those of `days` whose partition holds at least one parquet file."""
-    return [day for day in days if any(partition(data, table, day).glob("*.parquet"))]
+    """Those of `days` whose partition holds at least one data file."""
+    from nightshift.data.reading import parquet_files
+
+    return [day for day in days if parquet_files(partition(data, table, day))]
 
 
 def day_start_ms(day: dt.date) -> int:

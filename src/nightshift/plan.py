@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from nightshift import layout
+from nightshift.data.reading import parquet_files
 from nightshift.errors import ConfigurationError, PartitionMissing
 from nightshift.features.tables import SourceTables
 from nightshift.registry.names import sql_hash
@@ -132,7 +133,7 @@ def make_plan(
             sources[table] = layout.event_glob(settings.data, table, there)
         partitions[table] = _iso(there)
     for table in tables.snapshots:
-        if any((settings.data / table).glob("*.parquet")):
+        if parquet_files(settings.data / table):
             sources[table] = layout.snapshot_glob(settings.data, table)
         else:
             missing[table] = ["snapshot"]

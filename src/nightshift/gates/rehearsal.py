@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from nightshift import files, triton
+from nightshift.data import reading
 from nightshift.errors import ContractError, DataError, OpenMLDBError
 from nightshift.features.encoding import encode_rows
 from nightshift.features.specification import FeatureSpec
@@ -126,13 +126,10 @@ def request_rows(
     for folder in sorted(source.glob("ds=????-??-??"), reverse=True):
         if plan is not None and folder.name > f"ds={plan['ds']}":
             continue
-        for path in sorted(folder.glob("*.parquet")):
-            table = pq.read_table(path, partitioning=None)
-            absent = [name for name in columns if name not in table.column_names]
-            if absent:
-                raise DataError(f"{path} lacks {absent[0]}, an input of the deployment")
+        for path in reading.parquet_files(folder):
+            table = reading.table([path], columns=columns)
             if len(table):
-                return plain_rows(table.select(list(columns)).slice(max(len(table) - count, 0)))
+                return plain_rows(table.slice(max(len(table) - count, 0)))
     raise DataError(f"no request in the partitions under {source}")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from nightshift import layout
+from nightshift.data import reading
 from nightshift.errors import ContractError
 from nightshift.features.tables import SourceTables
 from nightshift.openmldb import OpenMLDBClient, quote_name
@@ -105,11 +106,12 @@ def count_online(client: OpenMLDBClient, database: str) -> CountRows:
 
 
 def partition_rows(data: Path, table: str, day: dt.date) -> int:
-    """Rows of a partition, from its parquet footers."""
-    import pyarrow.parquet as pq
+    """Rows of a partition, from its parquet footers.
 
-    folder = layout.partition(data, table, day)
-    return sum(pq.read_metadata(file).num_rows for file in folder.glob("*.parquet"))
+    Raises:
+        DataError: a file of it is no parquet.
+    """
+    return reading.rows(reading.parquet_files(layout.partition(data, table, day)))
 
 
 def _event_load(

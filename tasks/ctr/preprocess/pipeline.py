@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from openmldb_files import open_parquet
 
 import nightshift
 from nightshift import files
+from nightshift.data import reading
 from nightshift.errors import ContractError, DataError
 from nightshift.features.encoding import column_types, hash_texts, unique_texts
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
@@ -44,9 +46,7 @@ def feature_files(folder: Path) -> list[Path]:
     Raises:
         DataError: there is none.
     """
-    found = sorted(
-        path for path in folder.glob("*.parquet") if not path.name.startswith((".", "_"))
-    )
+    found = reading.parquet_files(folder)
     if not found:
         raise DataError(f"no parquet file in {folder}; the job that extracts features writes there")
     return found
@@ -92,10 +92,8 @@ def build_dataset(features: Path, spec: FeatureSpec, rule: WindowRule, out: Path
 def _check_schemas(sources: list[Path], spec: FeatureSpec) -> dict[str, str]:
     first: dict[str, str] = {}
     for path in sources:
-        try:
-            types = column_types(pq.read_schema(path))
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{path} is no parquet file: {error}") from error
+        with reading.told(), open_parquet(path) as file:
+            types = column_types(file.schema_arrow)
         try:
             spec.check_columns(types)
         except ContractError as error:
@@ -105,9 +103,7 @@ def _check_schemas(sources: list[Path], spec: FeatureSpec) -> dict[str, str]:
 
 
 def _batches(sources: list[Path], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    for path in sources:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+    return reading.batches(sources, columns=columns, batch_rows=BATCH_ROWS)
 
 
 def _census(sources: list[Path], spec: FeatureSpec, rule: WindowRule) -> Census:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nightshift import files
+from nightshift.data import reading
 from nightshift.errors import ContractError
 from nightshift.features.encoding import Ids, encode_table
 from nightshift.features.specification import FeatureSpec
@@ -113,10 +114,10 @@ class _OwnIds:
 
     def __call__(self, batch: pa.Table, ids: Ids) -> Ids:
         names = batch["request_id"].to_pylist()
-        rows = pq.read_table(
-            self._features,
+        rows = reading.table(
+            reading.parquet_files(self._features),
             columns=[self._key, *self._spec.names],
-            filters=pc.field(self._key).isin(names),
+            where=pc.field(self._key).isin(names),
         )
         where = {name: at for at, name in enumerate(rows[self._key].to_pylist())}
         order = pa.array([where[name] for name in names], pa.int64())
@@ -137,13 +138,14 @@ def _champion(
     own = FeatureSpec.load(options.champion_spec)
     if own.schema_hash != champion.schema_hash:
         raise ContractError(f"{options.champion_model} is not of the specification {own.source}")
-    sample = next(iter(sorted(options.features.glob("*.parquet"))), None)
+    sample = next(iter(reading.parquet_files(options.features)), None)
     there = set(pq.read_schema(sample).names) if sample else set()
     absent = [name for name in own.names if name not in there]
     if absent:
         return None, None, f"its feature {absent[0]} is no longer among the feature query's"
     try:
-        encode_table(own, pq.read_table(sample, columns=list(own.names)).slice(0, 1))
+        shown = [sample] if sample else []
+        encode_table(own, reading.table(shown, columns=list(own.names)).slice(0, 1))
     except ContractError as error:
         return None, None, f"its features cannot be made from the feature query's: {error}"
     return champion, _OwnIds(own, spec.keys[0], options.features), None

@@ -17,7 +17,7 @@ from nightshift.errors import ConfigurationError, DataError
 @pytest.fixture(scope="module")
 def laid_out(tmp_path_factory, jd_folder):
     data = tmp_path_factory.mktemp("jd")
-    rows = jd.load(data, jd_folder)
+    rows = jd.load(data, jd_folder).rows
     return data, rows
 
 
@@ -56,7 +56,7 @@ def test_the_last_full_day_is_the_last_with_user_actions(laid_out):
 
 def test_loading_again_changes_nothing(laid_out, jd_folder):
     data, rows = laid_out
-    assert jd.load(data, jd_folder) == rows
+    assert jd.load(data, jd_folder).rows == rows
     assert pads.dataset(data / "bo_action", format="parquet").count_rows() == 89_187
     assert not list(data.glob(".tmp-*"))
 
@@ -75,9 +75,9 @@ def copy_of(jd_folder, tmp_path, table, change):
 
 def test_a_missing_column_is_named_before_anything_is_written(jd_folder, tmp_path):
     source = copy_of(jd_folder, tmp_path, "bo_user", lambda rows: rows.drop(["sex"]))
-    with pytest.raises(DataError, match=r"bo_user.*no column sex"):
+    with pytest.raises(DataError, match=r"bo_user.*column sex: the file has no such column"):
         jd.load(tmp_path / "data", source)
-    assert not (tmp_path / "data").exists()
+    assert not list((tmp_path / "data").rglob("*.parquet"))
 
 
 def test_a_column_that_does_not_fit_is_named_and_leaves_no_partition(jd_folder, tmp_path):
@@ -86,7 +86,7 @@ def test_a_column_that_does_not_fit_is_named_and_leaves_no_partition(jd_folder, 
         return rows.set_column(n, "time", pa.array(["soon"] * rows.num_rows))
 
     source = copy_of(jd_folder, tmp_path, "bo_action", spoil)
-    with pytest.raises(DataError, match="column time of bo_action"):
+    with pytest.raises(DataError, match="column time: bo_action.time is int64"):
         jd.load(tmp_path / "data", source)
     assert not list((tmp_path / "data").rglob("*.parquet"))
 

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nightshift import files
+from nightshift.data import reading
 from nightshift.errors import (
     ContractError,
     DataError,
@@ -97,7 +98,9 @@ def sample_offline(
     chosen = test.take(pa.array(drawn))
     names = [str(name) for name in chosen["request_id"].to_pylist()]
     key = spec.keys[0]
-    features = pq.read_table(run.features, filters=pc.field(key).cast(pa.string()).isin(names))
+    features = reading.table(
+        reading.parquet_files(run.features), where=pc.field(key).cast(pa.string()).isin(names)
+    )
     where = {str(name): at for at, name in enumerate(features[key].to_pylist())}
     absent = [name for name in names if name not in where]
     if absent:

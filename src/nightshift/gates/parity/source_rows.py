@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from openmldb_files import normal_schema
 
+from nightshift.data import reading
 from nightshift.errors import ConfigurationError, DataError
 from nightshift.features.reach import Reach
 from nightshift.features.tables import SourceTables
@@ -77,7 +78,8 @@ def _as_type(values: pa.Array, schema: pa.Schema, table: str, name: str, other: 
 
 
 def _schema(data: Path, plan: Plan, table: str) -> pa.Schema:
-    return pq.read_schema(_files(data, plan, table)[0])
+    with reading.told():
+        return normal_schema(_files(data, plan, table)[0])
 
 
 def _files(data: Path, plan: Plan, table: str) -> list[Path]:
@@ -85,7 +87,7 @@ def _files(data: Path, plan: Plan, table: str) -> list[Path]:
         folders = [data / table / f"ds={day}" for day in plan["partitions"][table]]
     else:
         folders = [data / table]
-    paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
+    paths = [path for folder in folders for path in reading.parquet_files(folder)]
     if not paths:
         raise DataError(f"no partition of {table} under {data}, whose rows the query reads")
     return paths
@@ -95,9 +97,6 @@ def rows_of(data: Path, plan: Plan, table: str, where: pc.Expression | None) -> 
     """Rows of a table's partitions (or its snapshot) that the run read.
 
     Raises:
-        DataError: there is no file.
+        DataError: there is no file, or two of them differ in their columns.
     """
-    paths = _files(data, plan, table)
-    # File by file, so that no partition column is made up from the path.
-    parts = [pq.read_table(path, filters=where, partitioning=None) for path in paths]
-    return pa.concat_tables([part.cast(parts[0].schema) for part in parts])
+    return reading.table(_files(data, plan, table), where=where)

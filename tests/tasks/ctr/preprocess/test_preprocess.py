@@ -172,7 +172,7 @@ def test_a_failure_leaves_the_dataset_before_it_alone(workshop):
     (features / "part-00001.parquet").write_bytes(b"PAR1 no parquet")
     done, result = workshop.preprocess(features, check=False)
     assert done.returncode == EXIT_TERMINAL
-    assert "part-00001.parquet is no parquet file" in result["error"]
+    assert "part-00001.parquet: the parquet file has no whole footer" in result["error"]
     assert files.sha256_tree(workshop.root / "dataset") == before
     assert not list(workshop.root.glob(".tmp-*"))
 

@@ -1,0 +1,1 @@
+"""The source tables' files: reading, laying out and checking them."""

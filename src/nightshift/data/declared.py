@@ -1,0 +1,80 @@
+"""The source tables as their files must be: columns by name, order and type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from openmldb_sql import statements
+from openmldb_sql.errors import PlanError
+from openmldb_sql.types import IndexDef
+
+from nightshift.errors import ConfigurationError
+from nightshift.features.tables import SourceTables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One source table.
+
+    Attributes:
+        name: the table.
+        columns: SQL type by column, in the table's order.
+        required: columns that are NOT NULL.
+        time: the column that says which day a row belongs to; None for a snapshot.
+        indexes: the table's indexes.
+        request_id: the column that names a request, where this is the request table.
+    """
+
+    name: str
+    columns: Mapping[str, str]
+    required: frozenset[str]
+    time: str | None
+    indexes: tuple[IndexDef, ...] = ()
+    request_id: str | None = None
+
+    def arrow_schema(self) -> pa.Schema:
+        """The schema of the files that are written: one that Spark takes for the table's."""
+        import pyarrow as pa
+        from openmldb_files.convert import stored_type
+
+        return pa.schema([(name, stored_type(sql)) for name, sql in self.columns.items()])
+
+
+def declared_tables(
+    tables: SourceTables, script: str, source: str = "create_tables.sql"
+) -> dict[str, Declared]:
+    """Every table of a declaration with the columns that a script gives it, event tables first.
+
+    Args:
+        tables: what each table is.
+        script: CREATE TABLE statements.
+        source: the script's file, named in messages.
+
+    Raises:
+        ConfigurationError: the script is not OpenMLDB's, or makes other tables.
+    """
+    made: dict[str, statements.CreateTable] = {}
+    try:
+        for text in statements.split(script):
+            statement = statements.parse(text)
+            if isinstance(statement, statements.CreateTable):
+                made[statement.table.name] = statement
+    except PlanError as error:
+        raise ConfigurationError(f"{source}: {error.reason}") from error
+    tables.check_created({name: one.schema.names for name, one in made.items()}, source)
+    return {
+        name: Declared(
+            name,
+            {column.name: column.type.value for column in made[name].schema.columns},
+            frozenset(column.name for column in made[name].schema.columns if column.not_null),
+            tables.events.get(name),
+            made[name].schema.indexes,
+            tables.request_id if name == tables.request_table else None,
+        )
+        for name in tables.names
+    }
