@@ -7,6 +7,7 @@ reader sees the old result or the new one.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -262,7 +263,9 @@ def _quoted(text: str, options: ExportOptions) -> str:
     if text == "":
         return quote * 2
     if quote in text or options.delimiter in text or "\n" in text or "\r" in text:
-        escaped = text.replace("\\", "\\\\").replace(quote, "\\" + quote)
+        # A backslash is one escape only before a quote, the closing one among them.
+        runs = re.sub(rf"\\+(?={re.escape(quote)}|$)", lambda run: run[0] * 2, text)
+        escaped = runs.replace(quote, "\\" + quote)
         return f"{quote}{escaped}{quote}"
     return text
 

@@ -7,6 +7,8 @@ in the way the real engine is: a cell that does not parse becomes NULL.
 from __future__ import annotations
 
 import datetime as dt
+import mmap
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,11 +133,12 @@ def _read_csv(path: Path, schema: Schema, options: LoadOptions) -> Iterator[pa.T
     if path.stat().st_size == 0:
         return
     names = schema.names
+    source, escape = _with_escapes(path, options.quote)
     first = pacsv.ReadOptions(column_names=None if options.header else names, block_size=8 * 2**20)
     parse = pacsv.ParseOptions(
         delimiter=options.delimiter,
         quote_char=options.quote or False,
-        escape_char="\\",
+        escape_char=escape,
         newlines_in_values=bool(options.quote),
     )
     header = names
@@ -165,13 +168,30 @@ def _read_csv(path: Path, schema: Schema, options: LoadOptions) -> Iterator[pa.T
     target = arrow_schema(schema)
     if path.stat().st_size == 0 or _only_header(path, options.header):
         return
-    with pacsv.open_csv(path, first, parse, convert) as reader:
+    with pacsv.open_csv(source, first, parse, convert) as reader:
         for batch in reader:
             columns = [
                 _parse_cells(column, definition)
                 for column, definition in zip(batch.columns, schema.columns, strict=True)
             ]
             yield pa.Table.from_arrays(columns, schema=target)
+
+
+def _with_escapes(path: Path, quote: str) -> tuple[Path | pa.BufferReader, str | bool]:
+    """A CSV for Arrow's reader, and its escape character.
+
+    To Spark a backslash escapes a quote, and is a character of the value anywhere else; to Arrow
+    it escapes whatever follows. So those before anything else are doubled, where a file has any
+    before a quote at all.
+    """
+    if not quote:
+        return path, False
+    mark = quote.encode()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b"\\" + mark) < 0:
+            return path, False
+        plain = re.compile(rb"\\+(?![\\" + re.escape(mark) + rb"])")
+        return pa.BufferReader(plain.sub(lambda found: found[0] * 2, content)), "\\"
 
 
 def _only_header(path: Path, header: bool) -> bool:

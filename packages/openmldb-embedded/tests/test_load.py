@@ -1,0 +1,71 @@
+"""LOAD DATA's readers: files of any writer, CSV as Spark reads it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from openmldb_embedded.columns import Batch
+from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.export import ExportOptions, _quoted
+from openmldb_embedded.load import LoadOptions, read_files
+from openmldb_sql.types import SqlType, schema_of
+
+WORDS = schema_of([("p", SqlType.STRING), ("n", SqlType.INT32)])
+
+
+def read(path: Path, schema: Any = WORDS, **options: Any) -> list[list[Any]]:
+    tables = read_files([path], schema, LoadOptions.of(options))
+    return [list(row) for table in tables for row in Batch.from_arrow(table).to_rows()]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"C:\dir\new", r"C:\dir\new"),
+        ("ends\\", "ends\\"),
+        (r'"C:\dir\new"', r"C:\dir\new"),
+        (r'"say \"hi\" in C:\dir"', r'say "hi" in C:\dir'),
+    ],
+)
+def test_a_backslash_escapes_a_quote_alone(tmp_path: Path, text: str, value: str) -> None:
+    (tmp_path / "x.csv").write_text(f"p,n\n{text},1\nb,2\n")
+    assert read(tmp_path / "x.csv") == [[value, 1], ["b", 2]]
+
+
+@pytest.mark.parametrize(
+    "value", ['a"b', "a,b", "a,b\\", 'a\\"b', "\\", 'C:\\x, "y" \\', "two\nlines", ""]
+)
+def test_what_is_exported_comes_back(tmp_path: Path, value: str) -> None:
+    cell = _quoted(value, ExportOptions.of({"format": "csv", "quote": '"'}))
+    (tmp_path / "x.csv").write_text(f"p,n\n{cell},1\nb,2\n")
+    assert read(tmp_path / "x.csv", quote='"') == [[value, 1], ["b", 2]]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
+def test_text_of_any_writer_is_a_string(tmp_path: Path, kind: pa.DataType) -> None:
+    table = pa.table({"p": pa.array(["a", None], kind), "n": pa.array([1, 2], pa.int32())})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert read(tmp_path / "x.parquet", format="parquet") == [["a", 1], [None, 2]]
+
+
+@pytest.mark.parametrize("int96", [False, True])
+def test_far_times_are_right_in_int96_too(tmp_path: Path, int96: bool) -> None:
+    schema = schema_of([("until", SqlType.TIMESTAMP)])
+    until = [dt.datetime(9999, 12, 31), dt.datetime(2026, 1, 1)]
+    table = pa.table({"until": pa.array(until, pa.timestamp("us"))})
+    pq.write_table(table, tmp_path / "x.parquet", use_deprecated_int96_timestamps=int96)
+    found = read(tmp_path / "x.parquet", schema, format="parquet")
+    assert found == [[253402214400000], [1767225600000]]
+
+
+def test_empty_files_are_passed_over_but_not_alone(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").touch()
+    assert read(tmp_path / "x.csv") == []
+    (tmp_path / "x.parquet").touch()
+    with pytest.raises(ExecutionError, match="only empty files"):
+        read(tmp_path / "x.parquet", format="parquet")

@@ -1,0 +1,99 @@
+"""Inputs of public bug reports, from ../shared/cases: the right rows, or an early refusal."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from laptop.data import cli
+from nightshift.data import reading
+from nightshift.features.encoding import encode_rows
+from nightshift.features.specification import FeatureSpec
+
+ROOT = Path(__file__).resolve().parents[1]
+CASES = ROOT.parent / "shared" / "cases"
+TASKS_PYTHON = ROOT / ".venv-tasks" / "bin" / "python"
+
+pytestmark = pytest.mark.skipif(
+    not CASES.is_dir(), reason=f"{CASES} is not there: the cases are not in the repository"
+)
+
+
+def write(name, *arguments):
+    subprocess.run(
+        [sys.executable, CASES / f"{name}.py", *map(str, arguments)],
+        cwd=CASES, check=True, timeout=120, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch, capsys):
+    """Make a case's files and run `data load` on them in a home of its own."""
+    monkeypatch.setenv("NIGHTSHIFT_HOME", str(tmp_path / "home"))
+
+    def run(name, *options):
+        write(name, tmp_path / "out")
+        code = cli.main(["load", "--from", str(tmp_path / "out"), *options])
+        return code, capsys.readouterr().err
+
+    run.data = tmp_path / "home" / "data"
+    run.source = tmp_path / "out"
+    return run
+
+
+def rows(folder):
+    return reading.rows(sorted(folder.rglob("*.parquet")))
+
+
+@pytest.mark.parametrize("name", ["load_appledouble", "load_hidden_copy"])
+def test_hidden_files_are_passed_over(load, name):
+    assert load(name)[0] == 0
+    assert rows(load.data / "action") == 12
+
+
+def test_an_empty_file_is_named_in_one_line(load):
+    code, said = load("load_zero_byte_file")
+    assert code == 1
+    (line,) = said.splitlines()
+    assert line.startswith(f"nightshift: {load.source}/action/part-1.parquet: the file is empty")
+    assert not rows(load.data)
+
+
+def test_whole_numbers_for_a_time_are_refused_until_said(load):
+    code, said = load("load_int_milliseconds")
+    assert code == 1
+    assert "action/part-0.parquet, column eventTime: action.eventTime is timestamp" in said
+    assert "ms: 2026-03-01" in said
+    assert not rows(load.data)
+    assert load("load_int_milliseconds", "--as", "action.eventTime=ms")[0] == 0
+    assert len(list((load.data / "action").glob("ds=*"))) == 3
+
+
+def test_floating_ids_are_refused_or_the_very_digits(load):
+    code, said = load("load_float_ids")
+    assert code == 1
+    assert "column user_id: bo_user.user_id is string" in said
+    assert load("load_float_ids", "--as", "bo_user.user_id=whole")[0] == 0
+    users = pq.read_table(load.data / "bo_user" / "part-0.parquet")["user_id"].to_pylist()
+    assert users == ["20000000001", "20000000002", None]
+
+
+@pytest.mark.skipif(not TASKS_PYTHON.exists(), reason="./nightshift setup makes .venv-tasks")
+def test_far_times_have_one_id_in_every_kind_of_parquet(tmp_path):
+    write("preprocess_int96", tmp_path)
+    spec = FeatureSpec.load(tmp_path / "spec.yaml")
+    expected = encode_rows(spec, ["k", "until"], [["a", 253402214400000], ["a", None]])[:, 1]
+    for kind in ("int64", "int96"):
+        subprocess.run(
+            [
+                TASKS_PYTHON, "-m", "tasks.ctr.preprocess", "--features", tmp_path / kind,
+                "--spec", tmp_path / "spec.yaml", "--ds", "2026-03-10", "--train-days", "10",
+                "--out", tmp_path / f"{kind}_set", "--result", tmp_path / f"{kind}.json",
+            ],
+            cwd=ROOT, check=True, env={**os.environ, "PYTHONPATH": "src:."},
+        )  # fmt: skip
+        ids = pq.read_table(tmp_path / f"{kind}_set" / "train")["until"].to_pylist()
+        assert set(ids) == set(expected.tolist()), kind
