@@ -65,7 +65,7 @@ def test_bounds(written: str, bound: Bound) -> None:
         ("2147483647", 2**31 - 1, SqlType.INT32),
         ("2147483648", 2**31, SqlType.INT64),
         ("-9223372036854775808", -(2**63), SqlType.INT64),
-        ("-2147483648", -(2**31), SqlType.INT32),
+        ("-2147483648", -(2**31), SqlType.INT64),
         ("3L", 3, SqlType.INT64),
         ("0x1F", 31, SqlType.INT32),
         ("1.", 1.0, SqlType.DOUBLE),
@@ -105,14 +105,30 @@ def test_precedence(text: str, grouped: str) -> None:
     assert select(f"SELECT {text} AS x FROM t") == select(f"SELECT ({text}) AS x FROM t")
 
 
-def test_names_stay_as_written() -> None:
-    assert shown("Fz_Top1_Ratio(`order`, t.`from`)") == "Fz_Top1_Ratio(order, t.from)"
+def test_names_of_columns_stay_as_written() -> None:
+    assert shown("Fz_Top1_Ratio(`order`, t.`from`)") == "fz_top1_ratio(order, t.from)"
     assert shown("left(a, 2)") == "left(a, 2)"
     # Names that sqlglot gives nodes or statements of their own.
     for name in ("date_add", "count_if", "coalesce", "if", "array_agg", "show", "describe", "trim"):
         assert select(f"SELECT {name}(a) FROM t").items[0].expr == Call(name, (ColumnRef(("a",)),))
     for name in ("values", "date", "interval", "offset", "qualify", "top", "pivot", "command"):
         assert select(f"SELECT {name} FROM t").items[0].expr == ColumnRef((name,))
+
+
+def test_strict_refuses_spellings_that_openmldb_does_not_have() -> None:
+    for sql in (
+        "SELECT a && b FROM t",
+        "SELECT 'it''s' FROM t",
+        "SELECT 0x1F FROM t",
+        "SELECT a AS 'b' FROM t",
+        "SELECT a FROM t UNION SELECT a FROM t",
+        "SELECT join(split(a, ','), '-') FROM t",
+        "SELECT -9223372036854775808 FROM t",
+    ):
+        parse_select(sql)
+        with pytest.raises(SyntaxError_):
+            parse_select(sql, strict=True)
+    parse_select(r"SELECT `join`(split(a, ','), 'it\'s'), \"it's\" FROM t", strict=True)
 
 
 def test_words_of_a_clause_may_stand_apart() -> None:

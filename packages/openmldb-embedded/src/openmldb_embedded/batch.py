@@ -11,6 +11,7 @@ from openmldb_sql.types import SqlType
 from openmldb_embedded.columns import Array, Batch, Column, concat_columns, null_column
 from openmldb_embedded.errors import ResourceLimitError
 from openmldb_embedded.expr import Expr, column_of, truth
+from openmldb_embedded.functions.lists import listed
 from openmldb_embedded.kernels import aggregate, chunks
 from openmldb_embedded.plan import (
     Aggregate,
@@ -334,7 +335,7 @@ def _expanded(call: AggregateCall, source: _Sources, frames: Frames) -> Column:
         rows = order[lo[i] : hi[i]][::-1]
         if extra is not None:
             rows = [extra[i], *rows]
-        out.append(call.impl.fold([x for r in rows for x in parts[r]]))
+        out.append(call.impl.fold(listed(x for r in rows for x in parts[r])))
     return column_of(call.impl.type, out)
 
 

@@ -54,7 +54,7 @@ class StringDict:
         """The strings as a numpy array of str; made on first use."""
         if self._objects is None:
             out = np.empty(len(self._arrow), dtype=object)
-            out[:] = self._arrow.to_pylist()
+            out[:] = _texts(self._arrow)
             self._objects = out
         return self._objects
 
@@ -67,6 +67,24 @@ class StringDict:
             ranks[order] = np.arange(len(order), dtype=np.int32)
             self._ranks = ranks
         return self._ranks
+
+
+def _texts(strings: pa.StringArray) -> list[str]:
+    try:
+        return cast(list[str], strings.to_pylist())
+    except UnicodeDecodeError:  # a character cut in two: see string_array
+        return [
+            raw.decode("utf-8", "surrogateescape") for raw in strings.view(pa.binary()).to_pylist()
+        ]
+
+
+def string_array(values: Sequence[str | None]) -> pa.StringArray:
+    """An Arrow array of texts; bytes that are no UTF-8 stand in a str as surrogate escapes."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        raw = [None if x is None else x.encode("utf-8", "surrogateescape") for x in values]
+        return pa.array(raw, pa.binary()).view(pa.string())
 
 
 def encode_strings(strings: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], StringDict]:
@@ -242,7 +260,7 @@ def constant_column(type_: SqlType, value: Any, length: int) -> Column:
     if value is None or type_ is SqlType.NULL:
         return null_column(type_, length)
     if type_ is SqlType.STRING:
-        strings = StringDict(pa.array([value], pa.string()))
+        strings = StringDict(string_array([value]))
         return Column(type_, np.zeros(length, dtype=np.int32), None, strings)
     if type_ is SqlType.DATE:
         value = value.toordinal() - _EPOCH_ORDINAL
@@ -257,7 +275,7 @@ def column_from_list(type_: SqlType, values: Sequence[Any]) -> Column:
     """
     try:
         if type_ is SqlType.STRING:
-            codes, strings = encode_strings(pa.array(values, pa.string()))
+            codes, strings = encode_strings(string_array(values))
             return Column(type_, codes, None if codes.min(initial=0) >= 0 else codes >= 0, strings)
         if type_ is SqlType.NULL:
             return null_column(type_, len(values))

@@ -20,6 +20,9 @@ NUMPY: dict[SqlType, np.dtype[Any]] = {
     SqlType.TIMESTAMP: np.dtype(np.int64),
     SqlType.NULL: np.dtype(np.bool_),
     SqlType.LIST: np.dtype(np.object_),
+    SqlType.ARRAY: np.dtype(np.object_),
+    SqlType.MAP: np.dtype(np.object_),
+    SqlType.FEATURE: np.dtype(np.object_),
 }
 """The dtype of a column's values; strings are int32 dictionary codes, dates are days."""
 

@@ -49,18 +49,26 @@ def tables_of(plan: Node) -> set[TableName]:
 
 
 def compile_batch(
-    select_sql: str, catalog: Catalog, default_db: str, params: Sequence[Any] = ()
+    select_sql: str,
+    catalog: Catalog,
+    default_db: str,
+    params: Sequence[Any] = (),
+    *,
+    strict: bool = False,
 ) -> BatchQuery:
     """Parse, check and plan a SELECT for batch mode.
 
-    ``params`` are the values of its ``?``: plain Python values or (SqlType, value).
+    ``params`` are the values of its ``?``: plain Python values or (SqlType, value). ``strict``
+    refuses what OpenMLDB 0.9.2 refuses, though this engine could compute it.
 
     Raises:
         SyntaxError_: The text is not a SELECT.
         PlanError: A name, type, window or join that OpenMLDB refuses.
         NotFound: An unknown database or table.
     """
-    plan = plan_query(parse_select(select_sql), catalog, default_db, params)
+    plan = plan_query(
+        parse_select(select_sql, strict=strict), catalog, default_db, params, strict=strict
+    )
     return BatchQuery(plan, plan.schema, tables_of(plan))
 
 
@@ -94,8 +102,10 @@ class RequestQuery:
         return RequestPlan(self.plan, resolve).execute
 
 
-def compile_request(select_sql: str, catalog: Catalog, default_db: str) -> RequestQuery:
-    """Parse, check and plan a SELECT for request mode.
+def compile_request(
+    select_sql: str, catalog: Catalog, default_db: str, *, strict: bool = False
+) -> RequestQuery:
+    """Parse, check and plan a SELECT for request mode; ``strict`` as in ``compile_batch``.
 
     Raises:
         SyntaxError_: The text is not a SELECT.
@@ -103,10 +113,10 @@ def compile_request(select_sql: str, catalog: Catalog, default_db: str) -> Reque
             meaning for a single request (GROUP BY of the request table, UNION of results).
         NotFound: An unknown database or table.
     """
-    tree = parse_select(select_sql)
+    tree = parse_select(select_sql, strict=strict)
     if tree.parameters:
         raise UnsupportedError("a deployment takes no parameters: its request row is its input")
-    plan = plan_query(tree, catalog, default_db, request=True)
+    plan = plan_query(tree, catalog, default_db, request=True, strict=strict)
     scan = request_scan(plan)
     needed = Needed()
     RequestPlan(plan, None, needed)

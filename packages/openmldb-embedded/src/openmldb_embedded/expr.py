@@ -207,10 +207,11 @@ def map_rows(impl: Impl, args: list[Column], exprs: Sequence[Expr], length: int)
 
 
 def column_of(type_: SqlType, items: list[Any]) -> Column:
-    """A column from Python values; lists of strings stay Python lists."""
-    if type_ is SqlType.LIST:
+    """A column from Python values; lists, maps and features stay Python objects."""
+    if type_ in v.COMPOSITE:
         array = np.empty(len(items), dtype=object)
-        array[:] = items
+        for i, item in enumerate(items):
+            array[i] = item
         return Column(type_, array)
     return column_from_list(type_, items)
 
@@ -380,7 +381,9 @@ def _vector_cast(source: SqlType, target: SqlType) -> VectorFunction | None:
 
         def truncate(args: list[Column], n: int) -> Column:
             raw = args[0].values.astype(np.float64)
-            safe = np.isfinite(raw) & (np.abs(raw) < 2.0**62)
+            safe = np.isfinite(raw) & (
+                np.abs(raw) < (2.0**62 if target is SqlType.INT64 else 2.0**31)
+            )
             if not safe.all():
                 return _mapped(source, target)(args, n)
             return Column(target, raw.astype(np.int64).astype(NUMPY[target]), args[0].valid)

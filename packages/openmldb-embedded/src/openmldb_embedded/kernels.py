@@ -16,7 +16,7 @@ from openmldb_sql.types import SqlType
 
 from openmldb_embedded import values as v
 from openmldb_embedded.aggregates import AggregateImpl
-from openmldb_embedded.aggregates.folds import topn_text, zero_value
+from openmldb_embedded.aggregates.folds import LIMITS, topn_text, zero_value
 from openmldb_embedded.columns import Array, Column, column, column_from_list, fill, null_column
 from openmldb_embedded.expr import truth
 from openmldb_embedded.windows import Frames
@@ -36,6 +36,8 @@ def aggregate(impl: AggregateImpl, arguments: list[Column], frames: Frames) -> C
     values = arguments[0]
     if impl.conditional:
         hit = truth(arguments[1])
+        if impl.nonzero:
+            hit = hit & (values.values != 0)
         values = column(values.type, values.values, values.mask() & hit, values.strings)
     return kernel(impl, values, frames)
 
@@ -121,16 +123,49 @@ def _real_sums(values: Column, frames: Frames) -> Array:
 
 def _sum(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
     some = _counts(values, frames) > 0
+    if values.type is SqlType.FLOAT and int(frames.sizes.max(initial=0)) <= MOST_STEPS:
+        with np.errstate(all="ignore"):
+            return column(impl.type, _float_sums(values, frames), some)
     if values.type.is_floating:
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             return column(impl.type, _real_sums(values, frames), some)
     return column(impl.type, _whole_sums(values, frames), some)
 
 
+def _fits(values: Column) -> bool:
+    """Whether no sum of these integers can leave 64 bits."""
+    largest = max(int(values.values.max(initial=0)), -int(values.values.min(initial=0)))
+    return largest * max(len(values), 1) < 2**63
+
+
+def _float_sums(values: Column, frames: Frames) -> Array:
+    """Sums of FLOATs, added newest first in 32 bits: step by step for all frames at once."""
+    items = values.values if values.valid is None else np.where(values.valid, values.values, 0)
+    pool = items.astype(np.float32)[frames.order]
+    sizes = frames.sizes
+    out = np.zeros(len(frames), dtype=np.float32)
+    if frames.extra is not None:
+        out += items[frames.extra]
+    by_size = np.argsort(
+        -sizes, kind="stable"
+    )  # the longest first: those still added to are a head
+    newest, counts = frames.hi[by_size], sizes[by_size]
+    total = out[by_size]
+    for step in range(int(counts.max(initial=0))):
+        alive = int(np.searchsorted(-counts, -step, "left"))
+        total[:alive] += pool[newest[:alive] - 1 - step]
+    out[by_size] = total
+    return out
+
+
+MOST_STEPS = 2_000
+"""Sums of FLOATs over longer frames are added in 64 bits."""
+
+
 def _avg(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
     counts = _counts(values, frames)
-    floating = values.type.is_floating
-    sums = _real_sums(values, frames) if floating else _whole_sums(values, frames)
+    exact = not values.type.is_floating and _fits(values)
+    sums = _whole_sums(values, frames) if exact else _real_sums(values, frames)
     return column(SqlType.DOUBLE, sums / np.maximum(counts, 1), counts > 0)
 
 
@@ -141,8 +176,11 @@ def _extreme(greatest: bool) -> Callable[[AggregateImpl, Column, Frames], Column
             if len(values.dictionary) == 0:
                 return null_column(impl.type, len(frames))
             items = values.dictionary.ranks[items]
-        if items.dtype.kind == "f":
-            worst = -np.inf if greatest else np.inf
+        limits = LIMITS.get(values.type)
+        if limits is not None:  # what does not beat the start, as NaN, does not count
+            worst = items.dtype.type(limits[0] if greatest else limits[1])
+            with np.errstate(invalid="ignore"):
+                items = np.where(items > worst if greatest else items < worst, items, worst)
         else:
             info = np.iinfo(items.dtype)
             worst = info.min if greatest else info.max
@@ -267,6 +305,8 @@ def _runs(
 def _distinct_count(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
     if values.valid is not None:
         values = fill(values, zero_value(values.type))
+    if values.type.is_floating and np.isnan(values.values).any():  # each NaN is a value of its own
+        return fold_frames(impl, [values.to_list()], frames)
     codes, _, size = _dense(values)
     out = np.zeros(len(frames), dtype=np.int64)
     if size <= FEW:
@@ -413,6 +453,8 @@ def _topn_frequency(impl: AggregateImpl, values: Column, frames: Frames) -> Colu
     codes, first, size = _dense(values)
     texts = _texts(values, first)
     some = frames.sizes > 0 if frames.extra is None else np.ones(len(frames), dtype=np.bool_)
+    if n == 0:
+        some = np.zeros_like(some)
     width = min(n, size)
     top = np.zeros((len(frames), width), dtype=np.int64)
     if width == 0:

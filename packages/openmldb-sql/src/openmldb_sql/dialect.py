@@ -37,6 +37,9 @@ _CAST_NAMES = {
 _CALLABLE = {"LEFT", "RIGHT", "MOD", "IF", "JOIN"}  # reserved, yet functions before a bracket
 
 
+_JOINS = {"LEFT", "RIGHT", "JOIN"}
+
+
 class Join(exp.Join):
     """A join; ``kind`` may be LAST, with the order that says which row is the last."""
 
@@ -77,6 +80,12 @@ class RLike(exp.RegexpLike):
     """``this [NOT] RLIKE expression``."""
 
     arg_types: ClassVar[dict[str, bool]] = {**exp.RegexpLike.arg_types, "negate": False}
+
+
+class Array(exp.Array):
+    """``[a, b]``, with the type of its elements where it is written."""
+
+    arg_types: ClassVar[dict[str, bool]] = {**exp.Array.arg_types, "element": False}
 
 
 _NEGATION = 3
@@ -141,6 +150,7 @@ class OpenMLDB(Dialect):
             TokenType.FALSE: lambda self, _: exp.Boolean(this=False),
             TokenType.PLACEHOLDER: lambda self, _: self._parse_mark(),
             TokenType.L_PAREN: lambda self, _: self._parse_paren(),
+            TokenType.L_BRACKET: lambda self, _: self._parse_array_items(None),
         }
         UNARY_PARSERS: ClassVar[dict[TokenType, Callable[..., Any]]] = {
             TokenType.PLUS: lambda self: self._parse_unary(),
@@ -154,6 +164,8 @@ class OpenMLDB(Dialect):
             super().reset()
             self.depth = 0
             self.parameters = 0
+
+        strict = False
 
         # -- errors
 
@@ -217,8 +229,8 @@ class OpenMLDB(Dialect):
             query = self._parse_query_term()
             while self._match(TokenType.UNION):
                 distinct = not self._match(TokenType.ALL)
-                if distinct:
-                    self._match(TokenType.DISTINCT)
+                if distinct and not self._match(TokenType.DISTINCT) and self.strict:
+                    self._wanted("keyword ALL or keyword DISTINCT")
                 query = exp.Union(
                     this=query, expression=self._parse_query_term(), distinct=distinct
                 )
@@ -278,6 +290,8 @@ class OpenMLDB(Dialect):
             return exp.Alias(this=item, alias=alias) if alias else item
 
         def _parse_alias_name(self) -> exp.Expr:
+            if self.strict and self._curr.token_type is TokenType.STRING:
+                self._wanted("an alias")
             return self._parse_string_as_identifier() or self._parse_name("an alias")
 
         # -- names
@@ -552,12 +566,46 @@ class OpenMLDB(Dialect):
             return out
 
         def _parse_primary(self) -> exp.Expr:
+            """An operand, with the ``[key]`` that may follow it."""
             token = self._curr
             if token.token_type in self.PRIMARY_PARSERS:
                 self._advance()
                 out: exp.Expr = self.PRIMARY_PARSERS[token.token_type](self, token)
-                return out
-            return self._parse_function() or self._parse_column()
+            else:
+                out = self._parse_typed_array() or self._parse_function() or self._parse_column()
+            levels = 0
+            while self._match(TokenType.L_BRACKET):
+                self._enter()
+                levels += 1
+                out = exp.Bracket(this=out, expressions=[self._parse_disjunction()])
+                self._expect(TokenType.R_BRACKET, '"]"')
+            self._leave(levels)
+            return out
+
+        def _parse_typed_array(self) -> exp.Expr | None:
+            """``ARRAY[...]`` and ``ARRAY<type>[...]``."""
+            token, after = self._curr, self._next.token_type
+            if token.token_type is not TokenType.VAR or token.text.upper() != "ARRAY":
+                return None
+            if after is TokenType.L_BRACKET:
+                self._advance(2)
+                return self._parse_array_items(None)
+            if after is not TokenType.LT:
+                return None
+            self._advance(2)
+            element = self._parse_types()
+            self._expect(TokenType.GT, '">"')
+            self._expect(TokenType.L_BRACKET, '"["')
+            return self._parse_array_items(element)
+
+        def _parse_array_items(self, element: exp.Expr | None) -> exp.Expr:
+            self._enter()
+            items: list[exp.Expr] = []
+            if not self._match(TokenType.R_BRACKET):
+                items = self._parse_csv(self._parse_disjunction)
+                self._expect(TokenType.R_BRACKET, '"]"')
+            self._leave()
+            return Array(expressions=items, element=element)
 
         def _parse_paren(self) -> exp.Expr:
             inner = self._parse_disjunction()
@@ -614,6 +662,8 @@ class OpenMLDB(Dialect):
                 return out
             if self._next.token_type is not TokenType.L_PAREN:
                 return None
+            if not quoted and name in _JOINS and self.strict:
+                self._refuse(f"Unexpected keyword {name}", token)
             if not quoted and name not in _CALLABLE:
                 if token.token_type is not TokenType.VAR or name in RESERVED:
                     return None

@@ -38,7 +38,7 @@ class Lexer(tokens.Tokenizer):
     SINGLE_TOKENS: ClassVar[dict[str, TokenType]] = {
         char: token
         for char, token in tokens.Tokenizer.SINGLE_TOKENS.items()
-        if char in "(),.;=<>!~&|^+-*/%?"
+        if char in "(),.;=<>!~&|^+-*/%?[]"
     }
     KEYWORDS: ClassVar[dict[str, TokenType]] = {
         word: token

@@ -8,6 +8,7 @@ is lost in silence.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import NoReturn
 
@@ -19,6 +20,7 @@ from openmldb_sql import dialect
 from openmldb_sql.dialect import MAX_CHAIN, MAX_DEPTH, OpenMLDB
 from openmldb_sql.errors import SyntaxError_
 from openmldb_sql.syntax import (
+    Array,
     Between,
     Binary,
     Bound,
@@ -26,6 +28,7 @@ from openmldb_sql.syntax import (
     Case,
     Cast,
     ColumnRef,
+    Element,
     Expr,
     Frame,
     InList,
@@ -84,8 +87,11 @@ _LIKES: dict[type[exp.Expr], str] = {
 }
 
 
-def parse_select(sql: str) -> SelectTree:
+def parse_select(sql: str, *, strict: bool = False) -> SelectTree:
     """Parse one SELECT (with CTEs, UNION, CONFIG).
+
+    ``strict`` refuses spellings that OpenMLDB 0.9.2 refuses: ``&&``, ``<=>``, hexadecimal
+    integers, ``''`` inside a text, a text as an alias, UNION without ALL or DISTINCT.
 
     Raises:
         SyntaxError_: The text is not such a statement, is too long or nested too deep.
@@ -95,11 +101,14 @@ def parse_select(sql: str) -> SelectTree:
     openmldb = OpenMLDB()
     try:
         tokens = _one_statement(openmldb.tokenize(sql), sql)
+        if strict:
+            _refuse_spellings(tokens, sql)
         parser = OpenMLDB.Parser(error_level=ErrorLevel.IGNORE, dialect=openmldb)
+        parser.strict = strict
         statements = parser.parse(tokens, sql)
         if len(statements) != 1 or statements[0] is None:
             raise SyntaxError_("Syntax error: expected one statement")
-        return replace(_Tree(sql).query(statements[0]), parameters=parser.parameters)
+        return replace(_Tree(sql, strict=strict).query(statements[0]), parameters=parser.parameters)
     except (TokenError, ParseError) as error:
         raise SyntaxError_(str(error)) from error
     except RecursionError as error:
@@ -117,11 +126,34 @@ def _one_statement(tokens: list[Token], sql: str) -> list[Token]:
     return tokens
 
 
+def _refuse_spellings(tokens: list[Token], sql: str) -> None:
+    for token in tokens:
+        text = sql[token.start : token.end + 1]
+        at = place(sql, token.start)
+        if token.token_type in (TokenType.DAMP, TokenType.NULLSAFE_EQ):
+            raise SyntaxError_(f"Syntax error: Unexpected {text!r} {at}")
+        if token.token_type is TokenType.STRING and text[0] in _inside(text):
+            raise SyntaxError_(
+                f"Syntax error: a quote inside a text is written with a backslash, not doubled {at}"
+            )
+        if token.token_type is TokenType.NUMBER and text[:2] in ("0x", "0X"):
+            raise SyntaxError_(f"Un-support hex integer literal: {text} {at}")
+
+
+def _inside(text: str) -> str:
+    """A text literal without its quotes and without what a backslash escapes."""
+    return _ESCAPED.sub("", text[1:-1])
+
+
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
+
+
 class _Tree:
     """One statement's conversion."""
 
-    def __init__(self, sql: str) -> None:
+    def __init__(self, sql: str, *, strict: bool = False) -> None:
         self.sql = sql
+        self.strict = strict
 
     def only(self, node: exp.Expr, *names: str) -> None:
         """Refuse arguments of a node that have no meaning here."""
@@ -329,6 +361,14 @@ class _Tree:
                 self.only(node, "this", "to")
                 name = node.args["to"].args["kind"]
                 return Cast(self.expr(node.this), SqlType.from_sql_name(name), name.lower())
+            case dialect.Array():
+                element = node.args.get("element")
+                return Array(
+                    self.exprs(node.expressions),
+                    None if element is None else SqlType.from_sql_name(element.args["kind"]),
+                )
+            case exp.Bracket():
+                return Element(self.expr(node.this), self.expr(node.expressions[0]))
             case exp.Anonymous():
                 return self.call(node)
             case dialect.Window():
@@ -369,7 +409,8 @@ class _Tree:
         operand = self.expr(node.this)
         if isinstance(operand, Literal) and operand.value is not None:
             if operand.type in (SqlType.INT32, SqlType.INT64):
-                return self.integer(-operand.value, node)
+                # The type is that of the digits without the sign: -2147483648 is a BIGINT.
+                return Literal(-operand.value, operand.type)
             if operand.type in (SqlType.DOUBLE, SqlType.FLOAT):
                 return Literal(-operand.value, operand.type)
         return Unary("-", operand)
@@ -397,7 +438,7 @@ class _Tree:
     def integer(self, value: int, node: exp.Expr) -> Literal:
         if -(2**31) <= value < 2**31:
             return Literal(value, SqlType.INT32)
-        if not -(2**63) <= value <= 2**63:  # 2**63 itself may yet be negated
+        if not -(2**63) <= value <= 2**63 - self.strict:  # 2**63 itself may yet be negated
             at = place(self.sql, node.meta.get("start", 0))
             raise SyntaxError_(f"integer {value} {at} does not fit 64 bits")
         return Literal(value, SqlType.INT64)

@@ -116,6 +116,22 @@ class Cast(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class Array(Expr):
+    """``[items]``; ``element`` is their type where it is written."""
+
+    items: tuple[Expr, ...]
+    element: SqlType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Element(Expr):
+    """``container[key]``."""
+
+    container: Expr
+    key: Expr
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Expr):
     """A function call; ``over`` names a window or spells one out."""
 
@@ -259,27 +275,33 @@ def show(expr: Expr) -> str:
         case IsNull(operand, negated):
             return f"{show(operand)} is {'not ' if negated else ''}null"
         case InList(operand, items, negated):
-            listed = ", ".join(show(i) for i in items)
+            listed = ",".join(show(i) for i in items)
             return f"{show(operand)} {'not ' if negated else ''}in ({listed})"
         case Between(operand, low, high, negated):
-            word = "not between" if negated else "between"
+            word = "not  between" if negated else "between"
             return f"{show(operand)} {word} {show(low)} and {show(high)}"
-        case Like(op, operand, pattern, _, negated):
-            return f"{show(operand)} {'not ' if negated else ''}{op.lower()} {show(pattern)}"
+        case Like(op, operand, pattern, escape, negated):
+            text = f"{show(operand)} {op} {show(pattern)}"
+            if escape is not None:
+                text = f"{text} ESCAPE {show(escape)}"
+            return f"NOT {text}" if negated else text
         case Case(subject, branches, otherwise):
-            parts = ["case"]
-            if subject is not None:
-                parts.append(show(subject))
-            parts += [f"when {show(c)} then {show(v)}" for c, v in branches]
-            if otherwise is not None:
-                parts.append(f"else {show(otherwise)}")
-            return " ".join([*parts, "end"])
-        case Cast(operand, _, spelled):
-            return f"{spelled}({show(operand)})"
+            tests = [c if subject is None else Binary("=", subject, c) for c, _ in branches]
+            whens = ",".join(
+                f"when {show(t)} then {show(v)}" for t, (_, v) in zip(tests, branches, strict=True)
+            )
+            return f"case ({whens}) else {'null' if otherwise is None else show(otherwise)}"
+        case Cast(operand, type_, _):
+            return f"{type_.value.upper()}({show(operand)})"
+        case Array(items, element):
+            kind = "" if element is None else f"ARRAY<{element.value.upper()}>"
+            return f"{kind}[{','.join(show(i) for i in items)}]"
+        case Element(container, key):
+            return f"{show(container)}[{show(key)}]"
         case Call(name, args, over):
-            text = f"{name}({', '.join(show(a) for a in args)})"
+            text = f"{name.lower()}({', '.join(show(a) for a in args)})"
             if isinstance(over, str):
                 return f"{text}over {over}"
-            return text
+            return text if over is None else f"{text}over ANONYMOUS_WINDOW "
         case _:
             return type(expr).__name__

@@ -28,6 +28,9 @@ class SqlType(Enum):
     TIMESTAMP = "timestamp"
     NULL = "null"
     LIST = "list<string>"  # what split() gives: only an argument, never a column
+    ARRAY = "array"  # these three likewise: [a, b], map(k, v) and discrete(x)
+    MAP = "map"
+    FEATURE = "feature"
 
     @property
     def lower_name(self) -> str:

@@ -11,15 +11,18 @@ from openmldb_embedded.aggregates.folds import (
     avg_fold,
     count_fold,
     distinct_count_fold,
-    max_fold,
-    min_fold,
+    extreme_fold,
+    extreme_where_fold,
+    nonzero_where_fold,
     sum_fold,
     top1_ratio_fold,
     topn_frequency_fold,
+    topn_limit,
     where_fold,
 )
 from openmldb_embedded.aggregates.kinds import (
     double,
+    frequent,
     int64,
     listed,
     numeric,
@@ -47,7 +50,7 @@ def _simple(
         return AggregateImpl(result(types[0]), make(types[0]), kernel=kernel)
 
     def where(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-        if len(types) != 2 or not allowed(types[0]) or types[1] not in (T.BOOL, T.NULL):
+        if len(types) != 2 or not allowed(types[0]) or types[1] is not T.BOOL:
             return None
         fold = where_fold(make(types[0]))
         return AggregateImpl(result(types[0]), fold, 2, kernel, conditional=True)
@@ -57,14 +60,37 @@ def _simple(
 
 _count_plain, _count_where = _simple(listed, int64, lambda t: count_fold, "count")
 _sum_plain, _ = _simple(summable, same, sum_fold, "sum")
-_, _sum_where = _simple(numeric, same, sum_fold, "sum")
-_avg_plain, _avg_where = _simple(numeric, double, lambda t: avg_fold, "avg")
-_max_plain, _ = _simple(ordered, same, lambda t: max_fold, "max")
-_, _max_where = _simple(numeric, same, lambda t: max_fold, "max")
-_min_plain, _ = _simple(ordered, same, lambda t: min_fold, "min")
-_, _min_where = _simple(numeric, same, lambda t: min_fold, "min")
+_avg_plain, _ = _simple(numeric, double, lambda t: avg_fold, "avg")
+_max_plain, _ = _simple(ordered, same, lambda t: extreme_fold(t, greatest=True), "max")
+_min_plain, _ = _simple(ordered, same, lambda t: extreme_fold(t, greatest=False), "min")
 _distinct, _ = _simple(listed, int64, distinct_count_fold, "distinct_count")
-_ratio, _ = _simple(listed, double, lambda t: top1_ratio_fold, "top1_ratio")
+_ratio, _ = _simple(frequent, double, lambda t: top1_ratio_fold, "top1_ratio")
+
+
+def _where(
+    make: Callable[[SqlType], Fold], result: Callable[[SqlType], SqlType], kernel: str | None
+) -> Resolve:
+    """An aggregate of the values whose condition holds; ``make`` gives the fold of both."""
+
+    def resolve(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+        if len(types) != 2 or not numeric(types[0]) or types[1] is not T.BOOL:
+            return None
+        return AggregateImpl(
+            result(types[0]),
+            make(types[0]),
+            2,
+            kernel,
+            conditional=True,
+            nonzero=kernel is not None,
+        )
+
+    return resolve
+
+
+_sum_where = _where(lambda t: nonzero_where_fold(sum_fold(t)), same, "sum")
+_avg_where = _where(lambda t: nonzero_where_fold(avg_fold), double, "avg")
+_max_where = _where(lambda t: extreme_where_fold(t, greatest=True), same, None)
+_min_where = _where(lambda t: extreme_where_fold(t, greatest=False), same, None)
 
 register("count", "(any | *)", "values that are not NULL; rows, for *")(_count_plain)
 register("sum", "(number | TIMESTAMP)", "the sum, in the argument's own type")(_sum_plain)
@@ -72,8 +98,14 @@ register("avg", "(number)", "the mean, DOUBLE")(_avg_plain)
 register("max", "(number | TIMESTAMP | DATE | STRING)", "the greatest value")(_max_plain)
 register("min", "(number | TIMESTAMP | DATE | STRING)", "the least value")(_min_plain)
 register("count_where", "(any | *, condition)", "values where the condition holds")(_count_where)
-register("sum_where", "(number, condition)", "the sum where the condition holds")(_sum_where)
-register("avg_where", "(number, condition)", "the mean where the condition holds")(_avg_where)
+register(
+    "sum_where",
+    "(number, condition)",
+    "the sum where the condition holds, NULL where no value but 0 does",
+)(_sum_where)
+register(
+    "avg_where", "(number, condition)", "the mean of the values but 0 where the condition holds"
+)(_avg_where)
 register("max_where", "(number, condition)", "the greatest where it holds")(_max_where)
 register("min_where", "(number, condition)", "the least where it holds")(_min_where)
 register("distinct_count", "(any)", "distinct values; NULL counts as the zero of its type")(
@@ -88,8 +120,9 @@ register("top1_ratio fz_top1_ratio", "(any)", "the share of the most frequent va
     "the n most frequent values (ties: the lesser first), padded with the text NULL",
 )
 def _topn(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 2 or not whole_number(constants[1]) or constants[1] < 0:
+    if len(types) != 2 or types[1] is not T.INT32 or not whole_number(constants[1]):
         return None
-    key = T.STRING if types[0] is T.LIST else types[0]
-    n = min(constants[1], 1_000_000)
-    return AggregateImpl(T.STRING, topn_frequency_fold(key, n), 1, "topn_frequency", n)
+    if not frequent(types[0]):
+        return None
+    n = topn_limit(constants[1])
+    return AggregateImpl(T.STRING, topn_frequency_fold(types[0], n), 1, "topn_frequency", n)

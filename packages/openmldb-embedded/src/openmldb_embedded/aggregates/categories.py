@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded import values as v
-from openmldb_embedded.aggregates.folds import avg_fold, max_fold, min_fold, sum_fold
+from openmldb_embedded.aggregates.folds import avg_fold, extreme_fold, sum_fold
 from openmldb_embedded.aggregates.kinds import double, int64, numeric, same, scalar, whole_number
 from openmldb_embedded.aggregates.registry import AggregateImpl, Fold, Resolve, register
 
@@ -36,7 +36,23 @@ def _cate_text(
     pick: Pick,
 ) -> str:
     pairs = pick([(k, fold(xs)) for k, xs in groups.items()])
-    return ",".join(f"{v.key_string(k, key_type)}:{v.key_string(x, out_type)}" for k, x in pairs)
+    return _joined((v.key_string(k, key_type), v.key_string(x, out_type)) for k, x in pairs)
+
+
+MAX_TEXT = 4096
+"""Bytes that the text may have; the pairs from the first that does not fit on are left out."""
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> str:
+    """``key:value,...`` as far as OpenMLDB writes it."""
+    parts = []
+    room = MAX_TEXT
+    for key, value in pairs:
+        room -= len(key.encode("utf-8", "surrogateescape")) + len(value) + 2
+        if room < 0:
+            break
+        parts.append(f"{key}:{value}")
+    return ",".join(parts)
 
 
 def _by_key(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
@@ -44,19 +60,24 @@ def _by_key(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 
 def _top_key(n: int) -> Callable[[list[tuple[Any, Any]]], list[tuple[Any, Any]]]:
-    return lambda pairs: sorted(pairs, key=lambda p: p[0], reverse=True)[:n]
+    return lambda pairs: sorted(pairs, key=lambda p: p[0], reverse=True)[: _limit(n)]
 
 
 def _top_value(n: int) -> Callable[[list[tuple[Any, Any]]], list[tuple[Any, Any]]]:
-    return lambda pairs: sorted(pairs, key=lambda p: (p[1], p[0]), reverse=True)[:n]
+    return lambda pairs: sorted(pairs, key=lambda p: (p[1], p[0]), reverse=True)[: _limit(n)]
+
+
+def _limit(n: int) -> int | None:
+    """A negative number keeps every category."""
+    return n if n >= 0 else None
 
 
 _BASES: dict[str, tuple[Callable[[SqlType], bool], Callable[[SqlType], SqlType], Any]] = {
     "count": (scalar, int64, lambda t: len),
     "sum": (numeric, same, sum_fold),
     "avg": (numeric, double, lambda t: avg_fold),
-    "max": (numeric, same, lambda t: max_fold),
-    "min": (numeric, same, lambda t: min_fold),
+    "max": (numeric, same, lambda t: extreme_fold(t, greatest=True)),
+    "min": (numeric, same, lambda t: extreme_fold(t, greatest=False)),
 }
 
 
@@ -67,7 +88,7 @@ def _cate(base: str, where: bool, top: str | None) -> Resolve:
         expected = 2 + where + (top is not None)
         if len(types) != expected or not allowed(types[0]):
             return None
-        if where and types[1] not in (T.BOOL, T.NULL):
+        if where and types[1] is not T.BOOL:
             return None
         key = types[1 + where]
         if key not in _CATEGORIES:
@@ -77,7 +98,6 @@ def _cate(base: str, where: bool, top: str | None) -> Resolve:
             n = constants[-1]
             if not whole_number(n):
                 return None
-            n = max(n, 0)
             pick = _top_key(n) if top == "key" else _top_value(n)
         fold, out = make(types[0]), result(types[0])
         if not where:
@@ -116,11 +136,11 @@ for _base in _BASES:
 
 def _ratio_cate(top: str) -> Resolve:
     def resolve(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-        if len(types) != 4 or types[1] not in (T.BOOL, T.NULL) or types[2] not in _CATEGORIES:
+        if len(types) != 4 or types[1] is not T.BOOL or types[2] not in _CATEGORIES:
             return None
         if not whole_number(constants[3]):
             return None
-        n = max(constants[3], 0)
+        n = constants[3]
         pick = _top_key(n) if top == "key" else _top_value(n)
         key = types[2]
 
@@ -129,7 +149,7 @@ def _ratio_cate(top: str) -> Resolve:
             every = _groups(items, keys)
             hits = Counter(k for p, k in zip(pairs, keys, strict=True) if p and k is not None)
             ratios = pick([(k, hits.get(k, 0) / len(xs)) for k, xs in every.items()])
-            return ",".join(f"{v.key_string(k, key)}:{v.format_fixed(r)}" for k, r in ratios)
+            return _joined((v.key_string(k, key), v.format_fixed(r)) for k, r in ratios)
 
         return AggregateImpl(T.STRING, fold, 3)
 

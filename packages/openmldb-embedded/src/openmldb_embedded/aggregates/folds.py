@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +28,7 @@ def count_fold(items: Sequence[Any]) -> int:
 
 
 def sum_fold(type_: SqlType) -> Fold:
-    """The sum in the argument's own type."""
+    """The sum in the argument's own type; FLOATs are added newest first in 32 bits."""
     if type_ in v.WRAP:
         wrap = v.WRAP[type_]
 
@@ -35,6 +37,8 @@ def sum_fold(type_: SqlType) -> Fold:
             return wrap(sum(kept)) if kept else None
 
         return whole
+    if type_ is T.FLOAT:
+        return _float_sum
 
     def real(items: Sequence[Any]) -> float | None:
         kept = present(items)
@@ -43,9 +47,19 @@ def sum_fold(type_: SqlType) -> Fold:
         total = 0.0
         for x in kept:  # not sum(): it compensates from Python 3.12 on, the kernel does not
             total += x
-        return v.to_float32(total) if type_ is T.FLOAT else total
+        return total
 
     return real
+
+
+def _float_sum(items: Sequence[Any]) -> float | None:
+    kept = present(items)
+    if not kept:
+        return None
+    narrow, total = v.to_float32, 0.0
+    for x in kept:
+        total = narrow(total + x)
+    return total
 
 
 def avg_fold(items: Sequence[Any]) -> float | None:
@@ -59,14 +73,48 @@ def avg_fold(items: Sequence[Any]) -> float | None:
     return total / len(kept)
 
 
-def max_fold(items: Sequence[Any]) -> Any:
-    """The greatest value."""
-    return max(present(items), default=None)
+FLOAT_MAX = 3.4028234663852886e38
+LIMITS: dict[SqlType, tuple[Any, Any]] = {
+    T.FLOAT: (-FLOAT_MAX, FLOAT_MAX),
+    T.DOUBLE: (-sys.float_info.max, sys.float_info.max),
+    T.TIMESTAMP: (0, 2**63 - 1),
+}
+"""What max and min start from where that shows: infinities and NaN do not beat it, nor do times
+before 1970 beat the epoch."""
 
 
-def min_fold(items: Sequence[Any]) -> Any:
-    """The least value."""
-    return min(present(items), default=None)
+def extreme_fold(type_: SqlType, *, greatest: bool) -> Fold:
+    """The greatest or least value, found as OpenMLDB does: each value is compared with the best."""
+    limits = LIMITS.get(type_)
+    if limits is None:
+        pick = max if greatest else min
+        return lambda items: pick(present(items), default=None)
+    start = limits[0] if greatest else limits[1]
+
+    def fold(items: Sequence[Any]) -> Any:
+        kept = present(items)
+        if not kept:
+            return None
+        best = start
+        for x in kept:
+            if x > best if greatest else x < best:
+                best = x
+        return best
+
+    return fold
+
+
+def extreme_where_fold(type_: SqlType, *, greatest: bool) -> Fold:
+    """max_where and min_where: the newest value that counts is the first best."""
+
+    def fold(items: Sequence[Any], conditions: Sequence[Any]) -> Any:
+        best = None
+        for x, c in zip(items, conditions, strict=True):
+            if c and x is not None and (best is None or (x > best if greatest else x < best)):
+                best = x
+        return best
+
+    return fold
 
 
 _ZERO: dict[SqlType, Any] = {
@@ -82,7 +130,7 @@ def zero_value(type_: SqlType) -> Any:
 
 
 def distinct_count_fold(type_: SqlType) -> Fold:
-    """How many distinct values there are."""
+    """How many distinct values there are; each NaN differs from all others."""
     zero = zero_value(type_)
 
     def fold(items: Sequence[Any]) -> int:
@@ -92,7 +140,12 @@ def distinct_count_fold(type_: SqlType) -> Fold:
             found.add(zero)
         return len(found)
 
-    return fold
+    def of_floats(items: Sequence[Any]) -> int:
+        numbers = [0.0 if x is None else x for x in items]
+        nans = sum(1 for x in numbers if math.isnan(x))
+        return len({x for x in numbers if not math.isnan(x)}) + nans
+
+    return of_floats if type_.is_floating else fold
 
 
 def top1_ratio_fold(items: Sequence[Any]) -> float:
@@ -100,6 +153,15 @@ def top1_ratio_fold(items: Sequence[Any]) -> float:
     counts = Counter(items)
     nulls = counts.pop(None, 0)
     return max(counts.values()) / (len(items) - nulls) if counts else 0.0
+
+
+MOST_KEYS = 1024
+"""Keys that topn_frequency gives at most, and for a negative number."""
+
+
+def topn_limit(n: int) -> int:
+    """How many keys topn_frequency gives for ``n``."""
+    return n if 0 <= n <= MOST_KEYS else MOST_KEYS
 
 
 def topn_text(ranked: Sequence[str], n: int) -> str:
@@ -128,3 +190,10 @@ def topn_frequency_fold(type_: SqlType, n: int) -> Fold:
 def where_fold(fold: Fold) -> Fold:
     """The fold of the values whose condition, a second argument, holds."""
     return lambda items, conditions: fold([x for x, c in zip(items, conditions, strict=True) if c])
+
+
+def nonzero_where_fold(fold: Fold) -> Fold:
+    """The same without zeros: sum_where and avg_where take a value for a condition of its own."""
+    return lambda items, conditions: fold(
+        [x for x, c in zip(items, conditions, strict=True) if c and x]
+    )

@@ -26,13 +26,18 @@ def ordered(t: SqlType) -> bool:
 
 
 def scalar(t: SqlType) -> bool:
-    """Anything but a list."""
-    return t is not T.LIST
+    """Anything but an untyped NULL."""
+    return t is not T.NULL
 
 
 def listed(t: SqlType) -> bool:
-    """Anything, the parts of a split list too."""
-    return True
+    """Anything but an untyped NULL."""
+    return t is not T.NULL
+
+
+def frequent(t: SqlType) -> bool:
+    """What the most frequent values are looked for of: anything but BOOL."""
+    return t not in (T.BOOL, T.NULL)
 
 
 same: Callable[[SqlType], SqlType] = lambda t: t  # noqa: E731

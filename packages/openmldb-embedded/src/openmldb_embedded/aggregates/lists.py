@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from openmldb_embedded.aggregates.folds import present
 from openmldb_embedded.aggregates.registry import Fold
+from openmldb_embedded.functions.text import bounded
 
 LIST_AGGREGATES = {
     "window_split": "split",
@@ -18,4 +19,4 @@ LIST_AGGREGATES = {
 
 def join_fold(separator: str) -> Fold:
     """``join(window_split(...), separator)``: the whole window's parts, joined."""
-    return lambda items: separator.join(present(items))
+    return lambda items: bounded(separator.join(present(items)))

@@ -7,39 +7,49 @@ from typing import Any
 
 from openmldb_sql.types import SqlType
 
+from openmldb_embedded.aggregates.folds import present
 from openmldb_embedded.aggregates.kinds import whole_number
-from openmldb_embedded.aggregates.registry import AggregateImpl, register
+from openmldb_embedded.aggregates.registry import AggregateImpl, Resolve, register
 
 T = SqlType
 
 
-@register("first_value", "(any)", "the oldest row's value")
-def _first_value(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 1 or types[0] is T.LIST:
-        return None
-    return AggregateImpl(types[0], lambda items: items[-1] if items else None, kernel="oldest")
+def _end(at: int, kernel: str) -> Resolve:
+    """The value at one end of the frame; with true as second argument, of those not NULL."""
+
+    def resolve(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+        if len(types) not in (1, 2):
+            return None
+        if len(types) == 2 and (types[1] is not T.BOOL or not isinstance(constants[1], bool)):
+            return None
+        if len(types) == 2 and constants[1]:
+            return AggregateImpl(
+                types[0], lambda items: kept[at] if (kept := present(items)) else None
+            )
+        return AggregateImpl(types[0], lambda items: items[at] if items else None, kernel=kernel)
+
+    return resolve
 
 
-@register("last_value", "(any)", "the newest row's value")
-def _last_value(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 1 or types[0] is T.LIST:
-        return None
-    return AggregateImpl(types[0], lambda items: items[0] if items else None, kernel="nth")
+register("first_value", "(any[, BOOL constant])", "the oldest row's value (true: not NULL)")(
+    _end(-1, "oldest")
+)
+register("last_value", "(any[, BOOL constant])", "the newest row's value (true: not NULL)")(
+    _end(0, "nth")
+)
 
 
 @register("lag at", "(any, INT constant)", "the value so many rows before the current one")
 def _lag(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 2 or types[0] is T.LIST or not whole_number(constants[1]):
+    if len(types) != 2 or not whole_number(constants[1]):
         return None
     n = constants[1]
-    if n < 0:
-        return None
     return AggregateImpl(
         types[0],
-        lambda items: items[n] if n < len(items) else None,
-        kernel="nth",
+        lambda items: items[n] if -len(items) <= n < len(items) else None,
+        kernel="nth" if n >= 0 else None,
         parameter=n,
-        offset=n,
+        offset=n if n >= 0 else None,
     )
 
 
@@ -49,15 +59,13 @@ def _lag(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | 
     "the n-th value where the condition holds, from the oldest (negative: from the newest)",
 )
 def _nth_value_where(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 3 or types[2] not in (T.BOOL, T.NULL) or not whole_number(constants[1]):
+    if len(types) != 3 or types[2] is not T.BOOL or not whole_number(constants[1]):
         return None
     n = constants[1]
-    if n == 0:
-        return None
 
     def fold(items: Sequence[Any], _: Sequence[Any], conditions: Sequence[Any]) -> Any:
         kept = [x for x, c in zip(items, conditions, strict=True) if c]
-        if abs(n) > len(kept):
+        if n == 0 or abs(n) > len(kept):
             return None
         return kept[-n] if n > 0 else kept[-n - 1]
 

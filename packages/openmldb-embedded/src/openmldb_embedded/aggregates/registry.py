@@ -29,6 +29,7 @@ class AggregateImpl:
         parameter: The kernel's constant.
         conditional: The second row-by-row argument is a condition: rows where it is not true do
             not count. ``fold`` has that built in; a kernel masks the first argument.
+        nonzero: Rows whose value is 0 do not count either.
         offset: For ``lag``: rows before the current one, out of the frame's bounds too.
     """
 
@@ -38,6 +39,7 @@ class AggregateImpl:
     kernel: str | None = None
     parameter: Any = None
     conditional: bool = False
+    nonzero: bool = False
     offset: int | None = None
 
 

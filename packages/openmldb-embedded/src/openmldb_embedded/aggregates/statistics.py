@@ -13,6 +13,7 @@ from openmldb_embedded import values as v
 from openmldb_embedded.aggregates.folds import present
 from openmldb_embedded.aggregates.kinds import whole_number
 from openmldb_embedded.aggregates.registry import AggregateImpl, Resolve, register
+from openmldb_embedded.functions.arithmetic import finish
 
 T = SqlType
 
@@ -26,28 +27,33 @@ def _over_numbers(fn: Callable[[list[float]], float | None]) -> Resolve:
     return resolve
 
 
-def _sum(xs: list[float]) -> float:
-    """Exactly rounded; of values that leave the range, what adding them gives."""
-    try:
-        return math.fsum(xs)
-    except (OverflowError, ValueError):
-        return sum(xs)
+def _median(type_: SqlType) -> Callable[[list[Any]], float | None]:
+    """The two middle values are added in their own type: integers wrap."""
+    end = finish(T.INT32 if type_ is T.INT16 else type_)
 
+    def fn(xs: list[Any]) -> float | None:
+        if not xs:
+            return None
+        xs = sorted(xs)
+        half = len(xs) // 2
+        return float(xs[half]) if len(xs) % 2 else end(xs[half - 1] + xs[half]) / 2
 
-def _median(xs: list[float]) -> float | None:
-    if not xs:
-        return None
-    xs = sorted(xs)
-    half = len(xs) // 2
-    return xs[half] if len(xs) % 2 else (xs[half - 1] + xs[half]) / 2
+    return fn
 
 
 def _variance(less: int) -> Callable[[list[float]], float | None]:
+    """Squared distances from the mean, added newest first."""
+
     def fn(xs: list[float]) -> float | None:
         if len(xs) <= less:
             return None
-        mean = _sum(xs) / len(xs)
-        return _sum([(x - mean) * (x - mean) for x in xs]) / (len(xs) - less)
+        total = squares = 0.0
+        for x in xs:
+            total += x
+        mean = total / len(xs)
+        for x in xs:
+            squares += (x - mean) * (x - mean)
+        return squares / (len(xs) - less)
 
     return fn
 
@@ -62,7 +68,14 @@ def _deviation(less: int) -> Callable[[list[float]], float | None]:
     return fn
 
 
-register("median", "(number)", "the middle value, DOUBLE")(_over_numbers(_median))
+@register("median", "(number)", "the middle value, DOUBLE")
+def _middle(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
+    if len(types) != 1 or not types[0].is_numeric:
+        return None
+    fn = _median(types[0])
+    return AggregateImpl(T.DOUBLE, lambda items: fn(present(items)))
+
+
 register("variance var_samp", "(number)", "sample variance")(_over_numbers(_variance(1)))
 register("var_pop", "(number)", "population variance")(_over_numbers(_variance(0)))
 register("stddev std stddev_samp", "(number)", "sample standard deviation")(
@@ -81,52 +94,60 @@ def _entropy(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImp
         if not kept:
             return None
         shares = [c / len(kept) for c in Counter(kept).values()]
-        return -_sum([p * math.log2(p) for p in shares]) + 0.0
+        return -math.fsum([p * math.log2(p) for p in shares]) + 0.0
 
     return AggregateImpl(T.DOUBLE, fold)
 
 
-@register("drawdown", "(number)", "the greatest fall from a high to a later low, as a share")
+@register(
+    "drawdown",
+    "(number)",
+    "the greatest fall from a high to a later low, as a share; values below 0 do not count",
+)
 def _drawdown(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
     if len(types) != 1 or not types[0].is_numeric:
         return None
 
     def fold(items: Sequence[Any]) -> float | None:
-        kept = present(items)
-        if not kept:
-            return None
-        worst, low = 0.0, math.inf
-        for x in kept:  # newest first: the lowest value seen so far lies after x in time
-            if x > 0 and low < x:
-                worst = max(worst, (x - low) / x)
-            low = min(low, x)
-        return float(worst)
+        worst = low = None
+        for x in items:  # newest first: the lowest value seen so far lies after x in time
+            if x is None or x < 0:
+                continue
+            fall = 0.0
+            if low is None or not low < x:
+                low = x
+            else:
+                fall = (x - low) / x
+            worst = fall if worst is None or worst < fall else worst
+        return worst
 
     return AggregateImpl(T.DOUBLE, fold)
 
 
 @register("ew_avg", "(number, DOUBLE constant)", "mean weighted by (1 - smoothing) ** age")
 def _ew_avg(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 2 or not types[0].is_numeric or not isinstance(constants[1], (int, float)):
+    if len(types) != 2 or not types[0].is_numeric or types[1] is not T.DOUBLE:
+        return None
+    if not isinstance(constants[1], float):
         return None
     keep = 1.0 - float(constants[1])
 
     def fold(items: Sequence[Any]) -> float | None:
-        kept = present(items)
-        if not kept:
-            return None
-        weights = [keep**i for i in range(len(kept))]
-        total = _sum(weights)
-        if not total:
-            return None
-        return _sum([w * x for w, x in zip(weights, kept, strict=True)]) / total
+        total = weights = 0.0
+        weight = 1.0
+        for x in items:
+            if x is not None:
+                total += weight * x
+                weights += weight
+                weight *= keep
+        return total / weights if weights else None
 
     return AggregateImpl(T.DOUBLE, fold)
 
 
 @register("top", "(any, INT constant)", "the k greatest values, descending, as text")
 def _top_k(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 2 or types[0] in (T.LIST, T.BOOL) or not whole_number(constants[1]):
+    if len(types) != 2 or types[0] is T.BOOL or not whole_number(constants[1]):
         return None
     k, key = max(constants[1], 0), types[0]
 

@@ -11,13 +11,15 @@ from openmldb_sql.errors import NameResolutionError, PlanError, TypeCheckError
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.aggregates import AGGREGATES, NOT_CONSTANT, AggregateImpl, resolve_aggregate
+from openmldb_embedded.aggregates.folds import zero_value
 from openmldb_embedded.aggregates.lists import LIST_AGGREGATES, join_fold
 from openmldb_embedded.check.scope import Context
 from openmldb_embedded.errors import UnsupportedError, WindowError
-from openmldb_embedded.expr import Apply, Const, Expr, Impl
+from openmldb_embedded.expr import Apply, Col, Const, Expr, Impl
 from openmldb_embedded.functions import SCALARS, resolve_scalar
 from openmldb_embedded.plan import AggregateCall
-from openmldb_embedded.rewrite import columns_read
+from openmldb_embedded.rewrite import columns_read, map_operands
+from openmldb_embedded.values import COMPOSITE
 
 T = SqlType
 
@@ -27,10 +29,12 @@ class FunctionCalls:
 
     Args:
         expr: Checks an argument.
+        strict: Whether to refuse functions that OpenMLDB 0.9.2 lacks.
     """
 
-    def __init__(self, expr: Callable[[s.Expr, Context], Expr]) -> None:
+    def __init__(self, expr: Callable[[s.Expr, Context], Expr], *, strict: bool) -> None:
         self._expr = expr
+        self._strict = strict
 
     def call(self, e: s.Call, c: Context) -> Expr:
         """A checked call.
@@ -55,8 +59,25 @@ class FunctionCalls:
             raise NameResolutionError(f"function {e.name} is not known")
         if e.distinct:
             raise UnsupportedError(f"{e.name}(DISTINCT ...) is not supported")
+        entry = SCALARS[name]
+        if self._strict and name.startswith("fz_"):
+            raise NameResolutionError(_removed(e.name))
+        if self._strict and entry.instead is not None:
+            raise NameResolutionError(
+                f"Fail to resolve expression: OpenMLDB 0.9.2 has no function {e.name}: write "
+                f"{entry.instead}"
+            )
         args = tuple(self._expr(a, c) for a in e.args)
-        return Apply(name, resolve_scalar(name, [a.type for a in args]), args)
+        if entry.build is not None:
+            made = entry.build(args)
+            if made is None:
+                given = ", ".join(a.type.value for a in args)
+                raise TypeCheckError(
+                    f"Fail to resolve expression: no function {e.name}({given}); it takes "
+                    f"{entry.signature}"
+                )
+            return made
+        return Apply(name, resolve_scalar(name, [a.type for a in args], strict=self._strict), args)
 
     def _over(self, e: s.Call, c: Context) -> Expr:
         if c.calls is None or c.grouped:
@@ -75,7 +96,7 @@ class FunctionCalls:
         c.used.add(window)
         name = e.name.lower()
         if name in AGGREGATES or (name in ("join", "fz_join") and _joins_window(e)):
-            return self._aggregate(e, inner, direct=not c.in_frame and c.over is None)
+            return self._aggregate(e, inner, direct=e is c.item)
         return self._scalar(replace(e, over=None), inner)
 
     def _aggregate(self, e: s.Call, c: Context, direct: bool = False) -> Expr:
@@ -97,7 +118,7 @@ class FunctionCalls:
             splitter = LIST_AGGREGATES[inner.name.lower()]
             expand = resolve_scalar(splitter, [t.type for t in texts])
             first = list(texts)
-            types: list[SqlType] = [T.LIST]
+            types: list[SqlType] = [T.STRING]
             constants: list[Any] = [NOT_CONSTANT]
         elif args and isinstance(args[0], s.Star) and name in ("count", "count_where"):
             types, constants, first = [T.INT32], [NOT_CONSTANT], [Const(1, T.INT32)]
@@ -115,8 +136,17 @@ class FunctionCalls:
             impl = AggregateImpl(T.STRING, join_fold(constants[1]))
         else:
             impl = resolve_aggregate(name, types, constants)
-        if types and types[0] is T.LIST and expand is None:
+        if any(t in COMPOSITE for t in types):
             raise TypeCheckError(f"{e.name} takes values of a window, not one row's list")
+        if self._strict and args and isinstance(args[0], s.Literal):
+            raise TypeCheckError(
+                f"Resolve udf signature failure: {e.name}({s.show(args[0])}): OpenMLDB aggregates "
+                f"columns, not a constant (count(*) counts rows)"
+            )
+        if self._strict and name.startswith("fz_"):
+            raise NameResolutionError(_removed(e.name))
+        if name == "distinct_count" and not isinstance(first[0], Col):
+            first = [_zeroed(first[0])]
         if expand is not None and impl.arguments > 1:
             raise UnsupportedError(f"{e.name} of a split list with more row-by-row arguments")
         arguments = tuple(first + rest[: impl.arguments - 1])
@@ -133,6 +163,30 @@ class FunctionCalls:
             beyond_frame=direct and impl.offset is not None,
         )
         return c.calls.add(call)
+
+
+def _removed(name: str) -> str:
+    return (
+        f"Fail to resolve expression: OpenMLDB removed {name} in 2023: write "
+        f"{name[3:] if name != 'fz_join' else '`join`'}"
+    )
+
+
+_RAW = {"+", "-", "*", "hour", "minute", "second"}
+
+
+def _zeroed(e: Expr) -> Expr:
+    """What distinct_count sees: a NULL computes as zero does in arithmetic and on the clock."""
+    if not isinstance(e, Apply) or e.name not in _RAW:
+        return e
+    return map_operands(e, _zero_filled)
+
+
+def _zero_filled(e: Expr) -> Expr:
+    if isinstance(e, Col):
+        zero = Const(zero_value(e.type), e.type)
+        return Apply("ifnull", resolve_scalar("ifnull", (e.type, e.type)), (e, zero))
+    return _zeroed(e)
 
 
 def _joins_window(e: s.Call) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from openmldb_sql.errors import TypeCheckError
 from openmldb_sql.types import SqlType
 
+from openmldb_embedded import values as v
 from openmldb_embedded.expr import Apply, Const, Expr, Impl, Logic, cast_impl, cast_to
 from openmldb_embedded.functions import resolve_scalar
 from openmldb_embedded.functions.arithmetic import arithmetic, bitwise, invert, negate
@@ -20,8 +22,13 @@ from openmldb_embedded.functions.comparison import (
 T = SqlType
 
 
-def boolean(e: Expr, where: str) -> Expr:
-    """The expression as a condition; ``where`` says in errors what asks for one.
+def boolean(e: Expr, where: str, *, strict: bool = False) -> Expr:
+    """The operand's truth value: a number or time that is not 0, a text that is not empty, a date.
+
+    Args:
+        e: The operand.
+        where: What asks for a condition, for the error.
+        strict: Refuse an untyped NULL, as OpenMLDB does.
 
     Raises:
         TypeCheckError: It has no truth value.
@@ -29,10 +36,34 @@ def boolean(e: Expr, where: str) -> Expr:
     if e.type is T.BOOL:
         return e
     if e.type is T.NULL:
+        if strict:
+            raise TypeCheckError(
+                f"{where} of an untyped NULL: invalid type for bool expression (OpenMLDB takes "
+                f"CAST(NULL AS bool))"
+            )
         return Const(None, T.BOOL)
-    if e.type.is_numeric or e.type in (T.TIMESTAMP, T.STRING):
-        return cast_to(e, T.BOOL)
-    raise TypeCheckError(f"{where} takes a condition, not {e.type.value}: {e.describe()}")
+    if e.type in v.COMPOSITE:
+        raise TypeCheckError(f"{where} takes a condition, not {e.type.value}: {e.describe()}")
+    if isinstance(e, Const):
+        return Const(_truth(e.type)(e.value), T.BOOL)
+    if e.type is T.STRING or e.type is T.DATE:
+        return Apply("bool", Impl(T.BOOL, _truth(e.type)), (e,))
+    return cast_to(e, T.BOOL)
+
+
+def _truth(type_: SqlType) -> Callable[[Any], bool]:
+    return (lambda x: True) if type_ is T.DATE else bool
+
+
+def filtering(e: Expr, where: str) -> Expr:
+    """A whole WHERE or HAVING: what is neither BOOL nor a number lets no row through.
+
+    Raises:
+        TypeCheckError: It has no truth value.
+    """
+    if e.type in (T.STRING, T.DATE, T.TIMESTAMP):
+        return Const(False, T.BOOL)
+    return boolean(e, where)
 
 
 def cast(x: Expr, type_: SqlType) -> Expr:
@@ -41,35 +72,49 @@ def cast(x: Expr, type_: SqlType) -> Expr:
     Raises:
         TypeCheckError: There is no such cast.
     """
+    if isinstance(x, Const) and x.value is None:
+        return Const(None, type_)
+    if x.type is T.DATE and (type_.is_numeric or type_ is T.BOOL):
+        return Const(None, type_)
     if cast_impl(x.type, type_) is None:
         raise TypeCheckError(f"cannot cast {x.type.value} to {type_.value}: {x.describe()}")
     return cast_to(x, type_)
 
 
-def unary(op: str, x: Expr) -> Expr:
+def unary(op: str, x: Expr, *, strict: bool = False) -> Expr:
     """NOT, - or ~.
 
     Raises:
         TypeCheckError: The operand has no such operator.
     """
     if op == "NOT":
-        return Apply("not", logical_not(), (boolean(x, "NOT"),))
+        return Apply("not", logical_not(), (boolean(x, "NOT", strict=strict),))
     impl = negate(x.type) if op == "-" else invert(x.type)
     if impl is None:
         raise TypeCheckError(f"Invalid unary operand: {op} {x.type.value}")
     return Apply(op, impl, (x,))
 
 
-def binary(op: str, a: Expr, b: Expr) -> Expr:
+_UNKNOWN_UPSTREAM = {
+    "||": "Unsupport binary operator: || (write concat(a, b))",
+    "<<": "Unsupport ASTExpression BitwiseShiftExpression",
+    ">>": "Unsupport ASTExpression BitwiseShiftExpression",
+}
+
+
+def binary(op: str, a: Expr, b: Expr, *, strict: bool = False) -> Expr:
     """An operator of two operands.
 
     Raises:
         TypeCheckError: The operands have no such operator.
     """
+    if strict and op in _UNKNOWN_UPSTREAM:
+        raise TypeCheckError(_UNKNOWN_UPSTREAM[op])
     if op in ("AND", "OR"):
-        return Logic(op, boolean(a, op), boolean(b, op))
+        return Logic(op, boolean(a, op, strict=strict), boolean(b, op, strict=strict))
     if op == "XOR":
-        return Apply("xor", logical_xor(), (boolean(a, op), boolean(b, op)))
+        both = (boolean(a, op, strict=strict), boolean(b, op, strict=strict))
+        return Apply("xor", logical_xor(), both)
     if op in ("=", "!=", "<", "<=", ">", ">="):
         type_ = compared(a, b, op)
         impl = comparison(op, type_)

@@ -17,6 +17,7 @@ from openmldb_embedded.check.shapes import distinct, renamed, same_layout
 from openmldb_embedded.check.windows import Windows
 from openmldb_embedded.errors import UnsupportedError
 from openmldb_embedded.plan import Field, Limit, Node, Scan, Union
+from openmldb_embedded.values import COMPOSITE
 
 T = SqlType
 MAX_NODES = 2000
@@ -38,11 +39,12 @@ def plan_query(
     params: Sequence[Any] = (),
     *,
     request: bool = False,
+    strict: bool = False,
 ) -> Node:
     """The checked plan of a SELECT.
 
     ``request`` applies the stricter rules of deployments: window keys and order columns must be
-    of types an index can have.
+    of types an index can have. ``strict`` refuses what OpenMLDB 0.9.2 refuses.
 
     Raises:
         PlanError: A name, type, window or join that OpenMLDB refuses.
@@ -50,16 +52,21 @@ def plan_query(
     """
     if tree.parameters and len(params) != tree.parameters:
         raise PlanError(f"{tree.parameters} parameters in the statement, {len(params)} given")
-    node = _Queries(catalog, default_db, params, request=request).query(tree, {})
+    node = _Queries(catalog, default_db, params, request=request, strict=strict).query(tree, {})
     for f in node.fields:
-        if f.type is T.LIST:
-            raise TypeCheckError(f"column {f.name} is a list: pass it to join() or an aggregate")
+        if f.type in COMPOSITE:
+            raise TypeCheckError(
+                f"column {f.name} is of type {f.type.value}, which no result can hold: pass it to "
+                f"a function that gives a value"
+            )
     return node
 
 
 class _Queries:
-    def __init__(self, catalog: Catalog, db: str, params: Sequence[Any], *, request: bool) -> None:
-        expressions = Expressions(params)
+    def __init__(
+        self, catalog: Catalog, db: str, params: Sequence[Any], *, request: bool, strict: bool
+    ) -> None:
+        expressions = Expressions(params, strict=strict)
         windows = Windows(expressions, self.relation, request=request)
         self._selects = Selects(expressions, windows, self.relation)
         self._joins = Joins(expressions, self.relation)

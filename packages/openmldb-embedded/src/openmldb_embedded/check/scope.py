@@ -46,6 +46,7 @@ class Context:
         grouped: Aggregates without OVER belong to the GROUP BY.
         windows: Index of each window by name.
         used: The windows this select item uses.
+        item: The whole select item.
     """
 
     fields: tuple[Field, ...]
@@ -56,6 +57,7 @@ class Context:
     windows: dict[str, int] = field(default_factory=dict)
     anonymous: dict[s.Window, int] = field(default_factory=dict)
     used: set[int] = field(default_factory=set)
+    item: s.Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,9 @@ class Selects:
                     anonymous[spelled] = len(windows)
                     name = f"anonymous_{len(anonymous)}"
                     windows.append(self._windows.plan(name, spelled, q, child, ctes))
-            context = Context(child.fields, calls, windows=index, anonymous=anonymous)
+            context = Context(
+                child.fields, calls, windows=index, anonymous=anonymous, item=item.expr
+            )
             e = self._expressions.expr(item.expr, context)
             if len(context.used) > 1:
                 names = ", ".join(sorted(windows[i].name for i in context.used))

@@ -4,9 +4,12 @@ Importing the package fills the registry. A new function goes into the module of
 """
 
 from openmldb_embedded.functions import (  # noqa: F401 - they enter their functions
+    composites,
     conditional,
     conversion,
     dates,
+    hashing,
+    json_text,
     lists,
     numbers,
     patterns,

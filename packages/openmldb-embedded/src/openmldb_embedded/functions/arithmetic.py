@@ -95,6 +95,36 @@ def _bit_arithmetic(op: str) -> Impl | None:
     return Impl(T.BOOL, row)
 
 
+def _with_null(op: str, left: SqlType, right: SqlType) -> Impl | None:
+    """An operator of an untyped NULL: NULL of the type that the other operand gives it."""
+    known = right if left is T.NULL else left
+    if known is T.NULL and op == "/":
+        return None
+    if known is T.TIMESTAMP:
+        fits = op in "+-"
+    elif op == "DIV":
+        fits = known.is_integer or known in (T.BOOL, T.NULL)
+    else:
+        fits = known.is_numeric or known in (T.BOOL, T.NULL)
+    if not fits:
+        return None
+    out = T.DOUBLE if op == "/" else T.BOOL if known is T.NULL else known
+    return Impl(out, lambda a, b: None, lambda args, n: null_column(out, n))
+
+
+def _minus_time(right: SqlType) -> Impl:
+    """TIMESTAMP - integer: the integer is negated in its own width, then added."""
+    wrap = v.WRAP.get(right, int)
+    dtype = NUMPY[T.INT64 if right is T.BOOL else right]
+
+    def run(args: list[Column], n: int) -> Column:
+        a, b = args
+        less = -b.values.astype(dtype)
+        return Column(T.TIMESTAMP, a.values + less.astype(np.int64), both_valid(a, b))
+
+    return Impl(T.TIMESTAMP, lambda a, b: v.wrap64(a + wrap(-b)), run)
+
+
 def arithmetic(op: str, left: SqlType, right: SqlType) -> Impl | None:
     """The operators + - * / % DIV of two types; None where OpenMLDB refuses them.
 
@@ -102,11 +132,7 @@ def arithmetic(op: str, left: SqlType, right: SqlType) -> Impl | None:
     SMALLINT), / gives DOUBLE, and division by zero is NULL.
     """
     if left is T.NULL or right is T.NULL:
-        known = right if left is T.NULL else left
-        out = T.DOUBLE if op == "/" or known is T.NULL else known
-        if known.is_numeric or known in (T.BOOL, T.NULL, T.TIMESTAMP):
-            return Impl(out, lambda a, b: None, lambda args, n: null_column(out, n))
-        return None
+        return _with_null(op, left, right)
     if left is T.BOOL and right is T.BOOL and op != "/":
         return _bit_arithmetic(op)
     type_ = v.wider(left, right)
@@ -118,6 +144,8 @@ def arithmetic(op: str, left: SqlType, right: SqlType) -> Impl | None:
             op == "-" and left is T.TIMESTAMP and whole
         ):
             type_ = T.TIMESTAMP
+            if op == "-":
+                return _minus_time(right)
         else:
             return None
     if type_ is None:
@@ -184,7 +212,8 @@ def bitwise(op: str, left: SqlType, right: SqlType) -> Impl | None:
         known = right if left is T.NULL else left
         if not (known.is_integer or known is T.NULL):
             return None
-        return Impl(known, lambda a, b: None, lambda args, n: null_column(known, n))
+        out = T.BOOL if known is T.NULL else known
+        return Impl(out, lambda a, b: None, lambda args, n: null_column(out, n))
     if not (left.is_integer and right.is_integer):
         return None
     type_ = v.wider(left, right)

@@ -31,17 +31,23 @@ def _coalescing(types: Types) -> Impl | None:
     return Impl(out, row, strict=False)
 
 
-@register("ifnull nvl", "(a, b)", "a, or b where a is NULL")
+@register("ifnull if_null nvl", "(a, b)", "a, or b where a is NULL", nulls=True)
 def _ifnull(types: Types) -> Impl | None:
     return _coalescing(types) if len(types) == 2 else None
 
 
-@register("coalesce", "(a, ...)", "the first argument that is not NULL")
+@register(
+    "coalesce",
+    "(a, ...)",
+    "the first argument that is not NULL",
+    nulls=True,
+    instead="ifnull(a, b)",
+)
 def _coalesce(types: Types) -> Impl | None:
     return _coalescing(types)
 
 
-@register("nvl2", "(x, a, b)", "a where x is not NULL, else b")
+@register("nvl2", "(x, a, b)", "a where x is not NULL, else b", nulls=True)
 def _nvl2(types: Types) -> Impl | None:
     if len(types) != 3:
         return None
@@ -52,7 +58,13 @@ def _nvl2(types: Types) -> Impl | None:
     return Impl(picked.type, lambda x, a, b: row(x is not None, a, b), strict=False)
 
 
-@register("if", "(condition, a, b)", "a where the condition is true, else b")
+@register(
+    "if",
+    "(condition, a, b)",
+    "a where the condition is true, else b",
+    nulls=True,
+    instead="CASE WHEN condition THEN a ELSE b END",
+)
 def _if(types: Types) -> Impl | None:
     if len(types) != 3 or types[0] not in (T.BOOL, T.NULL):
         return None
@@ -71,19 +83,25 @@ def _if(types: Types) -> Impl | None:
     return Impl(out, row, strict=False)
 
 
-@register("nullif", "(a, b)", "NULL where a = b, else a")
+@register(
+    "nullif",
+    "(a, b)",
+    "NULL where a = b, else a",
+    nulls=True,
+    instead="CASE WHEN a = b THEN NULL ELSE a END",
+)
 def _nullif(types: Types) -> Impl | None:
     if len(types) != 2 or comparison_type(*types) is None:
         return None
     return Impl(types[0], lambda a, b: None if a is not None and a == b else a, strict=False)
 
 
-@register("isnull is_null", "(x)", "whether x is NULL")
+@register("isnull is_null", "(x)", "whether x is NULL", nulls=True)
 def _isnull(types: Types) -> Impl | None:
     return is_null(False) if len(types) == 1 else None
 
 
-@register("identity", "(x)", "x itself")
+@register("identity", "(x)", "x itself", nulls=True)
 def _identity(types: Types) -> Impl | None:
     if len(types) != 1:
         return None

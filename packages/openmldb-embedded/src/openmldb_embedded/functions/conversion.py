@@ -34,6 +34,6 @@ for _names, _target in (
     ("date", T.DATE),
     ("timestamp", T.TIMESTAMP),
 ):
-    register(_names, "(any that casts to it)", f"the value as {_target.value}")(
+    register(_names, "(any that casts to it)", f"the value as {_target.value}", nulls=True)(
         _cast_function(_target)
     )

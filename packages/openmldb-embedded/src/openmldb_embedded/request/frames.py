@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from openmldb_embedded.expr import Col, Expr
+from openmldb_embedded.functions.lists import listed
 from openmldb_embedded.memtable import NULL_TIME, Key, Row
 from openmldb_embedded.plan import AggregateCall, WindowPlan
 from openmldb_embedded.request.paths import AccessPath
@@ -116,7 +117,7 @@ class Frame:
 
             def expanded(rows: FrameRows, _: list[Any]) -> Any:
                 texts = [g(rows) for g in getters]
-                return fold([x for t in zip(*texts, strict=True) for x in split(*t)])
+                return fold(listed(x for t in zip(*texts, strict=True) for x in split(*t)))
 
             return expanded
         if len(getters) == 1:
