@@ -15,9 +15,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
+import vectors  # noqa: E402
 from conformance import runner  # noqa: E402
-from known_failures import KNOWN  # noqa: E402
+from known_failures import KNOWN, VECTORS  # noqa: E402
 from openmldb_embedded import aggregates, functions  # noqa: E402
+from openmldb_embedded.functions import text  # noqa: E402
 from openmldb_sql import parse  # noqa: E402
 
 FRAME = """\
@@ -64,7 +66,13 @@ before the attributes), `EXCLUDE CURRENT_TIME`, `EXCLUDE CURRENT_ROW`, `INSTANCE
 Windows may also be written after OVER. One select item uses one window.
 
 Not supported, and refused: `ORDER BY` of a result, `RIGHT`, `FULL`, `INNER` and `CROSS JOIN`,
-`f(DISTINCT x)`, `ORDER BY ... DESC` in a window, `UNBOUNDED FOLLOWING`, maps and arrays.
+`f(DISTINCT x)`, `ORDER BY ... DESC` in a window, `UNBOUNDED FOLLOWING`, maps and arrays as results
+(`map('a', 1)['a']`, `array_contains([1, 2], x)` and the like give values).
+
+Strict mode refuses what OpenMLDB 0.9.2 refuses: `IS NULL`, `||`, `<<`, `&&`, hexadecimal integers,
+`''` inside a text, functions marked below, an untyped NULL for most arguments, aggregates of
+constants, RANGE, a frame without BETWEEN, FLOAT keys; and in a deployment LEFT JOIN, GROUP BY,
+windows over subqueries that compute, filter or join twice.
 
 Operators: `OR XOR AND NOT`, `= == != <> < <= > >=`, `IS [NOT] NULL`, `[NOT] IN`, `[NOT] BETWEEN`,
 `[NOT] LIKE`, `ILIKE` (with `ESCAPE`), `RLIKE`, `| ^ &`, `+ - ||`, `* / % MOD DIV`, unary
@@ -79,12 +87,31 @@ row (AND and OR are not counted): beyond them a statement is a syntax error.
 - Integers wrap at their own width; the wider operand decides an operator's type; two BOOLs compute
   as one-bit integers; `/` gives DOUBLE; division by zero is NULL.
 - All date parts are in UTC+8, as on a cluster.
-- `sum` keeps its argument's type; sums of FLOAT are added in 64 bits and rounded once.
+- Times before 1970 are cut to whole seconds towards zero, and `hour`, `minute` and `second` of them
+  are negative or zero; `dayofyear` and `last_day` of them are NULL.
+- Functions of text work on bytes (`substr`, `reverse`, `char_length`, `_` in LIKE), so a result may
+  be no UTF-8; `upper` and `lower` know A to Z only. Regular expressions are RE2's POSIX ones (no
+  `\\d`); a bad one gives NULL.
+- Operands of AND, OR, XOR and NOT: a number or time is true but for 0, a text but for '', a DATE
+  always. A whole WHERE or HAVING of type STRING, DATE or TIMESTAMP is never true. CASE WHEN takes
+  BOOL only.
+- Branches of CASE, and arguments of `ifnull`: numbers widen (BIGINT beside FLOAT gives DOUBLE), an
+  integer beside a TIMESTAMP becomes one, all other mixtures become text.
+- Functions of mathematics give FLOAT for a FLOAT and DOUBLE else. A cast of text is NULL where the
+  text does not fit the type; dates and times in texts begin in 1900.
+- `sum` keeps its argument's type; FLOATs are added newest first in 32 bits. `sum_where` and
+  `avg_where` leave zeros out; `drawdown` leaves negative values out.
 - `distinct_count` counts NULL as the zero of its type, as OpenMLDB's own case says
   (`test_udaf_function.yaml#5` and `#6`); `count`, `top1_ratio` and `topn_frequency` skip NULL.
-- `first_value` is the oldest row's value, `last_value` the newest's. `lag(x, n) OVER w` counts back
-  from the current row whatever w's frame; nested in another function of the window it indexes the
+- `first_value` is the oldest row's value, `last_value` the newest's. `lag(x, n) OVER w`, standing
+  alone, counts back from the current row whatever w's frame; inside an expression it indexes the
   frame, 0 the newest.
+- A ROWS frame is cut to the MAXSIZE of a ROWS_RANGE frame over the same keys in one SELECT, where
+  OpenMLDB reads both together: where the ROWS frame is unbounded, or reaches back no further than
+  the MAXSIZE.
+- In a deployment, a joined subquery whose window does not hold its own row (EXCLUDE CURRENT_TIME,
+  or a ROWS_RANGE that ends before the current row) gives the newest row of the frame in its place,
+  and NULLs where the frame is empty.
 - In batch mode a row whose order key is NULL is dropped, as the offline engine does; a request
   whose order key is NULL has itself alone in its frame.
 - `LAST JOIN` without ORDER BY takes the newest row by the declared index on the join key, where the
@@ -104,7 +131,32 @@ LISTS = """
 `window_split_by_value(x, separator, inner)` (also with `fz_`) turn the texts of a frame into one
 list, newest row first: the argument of `count`, `distinct_count`, `top1_ratio`, `topn_frequency`
 or `join`.
+"""
 
+ANSWERS = """
+## What OpenMLDB's own engine answers
+
+Functions over edge values, aggregates over windows and whole queries, as OpenMLDB 0.9.2's engine
+answers them. `tests/test_vectors.py` demands the same values, types and names, and a refusal in
+strict mode wherever OpenMLDB refuses.
+
+{counts}
+
+{different}
+Deliberately different, or not defined by OpenMLDB:
+
+- {crash} rows of the vectors end the real engine (the smallest integer `% -1`; a TIMESTAMP divided
+  by NULL does too): here they are 0 and NULL.
+- {undefined} rows of the vectors are left out, for OpenMLDB's answer is not defined: floats beyond
+  the integer type they are cast to, and functions that leave their null flag unset (`add_months`,
+  `unhex`, `upper`, `lower` and `reverse` of an empty text): here the value is given.
+- Ties of an ORDER BY in batch mode, which `std::sort` leaves open, are broken by insertion.
+- A date that no calendar has (`date('2020-02-31 00:00:00')`, or `add_months` beyond 9999) is NULL:
+  a DATE of the real engine would hold it, and nothing else could read it.
+- Texts grow to {text} MiB and not to 2 MiB, from where on the real engine gives NULL.
+"""
+
+CASES = """
 ## OpenMLDB's own cases
 
 Cases that expect an error count as passed when the checker refuses them. In request mode every row
@@ -126,7 +178,9 @@ def entries(registry: Mapping[str, object]) -> list[list[str]]:
     rows = []
     for e in sorted(distinct, key=lambda e: e.names[0]):  # type: ignore[attr-defined]
         names = ", ".join(f"`{n}`" for n in e.names)  # type: ignore[attr-defined]
-        rows.append([names, e.signature, e.doc])  # type: ignore[attr-defined]
+        instead = getattr(e, "instead", None)
+        doc = f"{e.doc} (lenient mode only; OpenMLDB: `{instead}`)" if instead else e.doc  # type: ignore[attr-defined]
+        rows.append([names, e.signature, doc])  # type: ignore[attr-defined]
     return rows
 
 
@@ -150,6 +204,30 @@ def cases(shared: Path) -> str:
     return table(["file", "batch", "request"], rows)
 
 
+def answers(shared: Path) -> str:
+    """The vectors of OpenMLDB's own engine, by file and mode, and what of them is left out."""
+    per: dict[tuple[str, str], Counter[str]] = {}
+    out: Counter[str] = Counter()
+    for vector in vectors.runner(shared).load(str(shared / "openmldb-vectors")):
+        count = per.setdefault((vector["file"], vector["mode"]), Counter())
+        count["refused" if "refused" in vector else "columns"] += len(vector.get("items", [1]))
+        count["different"] += vector["id"] in VECTORS
+        out["undefined"] += len(vector.get("undefined_rows", ()))
+        out["crash"] += len(vector.get("crash_rows", ()))
+    rows = [
+        [file, mode, str(c["columns"]), str(c["refused"]), str(c["different"])]
+        for (file, mode), c in sorted(per.items())
+    ]
+    head = ["vectors", "mode", "result columns", "refusals", "answered otherwise"]
+    return ANSWERS.format(
+        counts=table(head, rows),
+        text=text.MAX_TEXT >> 20,
+        undefined=out["undefined"],
+        crash=out["crash"],
+        different="".join(f"- `{name}`: {reason}\n" for name, reason in VECTORS.items()),
+    )
+
+
 def document(shared: Path) -> str:
     """The whole of sql.md."""
     failing = [
@@ -163,6 +241,8 @@ def document(shared: Path) -> str:
             AGGREGATES,
             table(["name", "takes", "gives"], entries(aggregates.AGGREGATES)),
             LISTS,
+            answers(shared),
+            CASES,
             cases(shared),
             "\n### Those that do not pass\n",
             table(["mode", "case", "reason"], failing),

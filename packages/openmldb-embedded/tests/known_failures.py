@@ -51,3 +51,6 @@ REQUEST = _BOTH | {
 }
 
 KNOWN = {"batch": BATCH, "request": REQUEST}
+
+VECTORS: dict[str, str] = {}
+"""Vectors of OpenMLDB's own engine (`openmldb-vectors`) that are answered otherwise, and why."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
+import json
+import math
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -83,3 +86,103 @@ def make() -> Engine:
 
 
 make.refusals = (SqlError,)  # type: ignore[attr-defined]
+
+
+# -- the sample that lies beside the tests
+
+SAMPLE = Path(__file__).with_name("vectors_sample.jsonl.gz")
+"""A vector of each function, kind of window and shape of query, made by ``sample.py``."""
+
+_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def sample() -> list[dict[str, Any]]:
+    """The sample's vectors, their tables filled in."""
+    with gzip.open(SAMPLE, "rt", encoding="utf-8") as lines:
+        shared = json.loads(next(lines))["tables"]
+        found = [json.loads(line) for line in lines]
+    for vector in found:
+        if isinstance(vector["tables"], str):
+            vector["tables"] = shared[vector["tables"]]
+    return found
+
+
+def _taken(rows: list[Any], columns: list[Any]) -> list[Any]:
+    return [
+        [
+            _FLOATS[x] if t in ("float", "double") and isinstance(x, str) else x
+            for x, (_, t) in zip(row, columns, strict=True)
+        ]
+        for row in rows
+    ]
+
+
+def _plain(value: Any, type_: str) -> Any:
+    """A value of the engine as the vectors write it."""
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, str):
+        raw = value.encode("utf-8", "surrogateescape")
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return {"hex": raw.hex()}
+    return value
+
+
+def _same(a: Any, b: Any, type_: str) -> bool:
+    if type_ in ("float", "double") and a is not None and b is not None:
+        a = _FLOATS.get(a, a) if isinstance(a, str) else a
+        close = 1e-6 if type_ == "float" else 1e-9
+        return (a != a and b != b) or a == b or math.isclose(a, b, rel_tol=close, abs_tol=1e-12)
+    return isinstance(a, bool) == isinstance(b, bool) and a == b
+
+
+def differences(vector: dict[str, Any]) -> list[str]:
+    """What the engine answers otherwise than OpenMLDB's own."""
+    engine = make()
+    for name, table in vector["tables"].items():
+        engine.create_table(name, table["columns"], table["indexes"])
+        engine.insert(name, _taken(table["rows"], table["columns"]))
+    try:
+        if vector["mode"] == "batch":
+            columns, rows = engine.query(vector["sql"])
+        else:
+            table = vector["request_table"]
+            requests = _taken(vector["requests"], vector["tables"][table]["columns"])
+            columns, rows = engine.request(vector["sql"], table, requests)
+    except SqlError as error:
+        return [] if "refused" in vector else [f"refused: {error.message}"]
+    if "refused" in vector:
+        return [f"accepted, though OpenMLDB refuses it: {vector['refused']}"]
+    names = {SqlType.from_sql_name(t).value: t for _, t in vector["columns"]}
+    if [[n, names.get(t, t)] for n, t in columns] != vector["columns"]:
+        return [f"columns {columns} for {vector['columns']}"]
+    types = [t for _, t in vector["columns"]]
+    loose = {*vector.get("undefined_rows", ()), *vector.get("crash_rows", ())}
+    shown = [
+        None if r is None else [_plain(x, t) for x, t in zip(r, types, strict=True)] for r in rows
+    ]
+    expected = [r for r in vector["rows"] if r is None or r[0] not in loose]
+    shown = [r for r in shown if r is None or r[0] not in loose]
+    if vector["mode"] == "batch":
+        expected, shown = sorted(expected, key=_order), sorted(shown, key=_order)
+    if len(expected) != len(shown):
+        return [f"{len(shown)} rows for {len(expected)}"]
+    return [
+        f"{b} for {a}"
+        for a, b in zip(expected, shown, strict=True)
+        if (a is None) != (b is None) or (a is not None and not all(map(_same, a, b, types)))
+    ]
+
+
+def _order(row: list[Any]) -> list[Any]:
+    """A key that puts a row at the same place in either answer."""
+    return [
+        (0, 0.0, "")
+        if x is None
+        else (1, round(float(x), 5), "")
+        if isinstance(x, (int, float)) and x == x and abs(x) != math.inf
+        else (2, 0.0, json.dumps(x).replace("NaN", '"NaN"').replace('""', '"'))
+        for x in row
+    ]

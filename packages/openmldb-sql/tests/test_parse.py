@@ -128,7 +128,7 @@ def test_strict_refuses_spellings_that_openmldb_does_not_have() -> None:
         parse_select(sql)
         with pytest.raises(SyntaxError_):
             parse_select(sql, strict=True)
-    parse_select(r"SELECT `join`(split(a, ','), 'it\'s'), \"it's\" FROM t", strict=True)
+    parse_select(r"""SELECT `join`(split(a, ','), 'it\'s'), "it's" FROM t""", strict=True)
 
 
 def test_words_of_a_clause_may_stand_apart() -> None:
@@ -198,7 +198,8 @@ def test_refusals_say_what_and_where(sql: str, told: str) -> None:
         "SELECT a FROM t GROUP BY",
         "SELECT a FROM t QUALIFY a > 1 AND b",
         "SELECT a::int FROM t",
-        "SELECT a[0] FROM t",
+        "SELECT a[0 FROM t",
+        "SELECT a[] FROM t",
         "SELECT {# comment #} a FROM t",
         "SELECT n'a' FROM t",
         "SELECT 'a' 'b' FROM t",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,6 +27,7 @@ from openmldb_embedded.plan import (
     Union,
     Unit,
     WindowAggregate,
+    WindowFrame,
     WindowPlan,
 )
 from openmldb_embedded.rewrite import columns_read
@@ -56,7 +58,7 @@ class _Executor:
 
     def run(self, node: Node) -> Batch:
         match node:
-            case Scan(fields, db, table, _):
+            case Scan(fields, db, table):
                 stored = self.resolve(db, table)
                 return Batch([(f.name, f.type) for f in fields], stored.columns, stored.num_rows)
             case Renamed(_, child):
@@ -98,14 +100,9 @@ class _Executor:
                 keep = c.valid if keep is None else keep & c.valid
         if keep is not None:  # a row without an order key is dropped, as the offline engine does
             child = child.take(np.flatnonzero(keep))
-        unions: dict[int, Batch] = {}
-        texts: dict[str, Batch] = {}
-        for w in node.windows:
-            for u in w.unions:
-                known = texts.get(repr(u))
-                if known is None:
-                    known = texts[repr(u)] = self.run(u)
-                unions[id(u)] = known
+        unions = self._unions(node)
+        if node.by_frame:
+            return self._by_frame(node, child, unions)
         sources: dict[tuple[int, ...], _Sources] = {}
         layouts: dict[tuple[object, ...], Layout] = {}
         frames: dict[tuple[int, bool], Frames] = {}
@@ -127,6 +124,37 @@ class _Executor:
             tasks.append((call, source, frames[which]))
         values = _evaluate(tasks, child)
         return Batch(node.schema, child.columns + values, child.num_rows)
+
+    def _unions(self, node: WindowAggregate) -> dict[int, Batch]:
+        """The united relations, by the identity of their plans; equal plans run once."""
+        unions: dict[int, Batch] = {}
+        texts: dict[str, Batch] = {}
+        for w in node.windows:
+            for u in w.unions:
+                known = texts.get(repr(u))
+                if known is None:
+                    known = texts[repr(u)] = self.run(u)
+                unions[id(u)] = known
+        return unions
+
+    def _by_frame(self, node: WindowAggregate, child: Batch, unions: dict[int, Batch]) -> Batch:
+        """``WindowAggregate.by_frame``: of a single window."""
+        (w,) = node.windows
+        source = _Sources([*(unions[id(u)] for u in reversed(w.unions)), child])
+        fetched = _layout(w, source).frames(w.frame)
+        some = np.flatnonzero(fetched.hi > fetched.lo)
+        place = np.full(child.num_rows, -1, dtype=np.int64)
+        place[some] = np.arange(len(some))
+        lo, hi = fetched.lo[some], fetched.hi[some]
+        heads = fetched.order[hi - 1] if len(some) else np.zeros(0, np.int64)
+        if w.frame.kind == "range" and w.frame.end > 0:
+            assert w.order is not None
+            lo, hi = _again(w.frame, source.evaluate(w.order).values[fetched.order], lo, hi)
+        frames = Frames(fetched.order, lo, hi, None)
+        columns = [source.column(i).take(heads) for i in range(len(child.columns))]
+        rows = Batch(child.schema, columns, len(some))
+        columns += _evaluate([(c, source, frames) for c in node.calls], rows)
+        return Batch(node.schema, [c.take_or_null(place) for c in columns], child.num_rows)
 
     def group(self, node: Aggregate) -> Batch:
         child = self.run(node.child)
@@ -285,6 +313,20 @@ class _Sources:
         placeholder = null_column(SqlType.NULL, 0)
         columns = [self.column(i) if i in needed else placeholder for i in range(width)]
         return e.vector(columns, self.total)
+
+
+def _again(f: WindowFrame, times: Array, lo: Array, hi: Array) -> tuple[Array, Array]:
+    """The frame of each run's newest row within that run of ``times``."""
+    known = times.tolist()
+    first, last = lo.copy(), hi.copy()
+    for i, (a, b) in enumerate(zip(lo.tolist(), hi.tolist(), strict=True)):
+        newest = known[b - 1]
+        stop = bisect_right(known, newest - f.end, a, b)
+        start = a if f.start is None else bisect_left(known, newest - f.start, a, b)
+        if f.maxsize is not None:
+            start = max(start, stop - f.maxsize)
+        first[i], last[i] = min(start, stop), stop
+    return first, last
 
 
 def _layout(w: WindowPlan, source: _Sources) -> Layout:

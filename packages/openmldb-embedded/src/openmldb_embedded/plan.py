@@ -42,11 +42,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Scan(Node):
-    """All rows of a table."""
+    """All rows of a table; ``aliased`` where the statement gives it another name."""
 
     db: str
     table: str
     declared: Schema
+    aliased: bool = False
 
     def label(self) -> str:
         """The table's name."""
@@ -179,11 +180,18 @@ class AggregateCall:
 
 @dataclass(frozen=True, slots=True)
 class WindowAggregate(Node):
-    """The child's columns and, for each call, its value over the row's frame."""
+    """The child's columns and, for each call, its value over the row's frame.
+
+    Attributes:
+        by_frame: The newest row of each frame stands for the row that the frame is of, and all is
+            NULL where the frame is empty: what a deployment makes of stored rows whose frames do
+            not hold them (OpenMLDB's REQUEST_UNION without its request row).
+    """
 
     child: Node
     windows: tuple[WindowPlan, ...]
     calls: tuple[AggregateCall, ...]
+    by_frame: bool = False
 
     def children(self) -> tuple[Node, ...]:
         """The child and the united relations."""

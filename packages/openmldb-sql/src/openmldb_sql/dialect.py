@@ -423,11 +423,17 @@ class OpenMLDB(Dialect):
             if not self._match_texts(("ROWS", "ROWS_RANGE", "RANGE")):
                 return None
             kind = self._prev.text.upper()
+            if self.strict and kind == "RANGE":
+                self._refuse("Non-support FrameType RANGE, use ROWS or ROWS_RANGE", self._prev)
             if self._match(TokenType.BETWEEN):
                 start, start_side = self._parse_bound()
                 self._expect(TokenType.AND, "keyword AND")
                 end, end_side = self._parse_bound()
             else:
+                if self.strict:
+                    self._refuse(
+                        "Un-support window frame with null end (write BETWEEN ... AND ...)"
+                    )
                 start, start_side = self._parse_bound()
                 end, end_side = "CURRENT", None
             maxsize = self._parse_integer("a MAXSIZE") if self._match_text_seq("MAXSIZE") else None

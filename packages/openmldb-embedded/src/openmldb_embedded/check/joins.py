@@ -25,11 +25,17 @@ class Joins:
     Args:
         expressions: Checks conditions and order.
         relation: Plans a side.
+        request: Whether a deployment is checked.
+        strict: Whether to refuse joins that OpenMLDB 0.9.2 refuses.
     """
 
-    def __init__(self, expressions: Expressions, relation: Relation) -> None:
+    def __init__(
+        self, expressions: Expressions, relation: Relation, *, request: bool, strict: bool
+    ) -> None:
         self._expressions = expressions
         self._relation = relation
+        self._request = request
+        self._strict = strict
 
     def plan(self, ref: s.Join, ctes: Ctes) -> Node:
         """The checked join.
@@ -40,6 +46,11 @@ class Joins:
         if ref.kind not in ("LAST", "LEFT"):
             raise UnsupportedError(
                 f"{ref.kind} JOIN is not supported: OpenMLDB has LAST JOIN and LEFT JOIN"
+            )
+        if self._strict and self._request and ref.kind == "LEFT":
+            raise UnsupportedError(
+                "unsupport non-row output type for online-request mode: a deployment gives one row "
+                "for each request, so it takes LAST JOIN, not LEFT JOIN"
             )
         left, right = self._relation(ref.left, ctes), self._relation(ref.right, ctes)
         fields = left.fields + right.fields
@@ -55,6 +66,12 @@ class Joins:
                 pairs.append(pair)
             else:
                 rest.append(self._expressions.condition(term, context, "ON"))
+        for _, theirs in pairs:
+            if self._strict and theirs.type.is_floating:
+                raise TypeCheckError(
+                    f"unsupported partition key: a join's key {theirs.describe()} is of type "
+                    f"{theirs.type.value}, should be bool, intxx, string, date or timestamp"
+                )
         residual: Expr | None = None
         for r in rest:
             residual = r if residual is None else Logic("AND", residual, r)

@@ -67,9 +67,9 @@ class _Queries:
         self, catalog: Catalog, db: str, params: Sequence[Any], *, request: bool, strict: bool
     ) -> None:
         expressions = Expressions(params, strict=strict)
-        windows = Windows(expressions, self.relation, request=request)
-        self._selects = Selects(expressions, windows, self.relation)
-        self._joins = Joins(expressions, self.relation)
+        windows = Windows(expressions, self.relation, request=request, strict=strict)
+        self._selects = Selects(expressions, windows, self.relation, online=request and strict)
+        self._joins = Joins(expressions, self.relation, request=request, strict=strict)
         self._catalog = catalog
         self._db = db
         self._nodes = 0
@@ -115,7 +115,7 @@ class _Queries:
                 schema = self._catalog.table_schema(at, name)
                 tables = (alias,) if alias else (name, f"{at}.{name}")
                 fields = tuple(Field(c.name, c.type, tables) for c in schema.columns)
-                return Scan(fields, at, name, schema)
+                return Scan(fields, at, name, schema, aliased=alias is not None)
             case s.Subquery(query, alias):
                 node = self.query(query, ctes)
                 return renamed(node, alias) if alias else node

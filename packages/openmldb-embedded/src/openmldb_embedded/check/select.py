@@ -13,7 +13,7 @@ from openmldb_embedded.aggregates import AGGREGATES
 from openmldb_embedded.check.expressions import Expressions
 from openmldb_embedded.check.scope import Calls, Context, Ctes, Relation, expand_stars, output_field
 from openmldb_embedded.check.shapes import distinct
-from openmldb_embedded.check.windows import Windows
+from openmldb_embedded.check.windows import Windows, share_sizes
 from openmldb_embedded.errors import UnsupportedError, WindowError
 from openmldb_embedded.expr import Col, Expr, cast_to
 from openmldb_embedded.plan import Aggregate, Field, Filter, Node, Project, Unit, WindowAggregate
@@ -29,9 +29,13 @@ class Selects:
         expressions: Checks items and conditions.
         windows: Plans windows.
         relation: Plans what stands after FROM.
+        online: Refuse groups, as a deployment of OpenMLDB does wherever they stand.
     """
 
-    def __init__(self, expressions: Expressions, windows: Windows, relation: Relation) -> None:
+    def __init__(
+        self, expressions: Expressions, windows: Windows, relation: Relation, *, online: bool
+    ) -> None:
+        self._online = online
         self._expressions = expressions
         self._windows = windows
         self._relation = relation
@@ -88,11 +92,16 @@ class Selects:
             kept = tuple(replace(c, window=place[c.window]) for c in calls.calls)
             added = tuple(Field(c.describe(), c.impl.type) for c in kept)
             child = WindowAggregate(
-                child.fields + added, child, tuple(windows[w] for w in used), kept
+                child.fields + added, child, share_sizes([windows[w] for w in used]), kept
             )
         return Project(tuple(fields), child, tuple(exprs))
 
     def _grouped(self, q: s.Select, items: list[s.SelectItem], child: Node) -> Node:
+        if self._online:
+            raise UnsupportedError(
+                "Aggregate over a table cannot be supported in online serving: a deployment takes "
+                "no GROUP BY, HAVING or aggregate without OVER"
+            )
         if q.windows:
             raise UnsupportedError("GROUP BY or plain aggregates beside WINDOW are not supported")
         plain = Context(child.fields)

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from openmldb_sql.types import SqlType
 
-from openmldb_embedded.expr import Apply, Col, Expr, Impl, Logic
+from openmldb_embedded.aggregates import resolve_aggregate
+from openmldb_embedded.expr import Apply, Col, Const, Expr, Impl, Logic
 from openmldb_embedded.memtable import NULL_TIME, Key, Row
-from openmldb_embedded.plan import Filter, Join, Node, Project, Renamed, Scan, WindowPlan
+from openmldb_embedded.plan import (
+    AggregateCall,
+    Field,
+    Filter,
+    Join,
+    Node,
+    Project,
+    Renamed,
+    Scan,
+    WindowAggregate,
+    WindowPlan,
+)
 from openmldb_embedded.request.paths import AccessPath, Materialised, Online
 from openmldb_embedded.request.rows import key_function
 from openmldb_embedded.rewrite import shifted, substitute
@@ -181,8 +194,37 @@ class Access:
         path = AccessPath(None, outputs, None)
         path.sorted = True
         if self._online.tables is not None:
-            path.fetch = Materialised(node, keys, order, self._online.tables).fetch
+            found = _by_frame(node)
+            path.fetch = Materialised(node, keys, order, self._online.tables, found).fetch
         return path
+
+
+def _by_frame(node: Node) -> tuple[Node, Node] | None:
+    """For a relation with a window whose frames do not hold their own row: what to join instead.
+
+    A deployment reads such a frame without the row that it is of, and takes the frame's newest row
+    for it (hybridse, ``PhysicalRequestUnionNode::output_request_row``).
+
+    Returns:
+        The relation row by row, and a relation of the same rows whose last column is NULL where a
+        row's frame is empty; None where all frames hold their rows.
+    """
+    match node:
+        case Project() | Renamed():
+            found = _by_frame(node.child)
+            return None if found is None else (replace(node, child=found[0]), found[1])
+        case WindowAggregate(_, child, (window,)):
+            f = window.frame
+            if not (f.kind == "range" and f.end > 0) and not f.exclude_current_time:
+                return None
+            made = replace(node, by_frame=True)
+            rows = AggregateCall("count", 0, resolve_aggregate("count", [T.INT32], [1]), (_ONE,))
+            counted = replace(made, fields=(*child.fields, Field("count", T.INT64)), calls=(rows,))
+            return made, counted
+    return None
+
+
+_ONE = Const(1, T.INT32)
 
 
 def _same_value(a: Expr, b: Expr) -> Expr:

@@ -114,12 +114,27 @@ class AccessPath:
 
 
 class Materialised:
-    """A relation computed whole, by key."""
+    """A relation computed whole, by key.
+
+    Args:
+        node: The relation.
+        keys: What its rows are found by.
+        order: What orders the rows of a key, or None.
+        tables: Gives each online table.
+        instead: Relations of the same rows in the same order: the rows to give, found by the keys
+            of ``node``, and one whose last column is NULL where a row of NULLs is to be given.
+    """
 
     def __init__(
-        self, node: Node, keys: tuple[Expr, ...], order: Expr | None, tables: Tables
+        self,
+        node: Node,
+        keys: tuple[Expr, ...],
+        order: Expr | None,
+        tables: Tables,
+        instead: tuple[Node, Node] | None = None,
     ) -> None:
         self._node = node
+        self._instead = instead
         self._key = key_function(list(keys))
         self._order = None if order is None else order.row()
         self._tables = tables
@@ -137,11 +152,18 @@ class Materialised:
 
     def _build(self, scans: list[Batch]) -> dict[Key, Entry]:
         known = dict(zip(self._names, scans, strict=True))
-        batch = execute(self._node, lambda db, table: known[db, table])
+        rows = execute(self._node, lambda db, table: known[db, table]).to_rows()
+        given = rows
+        if self._instead is not None:
+            content, counted = (
+                execute(n, lambda db, table: known[db, table]).to_rows() for n in self._instead
+            )
+            nothing = (None,) * len(self._node.fields)
+            given = [nothing if c[-1] is None else x for x, c in zip(content, counted, strict=True)]
         groups: dict[Key, list[tuple[int, Row]]] = {}
-        for row in batch.to_rows():
+        for row, shown in zip(rows, given, strict=True):
             t = 0 if self._order is None else self._order(row)
-            groups.setdefault(self._key(row), []).append((NULL_TIME if t is None else t, row))
+            groups.setdefault(self._key(row), []).append((NULL_TIME if t is None else t, shown))
         out: dict[Key, Entry] = {}
         for key, pairs in groups.items():
             pairs.sort(key=itemgetter(0))
