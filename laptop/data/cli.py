@@ -12,12 +12,15 @@ from pathlib import Path
 from laptop.console import progress, say, seconds, table, warn
 from laptop.data import jd, partitions
 from laptop.data.generate import Spec, generate
-from nightshift import layout
+from nightshift import files, layout
 from nightshift.data import load as loading
-from nightshift.data import reading
+from nightshift.data import publish, reading
+from nightshift.data import scan as scanning
 from nightshift.data.declared import Declared, declared_tables
-from nightshift.errors import NightshiftError
+from nightshift.errors import DataError, NightshiftError
+from nightshift.features.specification import FeatureSpec
 from nightshift.features.tables import SourceTables
+from nightshift.gates import partitions as partition_gate
 from nightshift.settings import Settings
 
 DEFAULT_DAYS = 45
@@ -45,6 +48,11 @@ def main(argv: Sequence[str]) -> int:
     for child in (make, load):
         child.add_argument("--replace", action="store_true", help="remove another source's tables")
     sub.add_parser("list", help="tell what is there")
+    look = sub.add_parser(
+        "check", help="tell what OpenMLDB and a night would say of each partition"
+    )
+    look.add_argument("--ds", metavar="YYYY-MM-DD", help="the run's date (default: the newest day)")
+    look.add_argument("--json", action="store_true", help="print the report as JSON")
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
     data = settings.data
@@ -74,6 +82,8 @@ def main(argv: Sequence[str]) -> int:
                 f"{sum(made.rows.values())} rows in {len(made.rows)} tables, {len(made.days)} days: "
                 f"{data}"
             )
+        elif arguments.command == "check":
+            return check_tables(settings, arguments.ds, as_json=arguments.json)
         else:
             list_tables(settings.data, SourceTables.load(settings.tables))
     except NightshiftError as error:
@@ -162,6 +172,42 @@ def lay_out(
 
     with progress(f"Tables of {folder}", lambda: now):
         return jd.load(data, folder, replace=replace, said=said, tables=tables, options=options)
+
+
+def check_tables(settings: Settings, ds: str | None, *, as_json: bool = False) -> int:
+    """Print what is wrong with the partitions; 1 where a night would end by it."""
+    tables = SourceTables.load(settings.tables)
+    spec = FeatureSpec.load(settings.feature_spec)
+    publish.recover(settings.data)
+    days = {name: scanning.present_days(settings.data, name) for name in tables.events}
+    newest = max((found[-1] for found in days.values() if found), default=None)
+    last = ds or newest
+    if last is None:
+        raise DataError(f"{settings.data} holds no partition; load some with ./nightshift data")
+    report = partition_gate.check(
+        settings.data,
+        declared(settings),
+        tables,
+        ds=last,
+        partitions={name: [day for day in found if day <= last] for name, found in days.items()},
+        lookback_days=spec.lookback_days,
+        train_days=settings.train_days,
+        settle_days=spec.label_settle_days,
+    )
+    if as_json:
+        say(files.dump_json(report).decode())
+        return 1 if report["failures"] else 0
+    rows = []
+    for name, found in report["tables"].items():
+        counts = [facts["rows"] for facts in found.values()]
+        rows.append((name, str(len(found)), str(sum(counts)), str(min(counts)), str(max(counts))))
+    say(table(("table", "partitions", "rows", "least", "most"), rows))
+    for text in report["failures"]:
+        say(f"FAIL  {text}")
+    for text in report["warnings"]:
+        say(f"warn  {text}")
+    say(f"{last}: {report['status']}")
+    return 1 if report["failures"] else 0
 
 
 def list_tables(data: Path, tables: SourceTables) -> None:

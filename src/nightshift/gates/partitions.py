@@ -1,0 +1,215 @@
+"""Are tonight's partitions whole? Asked by the night's first task, before anything is computed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from nightshift import layout
+from nightshift.data.declared import Declared
+from nightshift.data.scan import SNAPSHOT, Facts, Scan, scan
+from nightshift.features.tables import SourceTables
+from nightshift.gates.base import Finding, report
+
+LevelOrOff = Literal["fail", "warn", "off"]
+
+DEFAULTS: Final[dict[str, LevelOrOff]] = {
+    "unreadable": "fail",
+    "extra_columns": "off",
+    "other_day": "fail",
+    "no_time": "fail",
+    "repeated_ids": "fail",
+    "no_id": "fail",
+    "empty_newest": "fail",
+    "empty_days": "warn",
+    "no_labels": "fail",
+    "no_key": "warn",
+    "not_finite": "warn",
+    "no_history": "warn",
+}
+"""What each finding means where gates.yaml does not say (`data: partitions: {...}`)."""
+
+_SHOWN = 5
+
+
+def check(
+    data: Path,
+    declared: Mapping[str, Declared],
+    tables: SourceTables,
+    *,
+    ds: str,
+    partitions: Mapping[str, Sequence[str]],
+    lookback_days: Mapping[str, int],
+    train_days: int,
+    settle_days: int,
+    levels: Mapping[str, LevelOrOff] | None = None,
+) -> dict[str, Any]:
+    """Look at the partitions of a run and judge them.
+
+    Args:
+        data: root of the source tables.
+        declared: the tables with their columns.
+        tables: what each table is.
+        ds: the run's date.
+        partitions: days by table that the run reads, as its plan has them.
+        lookback_days: by event table, how far windows reach back.
+        train_days: days of the training window.
+        settle_days: days that a label needs.
+        levels: by finding, where it is not `DEFAULTS`'.
+
+    Returns:
+        The report `partitions`: status, failures, warnings, and the counts by table and day.
+    """
+    found = scan(data, declared, partitions)
+    findings = judge(
+        found,
+        declared,
+        tables,
+        ds=ds,
+        lookback_days=lookback_days,
+        train_days=train_days,
+        settle_days=settle_days,
+        levels=levels,
+    )
+    return report(
+        "partitions",
+        findings,
+        tables={
+            name: {day: facts.as_json() for day, facts in days.items()}
+            for name, days in found.items()
+        },
+    )
+
+
+def judge(
+    found: Scan,
+    declared: Mapping[str, Declared],
+    tables: SourceTables,
+    *,
+    ds: str,
+    lookback_days: Mapping[str, int],
+    train_days: int,
+    settle_days: int,
+    levels: Mapping[str, LevelOrOff] | None = None,
+) -> list[Finding]:
+    """What is wrong with scanned partitions; arguments as of `check`."""
+    level = {**DEFAULTS, **(levels or {})}
+    findings: list[Finding] = []
+
+    def add(check: str, message: str) -> None:
+        how = level[check]
+        if how != "off":
+            findings.append(Finding(check, how, message))
+
+    last = layout.parse_date(ds)
+    window = [day.isoformat() for day in layout.days_back(last, train_days)]
+    for name, days in found.items():
+        table = declared[name]
+        for check, message in _of_table(name, table, days):
+            add(check, message)
+        if table.time is None:
+            if not days[SNAPSHOT].rows:
+                add("empty_newest", f"{name}: the snapshot holds no row")
+            continue
+        add_empty = _empty(name, days, window, is_request=name == tables.request_table)
+        for check, message in add_empty:
+            add(check, message)
+        reach = lookback_days.get(name, 0)
+        if reach:
+            absent = [
+                day.isoformat()
+                for day in layout.days_back(last, train_days + reach)[:reach]
+                if day.isoformat() not in days
+            ]
+            if absent:
+                add(
+                    "no_history",
+                    f"{name}: {len(absent)} of the {reach} days before {window[0]} that windows "
+                    f"look back on are not there ({_listed(absent)}): the oldest training rows see "
+                    "less history than requests do; load them, or shorten train_days",
+                )
+    settled = [day for day in window if _is_settled(day, last, settle_days)]
+    label = tables.label_table
+    if label is not None and label in tables.events:
+        requests = found.get(tables.request_table, {})
+        bare = [
+            day
+            for day in settled
+            if day in requests and requests[day].rows and not _rows(found[label].get(day))
+        ]
+        if bare:
+            add(
+                "no_labels",
+                f"{label}: no row on {len(bare)} settled day(s) that have requests "
+                f"({_listed(bare)}); load the labels, or raise the days that a label needs",
+            )
+    return findings
+
+
+def _of_table(name: str, table: Declared, days: Mapping[str, Facts]) -> Iterable[tuple[str, str]]:
+    keys = {column for index in table.indexes for column in index.keys}
+    for day, facts in days.items():
+        place = name if day == SNAPSHOT else f"{name}, {day}"
+        for text in facts.unreadable:
+            yield "unreadable", text
+        if facts.extra:
+            yield "extra_columns", f"{place}: columns that {name} lacks: {', '.join(facts.extra)}"
+        if facts.other_days:
+            yield "other_day", _other_day(place, str(table.time), facts)
+        if facts.no_time:
+            text = f"{facts.no_time} of {facts.rows} rows have no {table.time}"
+            yield "no_time", f"{place}: {text} ({facts.no_time_in}, column {table.time})"
+        if facts.repeated:
+            text = f"{facts.repeated} of {facts.rows} rows repeat a {table.request_id}"
+            yield "repeated_ids", f"{place}: {text} that is there already"
+        for column, count in facts.nulls.items():
+            if column == table.request_id:
+                yield "no_id", f"{place}: {count} of {facts.rows} rows have no {column}"
+            elif column in keys and column != table.time:
+                yield "no_key", f"{place}: {count} of {facts.rows} rows have no {column}, a key"
+        for column, count in facts.not_finite.items():
+            yield (
+                "not_finite",
+                f"{place}: {count} of {facts.rows} values of {column} are NaN or infinite",
+            )
+
+
+def _other_day(place: str, time: str, facts: Facts) -> str:
+    total = sum(facts.other_days.values())
+    days = _listed([f"{day}: {rows}" for day, rows in sorted(facts.other_days.items())])
+    text = f"{place}: {total} of {facts.rows} rows are of another day by {time} ({days})"
+    if not facts.other_days_utc:
+        text += "; by UTC all are of this day, but partitions are days of UTC+8, OpenMLDB's zone"
+    return text
+
+
+def _empty(
+    name: str, days: Mapping[str, Facts], window: Sequence[str], *, is_request: bool
+) -> Iterable[tuple[str, str]]:
+    inside = [day for day in window if day in days]
+    if not inside:
+        return
+    empty = [day for day in inside if not days[day].rows]
+    newest = inside[-1]
+    # A table that has rows on few days (a weekly one) may well have none on the newest.
+    usual = is_request or len(empty) <= max(1, len(inside) // 5)
+    if newest in empty and usual:
+        yield "empty_newest", f"{name}, {newest}: the newest partition holds no row"
+    rest = [day for day in empty if day != newest]
+    if is_request and rest:
+        yield "empty_days", f"{name}: no row on {len(rest)} day(s) ({_listed(rest)})"
+
+
+def _rows(facts: Facts | None) -> int:
+    return facts.rows if facts is not None else 0
+
+
+def _is_settled(day: str, last: dt.date, settle_days: int) -> bool:
+    return (last - dt.date.fromisoformat(day)).days >= settle_days
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = len(items) - _SHOWN
+    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
