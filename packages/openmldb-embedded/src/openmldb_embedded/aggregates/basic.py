@@ -120,9 +120,16 @@ register("top1_ratio fz_top1_ratio", "(any)", "the share of the most frequent va
     "the n most frequent values (ties: the lesser first), padded with the text NULL",
 )
 def _topn(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 2 or types[1] is not T.INT32 or not whole_number(constants[1]):
+    if len(types) != 2 or types[1] is not T.INT32 or not frequent(types[0]):
         return None
-    if not frequent(types[0]):
-        return None
-    n = topn_limit(constants[1])
-    return AggregateImpl(T.STRING, topn_frequency_fold(types[0], n), 1, "topn_frequency", n)
+    if whole_number(constants[1]):
+        n = topn_limit(constants[1])
+        return AggregateImpl(T.STRING, topn_frequency_fold(types[0], n), 1, "topn_frequency", n)
+
+    def fold(items: Sequence[Any], numbers: Sequence[Any]) -> str:
+        """How many keys is a column's value: that of the oldest row counts."""
+        return (
+            str(topn_frequency_fold(types[0], topn_limit(numbers[-1] or 0))(items)) if items else ""
+        )
+
+    return AggregateImpl(T.STRING, fold, 2)

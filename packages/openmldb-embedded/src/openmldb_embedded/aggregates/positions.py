@@ -8,7 +8,6 @@ from typing import Any
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.aggregates.folds import present
-from openmldb_embedded.aggregates.kinds import whole_number
 from openmldb_embedded.aggregates.registry import AggregateImpl, Resolve, register
 
 T = SqlType
@@ -41,9 +40,9 @@ register("last_value", "(any[, BOOL constant])", "the newest row's value (true: 
 
 @register("lag at", "(any, INT constant)", "the value so many rows before the current one")
 def _lag(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 2 or not whole_number(constants[1]):
+    if len(types) != 2 or not isinstance(constants[1], (bool, int, float)):
         return None
-    n = constants[1]
+    n = int(constants[1])
     return AggregateImpl(
         types[0],
         lambda items: items[n] if -len(items) <= n < len(items) else None,
@@ -59,12 +58,12 @@ def _lag(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | 
     "the n-th value where the condition holds, from the oldest (negative: from the newest)",
 )
 def _nth_value_where(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 3 or types[2] is not T.BOOL or not whole_number(constants[1]):
+    if len(types) != 3 or types[2] is not T.BOOL or not types[1].is_integer:
         return None
-    n = constants[1]
 
-    def fold(items: Sequence[Any], _: Sequence[Any], conditions: Sequence[Any]) -> Any:
-        kept = [x for x, c in zip(items, conditions, strict=True) if c]
+    def fold(items: Sequence[Any], places: Sequence[Any], conditions: Sequence[Any]) -> Any:
+        n = next((p for p in places if p), 0)  # the newest that is not 0, where a column gives them
+        kept = [x for x, p, c in zip(items, places, conditions, strict=True) if c and p]
         if n == 0 or abs(n) > len(kept):
             return None
         return kept[-n] if n > 0 else kept[-n - 1]

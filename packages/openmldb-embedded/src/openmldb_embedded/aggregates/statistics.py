@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -124,35 +125,47 @@ def _drawdown(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateIm
     return AggregateImpl(T.DOUBLE, fold)
 
 
-@register("ew_avg", "(number, DOUBLE constant)", "mean weighted by (1 - smoothing) ** age")
+@register("ew_avg", "(number, DOUBLE)", "mean weighted by (1 - smoothing) ** age")
 def _ew_avg(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
     if len(types) != 2 or not types[0].is_numeric or types[1] is not T.DOUBLE:
         return None
-    if not isinstance(constants[1], float):
-        return None
-    keep = 1.0 - float(constants[1])
 
-    def fold(items: Sequence[Any]) -> float | None:
+    def fold(items: Sequence[Any], smoothings: Sequence[Any]) -> float | None:
         total = weights = 0.0
         weight = 1.0
-        for x in items:
+        for x, smoothing in zip(items, smoothings, strict=True):
             if x is not None:
                 total += weight * x
                 weights += weight
-                weight *= keep
+                weight *= 1.0 - (smoothing or 0.0)
         return total / weights if weights else None
 
-    return AggregateImpl(T.DOUBLE, fold)
+    return AggregateImpl(T.DOUBLE, fold, 2)
 
 
 @register("top", "(any, INT constant)", "the k greatest values, descending, as text")
 def _top_k(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
-    if len(types) != 2 or types[0] is T.BOOL or not whole_number(constants[1]):
+    if len(types) != 2 or types[0] in (T.BOOL, T.NULL) or types[1] not in (T.INT32, T.INT64):
         return None
-    k, key = max(constants[1], 0), types[0]
+    key = types[0]
 
-    def fold(items: Sequence[Any]) -> str:
-        kept = sorted(present(items), reverse=True)[:k]
+    def text(kept: Sequence[Any]) -> str:
         return ",".join(v.key_string(x, key) for x in kept)
 
-    return AggregateImpl(T.STRING, fold)
+    if whole_number(constants[1]):
+        k = max(constants[1], 0)
+        return AggregateImpl(T.STRING, lambda items: text(sorted(present(items), reverse=True)[:k]))
+
+    def fold(items: Sequence[Any], bounds: Sequence[Any]) -> str:
+        """The bound is a column's value: the newest row's that is above 0."""
+        kept: list[Any] = []
+        bound = -1
+        for x, b in zip(items, bounds, strict=True):
+            bound = bound if bound > 0 else (b or 0)
+            if x is not None:
+                insort(kept, x)
+                if len(kept) > bound:
+                    del kept[0]
+        return text(kept[::-1])
+
+    return AggregateImpl(T.STRING, fold, 2)

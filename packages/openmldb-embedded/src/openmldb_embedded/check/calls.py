@@ -116,7 +116,7 @@ class FunctionCalls:
             inner = args[0]
             texts = tuple(self._expr(a, frame) for a in inner.args)
             splitter = LIST_AGGREGATES[inner.name.lower()]
-            expand = resolve_scalar(splitter, [t.type for t in texts])
+            expand = resolve_scalar(splitter, [t.type for t in texts], strict=self._strict)
             first = list(texts)
             types: list[SqlType] = [T.STRING]
             constants: list[Any] = [NOT_CONSTANT]
@@ -129,7 +129,10 @@ class FunctionCalls:
             types, constants = [], []
         rest = [self._expr(a, frame) for a in args[1:]]
         types += [r.type for r in rest]
-        constants += [_constant(r) for r in rest]
+        constants += [
+            _constant(r) if isinstance(a, s.Literal) or not self._strict else NOT_CONSTANT
+            for a, r in zip(args[1:], rest, strict=True)
+        ]
         if name in ("join", "fz_join"):
             if len(rest) != 1 or not isinstance(constants[1], str):
                 raise TypeCheckError("join(window_split(...), separator) takes a constant text")

@@ -121,9 +121,7 @@ def binary(op: str, a: Expr, b: Expr, *, strict: bool = False) -> Expr:
         return Apply(op, impl, (cast_to(a, type_), cast_to(b, type_)))
     if op == "||":
         return Apply("concat", resolve_scalar("concat", (a.type, b.type)), (a, b))
-    found = bitwise(op, a.type, b.type)
-    if found is None:
-        found = arithmetic(op, a.type, b.type)
+    found = bitwise(op, a.type, b.type) if op in "&|^" else arithmetic(op, a.type, b.type)
     if found is None:
         raise TypeCheckError(
             f"Invalid operands: {a.type.value} {op} {b.type.value} in "

@@ -16,7 +16,7 @@ T = SqlType
 
 def _coalescing(types: Types) -> Impl | None:
     out = common_type(types)
-    if out is None or len(types) < 1:
+    if out is None or out is T.NULL:
         return None
     casts = [cast_impl(t, out) for t in types]
     if any(c is None for c in casts):
@@ -69,7 +69,7 @@ def _if(types: Types) -> Impl | None:
     if len(types) != 3 or types[0] not in (T.BOOL, T.NULL):
         return None
     out = common_type(types[1:])
-    if out is None:
+    if out is None or out is T.NULL:
         return None
     first, second = cast_impl(types[1], out), cast_impl(types[2], out)
     if first is None or second is None:
