@@ -1,0 +1,515 @@
+"""Make the online store hold a day's rows exactly as the partition has them.
+
+A partition may be corrected after its rows were loaded, rows may have been streamed in before it
+was written, and a load may have been cut off. So a day is compared row by row, by digests, and
+what is missing is added, what is not in the partition removed, what changed replaced. Nothing is
+decided while the table's tablets are away or still loading: the status is asked for and two
+readings must agree, since a cluster answers partial counts without an error meanwhile.
+
+OpenMLDB deletes by `key = value AND ts = time` over an index, or a range of a `ts` column. A row
+that has to go takes the others of its key and time along, which are added again. Where a key
+cannot be written as a literal, or most of a day differs, the whole day is replaced.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import time as clock
+from collections import Counter
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from openmldb_sql.types import IndexDef
+
+from nightshift import files, layout
+from nightshift.data import reading
+from nightshift.data.declared import Declared
+from nightshift.errors import ContractError, NightshiftError, ServiceUnavailable
+from nightshift.openmldb.client import AbstractClient
+from nightshift.openmldb.jobs import Job, JobState, JobWatch, job_error
+from nightshift.openmldb.rows import (
+    Row,
+    digest,
+    partition_rows,
+    stored_count,
+    stored_rows,
+)
+from nightshift.openmldb.text import quote_literal, quote_name
+
+WHOLE_DAY_SHARE: Final = 0.5
+"""From this share of differing rows on, the day is replaced as a whole."""
+
+MOST_DELETES: Final = 2_000
+"""So many single deletes at most; more differing keys replace the day as a whole."""
+
+_STATUS_TABLE, _STATUS_UNALIVE, _STATUS_WARNINGS = 1, 8, -1
+
+Known = MutableMapping[str, str]
+"""By `table/day` the fingerprint of files and row count when both sides were last seen equal."""
+
+
+@dataclass(frozen=True)
+class DayReport:
+    """What became of one day of one table.
+
+    Attributes:
+        how: `absent` (the store holds nothing of it, or there is no partition), `unchanged` (as
+            when last seen equal), `equal`, `rows` (single rows were changed), `day` (all of it
+            was replaced), or `skipped`.
+    """
+
+    table: str
+    day: str
+    partition_rows: int
+    store_rows: int
+    how: str
+    added: int = 0
+    removed: int = 0
+    why: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For a report."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How long to wait for a healthy table, a job and an agreement of two readings."""
+
+    healthy_s: float = 300.0
+    job_s: float = 3600.0
+    between_s: float = 0.2
+    poll_s: float = 1.0
+    settle_s: float = 2.0
+
+
+def reconcile(
+    client: AbstractClient,
+    database: str,
+    *,
+    data: Path,
+    declared: Mapping[str, Declared],
+    days: Mapping[str, Sequence[dt.date]],
+    work: Path,
+    known: Known | None = None,
+    thorough: bool = False,
+    waiting: Waiting = Waiting(),
+    sleep: Callable[[float], None] = clock.sleep,
+) -> list[DayReport]:
+    """Bring days of event tables into agreement with their partitions.
+
+    Args:
+        client: the API server.
+        database: the online tables' database.
+        data: root of the source partitions.
+        declared: the tables with their columns and indexes.
+        days: the days to compare, by event table.
+        work: folder that OpenMLDB may read, for the rows to add; it is left empty.
+        known: what was equal before, which is brought up to date; days whose files and count are
+            as then are not read again.
+        thorough: read those, too.
+        waiting: time limits.
+        sleep: as `time.sleep`.
+
+    Returns:
+        One report a day. Days of which the store holds nothing are `absent`: loading them is the
+        business of `plan_online_loads`.
+
+    Raises:
+        ServiceUnavailable: the table's tablets stayed away, or its counts kept changing.
+        ContractError: the store still differs from a partition after it was corrected.
+        DataError: a partition cannot be read.
+    """
+    made: list[DayReport] = []
+    seen: Known = {} if known is None else known
+    for table, wanted in days.items():
+        one = _Table(client, database, declared[table], data, work, waiting, sleep)
+        made += [one.day(day, seen, thorough=thorough) for day in wanted]
+    return made
+
+
+def reload(
+    client: AbstractClient,
+    database: str,
+    *,
+    data: Path,
+    declared: Mapping[str, Declared],
+    table: str,
+    day: dt.date,
+    work: Path,
+    waiting: Waiting = Waiting(),
+    sleep: Callable[[float], None] = clock.sleep,
+) -> DayReport:
+    """`reconcile` of one day, which is loaded where the store holds nothing of it.
+
+    Raises:
+        ServiceUnavailable, ContractError, DataError: as `reconcile`.
+    """
+    one = _Table(client, database, declared[table], data, work, waiting, sleep)
+    return one.day(day, {}, thorough=True, load_absent=True)
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """What tells a partition's files from other ones: names, sizes and times of change."""
+    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return hashlib.sha256(repr(stats).encode()).hexdigest()[:32]
+
+
+class _Table:
+    """One event table of the online store."""
+
+    def __init__(
+        self,
+        client: AbstractClient,
+        database: str,
+        declared: Declared,
+        data: Path,
+        work: Path,
+        waiting: Waiting,
+        sleep: Callable[[float], None],
+    ) -> None:
+        if declared.time is None:
+            raise ContractError(f"{declared.name} is a snapshot; only event tables have days")
+        self.client, self.database, self.declared = client, database, declared
+        self.name, self.time = declared.name, declared.time
+        self.data, self.work, self.waiting, self.sleep = data, work, waiting, sleep
+        self.at = list(declared.columns).index(self.time)
+
+    # -- one day
+
+    def day(
+        self, day: dt.date, known: Known, *, thorough: bool, load_absent: bool = False
+    ) -> DayReport:
+        paths = reading.parquet_files(layout.partition(self.data, self.name, day))
+        rows = reading.rows(paths)
+        span = layout.day_start_ms(day), layout.day_start_ms(day) + layout.DAY_MS
+
+        def report(how: str, **more: Any) -> DayReport:
+            return DayReport(self.name, day.isoformat(), rows, count, how, **more)
+
+        key = f"{self.name}/{day.isoformat()}"
+        before = _count_of(known.get(key, ""))
+        count = self.settled_count(*span)
+        if count < before:
+            # Rows do not go by themselves: more likely a tablet is still loading them.
+            self.sleep(self.waiting.poll_s * 3)
+            count = self.settled_count(*span)
+        if not paths:
+            # No partition says nothing: rows may have been streamed for a day not written yet.
+            return report("absent", why="there is no partition")
+        if any(index.ttl_lat for index in self.declared.indexes):
+            return report("skipped", why="the table keeps the latest rows of a key only")
+        oldest = self.oldest_kept()
+        if oldest is not None and span[0] < oldest:
+            return report("skipped", why="rows of this day have expired")
+        if rows and not count and not load_absent:
+            return report("absent", why="the store holds nothing of it")
+        mark = f"{fingerprint(paths)} {count}"
+        if not thorough and known.get(key) == mark and count == rows:
+            return report("unchanged")
+        known.pop(key, None)
+        wanted = list(partition_rows(paths, self.declared.columns))
+        outside = [
+            row for row in wanted if row[self.at] is None or not span[0] <= row[self.at] < span[1]
+        ]
+        if outside:
+            raise ContractError(
+                f"{len(outside)} of {len(wanted)} rows of {paths[0].parent} are of another day by "
+                f"{self.time}, or have none; write each row into its own day's partition"
+            )
+        removed, added, whole = self.correct(wanted, span)
+        changed = "day" if whole else "rows"
+        how = changed if removed or added else "equal"
+        known[key] = f"{fingerprint(paths)} {len(wanted)}"
+        return report(how, added=added, removed=removed)
+
+    def correct(self, wanted: list[Row], span: tuple[int, int]) -> tuple[int, int, bool]:
+        """(rows removed, rows added, whether the whole day was replaced)."""
+        goal = Counter(map(digest, wanted))
+        stored = self.settled_rows(*span)
+        removed = added = 0
+        whole = False
+        for attempt in range(3):
+            held = Counter(map(digest, stored))
+            surplus, lacking = held - goal, goal - held
+            if not surplus and not lacking:
+                return removed, added, whole
+            if attempt == 2:
+                break
+            gone = self.single_deletes(stored, surplus) if attempt == 0 else None
+            if gone is None:
+                whole = True
+                self.delete_span(*span)
+                removed, added = len(stored), self.add(wanted)
+            else:
+                statements, touched = gone
+                for statement in statements:
+                    self.client.execute(self.database, statement, mode="onsync")
+                removed = sum(surplus.values())
+                added = sum(lacking.values())
+                kept = Counter(digest(row) for row in stored if not touched(row))
+                self.add(_without(wanted, kept))
+            stored = self.settled_rows(*span)
+        raise ContractError(
+            f"the online table {self.database}.{self.name} still differs from its partition after "
+            f"it was corrected: {sum((Counter(map(digest, stored)) - goal).values())} rows too "
+            f"many, {sum((goal - Counter(map(digest, stored))).values())} missing between "
+            f"{span[0]} and {span[1]} ms; does something else write to it, or does it have an "
+            "index with a time to live that the declaration lacks?"
+        )
+
+    # -- deleting
+
+    def single_deletes(
+        self, stored: Sequence[Row], surplus: Counter[bytes]
+    ) -> tuple[list[str], Callable[[Row], bool]] | None:
+        """Statements that remove the surplus rows, and which rows they touch; None: too many."""
+        if not surplus:
+            return [], lambda row: False
+        if sum(surplus.values()) > max(WHOLE_DAY_SHARE * len(stored), 1):
+            return None
+        index = self.usable_index()
+        if index is None:
+            return None
+        names = list(self.declared.columns)
+        places = [names.index(key) for key in index.keys]
+        pairs = set()
+        left = surplus.copy()
+        for row in stored:
+            if left[digest(row)] > 0:
+                left[digest(row)] -= 1
+                pairs.add((tuple(row[at] for at in places), row[self.at]))
+        if len(pairs) > MOST_DELETES:
+            return None
+        statements = []
+        for values, moment in sorted(pairs, key=repr):
+            literals = [_literal(value) for value in values]
+            if None in literals:
+                return None
+            terms = [f"{quote_name(k)} = {v}" for k, v in zip(index.keys, literals, strict=True)]
+            where = " AND ".join([*terms, f"{quote_name(self.time)} = {moment}"])
+            statements.append(f"DELETE FROM {quote_name(self.name)} WHERE {where}")
+        return statements, lambda row: (tuple(row[at] for at in places), row[self.at]) in pairs
+
+    def usable_index(self) -> IndexDef | None:
+        """An index by which single rows can be named: ordered by the day's own column."""
+        good = ("string", "int16", "int32", "int64", "timestamp")
+        return next(
+            (
+                index
+                for index in self.declared.indexes
+                if index.ts == self.time
+                and all(self.declared.columns[key] in good for key in index.keys)
+            ),
+            None,
+        )
+
+    def delete_span(self, from_ms: int, until_ms: int) -> None:
+        """Remove a time range.
+
+        Raises:
+            ContractError: no index is ordered by the day's column, so that nothing can.
+        """
+        if not any(index.ts == self.time for index in self.declared.indexes):
+            raise ContractError(
+                f"rows of {self.database}.{self.name} have to go, but no index of it has "
+                f"ts={self.time}, by which OpenMLDB could find them; declare one"
+            )
+        name = quote_name(self.time)
+        self.client.execute(
+            self.database,
+            f"DELETE FROM {quote_name(self.name)} WHERE {name} >= {from_ms} AND {name} < {until_ms}",
+            mode="onsync",
+        )
+
+    # -- adding
+
+    def add(self, rows: Sequence[Row]) -> int:
+        """Load rows by a file of their own, which goes afterwards."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not rows:
+            return 0
+        schema = self.declared.arrow_schema()
+        columns = []
+        for at, item in enumerate(schema):
+            values = [row[at] for row in rows]
+            if pa.types.is_timestamp(item.type):
+                millis = pa.array(values, pa.int64()).cast(pa.timestamp("ms"))
+                columns.append(millis.cast(item.type))
+            else:
+                columns.append(pa.array(values, item.type))
+        folder = self.work / f"{self.name}-{clock.time_ns()}"
+        with files.staged_dir(folder) as staged:
+            pq.write_table(
+                pa.Table.from_arrays(columns, schema=schema),
+                staged / "part-0.parquet",
+                data_page_version="1.0",
+            )
+        path = folder / "part-0.parquet"
+        try:
+            self.load(path)
+        finally:
+            path.unlink(missing_ok=True)
+            folder.rmdir()
+        return len(rows)
+
+    def load(self, path: Path) -> None:
+        """LOAD DATA online, waited for.
+
+        Raises:
+            JobFailed, JobLost: the job did.
+        """
+        job = self.client.submit(
+            self.database,
+            f"LOAD DATA INFILE {quote_literal(str(path))} INTO TABLE {quote_name(self.name)} "
+            "OPTIONS(format='parquet', mode='append')",
+            mode="online",
+        )
+        done = self.wait(job)
+        if done.state is not JobState.FINISHED:
+            raise job_error(done, self.client.job_log(done.job_id))
+
+    def wait(self, job: Job) -> Job:
+        """The job at its end."""
+        watch = JobWatch(
+            clock.time() + self.waiting.job_s,
+            poll_s=self.waiting.poll_s,
+            settle_s=self.waiting.settle_s,
+        )
+        while True:
+            pause: float | None
+            try:
+                job = self.client.job(job.job_id)
+                pause = watch.after(job, clock.time())
+            except ServiceUnavailable:
+                pause = watch.away(clock.time())
+                if pause is None:
+                    raise
+            if pause is None:
+                return job
+            if watch.overdue(clock.time()):
+                raise ServiceUnavailable(
+                    f"job {job.job_id} did not end in {self.waiting.job_s:g} s"
+                )
+            self.sleep(pause)
+
+    # -- reading
+
+    def settled_count(self, from_ms: int, until_ms: int) -> int:
+        """A count that two readings of a healthy table agree on."""
+        count: int = self._settled(
+            lambda: stored_count(
+                self.client, self.database, self.name, self.time, from_ms, until_ms
+            )
+        )
+        return count
+
+    def settled_rows(self, from_ms: int, until_ms: int) -> list[Row]:
+        """Rows that two readings of a healthy table agree on."""
+
+        def read() -> list[Row]:
+            return sorted(
+                stored_rows(
+                    self.client,
+                    self.database,
+                    self.name,
+                    self.declared.columns,
+                    self.time,
+                    from_ms,
+                    until_ms,
+                ),
+                key=digest,
+            )
+
+        rows: list[Row] = self._settled(read)
+        return rows
+
+    def _settled(self, read: Callable[[], Any]) -> Any:
+        until = clock.monotonic() + self.waiting.healthy_s
+        while True:
+            why = self.unhealthy()
+            if why is None:
+                first = read()
+                self.sleep(self.waiting.between_s)
+                if read() == first and self.unhealthy() is None:
+                    return first
+                why = "two readings differ"
+            if clock.monotonic() >= until:
+                raise ServiceUnavailable(
+                    f"the online table {self.database}.{self.name} did not come to rest within "
+                    f"{self.waiting.healthy_s:g} s: {why}"
+                )
+            self.sleep(self.waiting.poll_s)
+
+    def unhealthy(self) -> str | None:
+        """Why the table must not be believed; None where nothing speaks against it."""
+        try:
+            result = self.client.execute(
+                self.database, f"SHOW TABLE STATUS LIKE {quote_literal(self.name)}", mode="onsync"
+            )
+        except ServiceUnavailable as error:
+            return str(error)
+        rows = [
+            row
+            for row in (result.rows if result is not None else [])
+            if row[_STATUS_TABLE] == self.name and row[_STATUS_TABLE + 1] == self.database
+        ]
+        if not rows:
+            raise ContractError(f"there is no table {self.name} in database {self.database}")
+        if str(rows[0][_STATUS_UNALIVE]) not in ("0", "NULL", ""):
+            return f"{rows[0][_STATUS_UNALIVE]} of its partitions are not alive"
+        warning = str(rows[0][_STATUS_WARNINGS] or "").strip()
+        return warning if warning not in ("", "NULL") else None
+
+    def oldest_kept(self) -> int | None:
+        """The oldest moment, in milliseconds, that every index still keeps; None: all."""
+        ages = [index.ttl_ms_abs for index in self.declared.indexes if index.ttl_ms_abs]
+        return int(clock.time() * 1000) - min(ages) if ages else None
+
+
+def _count_of(mark: str) -> int:
+    count = mark.rpartition(" ")[2]
+    return int(count) if count.isdecimal() else 0
+
+
+def _without(wanted: Sequence[Row], kept: Counter[bytes]) -> list[Row]:
+    """The wanted rows that are not among those kept, each as often as it lacks."""
+    left = kept.copy()
+    lacking = []
+    for row in wanted:
+        one = digest(row)
+        if left[one] > 0:
+            left[one] -= 1
+        else:
+            lacking.append(row)
+    return lacking
+
+
+def _literal(value: object) -> str | None:
+    """A key's value in a DELETE; None where it cannot be written there for sure."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str) and value and value.isprintable() and "\\" not in value:
+        return quote_literal(value) if "'" not in value else None
+    return None
+
+
+def load_known(path: Path) -> dict[str, str]:
+    """The `Known` that `save_known` wrote; empty where there is none or it cannot be read."""
+    try:
+        value = files.read_json(path)
+    except NightshiftError:
+        return {}
+    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
+
+
+def save_known(path: Path, known: Mapping[str, str]) -> None:
+    """Keep what was equal for the next night."""
+    files.write_json(path, dict(known))
