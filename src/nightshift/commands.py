@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nightshift.features.tables import SourceTables
 from nightshift.layout import RunFolder
 from nightshift.plan import Plan
 from nightshift.settings import Settings
@@ -31,8 +32,13 @@ def preprocess_arguments(plan: Plan, settings: Settings, overrides: Overrides) -
         *("--ds", plan["ds"], "--train-days", str(plan["train_days"])),
         *("--out", str(run.dataset), "--result", str(run.result("preprocess"))),
     ]
+    label = SourceTables.load(settings.tables)
+    if label.label_absent is not None:
+        arguments += ["--label-absent", str(label.label_absent)]
     for name in ("label_settle_days", "test_days", "valid_days"):
         value = getattr(overrides, name)
+        if value is None and name == "label_settle_days":
+            value = label.label_settle_days
         if value is not None:
             arguments += [f"--{name.replace('_', '-')}", str(value)]
     return arguments

@@ -30,6 +30,9 @@ class SourceTables:
         request_table: the event table whose rows are requests.
         request_id: its column that names a request.
         label_table: the table that gives the label and nothing else, if there is one.
+        label_absent: what a request without a row of that table counts as once the label has
+            settled, 0 or 1; None leaves such requests out of training.
+        label_settle_days: days that a label needs; None where the feature specification says it.
     """
 
     source: str
@@ -38,6 +41,8 @@ class SourceTables:
     request_table: str
     request_id: str
     label_table: str | None = None
+    label_absent: int | None = None
+    label_settle_days: int | None = None
 
     @property
     def request_time(self) -> str:
@@ -91,7 +96,7 @@ class SourceTables:
         for key in ("table", "id"):
             reader.name(f"requests.{key}", requests.get(key))
         reader.one_of("requests.table", requests["table"], events)
-        label = content.get("label")
+        label, absent, settles = reader.label(content.get("label"))
         if label is not None:
             reader.one_of("label", label, [*events, *snapshots])
             if label == requests["table"]:
@@ -103,6 +108,8 @@ class SourceTables:
             request_table=requests["table"],
             request_id=requests["id"],
             label_table=label,
+            label_absent=absent,
+            label_settle_days=settles,
         )
 
     def check_created(self, created: Mapping[str, Sequence[str]], script: str) -> None:
@@ -157,6 +164,26 @@ class _Reader:
     def name(self, key: str, value: Any) -> None:
         if not isinstance(value, str) or not _NAME.fullmatch(value):
             self.refuse(key, value, "give a name of letters, digits and _")
+
+    def label(self, given: Any) -> tuple[Any, int | None, int | None]:
+        """(table, what a missing row counts as, days to settle) of the key `label`."""
+        if not isinstance(given, dict):
+            return given, None, None
+        self.keys("label.", given, ("table", "absent", "settles"))
+        self.name("label.table", given.get("table"))
+        absent = given.get("absent")
+        if absent is not None and (isinstance(absent, bool) or absent not in (0, 1)):
+            self.refuse("label.absent", absent, "give 0 or 1, or leave it out")
+        settles = given.get("settles")
+        if settles is None:
+            return given["table"], absent, None
+        if not isinstance(settles, dict):
+            self.refuse("label.settles", settles, "give {days: ...}")
+        self.keys("label.settles.", settles, ("days",))
+        days = settles.get("days")
+        if not isinstance(days, int) or isinstance(days, bool) or days < 0:
+            self.refuse("label.settles.days", days, "give whole days, 0 or more")
+        return given["table"], absent, days
 
     def one_of(self, key: str, value: Any, known: Collection[str]) -> None:
         if value not in known:

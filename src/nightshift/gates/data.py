@@ -9,7 +9,7 @@ from typing import Any
 
 from nightshift.errors import ContractError
 from nightshift.features.specification import FeatureSpec
-from nightshift.gates.base import Finding, report
+from nightshift.gates.base import Finding, Level, report
 
 
 def psi(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> tuple[float, float]:
@@ -98,6 +98,7 @@ def check(
     findings += _schema(card, spec)
     findings += _rows(card, gates)
     findings += _nulls(card, gates["nulls"])
+    findings += _days(card, {**DAY_LEVELS, **gates.get("days", {})})
     drifted: dict[str, Any] = {}
     if champion_card is not None:
         if champion_card["schema_hash"] == card["schema_hash"]:
@@ -122,6 +123,7 @@ def check(
         rows=card["rows"]["read"],
         judged_rows=rows,
         positive_share=positives / rows if rows else None,
+        days=card.get("days", []),
         champion_release=champion_id if champion_card is not None else None,
         drift=drifted,
     )
@@ -204,6 +206,127 @@ def _nulls(card: Mapping[str, Any], gate: Mapping[str, Any]) -> list[Finding]:
     return findings
 
 
+DAY_LEVELS: Mapping[str, str] = {
+    "no_labels": "fail",
+    "few_labels": "warn",
+    "no_positives": "warn",
+    "nulls": "warn",
+    "not_finite": "warn",
+}
+"""What a finding about one day means where gates.yaml does not say: fail, warn or off."""
+
+FEW_LABELS_SHARE = 0.5
+"""A settled day has few labels below this share of the median day's."""
+
+NULLS_MORE = 0.5
+"""A feature's share of NULLs on one day may lie so much above that of the median day."""
+
+EXPECTED_POSITIVES = 10.0
+"""A day without a positive is odd where so many were to be expected: chance is below 0.005 %."""
+
+
+def _days(card: Mapping[str, Any], levels: Mapping[str, Any]) -> list[Finding]:
+    """What single days show: labels that are not there, features that went NULL."""
+    findings: list[Finding] = []
+
+    def add(check: str, message: str) -> None:
+        if levels[check] != "off":
+            level: Level = "fail" if levels[check] == "fail" else "warn"
+            findings.append(Finding(check, level, message))
+
+    days = [day for day in card.get("days", ()) if day["rows"]]
+    settled = [day for day in days if day["settled"]]
+    absent = card.get("label_absent")
+    shares = [day["labelled"] / day["rows"] for day in settled]
+    usual = statistics.median(shares) if shares else 0.0
+    judged = "labelled" if absent is None else "rows"
+    labelled = sum(day[judged] for day in settled)
+    rate = sum(day["positives"] for day in settled) / labelled if labelled else 0.0
+    for day, share in zip(settled, shares, strict=True):
+        if not day["labelled"]:
+            # Where a missing label means something, a small day may well have none.
+            if absent is None or usual * day["rows"] >= EXPECTED_POSITIVES:
+                add(
+                    "no_labels",
+                    f"{day['day']}: none of {day['rows']} rows has a label, though settled",
+                )
+            continue
+        if absent is None and share < FEW_LABELS_SHARE * usual:
+            add(
+                "few_labels",
+                f"{day['day']}: {day['rows'] - day['labelled']} of {day['rows']} rows have no "
+                f"label; on the median day {1 - usual:.1%}",
+            )
+        expected = rate * day[judged]
+        if not day["positives"] and expected >= EXPECTED_POSITIVES:
+            add(
+                "no_positives",
+                f"{day['day']}: no positive among {day[judged]} rows, where about "
+                f"{expected:.0f} were to be expected",
+            )
+    names = sorted({name for day in days for name in day["nulls"]})
+    for name in names:
+        by_day = [day["nulls"].get(name, 0) / day["rows"] for day in days]
+        median = statistics.median(by_day)
+        for day, null_share in zip(days, by_day, strict=True):
+            if null_share > median + NULLS_MORE:
+                add(
+                    "nulls",
+                    f"{day['day']}: {name} is NULL in {null_share:.1%} of the rows, on the median "
+                    f"day in {median:.1%}",
+                )
+    for day in days:
+        for name, count in day.get("not_finite", {}).items():
+            add(
+                "not_finite",
+                f"{day['day']}: {count} of {day['rows']} values of {name} are NaN or infinite "
+                "(they count as NULL)",
+            )
+    return findings
+
+
+def expected_profile(champion: Mapping[str, Any], recent: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the champion's training rows would show on the recent rows' days of the week.
+
+    A feature that follows the week (a weekday, or what people do on Sundays) differs from a whole
+    month by its nature, when the newest days hold but some of the weekdays. So each day of the
+    week of the training data is weighted as it stands among the recent rows.
+
+    Args:
+        champion: the training profile of a feature.
+        recent: tonight's.
+
+    Returns:
+        A profile like `champion`; `champion` itself where the days of the week are not known.
+    """
+    parts, weights = champion.get("weekdays"), recent.get("weekday_rows")
+    if not parts or not weights or not sum(weights):
+        return champion
+    used = [(part, n / sum(weights)) for part, n in zip(parts, weights, strict=True) if n]
+    if any(not part["rows"] for part, _ in used):
+        return champion
+    bins: dict[str, float] = {}
+    for part, weight in used:
+        for value, share in part["bins"].items():
+            bins[value] = bins.get(value, 0.0) + weight * share
+    return {
+        "rows": sum(part["rows"] for part, _ in used),
+        "distinct": champion["distinct"],
+        "null_share": sum(weight * part["null_share"] for part, weight in used),
+        "bins": bins,
+        "other_share": sum(weight * part["other_share"] for part, weight in used),
+    }
+
+
+IDENTIFIER_VALUES, IDENTIFIER_SHARE = 1000, 0.05
+"""More values than these, and more than this share of the rows: new ones come every day."""
+
+
+def _is_identifier(profile: Mapping[str, Any]) -> bool:
+    distinct: int = profile["distinct"]
+    return bool(distinct > max(IDENTIFIER_VALUES, IDENTIFIER_SHARE * profile["rows"]))
+
+
 def _same_kind(card: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [
         name
@@ -223,8 +346,10 @@ def _drift(
     drifted: dict[str, Any] = {}
     findings = []
     for name in card["features"] if names is None else names:
-        index, noise = psi(champion["features"][name], card["features"][name]["recent"])
-        judged = name not in gate["except"]
+        recent = card["features"][name]["recent"]
+        expected = expected_profile(champion["features"][name], recent)
+        index, noise = psi(expected, recent)
+        judged = name not in gate["except"] and not _is_identifier(champion["features"][name])
         drifted[name] = {"psi": round(index, 6), "noise": round(noise, 6), "judged": judged}
         if not judged:
             continue

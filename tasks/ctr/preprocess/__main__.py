@@ -24,6 +24,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--label-settle-days", type=int, help="default: the specification's")
     parser.add_argument("--test-days", type=int, help="default: the specification's")
     parser.add_argument("--valid-days", type=int, help="default: the specification's")
+    parser.add_argument(
+        "--label-absent",
+        type=int,
+        choices=(0, 1),
+        help="what a row without a label counts as once its day has settled (default: left out)",
+    )
     parser.add_argument("--out", type=Path, required=True, help="dataset folder to write")
     parser.add_argument("--result", type=Path, required=True, help="result file (JSON) to write")
     return parser.parse_args(arguments)
@@ -39,7 +45,9 @@ def preprocess(options: argparse.Namespace) -> dict[str, Any]:
         if days[name] < least:
             raise ConfigurationError(f"{name} is {days[name]}; give {least} or more")
     rule = rule_of(options.ds, options.train_days, **days)
-    card = build_dataset(options.features, spec, rule, options.out)
+    card = build_dataset(
+        options.features, spec, rule, options.out, label_absent=options.label_absent
+    )
     return {
         "ds": card["ds"],
         "rows": card["rows"],

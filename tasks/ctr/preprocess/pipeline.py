@@ -19,7 +19,8 @@ from nightshift.data import reading
 from nightshift.errors import ContractError, DataError
 from nightshift.features.encoding import column_types, hash_texts, unique_texts
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
-from tasks.ctr.preprocess.profile import FeatureProfile
+from tasks.ctr.preprocess.daily import Daily
+from tasks.ctr.preprocess.profile import FeatureProfile, weekday_of
 from tasks.ctr.preprocess.window import (
     SPLITS,
     TRAIN,
@@ -52,7 +53,14 @@ def feature_files(folder: Path) -> list[Path]:
     return found
 
 
-def build_dataset(features: Path, spec: FeatureSpec, rule: WindowRule, out: Path) -> dict[str, Any]:
+def build_dataset(
+    features: Path,
+    spec: FeatureSpec,
+    rule: WindowRule,
+    out: Path,
+    *,
+    label_absent: int | None = None,
+) -> dict[str, Any]:
     """Turn feature rows into train, valid and test splits of ids.
 
     Args:
@@ -60,6 +68,8 @@ def build_dataset(features: Path, spec: FeatureSpec, rule: WindowRule, out: Path
         spec: the feature specification.
         rule: the window and the splits.
         out: folder to appear, whole: `<split>/part-0.parquet` and `data_card.json`.
+        label_absent: what a row without a label counts as once its day has settled; None leaves
+            such rows out.
 
     Returns:
         The data card.
@@ -75,16 +85,19 @@ def build_dataset(features: Path, spec: FeatureSpec, rule: WindowRule, out: Path
         )
     sources = feature_files(features)
     columns = _check_schemas(sources, spec)
-    plan = _census(sources, spec, rule).plan()
+    plan = _census(sources, spec, rule, label_absent).plan()
     log(
         f"{plan.counts.read} rows read, "
         + ", ".join(
             f"{plan.total(plan.rows_by_day, code)} to {name}" for code, name in enumerate(SPLITS)
         )
     )
+    daily = Daily(spec, rule)
     with files.staged_dir(out, replace=True) as staged:
-        trained, recent = _write_splits(sources, spec, plan, staged)
+        trained, recent = _write_splits(sources, spec, plan, staged, daily, label_absent)
         card = _card(spec, plan, columns, trained, recent, staged)
+        card["days"] = daily.summary()
+        card["label_absent"] = label_absent
         files.write_json(staged / "data_card.json", card)
     return card
 
@@ -106,11 +119,11 @@ def _batches(sources: list[Path], columns: list[str]) -> Iterator[pa.RecordBatch
     return reading.batches(sources, columns=columns, batch_rows=BATCH_ROWS)
 
 
-def _census(sources: list[Path], spec: FeatureSpec, rule: WindowRule) -> Census:
+def _census(sources: list[Path], spec: FeatureSpec, rule: WindowRule, absent: int | None) -> Census:
     census = Census(rule)
     for batch in _batches(sources, [spec.time, spec.label]):
         days = days_of(batch.column(spec.time), spec.time)
-        census.add(days, *_labels(batch.column(spec.label), spec))
+        census.add(days, *_settled(_labels(batch.column(spec.label), spec), absent))
     return census
 
 
@@ -135,8 +148,23 @@ def _labels(
     return values.astype(np.int8), labelled
 
 
+def _settled(
+    found: tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]], absent: int | None
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+    """Labels and which rows have one, where a missing one counts as `absent`."""
+    labels, labelled = found
+    if absent is None:
+        return found
+    return np.where(labelled, labels, np.int8(absent)), np.ones_like(labelled)
+
+
 def _write_splits(
-    sources: list[Path], spec: FeatureSpec, plan: Plan, staged: Path
+    sources: list[Path],
+    spec: FeatureSpec,
+    plan: Plan,
+    staged: Path,
+    daily: Daily,
+    absent: int | None,
 ) -> tuple[list[FeatureProfile], list[FeatureProfile]]:
     trained = [FeatureProfile(field) for field in spec.fields]
     recent = [FeatureProfile(field) for field in spec.fields]
@@ -158,10 +186,18 @@ def _write_splits(
         columns = list(dict.fromkeys([spec.keys[0], spec.time, spec.label, *spec.names]))
         for batch in _batches(sources, columns):
             days = days_of(batch.column(spec.time), spec.time)
-            labels, labelled = _labels(batch.column(spec.label), spec)
+            given = _labels(batch.column(spec.label), spec)
+            daily.add(batch, days, *given)
+            labels, labelled = _settled(given, absent)
             codes = plan.split_codes(days, labelled)
             ids = _encode(
-                batch, spec, codes == TRAIN, plan.is_newer_than_train(days), trained, recent
+                batch,
+                spec,
+                codes == TRAIN,
+                plan.is_newer_than_train(days),
+                trained,
+                recent,
+                weekday_of(days),
             )
             written = pa.RecordBatch.from_arrays(
                 [
@@ -189,13 +225,14 @@ def _encode(
     is_recent: npt.NDArray[np.bool_],
     trained: list[FeatureProfile],
     recent: list[FeatureProfile],
+    weekdays: npt.NDArray[np.int64],
 ) -> list[pa.Array]:
     """Id columns of a batch; its values are counted into the two profiles on the way."""
     ids = []
     for position, field in enumerate(spec.fields):
         texts, codes = unique_texts(batch.column(field.name), field)
-        trained[position].add(texts, codes[in_train])
-        recent[position].add(texts, codes[is_recent])
+        trained[position].add(texts, codes[in_train], weekdays[in_train])
+        recent[position].add(texts, codes[is_recent], weekdays[is_recent])
         ids.append(pa.array(hash_texts(texts)[codes]))
     return ids
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,17 @@ TOP = 50
 _LONGEST = 200
 
 
+MOST_BY_WEEKDAY = 200
+"""A feature of more distinct values than these is not counted by the day of the week."""
+
+WEEK = 7
+
+
+def weekday_of(days: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Day of the week of day numbers [n], Monday 0: 1970-01-01 was a Thursday."""
+    return (days.astype(np.int64) + 3) % WEEK
+
+
 class FeatureProfile:
     """Counts of one feature's canonical texts over many batches.
 
@@ -26,12 +38,26 @@ class FeatureProfile:
     def __init__(self, field: Field) -> None:
         self.field = field
         self.counts: Counter[bytes] = Counter()
+        self.weekday_rows = np.zeros(WEEK, dtype=np.int64)
+        self._by_weekday: list[Counter[bytes]] | None = [Counter() for _ in range(WEEK)]
 
-    def add(self, texts: list[bytes], codes: npt.NDArray[np.int64]) -> None:
-        """Count a batch: k texts and codes [n] into them."""
-        counts = np.bincount(codes, minlength=len(texts))
-        for at in np.flatnonzero(counts):
-            self.counts[texts[at]] += int(counts[at])
+    def add(
+        self,
+        texts: list[bytes],
+        codes: npt.NDArray[np.int64],
+        weekdays: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        """Count a batch: k texts, codes [n] into them, and the rows' days of the week [n]."""
+        _count(self.counts, texts, codes)
+        if weekdays is None:
+            self._by_weekday = None
+            return
+        self.weekday_rows += np.bincount(weekdays, minlength=WEEK)
+        if len(self.counts) > MOST_BY_WEEKDAY:
+            self._by_weekday = None
+        if self._by_weekday is not None:
+            for day in np.unique(weekdays):
+                _count(self._by_weekday[day], texts, codes[weekdays == day])
 
     @property
     def distinct(self) -> int:
@@ -43,20 +69,45 @@ class FeatureProfile:
 
         `bins` maps a value's canonical text to its share of the rows, ties in text order; NULL
         is not among them. `null_share`, `other_share` and the bins add up to 1.
+
+        `weekday_rows` are the rows by day of the week from Monday on; `weekdays` the same summary
+        for each day of the week, None where a feature has too many values for it.
         """
-        rows = sum(self.counts.values())
-        nulls = self.counts.get(NULL_TEXT, 0)
-        valued = [(text, n) for text, n in self.counts.items() if text != NULL_TEXT]
-        top = sorted(valued, key=lambda item: (-item[1], item[0]))[:TOP]
-        bins: dict[str, float] = {}
-        for text, count in top:
-            name = text.decode(errors="backslashreplace")[:_LONGEST]
-            bins[name] = bins.get(name, 0.0) + count / max(rows, 1)
-        listed = sum(count for _, count in top)
+        by_weekday = self._by_weekday
         return {
-            "rows": rows,
-            "distinct": self.distinct,
-            "null_share": nulls / max(rows, 1),
-            "bins": bins,
-            "other_share": (rows - nulls - listed) / max(rows, 1),
+            **_summary(self.counts, _top(self.counts)),
+            "weekday_rows": self.weekday_rows.tolist(),
+            "weekdays": None
+            if by_weekday is None
+            else [_summary(counts, _top(counts)) for counts in by_weekday],
         }
+
+
+def _count(counts: Counter[bytes], texts: list[bytes], codes: npt.NDArray[np.int64]) -> None:
+    found = np.bincount(codes, minlength=len(texts))
+    for at in np.flatnonzero(found):
+        counts[texts[at]] += int(found[at])
+
+
+def _top(counts: Counter[bytes]) -> list[bytes]:
+    """The most frequent values, ties in text order."""
+    valued = [(text, n) for text, n in counts.items() if text != NULL_TEXT]
+    return [text for text, _ in sorted(valued, key=lambda item: (-item[1], item[0]))[:TOP]]
+
+
+def _summary(counts: Counter[bytes], top: Iterable[bytes]) -> dict[str, Any]:
+    rows = sum(counts.values())
+    nulls = counts.get(NULL_TEXT, 0)
+    bins: dict[str, float] = {}
+    listed = 0
+    for text in top:
+        name = text.decode(errors="backslashreplace")[:_LONGEST]
+        bins[name] = bins.get(name, 0.0) + counts[text] / max(rows, 1)
+        listed += counts[text]
+    return {
+        "rows": rows,
+        "distinct": len(counts),
+        "null_share": nulls / max(rows, 1),
+        "bins": bins,
+        "other_share": (rows - nulls - listed) / max(rows, 1),
+    }

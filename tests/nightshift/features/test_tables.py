@@ -34,6 +34,15 @@ def test_jds_tables():
     assert (tables.request_time, tables.label_table) == ("eventTime", "action")
 
 
+def test_a_label_may_say_what_a_missing_row_means_and_how_long_it_needs():
+    tables = parse(label={"table": "clicks", "absent": 0, "settles": {"days": 2}})
+    assert (tables.label_table, tables.label_absent, tables.label_settle_days) == ("clicks", 0, 2)
+    tables = parse(label={"table": "clicks"})
+    assert (tables.label_table, tables.label_absent, tables.label_settle_days) == (
+        "clicks", None, None,
+    )  # fmt: skip
+
+
 def test_label_and_snapshots_may_be_left_out():
     tables = parse(label=None, snapshots=None)
     assert tables.label_table is None
@@ -57,6 +66,13 @@ def test_label_and_snapshots_may_be_left_out():
         ({"requests": {"table": "visit", "id": "x"}}, "did you mean 'visits'?"),
         ({"requests": {"table": "people", "id": "x"}}, "requests.table is 'people', which is not"),
         ({"label": "click"}, "label is 'click', which is not declared here: visits, clicks"),
+        ({"label": {"absent": 0}}, "label.table is missing"),
+        ({"label": {"table": "click"}}, "label is 'click', which is not declared here"),
+        ({"label": {"table": "clicks", "absent": 2}}, "label.absent is 2; give 0 or 1"),
+        ({"label": {"table": "clicks", "absent": False}}, "label.absent is False; give 0 or 1"),
+        ({"label": {"table": "clicks", "settles": 3}}, "label.settles is 3; give {days: ...}"),
+        ({"label": {"table": "clicks", "settles": {"days": -1}}}, "label.settles.days is -1"),
+        ({"label": {"table": "clicks", "settle": 1}}, "unknown key 'label.settle'"),
         ({"label": "visits"}, "label is 'visits'; requests have features, too"),
     ],
 )

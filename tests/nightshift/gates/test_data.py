@@ -93,13 +93,99 @@ def test_drifted_feature_is_rejected_by_name():
         demand(report)
 
 
-def test_ids_and_the_calendar_are_measured_and_not_judged():
+def test_ids_are_measured_and_not_judged():
     drifted = card()
-    for name in ("user_id", "request_dayofweek"):
-        drifted["features"][name]["recent"] = profile({"x": 100})
+    drifted["features"]["user_id"]["recent"] = profile({"x": 100})
     report = drift.check(drifted, SPEC, GATES, champion_card=card(), champion_id="a")
     assert report["status"] == "pass"
     assert report["drift"]["user_id"]["psi"] > 1
+
+
+def test_a_feature_of_ever_new_values_needs_no_exception():
+    champion, tonight = card(), card()
+    champion["features"]["user_age"].update(profile({f"a{n}": 1 for n in range(3000)}))
+    tonight["features"]["user_age"]["recent"] = profile({f"b{n}": 1 for n in range(300)})
+    report = drift.check(tonight, SPEC, GATES, champion_card=champion, champion_id="a")
+    assert report["drift"]["user_age"]["judged"] is False
+
+
+def weekdays(by_day):
+    """A feature's training profile from counts by day of the week."""
+    total = {}
+    for counts in by_day:
+        for value, count in counts.items():
+            total[value] = total.get(value, 0) + count
+    rows = [sum(counts.values()) for counts in by_day]
+    empty = {"rows": 0, "distinct": 0, "null_share": 0.0, "bins": {}, "other_share": 0.0}
+    parts = [profile(counts) if counts else empty for counts in by_day]
+    return {**profile(total), "weekday_rows": rows, "weekdays": parts}
+
+
+def drift_of(expected, recent, rows):
+    champion, tonight = card(), card()
+    champion["features"]["request_dayofweek"].update(expected)
+    tonight["features"]["request_dayofweek"]["recent"] = {**profile(recent), "weekday_rows": rows}
+    report = drift.check(tonight, SPEC, GATES, champion_card=champion, champion_id="a")
+    return report["drift"]["request_dayofweek"]["psi"], report["failures"]
+
+
+def test_a_weekday_is_compared_with_the_same_weekdays():
+    month = weekdays([{str(day): 100} for day in range(7)])
+    psi, failures = drift_of(month, {"5": 90, "6": 110}, [0, 0, 0, 0, 0, 90, 110])
+    assert psi == pytest.approx(0.0, abs=1e-9)
+    assert failures == []
+
+
+def test_a_weekday_column_that_changed_its_meaning_still_drifts():
+    month = weekdays([{str(day): 100} for day in range(7)])
+    psi, failures = drift_of(month, {"6": 100, "0": 100}, [0, 0, 0, 0, 0, 100, 100])
+    assert psi > 2
+    assert "request_dayofweek has drifted" in failures[0]
+
+
+def test_a_day_of_the_week_that_training_lacks_is_compared_with_all():
+    some = weekdays([{"a": 50, "b": 50}, *[{}] * 6])
+    assert drift_of(some, {"a": 50, "b": 50}, [0, 100, 0, 0, 0, 0, 0])[0] == pytest.approx(0.0)
+
+
+def day(n, **changes):
+    value = {"day": f"2016-04-{n:02d}", "rows": 1000, "labelled": 1000, "positives": 20}
+    return {**value, "settled": True, "nulls": {}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "message"),
+    [
+        ({"labelled": 0, "positives": 0}, "fail", "2016-04-05: none of 1000 rows has a label"),
+        ({"labelled": 400}, "warn", "2016-04-05: 600 of 1000 rows have no label"),
+        ({"positives": 0}, "warn", "no positive among 1000 rows, where about"),
+        ({"nulls": {"user_age": 700}}, "warn", "user_age is NULL in 70.0% of the rows"),
+        ({"not_finite": {"user_age": 3}}, "warn", "3 of 1000 values of user_age are NaN"),
+        ({"labelled": 0, "positives": 0, "settled": False}, "pass", ""),
+    ],
+)
+def test_what_one_day_shows_is_told(changes, status, message):
+    days = [day(n) for n in range(1, 11)]
+    days[4] = day(5, **changes)
+    report = drift.check(card(days=days), SPEC, GATES)
+    assert report["status"] == status
+    assert message in "".join(report["failures"] + report["warnings"])
+    assert report["days"] == days
+    if message:
+        name = {"fail": "no_labels", "warn": None}[status]
+        if name:
+            quiet = {**GATES, "days": {name: "off"}}
+            assert drift.check(card(days=days), SPEC, quiet)["status"] == "pass"
+
+
+def test_where_a_missing_label_means_no_a_small_day_may_have_none():
+    days = [day(n, rows=20, labelled=1, positives=1) for n in range(1, 11)]
+    days[4] = day(5, rows=20, labelled=0, positives=0)
+    assert drift.check(card(days=days, label_absent=0), SPEC, GATES)["status"] == "pass"
+    many = [day(n, rows=900, labelled=30, positives=30) for n in range(1, 11)]
+    many[4] = day(5, rows=900, labelled=0, positives=0)
+    report = drift.check(card(days=many, label_absent=0), SPEC, GATES)
+    assert "none of 900 rows has a label" in report["failures"][0]
 
 
 def test_counts_nulls_and_labels_are_bounded():

@@ -210,3 +210,41 @@ def test_sigterm_leaves_nothing_half_written(workshop):
         "spec.yaml",
         "preprocess.json",
     }
+
+
+def test_days_are_counted_with_their_labels_and_missing_values(dataset):
+    source = pq.read_table(dataset.root / "features").combine_chunks()
+    days = {day["day"]: day for day in card(dataset)["days"]}
+    assert list(days) == [f"2024-03-{n:02d}" for n in range(3, 15)]
+    assert all(day["rows"] == day["labelled"] == 150 for day in days.values())
+    assert [day["settled"] for day in days.values()] == [True] * 9 + [False] * 3
+    local = pc.add(source["request_time"], pa.scalar(8 * 3_600_000, pa.duration("ms")))
+    for name, day in days.items():
+        rows = source.filter(pc.equal(pc.strftime(local, format="%Y-%m-%d"), name))
+        assert day["positives"] == pc.sum(rows["bought"]).as_py()
+        assert day["nulls"].get("product", 0) == rows["product"].null_count
+
+
+def test_a_missing_label_counts_as_declared(workshop):
+    folder = workshop.features()
+    expected = {}
+    for path in folder.glob("*.parquet"):
+        table = pq.read_table(path)
+        bought = table["bought"]
+        expected |= dict(zip(table["request_id"].to_pylist(), bought.to_pylist(), strict=True))
+        clicks = pc.if_else(pc.equal(bought, 1), bought, pa.scalar(None, pa.int32()))
+        at = table.column_names.index("bought")
+        pq.write_table(table.set_column(at, "bought", clicks), path)
+    _, result = workshop.preprocess(folder, check=False)
+    assert "one class only" in result["error"]
+    workshop.preprocess(folder, "--label-absent", "0")
+    found = {
+        row["request_id"]: row["label"]
+        for name in SPLITS
+        for row in read(workshop, name).to_pylist()
+    }
+    assert found == {name: expected[name] for name in found}
+    assert len(found) == 9 * 150
+    assert card(workshop)["rows"]["unlabelled"] == 0
+    day = card(workshop)["days"][0]
+    assert day["labelled"] == day["positives"] < day["rows"]
