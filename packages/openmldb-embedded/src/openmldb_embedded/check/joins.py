@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from openmldb_sql import syntax as s
 from openmldb_sql.errors import PlanError, TypeCheckError
@@ -13,7 +14,18 @@ from openmldb_embedded.check.operators import compared
 from openmldb_embedded.check.scope import Context, Ctes, Relation
 from openmldb_embedded.errors import UnsupportedError, WindowError
 from openmldb_embedded.expr import Col, Expr, Logic, cast_to
-from openmldb_embedded.plan import Filter, Join, Node, Renamed, Scan
+from openmldb_embedded.plan import (
+    Field,
+    Filter,
+    Join,
+    Limit,
+    Node,
+    Project,
+    Renamed,
+    Scan,
+    Union,
+    WindowAggregate,
+)
 from openmldb_embedded.rewrite import columns_read, shifted
 
 T = SqlType
@@ -93,8 +105,17 @@ class Joins:
                     "TIMESTAMP, BIGINT or INT"
                 )
         elif ref.kind == "LAST":
-            order = _index_order(right, [b for _, b in pairs])
-        return Join(fields, ref.kind, left, right, tuple(pairs), residual, order, descending)
+            found = _by_index(right, [b for _, b in pairs])
+            if found is not None:
+                right, at = found
+                order = Col(at, right.fields[at].type, right.fields[at].name)
+        if len(right.fields) == len(fields) - width:
+            return Join(fields, ref.kind, left, right, tuple(pairs), residual, order, descending)
+        # The time that orders the matches is no column of the statement's: it ends here.
+        wide = left.fields + right.fields
+        join = Join(wide, ref.kind, left, right, tuple(pairs), residual, order, descending)
+        shown = tuple(Col(i, f.type, f.name) for i, f in enumerate(fields))
+        return Project(fields, join, shown)
 
     def _equality(self, term: s.Expr, context: Context, width: int) -> tuple[Expr, Expr] | None:
         if not (isinstance(term, s.Binary) and term.op == "="):
@@ -110,22 +131,85 @@ class Joins:
         return cast_to(a, type_), cast_to(shifted(b, -width), type_)
 
 
-def _index_order(right: Node, keys: list[Expr]) -> Expr | None:
-    """What orders a LAST JOIN that names no order: the time of the table's index on the join key.
+def _by_index(right: Node, keys: list[Expr]) -> tuple[Node, int] | None:
+    """What orders a LAST JOIN that names no order: the time of the tables' index on the join key.
 
     The online engine finds the rows by that index and takes its newest; without one, the row
     inserted last is taken.
+
+    Returns:
+        The relation, with that time added as a last column where it is none of its columns, and
+        the time's place; None where there is no such index.
     """
-    while isinstance(right, (Renamed, Filter)):
-        right = right.child
-    if not isinstance(right, Scan):
-        return None
-    names = {right.declared.columns[k.index].name for k in keys if isinstance(k, Col)}
-    for index in right.declared.indexes:
-        if index.ts is not None and names == set(index.keys) and len(names) == len(keys):
-            at = right.declared.position(index.ts)
-            return Col(at, right.declared.columns[at].type, index.ts)
+    places = [k.index for k in keys if isinstance(k, Col)]
+    return _timed(right, places) if places and len(places) == len(keys) else None
+
+
+def _timed(node: Node, keys: list[int]) -> tuple[Node, int] | None:
+    """``_by_index`` of a relation keyed by the columns at ``keys``."""
+    match node:
+        case Scan():
+            at = _index_time(node, keys)
+            return None if at is None else (node, at)
+        case Renamed() | Filter() | Limit():
+            below = _timed(node.child, keys)
+            if below is None:
+                return None
+            child, at = below
+            fields = node.fields + child.fields[len(node.fields) :]
+            return replace(node, fields=fields, child=child), at
+        case Project():
+            columns = [node.exprs[k] for k in keys]
+            below = _timed(node.child, [c.index for c in columns if isinstance(c, Col)])
+            if below is None or not all(isinstance(c, Col) for c in columns):
+                return None
+            return _shown(replace(node, child=below[0]), below[1])
+        case Join() | WindowAggregate():
+            # Columns added below would move those beside them: the time must be there already.
+            first = node.left if isinstance(node, Join) else node.child
+            width = len(first.fields)
+            below = _timed(first, keys) if all(k < width for k in keys) else None
+            if below is None or len(below[0].fields) > width:
+                return None
+            return node, below[1]
+        case Union():
+            parts = [_timed(p, keys) for p in node.parts]
+            timed = [p for p in parts if p is not None]
+            if len(timed) < len(parts):
+                return None
+            if len({at for _, at in timed}) == 1 and all(
+                len(p.fields) == len(node.fields) for p, _ in timed
+            ):
+                return node, timed[0][1]
+            wide = [_appended(p, len(node.fields), at) for p, at in timed]
+            return Union(wide[0].fields, tuple(wide)), len(node.fields)
     return None
+
+
+def _index_time(scan: Scan, keys: list[int]) -> int | None:
+    """The place of the time of a table's index on exactly these columns."""
+    names = {scan.declared.columns[k].name for k in keys}
+    for index in scan.declared.indexes:
+        if index.ts is not None and names == set(index.keys) and len(names) == len(keys):
+            return scan.declared.position(index.ts)
+    return None
+
+
+def _shown(node: Project, at: int) -> tuple[Project, int]:
+    """The projection with the child's column at ``at`` among its own, and where it stands."""
+    for i, e in enumerate(node.exprs):
+        if isinstance(e, Col) and e.index == at:
+            return node, i
+    column = Col(at, node.child.fields[at].type, node.child.fields[at].name)
+    fields = (*node.fields, Field("", column.type))
+    return replace(node, fields=fields, exprs=(*node.exprs, column)), len(node.exprs)
+
+
+def _appended(node: Node, width: int, at: int) -> Project:
+    """The first ``width`` columns of a relation, and its column at ``at`` after them."""
+    places = [*range(width), at]
+    exprs = tuple(Col(i, node.fields[i].type, node.fields[i].name) for i in places)
+    return Project((*node.fields[:width], Field("", exprs[-1].type)), node, exprs)
 
 
 def _conjuncts(e: s.Expr) -> Iterator[s.Expr]:

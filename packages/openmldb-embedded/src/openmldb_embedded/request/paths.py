@@ -91,20 +91,26 @@ class AccessPath:
             self.fetch = index.window
 
     def sort_by(self, order: Expr) -> None:
-        """Order each key's rows by an expression over the outputs (NULL first)."""
-        inner = self.fetch
+        """Order each key's rows by an expression over the outputs (NULL first).
+
+        Rows are extended, and dropped, before they are ordered.
+        """
+        inner, keep = self.fetch, self.keep
         value = substitute(order, self.outputs).row()
 
         def fetch(key: Key) -> tuple[list[int], list[Row], int]:
             _, rows, live = inner(key)
             pairs = []
             for row in rows[live:]:
-                x = value(row)
-                pairs.append((NULL_TIME if x is None else x, row))
+                kept = row if keep is None else keep(row)
+                if kept is not None:
+                    x = value(kept)
+                    pairs.append((NULL_TIME if x is None else x, kept))
             pairs.sort(key=itemgetter(0))
             return [p[0] for p in pairs], [p[1] for p in pairs], 0
 
         self.fetch = fetch
+        self.keep = None
         self.sorted = True
 
     def maker(self) -> Callable[[Row], Sequence[Any]]:
