@@ -19,6 +19,7 @@ from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.jobs import Context, Work
 from openmldb_embedded.offline import OfflineEngine
 from openmldb_embedded.paths import Roots
+from openmldb_embedded.request.literal import literal_rows
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import DONE, Call, Reply, Settings, configured
 from openmldb_embedded.stop import Stop, Stopped
@@ -59,6 +60,8 @@ class Queries:
 
     def select(self, call: Call, s: statements.Select) -> Reply:
         """SELECT: its rows, or in mode ``offasync`` a job."""
+        if str(s.config.get("execute_mode", "")).lower() == "request":
+            return self._answer(call, s)
         mode = configured(call.mode, s.config)
         if not mode.online and not mode.sync:
             work = self.select_work(call, s)
@@ -74,6 +77,19 @@ class Queries:
         with self._store.scratch() as folder:
             self._run_apart(call, query, s.sql, online=mode.online, folder=folder)
             return Reply(body=(folder / "reply.json").read_bytes())
+
+    def _answer(self, call: Call, s: statements.Select) -> Reply:
+        """A SELECT in request mode, over the request rows that its CONFIG holds."""
+        query = engine.compile_request(s.sql, self._state, call.db)
+        if "values" not in s.config:
+            raise ExecutionError(
+                "CONFIG (execute_mode='request') needs values=(...): a row of "
+                f"{query.request_table[1]}, or [(...), (...)] for several",
+                -1,
+            )
+        rows = literal_rows(str(s.config["values"]), query.input_schema, strict=False)
+        answer = query.bind(lambda db, name: self._state.table(db, name).memory)
+        return Reply([kind for _, kind in query.output_schema], answer(rows))
 
     def select_work(self, call: Call, s: statements.Select) -> Work:
         """The work of an offline SELECT."""
