@@ -72,7 +72,7 @@ class Operators:
 
     def loads(self, ds: str) -> Try:
         """`online_gaps`, and a task for each load that it names."""
-        with OpenMLDBClient(self.settings.openmldb_url) as client:
+        with OpenMLDBClient.of(self.settings) as client:
             loads = online_load.plan_online_loads(
                 self.settings.data,
                 ds=ds,

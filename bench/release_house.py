@@ -225,7 +225,7 @@ class Bench:
         if pair:
             with (
                 self.house.client() as client,
-                TritonControl(self.settings.triton_grpc_url) as control,
+                TritonControl.of(self.settings) as control,
             ):
                 wrong += rehearse.problems(client, control, folder, manifest)
         return wrong
@@ -276,8 +276,8 @@ class Bench:
         for folder in (self.store.root, self.settings.model_repo / self.settings.model):
             files.sweep_staging(folder, older_than_s=0)
         with (
-            OpenMLDBClient(self.settings.openmldb_url) as client,
-            TritonControl(self.settings.triton_grpc_url) as control,
+            OpenMLDBClient.of(self.settings) as client,
+            TritonControl.of(self.settings) as control,
         ):
             recover.recover(client, control, self.settings, run_token=None)
             names = client.deployments(self.settings.database)

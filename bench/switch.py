@@ -95,7 +95,7 @@ def variant(house: House, plan: Any, first: str) -> str:
         store, run_token="benchbench", run_id="bench", ds=DS, release_id=folder.id,
         versions=[version, old.model.version], deployments=[name, old.sql.deployment],
     )  # fmt: skip
-    with house.client() as client, TritonControl(settings.triton_grpc_url) as control:
+    with house.client() as client, TritonControl.of(settings) as control:
         online.ensure_deployment(client, settings.database, name, sql)
         rehearse.publish(control, store, settings.model_repo, folder, made)
     return folder.id
@@ -172,7 +172,7 @@ def measure(house: House, releases: tuple[str, str], options: argparse.Namespace
     store = ReleaseStore(settings.releases)
     expected: dict[str, list[float]] = {}
     names: dict[str, tuple[str, int]] = {}
-    with house.client() as client, TritonControl(settings.triton_grpc_url) as control:
+    with house.client() as client, TritonControl.of(settings) as control:
         for name in releases:
             manifest = store.folder(name).manifest()
             pair = rehearse.Pair.of(store.folder(name), manifest)

@@ -253,7 +253,7 @@ with DAG(
         from nightshift.openmldb import OpenMLDBClient
         from nightshift.openmldb import loads as online_load
 
-        with OpenMLDBClient(SETTINGS.openmldb_url) as client:
+        with OpenMLDBClient.of(SETTINGS) as client:
             loads = online_load.plan_online_loads(
                 SETTINGS.data,
                 tables=SourceTables.load(SETTINGS.tables),
@@ -368,7 +368,7 @@ with DAG(
             approval=ti.xcom_pull(task_ids="approve", key=ANSWER),
         )
         # Last: a night that ended for want of this server is written down first.
-        with OpenMLDBClient(SETTINGS.openmldb_url) as client:
+        with OpenMLDBClient.of(SETTINGS) as client:
             online.drop_database(client, plan["workspace"])
         return report
 

@@ -11,6 +11,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from laptop.services import airflow
 from nightshift.errors import ConfigurationError, DeadlineExceeded, ServiceUnavailable
 from nightshift.settings import Settings
 
@@ -28,10 +29,16 @@ class Task:
 
 
 class AirflowApi:
-    """A client of the server that the settings name, as the settings' user."""
+    """A client of the server that the settings name, as the settings' user.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: where the server is, and its user.
+        password: that user's; by default the laptop profile's own.
+    """
+
+    def __init__(self, settings: Settings, password: str = "") -> None:
         self.settings = settings
+        self._password = password
         self._token = ""
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -84,7 +91,7 @@ class AirflowApi:
         self._token = ""
         login = {
             "username": self.settings.airflow_user,
-            "password": self.settings.airflow_password,
+            "password": self._password or airflow.password(self.settings),
         }
         try:
             answer = self._send("POST", f"{self.settings.airflow_url}/auth/token", login)

@@ -16,7 +16,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from laptop.console import say, seconds, table, warn
-from laptop.services import catalogue
+from laptop.services import airflow, catalogue
+from nightshift import credentials
 from nightshift import settings as settings_module
 from nightshift.errors import ConfigurationError, NightshiftError
 from nightshift.settings import PROJECT, Settings
@@ -118,16 +119,15 @@ def _up(arguments: argparse.Namespace) -> int:
 
     settings = Settings.from_env()
     supervisor = Supervisor(settings)
+    new = credentials.read(settings, credentials.AIRFLOW_PASSWORD) is None
     began = time.monotonic()
     say(f"Starting services (state and logs: {settings.home})")
     started = supervisor.up(_checked(arguments.services))
     what = f"started {len(started)}" if started else "all were running"
     say(f"Up ({what}) after {seconds(time.monotonic() - began)}.")
     if not arguments.services:
-        say(
-            f"Airflow: {settings.airflow_url}  (user {settings.airflow_user}, "
-            f"password {settings.airflow_password})"
-        )
+        shown = f"password {airflow.password(settings)}" if new else "./nightshift password"
+        say(f"Airflow: {settings.airflow_url}  (user {settings.airflow_user}; {shown})")
         say("One night: ./nightshift run --ds YYYY-MM-DD    Stop everything: ./nightshift down")
     return 0
 
@@ -310,13 +310,20 @@ def _test(arguments: argparse.Namespace) -> int:
 
 
 def _airflow(arguments: argparse.Namespace) -> int:
-    from laptop.services import airflow
-
     settings = Settings.from_env()
     airflow.prepare(settings)
     argv = airflow.command(settings, *arguments.rest)
     os.chdir(settings.project)
     os.execve(argv[0], argv, airflow.environment(settings))  # noqa: S606 (no shell wanted)
+
+
+def _password(arguments: argparse.Namespace) -> int:
+    settings = Settings.from_env()
+    found = credentials.read(settings, credentials.AIRFLOW_PASSWORD)
+    if found is None:
+        raise ConfigurationError("there is no password yet; ./nightshift up makes it")
+    say(found)
+    return 0
 
 
 def _settings(arguments: argparse.Namespace) -> int:
@@ -362,6 +369,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("up", "start the services and Airflow with its UI", _up, _service_names, BOTH),
     Command("down", "stop everything that `up` started", _down, _service_names),
+    Command("password", "show the password of Airflow's UI", _password),
     Command("status", "tell what runs", _status, _status_arguments),
     Command("logs", "show the services' logs", _logs, _logs_arguments),
     Command("run", "run one night on what `up` started, and watch it", _run, _run_arguments),

@@ -86,8 +86,8 @@ def run(arguments: argparse.Namespace, setup_seconds: float) -> int:
             supervisor.down(started)
         elif started:
             say(
-                f"\nThe services stay up: {settings.airflow_url} (user {settings.airflow_user}, "
-                f"password {settings.airflow_password}); ./nightshift down stops them"
+                f"\nThe services stay up: {settings.airflow_url} (user {settings.airflow_user}; "
+                "./nightshift password shows the password); ./nightshift down stops them"
             )
 
 

@@ -19,6 +19,7 @@ import httpx
 
 from laptop.data.cli import make_tables
 from laptop.data.generate import Spec
+from laptop.services import catalogue
 from laptop.services.launch import Launch, base_env
 from laptop.triton.launch import command
 from nightshift import commands, layout
@@ -55,15 +56,7 @@ class House:
         s = self.settings
         python = str(ROOT / ".venv" / "bin" / "python")
         launches = {
-            "openmldb": Launch(
-                [
-                    *(python, "-m", "openmldb_embedded", "--host", "127.0.0.1"),
-                    *("--port", str(s.openmldb_port), "--data", str(s.home / "openmldb")),
-                    *("--root", str(s.home)),
-                ],
-                base_env(s),
-                ROOT,
-            ),
+            "openmldb": catalogue.openmldb(s),
             "triton": command(s),
             "predict": Launch([python, "-m", "predict_server"], base_env(s), ROOT),
         }
@@ -74,7 +67,7 @@ class House:
 
     def wait(self) -> None:
         """Wait until every server answers."""
-        with TritonControl(self.settings.triton_grpc_url) as control:
+        with TritonControl.of(self.settings) as control:
             wait_until(control.live, "Triton is live", 180)
         for url in (self.settings.openmldb_url, self.settings.predict_url):
             wait_until(lambda url=url: _answers(url), f"{url} answers", 180)
@@ -91,7 +84,7 @@ class House:
 
     def client(self) -> OpenMLDBClient:
         """A client of the API server."""
-        return OpenMLDBClient(self.settings.openmldb_url)
+        return OpenMLDBClient.of(self.settings)
 
     def plan(self, ds: str, run_id: str | None = None, train_days: int = TRAIN_DAYS) -> Plan:
         """The plan of a night."""

@@ -181,7 +181,7 @@ def triton(serving_home: Settings) -> Iterator[Triton]:
     if not TASKS_PYTHON.exists():
         pytest.skip(f"{TASKS_PYTHON} is not there; ./nightshift setup makes it")
     server = Process(command(serving_home), serving_home.home / "triton.log")
-    running = Triton(serving_home, server, TritonControl(serving_home.triton_grpc_url))
+    running = Triton(serving_home, server, TritonControl.of(serving_home))
     try:
         running.wait_live()
         yield running

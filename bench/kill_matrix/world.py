@@ -254,7 +254,7 @@ class World:
 
     def openmldb(self) -> OpenMLDBClient:
         """A client."""
-        return OpenMLDBClient(self.settings.openmldb_url)
+        return OpenMLDBClient.of(self.settings)
 
     def wait_openmldb(self) -> None:
         """Wait for GET /health."""
@@ -273,7 +273,7 @@ class World:
         with contextlib.suppress(httpx.HTTPError, KeyError, ValueError):
             user = {
                 "username": self.settings.airflow_user,
-                "password": self.settings.airflow_password,
+                "password": airflow_service.password(self.settings),
             }
             said = httpx.post(f"{self.settings.airflow_url}/auth/token", json=user)
             self._token = said.json()["access_token"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from laptop.console import progress, tail
 from laptop.services.launch import Launch, base_env
-from nightshift import files
+from nightshift import credentials, files
 from nightshift.errors import ConfigurationError
 from nightshift.settings import Settings
 
@@ -74,15 +74,22 @@ def environment(settings: Settings) -> dict[str, str]:
     # Airflow's parser takes % as the start of an interpolation.
     env.update({f"AIRFLOW__{k}": v.replace("%", "%%") for k, v in options.items()})
     env["AIRFLOW_HOME"] = str(folder)
+    token = credentials.read(settings, credentials.OPENMLDB_TOKEN)
     env["AIRFLOW_CONN_OPENMLDB_DEFAULT"] = json.dumps(
         {
             "conn_type": "openmldb",
             "host": settings.openmldb_host,
             "port": settings.openmldb_port,
             "schema": settings.database,
+            **({"login": "nightshift", "password": token} if token else {}),
         }
     )
     return env
+
+
+def password(settings: Settings) -> str:
+    """Password of the UI's user: `NIGHTSHIFT_AIRFLOW_PASSWORD`, else one made at random, once."""
+    return credentials.ensure(settings, credentials.AIRFLOW_PASSWORD)
 
 
 def command(settings: Settings, *arguments: str) -> list[str]:
@@ -116,8 +123,7 @@ def prepare(settings: Settings) -> None:
     folder = home(settings)
     folder.mkdir(parents=True, exist_ok=True)
     passwords = folder / "passwords.json"
-    files.write_json(passwords, {settings.airflow_user: settings.airflow_password})
-    passwords.chmod(0o600)
+    files.write_private(passwords, files.dump_json({settings.airflow_user: password(settings)}))
     stamp = folder / "prepared"
     pools = settings.include / "pools.json"
     wanted = f"{metadata.version('apache-airflow')} {files.sha256_file(pools)}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from laptop.services import airflow
 from laptop.services.launch import Launch, base_env
 from laptop.setup import spark
+from nightshift import credentials
 from nightshift.settings import Settings
 
 
@@ -67,7 +68,7 @@ def services(settings: Settings) -> list[Service]:
             "openmldb",
             "embedded OpenMLDB",
             (ports["openmldb"],),
-            _openmldb,
+            openmldb,
             _openmldb_not_ready,
             settings.openmldb_url,
         ),
@@ -110,14 +111,17 @@ def _python(settings: Settings, *arguments: str) -> list[str]:
     return [str(settings.project / ".venv/bin/python"), "-P", *arguments]
 
 
-def _openmldb(settings: Settings) -> Launch:
+def openmldb(settings: Settings) -> Launch:
+    """The embedded OpenMLDB; it demands the home's token and sees the data and the runs alone."""
     data = settings.home / "openmldb"
     data.mkdir(parents=True, exist_ok=True)
+    credentials.ensure(settings, credentials.OPENMLDB_TOKEN)
     arguments = [
         *("-m", "openmldb_embedded"),
         *("--host", settings.bind, "--port", str(settings.openmldb_port), "--data", str(data)),
+        *("--token-file", str(credentials.path(settings, credentials.OPENMLDB_TOKEN))),
         # The only places that LOAD DATA reads and INTO OUTFILE writes.
-        *("--root", str(settings.home), "--root", str(settings.data)),
+        *("--root", str(settings.data), "--root", str(settings.runs)),
         *spark.server_arguments(settings),
     ]
     return Launch(_python(settings, *arguments), base_env(settings), settings.project)

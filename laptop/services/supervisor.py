@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laptop.console import say, seconds, tail
-from laptop.services import catalogue, ports, processes
+from laptop.services import catalogue, home, ports, processes
 from laptop.services.catalogue import Service
 from nightshift import files
 from nightshift.errors import ConfigurationError, ContractError, ServiceUnavailable
@@ -117,6 +117,7 @@ class Supervisor:
             ServiceUnavailable: a service died or did not answer in time; those that this call
                 started are stopped again.
         """
+        home.secure(self.settings)
         with self._lock():
             chosen = [s for s in self.services if names is None or s.name in names]
             todo = [s for s in chosen if not self._runs(s)]

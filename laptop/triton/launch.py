@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laptop.services.launch import Launch, base_env
-from nightshift import files
+from nightshift import credentials, files
 from nightshift.errors import ConfigurationError
 from nightshift.settings import Settings
 from nightshift.triton import repository as model_repository
@@ -150,11 +150,22 @@ def command(settings: Settings) -> Launch:
         "--reuse-http-port=false",
         "--reuse-grpc-port=false",
     ]
+    argv += restrictions(credentials.ensure(settings, credentials.TRITON_KEY))
     pins = model_repository.pins(settings.model_repo, settings.model)
     # A damaged version beside others can crash the server as it starts, and again and again.
     if pins and not model_repository.damaged(settings.model_repo, settings.model, pins):
         argv.append(f"--load-model={settings.model}")
     return Launch(argv, _environment(settings, python), settings.home)
+
+
+CONTROL = "model-repository,model-config,shared-memory,trace,logging"
+"""What a key is needed for: loading a model runs code, a trace or a log writes files."""
+
+
+def restrictions(key: str) -> list[str]:
+    """Arguments that let only requests with the key load models or change the server."""
+    rule = f"{CONTROL}:{credentials.TRITON_HEADER}={key}"
+    return [f"--http-restricted-api={rule}", f"--grpc-restricted-protocol={rule}"]
 
 
 def _environment(settings: Settings, python: TasksPython) -> dict[str, str]:

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nightshift import credentials
 from nightshift.settings import Settings
 from predict_server import documentation, uploads
 from predict_server.access import Origins, Tokens
@@ -72,7 +73,11 @@ class App:
         self.metrics = Metrics()
         self.tokens = Tokens(settings.predict_token_file)
         self.origins = Origins(settings.predict_cors_origins)
-        self.openmldb = Deployments(settings.openmldb_url, timeout_s=settings.predict_timeout_s)
+        self.openmldb = Deployments(
+            settings.openmldb_url,
+            timeout_s=settings.predict_timeout_s,
+            headers=credentials.openmldb_headers(settings),
+        )
         self.triton = AsyncTriton(settings.triton_grpc_url)
         self.crew = Crew.from_env(settings.predict_workers)
         # For work that never waits, so that nothing can fill it for good.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import aiohttp
@@ -34,10 +34,14 @@ class Deployments:
     Args:
         base_url: `http://host:port`.
         timeout_s: limit of one answer where a call gives none.
+        headers: sent with each request, e.g. the token that the server demands.
     """
 
-    def __init__(self, base_url: str, *, timeout_s: float) -> None:
+    def __init__(
+        self, base_url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.place = base_url.rstrip("/")
+        self._headers = {**_HEADERS, **(headers or {})}
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
@@ -47,7 +51,7 @@ class Deployments:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
                 auto_decompress=False,
-                headers=_HEADERS,
+                headers=self._headers,
             )
         return self._session
 

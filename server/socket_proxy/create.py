@@ -64,7 +64,6 @@ def rebuild(body: Mapping[str, Any], policy: Policy) -> Json:
         "Labels": _labels(given.get("Labels"), policy),
         "AttachStdout": False,
         "AttachStderr": False,
-        "NetworkDisabled": True,
         "StopSignal": "SIGTERM",
         "HostConfig": _host(given.get("HostConfig"), policy),
     }

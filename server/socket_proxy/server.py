@@ -46,7 +46,9 @@ class Proxy:
             if request.method not in ("GET", "HEAD"):
                 LOG.info("passed on: %s", what)
         except Refused as refused:
-            LOG.warning("refused: %s: %s", what, refused.message)
+            # The operator looks for a container before it makes one: no news.
+            level = logging.DEBUG if refused.status == 404 else logging.WARNING
+            LOG.log(level, "refused: %s: %s", what, refused.message)
             await _say(writer, refused.status, refused.message)
         except EngineAway as error:
             LOG.error("%s: %s", what, error)

@@ -50,6 +50,29 @@ def write_bytes(target: Path, data: bytes) -> None:
     fsync_dir(target.parent)
 
 
+def write_private(target: Path, data: bytes, *, replace: bool = True) -> None:
+    """`write_bytes` of what only the owner may read (mode 0600), from its first moment on.
+
+    Raises:
+        FileExistsError: `target` is there and `replace` is false.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staged = staging_path(target)
+    fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            staged.replace(target)
+        else:
+            os.link(staged, target)
+    finally:
+        staged.unlink(missing_ok=True)
+    fsync_dir(target.parent)
+
+
 def write_text(target: Path, text: str) -> None:
     """`write_bytes` of UTF-8 text."""
     write_bytes(target, text.encode())

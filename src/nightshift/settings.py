@@ -80,7 +80,6 @@ class Settings:
     airflow_host: str = _setting("127.0.0.1", "host of Airflow's UI and API")
     airflow_port: int = _setting(8080, "port of Airflow's UI and API")
     airflow_user: str = _setting("admin", "user that `./nightshift up` creates")
-    airflow_password: str = _setting("admin", "that user's password (the laptop profile's only)")
     start_timeout_s: float = _setting(180.0, "seconds that `up` waits for a service's answer")
     stop_grace_s: float = _setting(20.0, "seconds between `down`'s SIGTERM and its SIGKILL")
     task_runner: str = _setting("process", "how container tasks run: process | docker")

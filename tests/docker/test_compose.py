@@ -27,6 +27,7 @@ SECRETS = (
     "AIRFLOW_FERNET_KEY",
     "AIRFLOW_SECRET_KEY",
     "AIRFLOW_JWT_SECRET",
+    "NIGHTSHIFT_TRITON_KEY",
     "NIGHTSHIFT_AIRFLOW_PASSWORD",
 )
 FILES = ("docker-compose.yaml", "docker-compose.gpu.yaml", "tests/docker/compose.test.yaml")

@@ -26,7 +26,7 @@ from laptop import night
 from laptop.airflow_api import AirflowApi
 from laptop.data.generate import Spec, generate
 from laptop.demo import example_request
-from nightshift import files
+from nightshift import credentials, files
 from nightshift.errors import NightshiftError
 from nightshift.layout import RunFolder
 from nightshift.settings import Settings
@@ -72,9 +72,11 @@ def ran(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iter
     settings = Settings(
         home=home,
         airflow_port=production.airflow_port,
-        airflow_password=production.password,
         predict_port=production.predict_port,
     )
+    # Where the laptop profile's client of Airflow looks for the password.
+    password = credentials.path(settings, credentials.AIRFLOW_PASSWORD)
+    files.write_private(password, production.password.encode())
     try:
         began = time.monotonic()
         production.up()

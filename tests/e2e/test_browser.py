@@ -9,6 +9,7 @@ import time
 import pytest
 
 from laptop.airflow_api import AirflowApi
+from laptop.services import airflow
 from nightshift.registry.pointer import read_live
 from testing.browser import Browser, chromium
 from testing.debian import PackagesUnavailable
@@ -34,7 +35,7 @@ def browser(demo, laptop_house, tmp_path_factory):
 def log_in(page: Browser, settings) -> None:
     page.open(settings.airflow_url)
     page.find("//input[@name='username']").send_keys(settings.airflow_user)
-    page.find("//input[@name='password']").send_keys(settings.airflow_password)
+    page.find("//input[@name='password']").send_keys(airflow.password(settings))
     page.click("//button[@type='submit']")
     page.sees("Welcome")
 

@@ -17,6 +17,8 @@ JOB_SCHEMA = (
     + ["Int32", "String", "String"]
 )
 
+JSON = {"Content-Type": "application/json"}
+
 
 @pytest.fixture(scope="module", autouse=True)
 def tables(server: ServerProcess) -> None:
@@ -103,7 +105,7 @@ def test_an_unknown_mode(server: ServerProcess) -> None:
     ],
 )
 def test_a_body_that_is_none_is_an_error_under_http_200(server: ServerProcess, body: bytes) -> None:
-    answer = server.client.post("/dbs/db", content=body)
+    answer = server.client.post("/dbs/db", content=body, headers=JSON)
     assert answer.status_code == 200
     assert answer.json()["code"] == -1
 
@@ -115,7 +117,7 @@ def test_unknown_paths_and_methods(server: ServerProcess) -> None:
         ("POST", "/dbs"),
         ("GET", "/dbs/x/y"),
     ):
-        answer = server.client.request(method, path)
+        answer = server.client.request(method, path, headers=JSON)
         assert (answer.status_code, answer.json()["code"]) == (200, -1)
 
 
@@ -143,7 +145,7 @@ def test_databases_and_tables_through_get(server: ServerProcess) -> None:
     names = [t["name"] for t in server.client.get("/dbs/db/tables").json()["tables"]]
     assert "kinds" in names
     assert server.client.get("/dbs/none/tables").json()["code"] == -1
-    assert server.client.post("/refresh").json() == {"code": 0, "msg": "ok"}
+    assert server.client.post("/refresh", headers=JSON).json() == {"code": 0, "msg": "ok"}
 
 
 def test_put_takes_exactly_one_row_of_strict_types(server: ServerProcess) -> None:
@@ -247,7 +249,7 @@ def test_create_and_drop_index(server: ServerProcess) -> None:
 
 def test_a_body_of_100_mb_is_refused_and_the_server_goes_on(server: ServerProcess) -> None:
     big = b'{"mode":"online","sql":"' + b"x" * (100 * 2**20) + b'"}'
-    answer = server.client.post("/dbs/db", content=big)
+    answer = server.client.post("/dbs/db", content=big, headers=JSON)
     assert answer.status_code == 200
     assert answer.json()["code"] == -1
     assert "64 MiB" in answer.json()["msg"]
@@ -397,13 +399,16 @@ def test_request_rows_as_arrays_and_as_objects(server: ServerProcess) -> None:
     for body in ({}, {"input": None}, {"input": {}}, {"input": [1]}, {"input": [[]]}):
         assert server.post(path, body)["code"] == -1
     nan = server.client.post(
-        path, content=b'{"input": [[null,null,null,null,NaN,1e999,"q",null,6]]}'
+        path,
+        content=b'{"input": [[null,null,null,null,NaN,1e999,"q",null,6]]}',
+        headers=JSON,
     )
     assert b"NaN,Infinity" in nan.content
     nulled = server.client.post(
         path,
         content=b'{"input": [[null,null,null,null,NaN,1e999,"q",null,6]],'
         b'"write_nan_and_inf_null": true}',
+        headers=JSON,
     )
     assert nulled.json()["data"]["data"][0][4:6] == [None, None]
     server.do("DROP DEPLOYMENT kinds_echo")

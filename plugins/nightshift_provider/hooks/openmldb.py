@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from nightshift.openmldb import (
     JobState,
     JobWatch,
     OpenMLDBClient,
+    basic_authorisation,
     job_error,
     tail,
 )
@@ -98,11 +98,13 @@ class Endpoint:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Basic authorisation for a proxy before the API server, which has none of its own."""
+        """Basic authorisation: for a proxy before OpenMLDB's API server, which has none of its own.
+
+        The embedded server takes its token as the password.
+        """
         if not self.login:
             return {}
-        token = base64.b64encode(f"{self.login}:{self.password or ''}".encode()).decode()
-        return {"Authorization": f"Basic {token}"}
+        return basic_authorisation(self.login, self.password or "")
 
     def client(self) -> AbstractClient:
         """A fresh client; the caller closes it.

@@ -23,6 +23,7 @@ from nightshift.openmldb import (
     Mode,
     OpenMLDBClient,
     ResultSet,
+    basic_authorisation,
     is_job,
     job_error,
     quote_literal,
@@ -119,6 +120,8 @@ def connect(
     timeout_s: float = 60.0,
     job_timeout_s: float = 3600.0,
     client: AbstractClient | None = None,
+    login: str = "",
+    password: str = "",
 ) -> Connection:
     """Open a connection to an API server.
 
@@ -130,8 +133,12 @@ def connect(
         timeout_s: of one answer.
         job_timeout_s: of one job.
         client: talk through this client instead; it is closed with the connection.
+        login: for basic authorisation, which a proxy or the embedded server may demand.
+        password: the same.
     """
-    client = client or OpenMLDBClient(f"http://{host}:{port}", timeout_s)
+    if client is None:
+        headers = basic_authorisation(login, password) if password else {}
+        client = OpenMLDBClient(f"http://{host}:{port}", timeout_s, headers=headers)
     return Connection(client, database, mode, job_timeout_s)
 
 

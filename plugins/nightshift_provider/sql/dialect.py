@@ -77,6 +77,8 @@ class OpenMLDBHTTPDialect(DefaultDialect):
         """URL to arguments of `dbapi.connect`."""
         options: dict[str, Any] = {"host": url.host or "127.0.0.1", "port": url.port or 9080}
         options["database"] = url.database or ""
+        if url.password:
+            options["login"], options["password"] = url.username or "", str(url.password)
         for name, kind in (("mode", str), ("timeout_s", float), ("job_timeout_s", float)):
             if name in url.query:
                 options[name] = kind(str(url.query[name]))

@@ -26,6 +26,7 @@ from nightshift.openmldb.text import (
     quote_name,
     split_script,
 )
+from nightshift.openmldb.wire import basic_authorisation
 
 __all__ = [
     "ASYNCHRONOUS_MODES",
@@ -42,6 +43,7 @@ __all__ = [
     "Operation",
     "Request",
     "ResultSet",
+    "basic_authorisation",
     "first_words",
     "is_job",
     "job_error",

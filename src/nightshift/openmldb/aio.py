@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from nightshift import credentials
 from nightshift.openmldb import protocol, wire
 from nightshift.openmldb.jobs import Job
 from nightshift.openmldb.protocol import SYSTEM_DATABASE, DeploymentInfo, Mode, Operation, ResultSet
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+    from nightshift.settings import Settings
 
 _T = TypeVar("_T")
 
@@ -51,6 +54,12 @@ class AsyncOpenMLDBClient:
             transport=transport,
             trust_env=False,
         )
+
+    @classmethod
+    def of(cls, settings: Settings, timeout_s: float = 60.0) -> Self:
+        """As `OpenMLDBClient.of`."""
+        headers = credentials.openmldb_headers(settings)
+        return cls(settings.openmldb_url, timeout_s, headers=headers)
 
     async def __aenter__(self) -> Self:
         return self

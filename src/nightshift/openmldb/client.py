@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from nightshift import credentials
 from nightshift.openmldb import protocol, wire
 from nightshift.openmldb.jobs import Job
 from nightshift.openmldb.protocol import (
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+    from nightshift.settings import Settings
 
 _T = TypeVar("_T")
 
@@ -175,6 +178,12 @@ class OpenMLDBClient(AbstractClient):
             transport=transport,
             trust_env=False,
         )
+
+    @classmethod
+    def of(cls, settings: Settings, timeout_s: float = 60.0) -> Self:
+        """A client of the installation's API server, with its token where it has one."""
+        headers = credentials.openmldb_headers(settings)
+        return cls(settings.openmldb_url, timeout_s, headers=headers)
 
     def close(self) -> None:
         """Close the connections."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Any, Final, NoReturn
@@ -52,6 +53,12 @@ def parse(response: httpx.Response, request: Request, place: str) -> Any:
     if answer["code"] != 0:
         _raise_code(answer["code"], str(answer.get("msg", "")), request.about, place)
     return answer
+
+
+def basic_authorisation(login: str, password: str) -> dict[str, str]:
+    """The header of HTTP's basic authentication."""
+    value = base64.b64encode(f"{login}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {value}"}
 
 
 def unavailable(error: httpx.TransportError, request: Request, place: str) -> ServiceUnavailable:

@@ -118,8 +118,8 @@ def roll_back(
         return rehearse.request_rows(settings, None, columns, 1)
 
     with (
-        OpenMLDBClient(settings.openmldb_url) as client,
-        TritonControl(settings.triton_grpc_url) as control,
+        OpenMLDBClient.of(settings) as client,
+        TritonControl.of(settings) as control,
     ):
         return rollback(
             client,
@@ -136,8 +136,8 @@ def roll_back(
 def retire_rolled_back(settings: Settings) -> dict[str, Any]:
     """After the grace time take down the pair that a rollback replaced."""
     with (
-        OpenMLDBClient(settings.openmldb_url) as client,
-        TritonControl(settings.triton_grpc_url) as control,
+        OpenMLDBClient.of(settings) as client,
+        TritonControl.of(settings) as control,
     ):
         return retire(client, control, settings, run_token=None)
 

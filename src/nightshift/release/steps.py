@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from nightshift import files, layout
+from nightshift import credentials, files, layout
 from nightshift.errors import ContractError, NightshiftError
 from nightshift.features.specification import FeatureSpec
 from nightshift.features.tables import SourceTables
@@ -226,7 +226,7 @@ def replayed(
     """The report of the replay alone, by the `consistency` part of the gates."""
     folder = ReleaseStore(settings.releases).folder(release)
     manifest = folder.manifest()
-    with TritonControl(settings.triton_grpc_url) as control:
+    with TritonControl.of(settings) as control:
         return consistency.check(
             plan,
             data=settings.data,
@@ -236,6 +236,7 @@ def replayed(
             deployment=manifest.sql.deployment,
             spec=FeatureSpec.load(folder.spec),
             openmldb_url=settings.openmldb_url,
+            headers=credentials.openmldb_headers(settings),
             score=consistency.TritonScore(control, manifest.model.name, manifest.model.version),
             gates=gates,
             scores=scores_path(plan),
@@ -396,8 +397,8 @@ def _renew(plan: Plan, settings: Settings) -> None:
 @contextlib.contextmanager
 def _servers(settings: Settings) -> Iterator[tuple[OpenMLDBClient, TritonControl]]:
     with (
-        OpenMLDBClient(settings.openmldb_url, timeout_s=60.0) as client,
-        TritonControl(settings.triton_grpc_url) as control,
+        OpenMLDBClient.of(settings, timeout_s=60.0) as client,
+        TritonControl.of(settings) as control,
     ):
         yield client, control
 

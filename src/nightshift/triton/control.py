@@ -1,7 +1,7 @@
 """Triton over gRPC: load, look, infer.
 
 Loads go over gRPC because over HTTP they stall inference for seconds. Model control is code
-execution: Triton listens on the loopback or behind `--grpc-restricted-protocol`.
+execution: Triton lets it be used only by whoever knows a key (`--grpc-restricted-protocol`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nightshift import credentials
 from nightshift.contract.golden import Golden
-from nightshift.errors import ContractError, NightshiftError, ServiceUnavailable
+from nightshift.errors import ConfigurationError, ContractError, NightshiftError, ServiceUnavailable
 from nightshift.triton.repository import MAX_BATCH_SIZE
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from tritonclient.utils import InferenceServerException
     from typing_extensions import Self
+
+    from nightshift.settings import Settings
 
 INPUT = "INPUT_0"
 OUTPUT = "OUTPUT_0"
@@ -63,9 +66,15 @@ def triton_error(error: InferenceServerException, about: str) -> NightshiftError
         about: the beginning of the message: which server, which call.
 
     Returns:
-        ServiceUnavailable where the server did not answer, else ContractError with its words.
+        ServiceUnavailable where the server did not answer, ConfigurationError where it demands
+        its key, else ContractError with its words.
     """
     message = f"{about}: {error.message()}"
+    if "protocol is restricted" in message:  # its status is that of a server that is down
+        return ConfigurationError(
+            f"{message}; the key is in <home>/secrets/{credentials.TRITON_KEY}, or "
+            "NIGHTSHIFT_TRITON_KEY"
+        )
     down = any(word in str(error.status()) for word in _UNAVAILABLE)
     # A version that is not served has the status of a server that is down.
     if down and "unknown model" not in message:
@@ -81,15 +90,25 @@ class TritonControl:
     Args:
         grpc_url: `host:port` of Triton's gRPC service.
         timeout_s: limit of one question or inference; loads have their own.
+        headers: sent with each call of the model control, which Triton may restrict by a key.
     """
 
-    def __init__(self, grpc_url: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, grpc_url: str, *, timeout_s: float = 10.0, headers: Mapping[str, str] | None = None
+    ) -> None:
         import tritonclient.grpc as grpcclient
 
+        self._headers = dict(headers or {}) or None
         self._grpc = grpcclient
         self._url = grpc_url
         self._timeout_s = timeout_s
         self._client = grpcclient.InferenceServerClient(grpc_url, channel_args=list(CHANNEL))
+
+    @classmethod
+    def of(cls, settings: Settings, *, timeout_s: float = 10.0) -> Self:
+        """The control of the installation's Triton, with its key where it has one."""
+        headers = credentials.triton_headers(settings)
+        return cls(settings.triton_grpc_url, timeout_s=timeout_s, headers=headers)
 
     def __enter__(self) -> Self:
         return self
@@ -142,7 +161,9 @@ class TritonControl:
         """
         answer = self._call(
             "repository index",
-            lambda: self._client.get_model_repository_index(client_timeout=self._timeout_s),
+            lambda: self._client.get_model_repository_index(
+                headers=self._headers, client_timeout=self._timeout_s
+            ),
         )
         return [
             ModelState(m.name, int(m.version) if m.version else None, m.state, m.reason)
@@ -165,7 +186,9 @@ class TritonControl:
         override = None if config is None else _config_json(config)
         self._call(
             f"load {model}",
-            lambda: self._client.load_model(model, config=override, client_timeout=timeout_s),
+            lambda: self._client.load_model(
+                model, headers=self._headers, config=override, client_timeout=timeout_s
+            ),
         )
 
     def unload(self, model: str, *, timeout_s: float = 60.0) -> None:
@@ -176,7 +199,10 @@ class TritonControl:
             ServiceUnavailable: the server does not answer in time.
         """
         self._call(
-            f"unload {model}", lambda: self._client.unload_model(model, client_timeout=timeout_s)
+            f"unload {model}",
+            lambda: self._client.unload_model(
+                model, headers=self._headers, client_timeout=timeout_s
+            ),
         )
 
     def infer(

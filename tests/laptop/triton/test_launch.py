@@ -2,9 +2,13 @@
 
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 
+import httpx
 import pytest
+import tritonclient.grpc as grpcclient
+from tritonclient.utils import InferenceServerException
 
 from laptop.triton.launch import TasksPython, assemble_backends, command
 from nightshift import triton as publishing
@@ -102,14 +106,14 @@ def test_a_restarted_server_serves_what_the_stopped_one_did(tmp_path, python, tr
     settings = serving_settings(home)
     repo, model = settings.model_repo, settings.model
     server = Process(command(settings), home / "triton.log")
-    running = Triton(settings, server, TritonControl(settings.triton_grpc_url))
+    running = Triton(settings, server, TritonControl.of(settings))
     versions = (20160401001, 20160402001)
 
     def restart():
         running.server.stop()
         running.server = Process(command(settings), home / "triton.log")
         running.control.close()
-        running.control = TritonControl(settings.triton_grpc_url)
+        running.control = TritonControl.of(settings)
         running.wait_live()
 
     try:
@@ -131,3 +135,78 @@ def test_a_restarted_server_serves_what_the_stopped_one_did(tmp_path, python, tr
     finally:
         running.control.close()
         running.server.stop()
+
+
+# Who may load a model: it runs code.
+
+
+@pytest.fixture(scope="module")
+def evil(triton):
+    """A model of the python backend that writes a file when it is loaded."""
+    folder = triton.repo / "evil"
+    (folder / "1").mkdir(parents=True)
+    proof = triton.settings.home / "it ran"
+    (folder / "1" / "model.py").write_text(f"open({str(proof)!r}, 'w')\n")
+    (folder / "config.pbtxt").write_text('name: "evil"\nbackend: "python"\n')
+    yield proof
+    shutil.rmtree(folder)
+
+
+CONTROL = [
+    "/v2/repository/index",
+    "/v2/repository/models/evil/load",
+    "/v2/repository/models/evil/unload",
+    "/v2/trace/setting",
+    "/v2/logging",
+    "/v2/systemsharedmemory/region/x/register",
+]
+
+
+@pytest.mark.parametrize("path", CONTROL)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Content-Type": "text/plain", "Origin": "http://evil.example", "Host": "evil.example"},
+        {"nightshift-key": ""},
+        {"nightshift-key": "x"},
+    ],
+)
+def test_http_control_is_closed_without_the_key(triton, evil, path, headers):
+    url = f"http://127.0.0.1:{triton.settings.triton_http_port}{path}"
+    answer = httpx.post(url, content=b"{}", headers=headers, trust_env=False)
+    assert answer.status_code == 403
+    assert not evil.exists()
+
+
+def test_http_control_of_a_model_by_other_spellings_is_closed(triton, evil):
+    for path in ("/v2//repository/models/evil/load", "/v2/repository/models/ev%69l/load",
+                 "/v2/repository/models/evil/load?x=1", "//v2/repository/models/evil/load"):  # fmt: skip
+        url = f"http://127.0.0.1:{triton.settings.triton_http_port}{path}"
+        assert httpx.post(url, content=b"{}", trust_env=False).status_code >= 400
+        assert not evil.exists()
+
+
+def test_grpc_control_is_closed_without_the_key(triton, evil):
+    url = triton.settings.triton_grpc_url
+    for headers in ({}, {"triton-grpc-protocol-nightshift-key": "x"}, {"nightshift-key": "x"}):
+        with TritonControl(url, headers=headers) as stranger:
+            for attempt in (stranger.index, lambda s=stranger: s.load("evil")):
+                with pytest.raises(ConfigurationError, match="restricted"):
+                    attempt()
+    with grpcclient.InferenceServerClient(url) as stranger:
+        for call in (
+            lambda: stranger.update_trace_settings(settings={"trace_level": ["TIMESTAMPS"]}),
+            lambda: stranger.update_log_settings({"log_verbose_level": 1}),
+            lambda: stranger.register_system_shared_memory("x", "/x", 1),
+        ):
+            with pytest.raises(InferenceServerException, match="restricted"):
+                call()
+    assert not evil.exists()
+
+
+def test_with_the_key_models_load(triton, evil):
+    with pytest.raises(ContractError, match="evil"):
+        triton.control.load("evil")  # it runs, and has no TritonPythonModel
+    assert evil.exists()
+    evil.unlink()

@@ -85,7 +85,7 @@ def rejected(nights: Nights, plan, match: str, gate, release=None):
     )["failures"][0]
     assert first in row.why
     assert first in str(caught.value)
-    with TritonControl(nights.settings.triton_grpc_url) as control:
+    with TritonControl.of(nights.settings) as control:
         ready = [s.version for s in control.index() if s.model == "deepfm" and s.ready]
     assert ready == [int(f"{FIRST.replace('-', '')}001")]
     with nights.house.client() as client:
@@ -307,7 +307,7 @@ def test_a_newer_night_goes_live_and_is_rolled_back(nights, monkeypatch):
     assert predict(nights)["release"] == release
     finish(nights, plan, release)
     store = ReleaseStore(nights.settings.releases)
-    with TritonControl(nights.settings.triton_grpc_url) as control:
+    with TritonControl.of(nights.settings) as control:
         assert not control.ready("deepfm", 20261108001)  # retired, and kept
 
     def killed(*_, **__):
@@ -359,7 +359,7 @@ def test_a_retire_that_waits_for_a_switch_spares_what_it_made_live(nights):
     with (
         ThreadPoolExecutor(1) as pool,
         nights.house.client() as client,
-        TritonControl(nights.settings.triton_grpc_url) as control,
+        TritonControl.of(nights.settings) as control,
     ):
 
         def probe(*_):
@@ -393,7 +393,7 @@ def test_what_a_dead_run_left_is_cleaned_by_the_next(nights):
     # While its lease lasts nothing is taken.
     other = nights.house.plan(FIRST, "other")
     steps.begin(other, nights.settings)
-    with TritonControl(nights.settings.triton_grpc_url) as control:
+    with TritonControl.of(nights.settings) as control:
         assert control.ready("deepfm", version)
         leases.renew(store, run_token=token, run_id="dies", ds=SECOND, ttl_s=-1)
         report = steps.begin(other, nights.settings)

@@ -167,7 +167,7 @@ def test_no_request_fails_while_versions_come_and_go(triton, model, trained, tmp
     stop, failures, answered = threading.Event(), [], []
 
     def ask():
-        with TritonControl(triton.settings.triton_grpc_url) as control:
+        with TritonControl.of(triton.settings) as control:
             while not stop.is_set():
                 answered.append(difference(control))
 

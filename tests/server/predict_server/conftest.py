@@ -126,7 +126,7 @@ class House:
 def house(
     serving_home: Settings, triton: Triton, openmldb_server: Process, trained: Trained
 ) -> Iterator[House]:
-    client = OpenMLDBClient(serving_home.openmldb_url)
+    client = OpenMLDBClient.of(serving_home)
     client.execute("shop", "CREATE DATABASE shop")
     client.execute("shop", TABLE)
     values = ", ".join(

@@ -25,6 +25,19 @@ def parser() -> argparse.ArgumentParser:
         "(default: the data folder's parent and the current folder)",
     )
     found.add_argument(
+        "--token-file",
+        type=Path,
+        help="file (mode 0600) with the token that requests must carry, as a bearer token or as "
+        "the password of basic authentication (default: none is demanded)",
+    )
+    found.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="name that clients may call this server by, besides localhost, its address and, "
+        "where it listens on all, any address; may be repeated",
+    )
+    found.add_argument(
         "--jobs", type=int, default=2, help="jobs at once, and as many big queries (%(default)s)"
     )
     found.add_argument(

@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 from openmldb_sql.errors import SqlError
 
+from openmldb_embedded.guard import Guard, read_token
 from openmldb_embedded.offline.registry import ENGINES
 from openmldb_embedded.offline.spark.conf import ConfError, data_prefix, read_properties
 from openmldb_embedded.paths import Roots
@@ -33,6 +34,7 @@ def run(given: argparse.Namespace) -> int:
     )
     listener: socket.socket | None = None
     try:
+        token = None if given.token_file is None else read_token(given.token_file)
         listener = _listen(given.host, given.port)
         taskmanager = _taskmanager(given)
         prefix = data_prefix(taskmanager)
@@ -61,7 +63,7 @@ def run(given: argparse.Namespace) -> int:
         return _refuse(error.message, listener)
     threading.Thread(target=_warm, args=(service,), daemon=True).start()
     config = uvicorn.Config(
-        App(service),
+        App(service, Guard(given.host, given.name, token)),
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from openmldb_embedded.catalog import Table
 from openmldb_embedded.errors import ProtocolError
+from openmldb_embedded.guard import Forbidden, Guard, joined
 from openmldb_embedded.service import Mode, Reply, Runtime, Service, as_error
 from openmldb_embedded.stop import Stop
 from openmldb_embedded.text import ttl_title
@@ -119,8 +120,9 @@ def parameters(found: Mapping[str, Any]) -> list[tuple[SqlType, Any]]:
 class App:
     """The ASGI application."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, guard: Guard | None = None) -> None:
         self.service = service
+        self.guard = guard or Guard()
         self.statements = ThreadPoolExecutor(STATEMENT_THREADS, thread_name_prefix="statement")
         self.threads = ThreadPoolExecutor(ROW_THREADS, thread_name_prefix="rows")
 
@@ -129,9 +131,13 @@ class App:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
+        status = 200
         try:
+            self.guard.check(scope["method"], scope["path"], joined(scope["headers"]))
             body = await self.read(request)
             answer = await self.dispatch(request, body)
+        except Forbidden as error:
+            status, answer = error.status, error.body
         except ClientDisconnect:
             return
         except asyncio.CancelledError:
@@ -142,8 +148,8 @@ class App:
             LOG.exception("%s %s", scope["method"], scope["path"])
             answer = error_body(as_error(error))
         kind = b"text/plain" if answer == b"OK" else b"application/json"
-        headers = [(b"content-type", kind), (b"content-length", str(len(answer)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        sent = [(b"content-type", kind), (b"content-length", str(len(answer)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": sent})
         await send({"type": "http.response.body", "body": answer})
 
     async def read(self, request: Request) -> bytes:

@@ -473,6 +473,7 @@ def check(
     gates: Mapping[str, Any],
     scores: Path | None = None,
     timeout_s: float = 600.0,
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run the whole check; see the module.
 
@@ -489,6 +490,7 @@ def check(
         gates: the `consistency` part of include/gates.yaml.
         scores: scores of the held-out rows by the training environment.
         timeout_s: limit of each load.
+        headers: sent to the API server with each request, e.g. its token.
 
     Returns:
         The report `consistency`.
@@ -504,7 +506,7 @@ def check(
             pq.write_table(rows.replace_schema_metadata(None), staged / f"{table}.parquet")
     started = time.monotonic()
     with (
-        OpenMLDBClient(openmldb_url, timeout_s=60.0) as client,
+        OpenMLDBClient(openmldb_url, timeout_s=60.0, headers=headers) as client,
         database(client, name, create, deployment, sql),
     ):
         for table, rows in prepared.tables.items():
