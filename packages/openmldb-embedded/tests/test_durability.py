@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from openmldb_harness import ServerProcess, Shaken
 
 KILLS = 8
@@ -100,3 +102,41 @@ def test_a_second_server_on_the_same_data_or_port_is_refused(
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"cannot listen on 127.0.0.1:{server.port}: Address already in use" in done.stderr
+
+
+def test_a_flipped_bit_in_the_log_stops_the_server_and_repair_starts_it(tmp_path: Path) -> None:
+    # Given rows that were acknowledged, and a kill
+    server = ServerProcess(tmp_path / "data").start()
+    server.do("CREATE DATABASE db")
+    server.do("CREATE TABLE t(a INT, s STRING, INDEX(KEY=s))")
+    for n in range(50):
+        server.do(f"INSERT INTO t VALUES ({n}, 'k')")
+    server.end(signal.SIGKILL)
+    log = max((tmp_path / "data" / "log").glob("*.log"))
+    whole = log.read_bytes()
+
+    # When a bit flips in the middle, the server says so instead of starting with half of them
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 16
+    log.write_bytes(damaged)
+    with pytest.raises(AssertionError, match="whole records follow"):
+        ServerProcess(tmp_path / "data").start()
+    assert log.read_bytes() == damaged
+
+    # With zeros at the end it starts with all of them
+    log.write_bytes(whole + bytes(5000))
+    server = ServerProcess(tmp_path / "data").start()
+    assert len(server.do("SELECT * FROM t")) == 50
+    server.end(signal.SIGKILL)
+
+    # And with --repair it starts with what came before the damage
+    log = max((tmp_path / "data" / "log").glob("*.log"))
+    damaged = bytearray(log.read_bytes())
+    damaged[len(damaged) // 2] ^= 16
+    log.write_bytes(damaged)
+    server = ServerProcess(tmp_path / "data", "--repair").start()
+    rows = sorted(row[0] for row in server.do("SELECT * FROM t"))
+    assert rows == list(range(len(rows)))
+    assert 0 < len(rows) < 50
+    server.end()
+    assert list((tmp_path / "data" / "log").glob("*.cut-*"))

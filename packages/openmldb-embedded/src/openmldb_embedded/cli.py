@@ -53,6 +53,12 @@ def parser() -> argparse.ArgumentParser:
         help="rows that an answer may hold (%(default)s)",
     )
     found.add_argument(
+        "--repair",
+        action="store_true",
+        help="start although the log is damaged: what follows the damage is kept aside in "
+        "<data>/log, and lost to the tables",
+    )
+    found.add_argument(
         "--snapshot-mib",
         type=float,
         default=32,

@@ -38,7 +38,7 @@ def run(given: argparse.Namespace) -> int:
         listener = _listen(given.host, given.port)
         taskmanager = _taskmanager(given)
         prefix = data_prefix(taskmanager)
-        store = Store(given.data, int(given.snapshot_mib * 2**20), prefix)
+        store = Store(given.data, int(given.snapshot_mib * 2**20), prefix, repair=given.repair)
     except SqlError as error:
         return _refuse(error.message, listener)
     except OSError as error:

@@ -97,7 +97,10 @@ class Store:
         data: Path,
         snapshot_bytes: int = SNAPSHOT_LOG_BYTES,
         offline_prefix: Path | None = None,
+        *,
+        repair: bool = False,
     ) -> None:
+        self._repair = repair
         self.data = data.absolute()
         self.offline = self.data / "offline"
         if offline_prefix is not None:
@@ -162,7 +165,7 @@ class Store:
                 ) from error
         logs = [(number, path) for number, path in log_files(self.data / "log") if number >= first]
         for number, path in logs:
-            for record in read_file(path, last=number == logs[-1][0]):
+            for record in read_file(path, last=number == logs[-1][0], repair=self._repair):
                 self.state.apply(record)
         self.log = Log(self.data / "log", logs[-1][0] if logs else first)
         drop_before(self.data / "log", first)

@@ -1,7 +1,7 @@
 """The write-ahead log: what is acknowledged is on the disk first.
 
 A log is a folder of files ``<number>.log``. A record is a header (length and CRC-32 of the payload,
-both unsigned 32-bit little-endian) and a JSON payload. Writers append under the store's lock and
+both unsigned 32-bit little-endian) and a JSON object as payload. Writers append under the store's lock and
 then wait for ``sync``: the first to wait flushes for all who appended meanwhile (group commit).
 """
 
@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import struct
 import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from openmldb_sql.errors import SqlError
+
+LOG = logging.getLogger("openmldb_embedded")
 
 _HEADER = struct.Struct("<II")
 MAX_RECORD = 2**30
@@ -43,26 +46,25 @@ def log_files(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(path.stem), path) for path in folder.glob("*.log") if path.stem.isdecimal())
 
 
-def read_file(path: Path, *, last: bool) -> Iterator[Any]:
-    """The records of one file; a torn end of the last file is cut off, as nobody was told of it.
+def read_file(path: Path, *, last: bool, repair: bool = False) -> Iterator[Any]:
+    """The records of one file.
+
+    What a crash leaves at the end of the last file (a cut record, zeros) was never acknowledged: it
+    is put aside and cut off. Damage before whole records is none of that: those were acknowledged.
+
+    Args:
+        path: the file.
+        last: whether it is the last.
+        repair: put a damaged last file aside and go on without what follows the damage.
 
     Raises:
-        LogError: A damaged record in a file that is not the last.
+        LogError: Damage before whole records, or in a file that is not the last.
     """
     size = path.stat().st_size
     good = 0
     with path.open("rb") as file:
-        while True:
-            header = file.read(_HEADER.size)
-            if len(header) < _HEADER.size:
-                break
-            length, checksum = _HEADER.unpack(header)
-            if length > MAX_RECORD or good + _HEADER.size + length > size:
-                break
-            payload = file.read(length)
-            if len(payload) < length or zlib.crc32(payload) != checksum:
-                break
-            good += _HEADER.size + length
+        while (payload := _record(file, size - good)) is not None:
+            good += _HEADER.size + len(payload)
             yield json.loads(payload)
     if good == size:
         return
@@ -71,10 +73,71 @@ def read_file(path: Path, *, last: bool) -> Iterator[Any]:
             f"{path} is damaged at byte {good} of {size} though later files exist: restore the "
             f"data folder from a copy"
         )
+    with path.open("rb") as file:
+        file.seek(good)
+        tail = file.read()
+    if not tail.strip(b"\0"):
+        tail = b""
+    lost = sum(1 for _ in _whole_records(tail))
+    if lost and not repair:
+        raise LogError(
+            f"{path} is damaged at byte {good} of {size}, and {lost} whole records follow, which "
+            f"clients may rely on: restore the data folder from a copy, or start once with --repair, "
+            f"which keeps what follows the damage aside and goes on without it"
+        )
+    aside = _put_aside(path, good, tail) if tail else None
     with path.open("r+b") as file:
         file.truncate(good)
         file.flush()
         os.fsync(file.fileno())
+    if aside is not None:
+        LOG.warning(
+            "%s was cut at byte %d of %d: %s; what was cut off is kept in %s",
+            path, good, size,
+            f"{lost} whole records after the damage are lost" if lost
+            else "its end is no whole record, as a crash in mid-write leaves it",
+            aside,
+        )  # fmt: skip
+
+
+def _record(file: BinaryIO, left: int) -> bytes | None:
+    """The payload of the record that begins here; None where none does."""
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    length, checksum = _HEADER.unpack(header)
+    # A length of 0 is no record: a file that was made longer and never written to holds zeros.
+    if not 0 < length <= min(MAX_RECORD, left - _HEADER.size):
+        return None
+    payload = file.read(length)
+    return payload if zlib.crc32(payload) == checksum else None
+
+
+def _whole_records(tail: bytes) -> Iterator[int]:
+    """Where whole records begin in what follows a damage, wherever they are."""
+    place = 0
+    while (brace := tail.find(b"{", place)) >= 0:
+        start = brace - _HEADER.size
+        place = brace + 1
+        if start < 0:
+            continue
+        length, checksum = _HEADER.unpack_from(tail, start)
+        end = brace + length
+        # The text of a record, taken for a length, leads far beyond the file.
+        if length > 0 and end <= len(tail) and zlib.crc32(tail[brace:end]) == checksum:
+            yield start
+            place = end
+
+
+def _put_aside(path: Path, good: int, tail: bytes) -> Path:
+    """Keep what is cut off, for a person; a second cut at the same place replaces it."""
+    aside = path.with_name(f"{path.stem}.cut-{good}")
+    with aside.open("wb") as file:
+        file.write(tail)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+    return aside
 
 
 class Log:
@@ -183,7 +246,7 @@ class Log:
 
 
 def drop_before(folder: Path, number: int) -> None:
-    """Remove the files that a snapshot has made superfluous."""
+    """Remove the files that a snapshot has made superfluous; what was put aside stays."""
     for found, path in log_files(folder):
         if found < number:
             path.unlink(missing_ok=True)
