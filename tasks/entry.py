@@ -78,9 +78,11 @@ def run_task(task: str, result: Path, work: Callable[[], dict[str, Any]]) -> int
         retryable = isinstance(error, RetryableError) or (
             isinstance(error, OSError) and error.errno in _PASSING
         )
-        if not isinstance(error, NightshiftError):
+        told = isinstance(error, NightshiftError)
+        message = str(error) if told else f"{type(error).__name__}: {error}"
+        # A file that does not read is no fault of the code: where it is raised says nothing.
+        if not (told or isinstance(error, OSError) or type(error).__module__.startswith("pyarrow")):
             traceback.print_exc()
-        message = str(error) if isinstance(error, NightshiftError) else repr(error)
         log(f"failed: {message}")
         files.write_json(
             result,
