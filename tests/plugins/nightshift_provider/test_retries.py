@@ -50,7 +50,6 @@ def errors():
 @pytest.mark.parametrize("form", ["as it is", "as the scheduler keeps it"])
 def test_what_cannot_pass_fails_at_once_and_the_rest_is_tried_again(form):
     from airflow.sdk import ExceptionRetryPolicy, RetryAction
-
     from nightshift_provider.retries import RETRY_POLICY
 
     policy = RETRY_POLICY
@@ -65,9 +64,9 @@ def test_what_cannot_pass_fails_at_once_and_the_rest_is_tried_again(form):
 
 def test_no_error_of_the_tree_is_both():
     from airflow.sdk import RetryAction
+    from nightshift_provider.retries import RETRY_POLICY
 
     from nightshift import errors as tree
-    from nightshift_provider.retries import RETRY_POLICY
 
     kinds = [k for k in vars(tree).values() if isinstance(k, type) and issubclass(k, Exception)]
     for kind in kinds:
