@@ -26,7 +26,7 @@ from laptop import night
 from laptop.airflow_api import AirflowApi
 from laptop.data.generate import Spec, generate
 from laptop.demo import example_request
-from nightshift import credentials, files
+from nightshift import files
 from nightshift.errors import NightshiftError
 from nightshift.layout import RunFolder
 from nightshift.settings import Settings
@@ -75,8 +75,8 @@ def ran(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iter
         predict_port=production.predict_port,
     )
     # Where the laptop profile's client of Airflow looks for the password.
-    password = credentials.path(settings, credentials.AIRFLOW_PASSWORD)
-    files.write_private(password, production.password.encode())
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("NIGHTSHIFT_AIRFLOW_PASSWORD", production.password)
     try:
         began = time.monotonic()
         production.up()
@@ -92,6 +92,7 @@ def ran(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iter
         raise
     finally:
         production.down()
+        monkeypatch.undo()
 
 
 def call(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
