@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -96,15 +97,16 @@ def read_json(path: Path, *, max_bytes: int = 16 * 1024 * 1024) -> Any:
         ContractError: the file is absent, larger than `max_bytes`, or no JSON.
     """
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ContractError(f"{path} is not a file")
+        if status.st_size > max_bytes:
+            raise ContractError(f"{path} has {status.st_size} bytes; at most {max_bytes} are read")
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise ContractError(f"{path} is not there") from None
-    if size > max_bytes:
-        raise ContractError(f"{path} has {size} bytes; at most {max_bytes} are read")
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ContractError(f"{path} is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ContractError(f"{path} is no JSON: {error}"[:500]) from error
 
 
 def sha256_file(path: Path) -> str:

@@ -34,7 +34,13 @@ def test_json_is_canonical_and_refuses_nan(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "not there"), (b"{", "no JSON"), (b" " * 101, "at most 100")]
+    ("content", "message"),
+    [
+        (None, "not there"),
+        (b"{", "no JSON"),
+        (b" " * 101, "at most 100"),
+        (b"9" * 5000, "at most 100"),
+    ],
 )
 def test_reading_names_the_file_and_what_is_wrong(tmp_path, content, message):
     path = tmp_path / "a.json"
@@ -43,6 +49,30 @@ def test_reading_names_the_file_and_what_is_wrong(tmp_path, content, message):
     with pytest.raises(ContractError, match=message) as error:
         files.read_json(path, max_bytes=100)
     assert str(path) in str(error.value)
+
+
+def test_reading_what_is_no_file_or_no_sound_json_ends(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ContractError, match="is not a file"):
+            files.read_json(path)
+    for content in (b"[" * 100_000, b"9" * 5000, b"\xff"):
+        (tmp_path / "odd.json").write_bytes(content)
+        with pytest.raises(ContractError, match="no JSON"):
+            files.read_json(tmp_path / "odd.json")
+
+
+def test_a_private_file_is_its_owners_alone(tmp_path):
+    old = os.umask(0)
+    try:
+        files.write_private(tmp_path / "a", b"one")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        files.write_private(tmp_path / "a", b"two", replace=False)
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"one"
 
 
 def test_a_staged_folder_appears_whole_or_not_at_all(tmp_path):

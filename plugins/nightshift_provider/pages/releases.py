@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from nightshift import files
+from nightshift.errors import ContractError, NightshiftError
+
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
@@ -14,6 +17,7 @@ DAG_ID = "retrain"
 """Who may read its runs may read what they made."""
 
 TRAINING = "training.html"
+_REPORT_BYTES = 4 << 20
 
 
 def make_router() -> APIRouter:
@@ -23,7 +27,6 @@ def make_router() -> APIRouter:
     from fastapi import APIRouter, Depends
     from fastapi.responses import HTMLResponse
 
-    from nightshift.errors import NightshiftError
     from nightshift.registry.history import rows
     from nightshift.registry.store import ReleaseStore
     from nightshift.settings import Settings
@@ -80,14 +83,17 @@ def _reports(folder: ReleaseFolder) -> list[dict[str, Any]]:
     found = []
     for path in sorted(folder.reports.glob("*.json")):
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            value = {"status": "fail", "failures": [f"{path} is no JSON: {error}"]}
+            value = files.read_json(path, max_bytes=_REPORT_BYTES)
+            if not isinstance(value, dict):
+                raise ContractError(f"{path} is no report: it holds no object")
+        except NightshiftError as error:
+            value = {"status": "fail", "failures": [str(error)]}
+        lists = [value.get("failures", []), value.get("warnings", [])]
         found.append(
             {
                 "name": path.stem,
-                "status": str(value.get("status", "")),
-                "findings": [*value.get("failures", []), *value.get("warnings", [])],
+                "status": str(value.get("status", ""))[:100],
+                "findings": [x for part in lists if isinstance(part, list) for x in part],
                 "text": json.dumps(value, indent=2),
             }
         )

@@ -23,7 +23,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,9 @@ from nightshift.errors import ContractError
 from nightshift.registry import manifest as manifests
 from nightshift.registry.manifest import Manifest
 from nightshift.registry.names import version_of
+
+MAX_LINE = 1 << 20
+"""Bytes of a line of the log; a longer one is none of ours."""
 
 
 def now() -> str:
@@ -181,14 +184,65 @@ class ReleaseStore:
             os.close(fd)
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """The log's lines, oldest first; a torn line is passed over."""
+        """The log's lines, oldest first; what is no line of ours, or torn, is passed over."""
         if not self.history_path.is_file():
             return
-        with self.history_path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    value = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(value, dict) and isinstance(value.get("event"), str):
+        with self.history_path.open("rb") as file:
+            whole = True
+            while line := file.readline(MAX_LINE):
+                begins, whole = whole, line.endswith(b"\n")
+                if begins and (value := _event(line)) is not None:
                     yield value
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """The event of a line; None where a reader could stumble over it."""
+    try:
+        value = json.loads(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    needed = _NEEDED.get(value.get("event", ""), {}) if _is_text(value.get("event")) else None
+    if needed is None or not _is_text(value.get("at")):
+        return None
+    sound = needed.keys() <= value.keys() and all(
+        check(value[name]) for name, check in {**_ALWAYS, **needed}.items() if name in value
+    )
+    return value if sound else None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_name(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+_ALWAYS: dict[str, Callable[[Any], bool]] = {
+    "release_id": _is_name,
+    "run_id": _is_name,
+    "ds": _is_text,
+    "previous": _is_name,
+    "reason": _is_text,
+    "switched_at": _is_text,
+    "reasons": _is_texts,
+    "sequence": _is_count,
+}
+"""Fields of any event, and what they hold where they are there."""
+
+_NEEDED: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "switched": {"release_id": _is_text, "sequence": _is_count},
+    "removed": {"release_id": _is_text},
+    "withdrawn": {"release_id": _is_text},
+}
+"""Fields that an event must have for its readers."""

@@ -253,7 +253,8 @@ def _grace_left(live: LivePointer, grace_s: float) -> float:
     import datetime as dt
 
     since = dt.datetime.fromisoformat(live.switched_at.replace("Z", "+00:00"))
-    return grace_s - (dt.datetime.now(dt.timezone.utc) - since).total_seconds()
+    # A clock that was set back makes it look as if the switch were still to come.
+    return min(grace_s, grace_s - (dt.datetime.now(dt.timezone.utc) - since).total_seconds())
 
 
 def _unpin(

@@ -93,3 +93,16 @@ def test_an_empty_house_says_how_to_make_the_first(tmp_path, monkeypatch, get):
 def test_nobody_reads_them_without_a_login(releases, web):
     for path in ("", "/2016-04-09.001", "/2016-04-09.001/training"):
         assert web.get(BASE + path).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[1]", "{", "5", '{"failures": 5, "warnings": {"a": 1}}', '{"status": ["x"]}', "[" * 100_000,
+     '{"failures": [null, 5, {"a": []}]}', "9" * 5000, ""],
+)  # fmt: skip
+def test_an_odd_report_does_not_keep_the_others_from_being_shown(releases, get, content):
+    reports = releases / "2016-04-09.001" / "reports"
+    (reports / "odd.json").write_text(content)
+    page = get(f"{BASE}/2016-04-09.001")
+    assert page.status_code == 200
+    assert "few &lt;rows&gt;" in page.text
