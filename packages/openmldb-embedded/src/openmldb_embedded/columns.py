@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from openmldb_files.normal import normal
+from openmldb_files.normalise import normal
 from openmldb_files.types import sql_type_of, storage_type
 from openmldb_sql.errors import TypeCheckError
 from openmldb_sql.types import SqlType

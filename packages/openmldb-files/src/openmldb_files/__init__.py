@@ -3,7 +3,7 @@
 from openmldb_files.errors import FileError
 from openmldb_files.listing import Listing, PassedOver, data_files, expand, list_files
 from openmldb_files.names import is_data_name
-from openmldb_files.normal import normal
+from openmldb_files.normalise import normal
 from openmldb_files.parquet import (
     FileColumn,
     SparkFault,

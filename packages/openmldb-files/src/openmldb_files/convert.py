@@ -15,7 +15,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from openmldb_files.normal import floor_divide, plain_values
+from openmldb_files.normalise import floor_divide, plain_values
 from openmldb_files.types import ARROW_OF, sql_type_of
 
 UNITS: Final = ("s", "ms", "us", "ns")

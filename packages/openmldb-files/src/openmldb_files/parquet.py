@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from openmldb_files.errors import FileError
-from openmldb_files.normal import columns_normal, normal
+from openmldb_files.normalise import columns_normal, normal
 from openmldb_files.types import ARROW_OF, describe, sql_type_of
 
 BATCH_ROWS = 65_536
