@@ -21,7 +21,6 @@ from nightshift.openmldb import (
     AbstractClient,
     AsyncOpenMLDBClient,
     Job,
-    JobState,
     JobWatch,
     OpenMLDBClient,
     basic_authorisation,
@@ -203,7 +202,7 @@ class OpenMLDBHook(BaseHook):
             ServiceUnavailable: the server stayed away for the watch's `outage_s`.
             OpenMLDBError: the server knows no such job.
         """
-        last: JobState | None = None
+        last = ""
         while not cancelled():
             now = clock()
             try:
@@ -214,9 +213,9 @@ class OpenMLDBHook(BaseHook):
                 if pause is None:
                     raise
             else:
-                if job.state is not last:
-                    self.log.info("Job %s is %s", job_id, job.state.value)
-                    last = job.state
+                if job.summary != last:
+                    self.log.info("Job %s is %s", job_id, job.summary)
+                    last = job.summary
                 pause = watch.after(job, now)
                 if pause is None:
                     return job

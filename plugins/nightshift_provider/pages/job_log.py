@@ -6,6 +6,7 @@ It shows the job of a task that the user may read, never any job id that a URL c
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,11 +52,18 @@ def make_router() -> APIRouter:
             title=f"Job {job_id}",
             job=job,
             times=_times(job),
+            spark_ui=_spark_ui(job, log),
             log=log[-MAX_CHARS:],
             cut=len(log) > MAX_CHARS,
         )
 
     return router
+
+
+def _spark_ui(job: Job, log: str) -> str:
+    """Address of Spark's own pages of a running job, as its log gives it; else empty."""
+    found = re.findall(r"Spark UI: (https?://[\w.:\[\]-]+)", log)
+    return found[-1] if found and not job.state.is_terminal else ""
 
 
 def _times(job: Job) -> str:

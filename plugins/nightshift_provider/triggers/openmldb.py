@@ -93,6 +93,7 @@ class OpenMLDBJobTrigger(BaseTrigger):
 
     async def _wait(self, board: JobBoard, watch: JobWatch) -> TriggerEvent:
         last: JobState | None = None
+        told = ""
         while True:
             now = time.time()
             try:
@@ -105,9 +106,10 @@ class OpenMLDBJobTrigger(BaseTrigger):
             except OpenMLDBError as error:
                 return self._event(JobOutcome.GONE, last, str(error))
             else:
-                if job.state is not last:
-                    self.log.info("Job %s is %s", self.job_id, job.state.value)
-                    last = job.state
+                last = job.state
+                if job.summary != told:
+                    self.log.info("Job %s is %s", self.job_id, job.summary)
+                    told = job.summary
                 pause = watch.after(job, now)
                 if pause is None:
                     finished = job.state is JobState.FINISHED

@@ -68,6 +68,12 @@ class Job:
     cur_task: str
     component: str
 
+    @property
+    def summary(self) -> str:
+        """The state and, while it runs, how far it is: `RUNNING: stage 3 of 5, 12 of 40 tasks`."""
+        going = self.cur_task and not self.state.is_terminal
+        return f"{self.state.value}: {self.cur_task}" if going else self.state.value
+
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Job:
         """Read the protocol's 14 columns.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from nightshift.errors import ContractError, DataError
 from nightshift.features.encoding import column_types, hash_texts, unique_texts
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
 from tasks.ctr.preprocess.daily import Daily
+from tasks.ctr.preprocess.ordering import RowSorter, in_blocks
 from tasks.ctr.preprocess.profile import FeatureProfile, weekday_of
 from tasks.ctr.preprocess.window import (
     SPLITS,
@@ -67,7 +70,8 @@ def build_dataset(
         features: folder of the exported feature files.
         spec: the feature specification.
         rule: the window and the splits.
-        out: folder to appear, whole: `<split>/part-0.parquet` and `data_card.json`.
+        out: folder to appear, whole: `<split>/part-0.parquet` and `data_card.json`. Rows are in
+            the order of their time and key, whatever the order of the feature files.
         label_absent: what a row without a label counts as once its day has settled; None leaves
             such rows out.
 
@@ -176,13 +180,11 @@ def _write_splits(
             *((name, pa.int64()) for name in spec.names),
         ]
     )
-    writers = []
-    try:
-        for name in SPLITS:
-            (staged / name).mkdir()
-            writers.append(
-                pq.ParquetWriter(staged / name / "part-0.parquet", schema, compression="zstd")
-            )
+    with contextlib.ExitStack() as stack:
+        sorters = [
+            RowSorter(schema, ("request_time", "request_id"), stack.enter_context(_scratch(staged)))
+            for _ in SPLITS
+        ]
         columns = list(dict.fromkeys([spec.keys[0], spec.time, spec.label, *spec.names]))
         for batch in _batches(sources, columns):
             days = days_of(batch.column(spec.time), spec.time)
@@ -208,14 +210,25 @@ def _write_splits(
                 ],
                 schema=schema,
             )
-            for code, writer in enumerate(writers):
-                part = written.filter(pa.array(codes == code))
-                if part.num_rows:
-                    writer.write_batch(part)
-    finally:
-        for writer in writers:
-            writer.close()
+            for code, sorter in enumerate(sorters):
+                sorter.add(written.filter(pa.array(codes == code)))
+        for name, sorter in zip(SPLITS, sorters, strict=True):
+            (staged / name).mkdir()
+            path = staged / name / "part-0.parquet"
+            with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+                # Blocks of one size: the file depends on the rows, not on how they came.
+                for block in in_blocks(sorter.sorted(), BATCH_ROWS):
+                    writer.write_table(block, row_group_size=BATCH_ROWS)
     return trained, recent
+
+
+@contextlib.contextmanager
+def _scratch(staged: Path) -> Iterator[Path]:
+    """A folder beside the one that is written, gone at the end."""
+    with tempfile.TemporaryDirectory(
+        dir=staged.parent, prefix=f"{files.STAGING_PREFIX}sort-"
+    ) as folder:
+        yield Path(folder)
 
 
 def _encode(

@@ -88,3 +88,16 @@ def test_tail_is_bounded():
     log = "\n".join(str(n) for n in range(100_000))
     assert tail(log, lines=2) == "99998\n99999"
     assert len(tail("x" * 10_000)) == 4000
+
+
+@pytest.mark.parametrize(
+    ("state", "task", "expected"),
+    [
+        ("RUNNING", "stage 3 of 5, 12 of 40 tasks", "RUNNING: stage 3 of 5, 12 of 40 tasks"),
+        ("running", None, "RUNNING"),
+        ("FINISHED", "stage 5 of 5", "FINISHED"),
+    ],
+)
+def test_a_summary_says_how_far_a_running_job_is(state, task, expected):
+    row = [7, "RunBatchSql", state, 1, None, "SELECT 1", "", "", "", "jd", "", 0, task, ""]
+    assert Job.from_row(row).summary == expected

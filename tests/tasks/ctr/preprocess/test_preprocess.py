@@ -105,6 +105,27 @@ def test_how_the_rows_are_cut_into_files_does_not_matter(workshop):
     assert read(workshop, "train").equals(one)
 
 
+def test_in_what_order_an_engine_writes_its_rows_does_not_matter(workshop):
+    features = workshop.features()
+    workshop.preprocess(features)
+    first = files.sha256_tree(workshop.root / "dataset")
+    whole = pq.read_table(features)
+    shuffled = whole.take(np.random.default_rng(7).permutation(whole.num_rows))
+    # Spark marks its times as UTC: the same moments.
+    at = shuffled.schema.get_field_index("request_time")
+    utc = shuffled["request_time"].cast(pa.timestamp("ms", tz="UTC"))
+    shuffled = shuffled.set_column(at, "request_time", utc)
+    for path in features.glob("*.parquet"):
+        path.unlink()
+    for number in range(5):
+        part = shuffled.slice(number * 500, 500)
+        pq.write_table(part, features / f"part-{number:05d}.snappy.parquet")
+    workshop.preprocess(features)
+    assert files.sha256_tree(workshop.root / "dataset") == first
+    times = read(workshop, "train")["request_time"].to_pylist()
+    assert times == sorted(times)
+
+
 def test_the_command_line_overrules_the_specification(workshop):
     _, result = workshop.preprocess(
         workshop.features(), "--test-days", "1", "--valid-days", "1", "--label-settle-days", "0"

@@ -160,10 +160,11 @@ class Engine:
             for source in table["sources"]
         ]
         if not frames:
-            schema = ", ".join(
-                f"`{name}` {_SPARK_TYPES.get(kind, kind)}" for name, kind in table["columns"]
+            nothing = ", ".join(
+                f"CAST(NULL AS {_SPARK_TYPES.get(kind, kind)}) AS `{name}`"
+                for name, kind in table["columns"]
             )
-            return self.spark.createDataFrame(self.spark.sparkContext.emptyRDD(), schema)
+            return self.spark.sql(f"SELECT {nothing} WHERE false")
         whole = frames[0]
         for frame in frames[1:]:
             whole = whole.union(frame)
