@@ -28,8 +28,9 @@ import pyarrow as pa
 import xxhash
 from openmldb_files import describe, normal
 
+from nightshift.config.yamlfile import nearest
 from nightshift.errors import ContractError
-from nightshift.features.specification import FeatureSpec, Field, nearest
+from nightshift.features.specification import FeatureSpec, Field
 
 SEED = 10
 """Seed of xxhash64, the tutorial's."""

@@ -7,7 +7,6 @@ ids by it.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -16,8 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError, ContractError
 
 ENCODING_VERSION = 1
@@ -54,52 +52,6 @@ _TOP_KEYS = (
     "categorical",
     "numeric",
 )
-
-
-class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe subset, in which a key given twice is an error rather than overwritten."""
-
-
-def _unique_mapping(loader: UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    pairs = [
-        (loader.construct_object(k, deep=True), loader.construct_object(v, deep=True))
-        for k, v in node.value
-    ]
-    mapping: dict[Any, Any] = {}
-    for (key, value), (key_node, _) in zip(pairs, node.value, strict=True):
-        if key in mapping:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} is given twice", key_node.start_mark
-            )
-        mapping[key] = value
-    return mapping
-
-
-UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
-
-
-def load_yaml_mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds one mapping.
-
-    Raises:
-        ConfigurationError: the file is absent, no YAML, no mapping, or a key is given twice.
-    """
-    try:
-        # A subclass of SafeLoader constructs nothing but plain values.
-        content = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)  # noqa: S506
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path} is not there") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is no YAML: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigurationError(f"{path} must hold a mapping with text keys")
-    return content
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint `; did you mean 'x'?`, or nothing when no known name is near."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def sql_type(name: str) -> str:

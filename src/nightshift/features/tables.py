@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError
-from nightshift.features.specification import load_yaml_mapping, nearest
 
 _KEYS = ("version", "events", "snapshots", "requests", "label")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)

@@ -1,88 +1,28 @@
-"""include/gates.yaml, read once and checked; and what a check found."""
+"""The thresholds of the gates, and what a check found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nightshift import files
-from nightshift.errors import ConfigurationError, ReleaseRejected
-from nightshift.features.specification import load_yaml_mapping, nearest
-
-Level = Literal["fail", "warn"]
-
-_SHAPE: dict[str, Any] = {
-    "data": {
-        "rows": {"min": int, "level": Level},
-        "day_rows": {"min_share": float, "max_share": float, "level": Level},
-        "nulls": {"max_share": float, "level": Level, "except": dict},
-        "positives": {"min_share": float, "max_share": float, "level": Level},
-        "drift": {"warn_psi": float, "fail_psi": float, "except": list},
-    },
-    "quality": {
-        "min_auc": {"value": float, "level": Level},
-        "max_logloss_ratio": {"value": float, "level": Level},
-        "calibration_ratio": {"min": float, "max": float, "level": Level},
-        "max_calibration_error": {"value": float, "level": Level},
-        "versus_live": {
-            "auc_margin": float,
-            "logloss_margin": float,
-            "confidence": float,
-            "resamples": int,
-            "seed": int,
-            "level": Level,
-            "incomparable": Level,
-        },
-        "slices": list,
-    },
-    "rehearsal": {"requests": int, "latency": {"max_ratio": float, "level": Level}},
-    "consistency": {
-        "sample": int,
-        "tolerance": float,
-        "seed": int,
-        "min_compared": {"value": int, "level": Level},
-    },
-}
+from nightshift.config.gates import GatesConfig, Level
+from nightshift.config.reading import read
+from nightshift.errors import ReleaseRejected
 
 
 def load_gates(path: Path) -> dict[str, Any]:
     """Read and check the thresholds.
 
     Returns:
-        The file's content; every key of the shipped file is there.
+        Thresholds by gate; what the file leaves out has its default.
 
     Raises:
-        ConfigurationError: a key is missing, unknown or of the wrong type.
+        ConfigurationError: a key is unknown or a value is wrong; every problem is named.
     """
-    content = load_yaml_mapping(path)
-    _check(content, _SHAPE, str(path))
-    return content
-
-
-def _check(value: Any, shape: Any, place: str) -> None:
-    if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            raise ConfigurationError(f"{place} must be a mapping with {', '.join(shape)}")
-        for key in value:
-            if key not in shape:
-                raise ConfigurationError(f"{place}: unknown key {key!r}{nearest(str(key), shape)}")
-        for key, inner in shape.items():
-            if key not in value:
-                raise ConfigurationError(f"{place}: the key {key!r} is missing")
-            _check(value[key], inner, f"{place}: {key}")
-    elif shape is Level:
-        if value not in ("fail", "warn"):
-            raise ConfigurationError(f"{place} is {value!r}; it is fail or warn")
-    elif shape in (int, float):
-        kinds = (int,) if shape is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or value < 0:
-            raise ConfigurationError(
-                f"{place} is {value!r}; give a {'whole ' if shape is int else ''}number, 0 or more"
-            )
-    elif not isinstance(value, shape):
-        raise ConfigurationError(f"{place} must be a {shape.__name__}")
+    return read(GatesConfig, path).model_dump(by_alias=True)
 
 
 @dataclass(frozen=True)

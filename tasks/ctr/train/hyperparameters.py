@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError
-from nightshift.features.specification import load_yaml_mapping, nearest
 
 EMBEDDING_STORES = ("memory", "one_embedding")
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nightshift.config.yamlfile import load_yaml_mapping
 from nightshift.errors import ConfigurationError, ContractError
-from nightshift.features.specification import FeatureSpec, Field, load_yaml_mapping, sql_type
+from nightshift.features.specification import FeatureSpec, Field, sql_type
 
 PROJECT = Path(__file__).resolve().parents[3]
 SPEC = PROJECT / "include" / "feature_spec.yaml"

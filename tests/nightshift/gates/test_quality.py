@@ -90,5 +90,5 @@ def test_thresholds_file_names_an_unknown_key(tmp_path):
     text = (PROJECT / "include" / "gates.yaml").read_text().replace("min_auc:", "min_acu:")
     path = tmp_path / "gates.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigurationError, match=r"unknown key 'min_acu'; did you mean 'min_auc'"):
+    with pytest.raises(ConfigurationError, match=r"quality.min_acu: unknown key; did you mean 'min_auc'"):
         load_gates(path)

@@ -1,0 +1,1 @@
+"""Configuration files: their models, and readers that name file, key and fix."""

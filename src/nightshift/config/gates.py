@@ -1,0 +1,137 @@
+"""The model of `gates.yaml`; every threshold has a default."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from nightshift.config.reading import Strict
+
+Level = Literal["fail", "warn"]
+
+
+class Least(Strict):
+    """A lower or upper bound and what a breach means."""
+
+    value: float = Field(ge=0)
+    level: Level
+
+
+class LeastCount(Strict):
+    """A number of rows and what a breach means."""
+
+    value: int = Field(ge=0)
+    level: Level
+
+
+class Rows(Strict):
+    """Rows of a run's features."""
+
+    min: int = Field(500, ge=0)
+    level: Level = "fail"
+
+
+class DayRows(Strict):
+    """Rows of a day against the median day."""
+
+    min_share: float = Field(0.1, ge=0)
+    max_share: float = Field(10.0, ge=0)
+    level: Level = "warn"
+
+
+class Nulls(Strict):
+    """Share of NULLs of a feature; `except` gives a feature a bound of its own."""
+
+    max_share: float = Field(0.8, ge=0, le=1)
+    level: Level = "warn"
+    except_: dict[str, float] = Field(default_factory=dict, alias="except")
+
+
+class Positives(Strict):
+    """Share of rows whose label is 1."""
+
+    min_share: float = Field(0.0005, ge=0, le=1)
+    max_share: float = Field(0.5, ge=0, le=1)
+    level: Level = "fail"
+
+
+class Drift(Strict):
+    """Population stability index of a feature against the live release's training data."""
+
+    warn_psi: float = Field(0.25, ge=0)
+    fail_psi: float = Field(2.0, ge=0)
+    except_: list[str] = Field(default_factory=list, alias="except")
+
+
+class DataGate(Strict):
+    """Thresholds of the data gate."""
+
+    rows: Rows = Rows()
+    day_rows: DayRows = DayRows()
+    nulls: Nulls = Nulls()
+    positives: Positives = Positives()
+    drift: Drift = Drift()
+
+
+class CalibrationRatio(Strict):
+    """Mean score over the share of positives."""
+
+    min: float = Field(0.5, ge=0)
+    max: float = Field(2.0, ge=0)
+    level: Level = "warn"
+
+
+class VersusLive(Strict):
+    """Margins of the comparison with the live release."""
+
+    auc_margin: float = Field(0.03, ge=0)
+    logloss_margin: float = Field(0.1, ge=0)
+    confidence: float = Field(0.9, gt=0, lt=1)
+    resamples: int = Field(1000, ge=1)
+    seed: int = Field(10, ge=0)
+    level: Level = "fail"
+    incomparable: Level = "warn"
+
+
+class QualityGate(Strict):
+    """Thresholds of the quality gate."""
+
+    min_auc: Least = Least(value=0.55, level="fail")
+    max_logloss_ratio: Least = Least(value=1.1, level="fail")
+    calibration_ratio: CalibrationRatio = CalibrationRatio()
+    max_calibration_error: Least = Least(value=0.05, level="warn")
+    versus_live: VersusLive = VersusLive()
+    slices: list[str] = Field(default_factory=list)
+
+
+class Latency(Strict):
+    """How much slower than the live pair a candidate may be."""
+
+    max_ratio: float = Field(5.0, gt=0)
+    level: Level = "warn"
+
+
+class RehearsalGate(Strict):
+    """Thresholds of the rehearsal."""
+
+    requests: int = Field(50, ge=1)
+    latency: Latency = Latency()
+
+
+class ConsistencyGate(Strict):
+    """The comparison of online with offline features."""
+
+    sample: int = Field(200, ge=1)
+    tolerance: float = Field(1e-5, ge=0)
+    seed: int = Field(10, ge=0)
+    min_compared: LeastCount = LeastCount(value=20, level="fail")
+
+
+class GatesConfig(Strict):
+    """The content of `gates.yaml`."""
+
+    data: DataGate = DataGate()
+    quality: QualityGate = QualityGate()
+    rehearsal: RehearsalGate = RehearsalGate()
+    consistency: ConsistencyGate = ConsistencyGate()

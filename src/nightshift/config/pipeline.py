@@ -1,0 +1,91 @@
+"""The model of `pipelines/<name>/pipeline.yaml`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from nightshift.config.reading import Strict
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+"""A pipeline's name: it becomes part of names in OpenMLDB, Triton, Airflow and the file system."""
+
+DEFAULT_GATES = ("data", "quality", "rehearsal", "consistency")
+
+
+def _identifier(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", value):
+        raise ValueError(f"is {value!r}; use letters, digits and _, and begin with a letter")
+    return value
+
+
+def _cron(value: str) -> str:
+    if value != "off" and len(value.split()) != 5:
+        raise ValueError(
+            f"is {value!r}; give a cron expression of five parts, such as '0 2 * * *', or off"
+        )
+    return value
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+
+
+class FeatureFiles(Strict):
+    """Files of a pipeline's features, relative to its folder."""
+
+    sql: str = Field("features.sql", description="the one feature query")
+    create_tables: str = Field("create_tables.sql", description="the script that makes the tables")
+    tables: str = Field("tables.yaml", description="the declaration of the source tables")
+    spec: str = Field("feature_spec.yaml", description="the feature specification")
+
+
+class Serving(Strict):
+    """How Triton serves the pipeline's model."""
+
+    max_batch_size: int | None = Field(
+        None, ge=0, description="rows of one request; empty: what the model's signature says"
+    )
+    instances: int = Field(1, ge=1, le=64, description="instances of a version on its device")
+    dynamic_batching: bool = Field(True, description="score waiting requests in one batch")
+    max_queue_delay_us: int = Field(0, ge=0, description="microseconds a request may be held back")
+
+
+class PipelineConfig(Strict):
+    """The content of `pipeline.yaml`."""
+
+    version: Literal[1]
+    description: str = Field("", description="one line for Airflow's list of DAGs")
+    family: Literal["ctr", "tensor"] = Field(
+        "ctr", description="ctr: features by SQL, a probability; tensor: any OneFlow module"
+    )
+    schedule: Annotated[str, AfterValidator(_cron)] = Field(
+        "0 2 * * *", description="cron expression of the nightly run, UTC; off: by hand only"
+    )
+    database: Identifier | None = Field(
+        None, description="OpenMLDB database; empty: <pipeline>_<installation>"
+    )
+    model: Identifier | None = Field(
+        None, description="model name in Triton; empty: <pipeline>_<installation>"
+    )
+    data: str | None = Field(
+        None, description="folder of the source tables; empty: <NIGHTSHIFT_DATA>/<pipeline>"
+    )
+    train_days: int = Field(
+        30, ge=1, description="days of requests that a run learns from, held-out days included"
+    )
+    keep_releases: int = Field(3, ge=0, description="previous releases kept for a rollback")
+    approval_timeout_s: int = Field(
+        43200, ge=1, description="seconds a run with `approve` waits; then the answer is no"
+    )
+    gates_run: tuple[str, ...] = Field(
+        DEFAULT_GATES, description="gates that a candidate must pass, in this order", strict=False
+    )
+    features: FeatureFiles | None = Field(
+        None, description="files of the features; a ctr pipeline has them"
+    )
+    gates: str = Field("gates.yaml", description="thresholds of the gates")
+    hyperparameters: str = Field("hyperparameters.yaml", description="settings of training")
+    module: str = Field("model.py", description="tensor family: the file that builds the module")
+    serving: Serving = Serving()

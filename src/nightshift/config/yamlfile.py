@@ -1,0 +1,114 @@
+"""YAML files as plain mappings: safe, bounded, and a key given twice is an error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nightshift.errors import ConfigurationError
+
+MAX_BYTES = 1024 * 1024
+"""Larger files are refused: no configuration of ours needs a tenth of it."""
+
+MAX_NODES = 100_000
+"""Values in a file once its aliases are expanded; more is an alias bomb."""
+
+
+class UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's safe subset, in which a key given twice is an error rather than overwritten."""
+
+
+def _unique_mapping(loader: UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    mapping: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        try:
+            given = key in mapping
+        except TypeError:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key must be text", key_node.start_mark
+            ) from None
+        if given:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} is given twice", key_node.start_mark
+            )
+        mapping[key] = loader.construct_object(value_node, deep=True)
+    return mapping
+
+
+UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def load_yaml_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds one mapping.
+
+    Raises:
+        ConfigurationError: the file is absent, too large, not YAML, not a mapping with text
+            keys, gives a key twice, or expands to too many values.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} is not there") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigurationError(f"{path} has {len(raw)} bytes; at most {MAX_BYTES} are read")
+    try:
+        text = raw.decode("utf-8")
+        _bounded(yaml.compose(text, UniqueKeyLoader), path)
+        # A subclass of SafeLoader constructs nothing but plain values.
+        content = yaml.load(text, UniqueKeyLoader)  # noqa: S506
+    except RecursionError:
+        raise ConfigurationError(f"{path} is nested too deeply") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not YAML: {error}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path} holds a value that cannot be read: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigurationError(f"{path} must hold a mapping with text keys")
+    return content
+
+
+def _bounded(root: yaml.Node | None, path: Path) -> None:
+    """Refuse aliases that expand to more than `MAX_NODES` values, or to themselves."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node))
+        if known is not None:
+            return known
+        if id(node) in open_nodes:
+            raise ConfigurationError(f"{path}: an alias refers to itself")
+        open_nodes.add(id(node))
+        total = 1 + sum(size(child) for child in _children(node))
+        open_nodes.discard(id(node))
+        if total > MAX_NODES:
+            raise ConfigurationError(
+                f"{path} expands to more than {MAX_NODES} values; write fewer aliases"
+            )
+        sizes[id(node)] = total
+        return total
+
+    if root is not None:
+        size(root)
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint `; did you mean 'x'?`, or nothing when no known name is near."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
