@@ -80,7 +80,7 @@ def as_json(table: pa.Table) -> list[list[object]]:
 
 def specification() -> FeatureSpec:
     """The project's fields, and one of each type besides."""
-    real = FeatureSpec.load(PROJECT / "include" / "feature_spec.yaml")
+    real = FeatureSpec.load(PROJECT / "pipelines" / "jd" / "feature_spec.yaml")
     content = {
         "version": 1,
         "label": "label",

@@ -60,7 +60,7 @@ def train(root: Path, options: argparse.Namespace) -> dict[str, object]:
     changes += ["min_count=1", *options.set]
     command = [sys.executable, "-m", "tasks.ctr.train", "--dataset", root / "dataset"]
     command += ["--spec", root / "spec.yaml", "--out", root / "model"]
-    command += ["--hyperparameters", PROJECT / "include" / "hyperparameters.yaml"]
+    command += ["--hyperparameters", PROJECT / "pipelines" / "jd" / "hyperparameters.yaml"]
     command += ["--checkpoint", root / "checkpoint", "--result", root / "result.json"]
     command += [part for change in changes for part in ("--set", change)]
     env = {**os.environ, "PYTHONPATH": f"{PROJECT / 'src'}:{PROJECT}"}

@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from laptop.console import say, seconds, table, warn
@@ -255,8 +256,9 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from laptop import night
 
+    settings = Settings.from_env()
     conf = {"ds": arguments.ds} | dict(_assignment(text) for text in arguments.set)
-    outcome = night.run(Settings.from_env(), night.RETRAIN, f"hand__{arguments.ds}", conf)
+    outcome = night.run(settings, night.retrain(settings.pipeline), f"hand__{arguments.ds}", conf)
     say(f"{outcome.state} after {seconds(outcome.seconds)}")
     return 0 if outcome.state == "success" else 1
 
@@ -271,8 +273,9 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 def _rollback(arguments: argparse.Namespace) -> int:
     from laptop import night
 
+    settings = Settings.from_env()
     conf = {"release_id": arguments.release} if arguments.release else {}
-    outcome = night.run(Settings.from_env(), night.ROLLBACK, "hand", conf)
+    outcome = night.run(settings, night.rollback(settings.pipeline), "hand", conf)
     say(f"{outcome.state} after {seconds(outcome.seconds)}")
     return 0 if outcome.state == "success" else 1
 
@@ -289,6 +292,21 @@ def _assignment(text: str) -> tuple[str, object]:
         return name, json.loads(value)
     except ValueError:
         return name, value  # a bare word is a string
+
+
+def _releases(arguments: argparse.Namespace) -> int:
+    from nightshift.pipeline import Pipeline
+    from nightshift.registry import history
+
+    found = history.rows(Pipeline.load(Settings.from_env()).releases)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    values = [asdict(row) for row in found]
+    say(json.dumps(values, indent=2) if arguments.json else history.table(found, width=width))
+    return 0
+
+
+def _releases_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
 
 
 def _module(module: str, *more: str) -> Callable[[argparse.Namespace], int]:
@@ -393,9 +411,9 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "releases",
         "list the releases",
-        _module("nightshift.registry.history"),
+        _releases,
+        _releases_arguments,
         needs=("airflow",),
-        passes_rest=True,
     ),
     Command(
         "airflow",

@@ -25,6 +25,7 @@ from nightshift import files, layout
 from nightshift.data import reading
 from nightshift.errors import ConfigurationError, ContractError, NightshiftError
 from nightshift.layout import RunFolder
+from nightshift.pipeline import Pipeline
 from nightshift.registry.pointer import read_live
 from nightshift.settings import Settings
 
@@ -61,24 +62,27 @@ def run(arguments: argparse.Namespace, setup_seconds: float) -> int:
     os.environ.update(settings.to_env())
     timer = Timer({"Set-up": setup_seconds})
     with timer.step("Data"):
-        ds, conf = _make_data(settings, arguments)
+        pipeline = Pipeline.load(settings)
+        ds, conf = _make_data(pipeline, arguments)
     supervisor = Supervisor(settings)
     started: list[str] = []
     try:
         with timer.step("Services"):
             started = supervisor.up()
         with timer.step(f"Night of {ds}"):
-            outcome = night.run(settings, night.RETRAIN, f"demo__{ds}", {"ds": ds, **conf})
+            outcome = night.run(
+                settings, night.retrain(pipeline.name), f"demo__{ds}", {"ds": ds, **conf}
+            )
         if outcome.state != "success":
             say(f"\nThe night of {ds} failed after {seconds(outcome.seconds)}; see above.")
             return 1
         with timer.step("A live prediction"):
-            request = example_request(settings.data, ds)
+            request = example_request(pipeline.data, ds)
             say(f"  POST {settings.predict_url}/predict")
             say(f"  {json.dumps(request, ensure_ascii=False)}")
             answer = post(settings, json.dumps(request).encode())
             say(f"  {json.dumps(answer, ensure_ascii=False)}")
-        report(settings, ds, outcome, timer, setup_seconds + time.monotonic() - began)
+        report(pipeline, ds, outcome, timer, setup_seconds + time.monotonic() - began)
         return 0
     finally:
         if started and not arguments.keep:
@@ -97,11 +101,11 @@ def demo_settings(settings: Settings, folder: Path | None) -> Settings:
     Two sources in one home would mix in the online tables and among the releases, so a given
     folder gets the home `<home>-<folder's name>`, where `home` holds another source.
     """
-    if not os.environ.get("NIGHTSHIFT_SCHEDULE"):
-        settings = dataclasses.replace(settings, schedule="off")
+    if not os.environ.get("NIGHTSHIFT_SCHEDULES"):
+        settings = dataclasses.replace(settings, schedules="off")
     if folder is None:
         return settings
-    source = partitions.source_of(settings.data)
+    source = partitions.source_of(Pipeline.load(settings).data)
     if source is not None and source.get("folder") == str(folder.resolve()):
         return settings
     if os.environ.get("NIGHTSHIFT_HOME") or os.environ.get("NIGHTSHIFT_DATA"):
@@ -111,7 +115,7 @@ def demo_settings(settings: Settings, folder: Path | None) -> Settings:
     return dataclasses.replace(settings, home=home, data=home / "data")
 
 
-def _make_data(settings: Settings, arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+def _make_data(pipeline: Pipeline, arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """Make or lay out the tables; the date of the night and the run's Params."""
     wanted = None if arguments.ds is None else layout.parse_date(arguments.ds, what="--ds")
     if arguments.data is None:
@@ -121,14 +125,14 @@ def _make_data(settings: Settings, arguments: argparse.Namespace) -> tuple[str, 
             )
         end = wanted or data_cli.yesterday()
         spec = Spec(arguments.seed, arguments.rows_per_day)
-        data_cli.make_tables(settings.data, spec, end, arguments.days)
-        days = min(settings.train_days, arguments.days - _LOOKBACK_DAYS)
+        data_cli.make_tables(pipeline.data, spec, end, arguments.days)
+        days = min(pipeline.config.train_days, arguments.days - _LOOKBACK_DAYS)
         return end.isoformat(), {"train_days": days}
     if not arguments.data.is_dir():
         raise ConfigurationError(f"--data {arguments.data} is no folder")
-    data_cli.lay_out(settings.data, arguments.data)
-    first = partitions.days_present(settings.data)[0]
-    ds = wanted or jd.last_full_day(settings.data)
+    data_cli.lay_out(pipeline.data, arguments.data)
+    first = partitions.days_present(pipeline.data)[0]
+    ds = wanted or jd.last_full_day(pipeline.data)
     # All there is, and two weeks to judge by: a day of the tutorial's tables has two or three orders.
     return ds.isoformat(), {
         "train_days": max(1, (ds - first).days + 1 - _LOOKBACK_DAYS),
@@ -153,9 +157,9 @@ def example_request(data: Path, ds: str) -> dict[str, Any]:
     return {**row, "eventTime": round(time_utc.timestamp() * 1000)}
 
 
-def report(settings: Settings, ds: str, outcome: night.Outcome, timer: Timer, total: float) -> None:
+def report(pipeline: Pipeline, ds: str, outcome: night.Outcome, timer: Timer, total: float) -> None:
     """Print what the night made: figures, versions, places, times."""
-    folder = RunFolder.of(settings.runs, ds, outcome.run_id)
+    folder = RunFolder.of(pipeline.runs, ds, outcome.run_id)
     data_card = _json(folder.dataset / "data_card.json")
     model_card = _json(folder.model / "model_card.json")
     splits = data_card.get("splits", {})
@@ -169,13 +173,13 @@ def report(settings: Settings, ds: str, outcome: night.Outcome, timer: Timer, to
         ("AUC on them", _figure(test.get("auc"))),
         ("logloss on them", f"{_figure(test.get('logloss'))}, where {base} is no knowledge"),
         *_made(folder),
-        *_served(settings),
+        *_served(pipeline),
         ("run folder", str(folder.root)),
         ("data card", str(folder.dataset / "data_card.json")),
         ("model card", str(folder.model / "model_card.json")),
         ("reports", str(folder.reports)),
-        ("model repository", str(settings.model_repo)),
-        ("releases", str(settings.releases)),
+        ("model repository", str(pipeline.model_repo)),
+        ("releases", str(pipeline.releases)),
     ]
     say("\nReport")
     for name, value in rows:
@@ -210,9 +214,9 @@ def _made(folder: RunFolder) -> list[tuple[str, str]]:
     return rows
 
 
-def _served(settings: Settings) -> list[tuple[str, str]]:
+def _served(pipeline: Pipeline) -> list[tuple[str, str]]:
     try:
-        live = read_live(settings.releases)
+        live = read_live(pipeline.releases)
     except NightshiftError as error:
         return [("served now", str(error))]
     if live is None:

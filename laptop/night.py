@@ -13,8 +13,16 @@ from laptop.services.supervisor import Supervisor
 from nightshift.errors import DeadlineExceeded, ServiceUnavailable
 from nightshift.settings import Settings
 
-RETRAIN = "retrain"
-ROLLBACK = "rollback"
+
+def retrain(pipeline: str) -> str:
+    """Id of the DAG that makes a pipeline's nights."""
+    return f"retrain_{pipeline}"
+
+
+def rollback(pipeline: str) -> str:
+    """Id of the DAG that goes back to a kept release of a pipeline."""
+    return f"rollback_{pipeline}"
+
 
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 _WAITING = ("none", "scheduled", "queued")

@@ -1,6 +1,6 @@
 """A house with real servers, and nights in it without Airflow.
 
-The steps are those of dags/retrain.py in its order, so that what the release library does can
+The steps are those of the retrain DAGs in their order, so that what the release library does can
 be seen, broken and killed at any step within seconds.
 """
 
@@ -23,11 +23,11 @@ from laptop.services import catalogue
 from laptop.services.launch import Launch, base_env
 from laptop.triton.launch import command
 from nightshift import commands, layout
-from nightshift.features.specification import FeatureSpec
-from nightshift.features.tables import SourceTables
+from nightshift.night import Night
 from nightshift.openmldb import JobState, OpenMLDBClient, job_error, quote_literal, split_script
 from nightshift.openmldb import deployments as online
 from nightshift.openmldb import loads as online_load
+from nightshift.pipeline import Pipeline
 from nightshift.plan import Plan, make_plan
 from nightshift.release import steps
 from nightshift.settings import Settings
@@ -42,14 +42,19 @@ TRAIN_DAYS = 12
 class House:
     """Settings, three servers, and what a night does."""
 
-    settings: Settings
+    pipeline: Pipeline
     processes: dict[str, Process] = field(default_factory=dict)
 
     @classmethod
     def build(cls, home: Path, **changes: Any) -> House:
         """A house on free ports; its grace time is none."""
         settings = replace(serving_settings(home), retire_grace_s=0.0, **changes)
-        return cls(settings)
+        return cls(Pipeline.load(settings))
+
+    @property
+    def settings(self) -> Settings:
+        """The machine."""
+        return self.pipeline.settings
 
     def up(self) -> None:
         """Start the servers and wait until each answers."""
@@ -80,7 +85,7 @@ class House:
     def generate(self, days: int, rows_per_day: int, end: str, seed: int = 10) -> None:
         """Source tables with a signal."""
         spec = Spec(seed=seed, rows_per_day=rows_per_day)
-        make_tables(self.settings.data, spec, layout.parse_date(end), days)
+        make_tables(self.pipeline.data, spec, layout.parse_date(end), days)
 
     def client(self) -> OpenMLDBClient:
         """A client of the API server."""
@@ -89,23 +94,26 @@ class House:
     def plan(self, ds: str, run_id: str | None = None, train_days: int = TRAIN_DAYS) -> Plan:
         """The plan of a night."""
         return make_plan(
-            self.settings,
+            self.pipeline,
             ds=ds,
             run_id=run_id or f"manual__{ds}",
-            lookback_days=FeatureSpec.load(self.settings.feature_spec).lookback_days,
             train_days=train_days,
             allow_missing=True,
         )
 
+    def of(self, plan: Plan) -> Night:
+        """The night of a plan."""
+        return Night(self.pipeline, plan)
+
     def features(self, plan: Plan) -> None:
         """Offline: load the partitions into the run's database and export the features."""
-        sql = self.settings.include / "sql"
+        files = self.pipeline.features
         with self.client() as client:
             online.drop_database(client, plan["workspace"])
             for name in (plan["workspace"], plan["database"]):
                 if name not in client.databases():
                     client.execute("INFORMATION_SCHEMA", f"CREATE DATABASE {name}", mode="onsync")
-                for statement in split_script((sql / "create_tables.sql").read_text()):
+                for statement in split_script(files.create_script()):
                     client.execute(name, statement, mode="onsync")
             for table, path in plan["sources"].items():
                 self.job(
@@ -115,7 +123,7 @@ class House:
                     "OPTIONS(format='parquet', mode='overwrite')",
                     "offasync",
                 )
-            query = (sql / "features.sql").read_text().rstrip().rstrip(";")
+            query = files.query().rstrip().rstrip(";")
             self.job(
                 client,
                 plan["workspace"],
@@ -152,44 +160,28 @@ class House:
 
     def load_online(self, plan: Plan) -> None:
         """What the online store lacks."""
-        lookback = FeatureSpec.load(self.settings.feature_spec).lookback_days
         with self.client() as client:
-            loads = online_load.plan_online_loads(
-                self.settings.data,
-                tables=SourceTables.load(self.settings.tables),
-                ds=plan["ds"],
-                lookback_days=lookback,
-                count_rows=online_load.count_online(client, plan["database"]),
-            )
-            for load in loads:
-                self.job(
-                    client,
-                    plan["database"],
-                    f"LOAD DATA INFILE {quote_literal(load['path'])} INTO TABLE {load['table']} "
-                    "OPTIONS(format='parquet', mode='append')",
-                    "online",
-                )
+            online_load.bring_online(client, self.pipeline, ds=plan["ds"])
 
     def preprocess(self, plan: Plan) -> None:
         """Features to a dataset, and the data checks."""
-        self.task(plan, "preprocess", commands.preprocess_arguments(plan, self.settings, OWN))
+        self.task(plan, "preprocess", commands.preprocess_arguments(self.of(plan), OWN))
 
     def train(self, plan: Plan) -> dict[str, Any]:
         """A model."""
-        return self.task(plan, "train", commands.train_arguments(plan, self.settings, OWN))
+        return self.task(plan, "train", commands.train_arguments(self.of(plan), OWN))
 
     def candidate(self, plan: Plan) -> dict[str, Any]:
         """A candidate, its held-out rows scored."""
-        made = steps.make_candidate(plan, self.settings, triggered_by="test")
+        made = steps.make_candidate(self.of(plan), triggered_by="test")
         self.task(plan, "score", made["score_arguments"])
         return made
 
     def gates(self, plan: Plan, release: str) -> None:
         """All gates after the candidate, and the verdict."""
-        steps.quality(plan, release, self.settings)
-        steps.rehearsal(plan, release, self.settings)
-        steps.consistent(plan, release, self.settings)
-        steps.accept(plan, release, self.settings)
+        for name in ("quality", "rehearsal", "consistency"):
+            steps.gate(self.of(plan), name, release)
+        steps.accept(self.of(plan), release)
 
     def night(
         self,
@@ -203,14 +195,14 @@ class House:
     ) -> dict[str, Any]:
         """One whole night; the hooks may spoil it."""
         plan = self.plan(ds, run_id)
-        steps.begin(plan, self.settings)
+        steps.begin(self.of(plan))
         release = None
         try:
             self.features(plan)
             self.preprocess(plan)
             if before_training is not None:
                 before_training(plan)
-            steps.check_data(plan, self.settings)
+            steps.gate(self.of(plan), "data")
             self.train(plan)
             if before_candidate is not None:
                 before_candidate(plan)
@@ -219,16 +211,16 @@ class House:
             if before_gates is not None:
                 before_gates(plan, release)
             self.gates(plan, release)
-            return steps.switch_over(plan, release, self.settings, promote=promote, actor="test")
+            return steps.switch_over(self.of(plan), release, promote=promote, actor="test")
         finally:
             self.end(plan, release)
 
     def end(self, plan: Plan, release: str | None) -> None:
         """Retire, drop the run's database, retention."""
-        steps.retire_old(plan, self.settings)
+        steps.retire_old(self.of(plan))
         with self.client() as client:
             online.drop_database(client, plan["workspace"])
-        steps.finish(plan, self.settings, release=release)
+        steps.finish(self.of(plan), release=release)
 
 
 OWN = commands.Overrides(

@@ -18,9 +18,9 @@ import pytest
 
 from nightshift import layout
 from nightshift.layout import RunFolder
+from nightshift.pipeline import Pipeline
 from nightshift.registry.manifest import Manifest
 from nightshift.registry.pointer import read_live
-from nightshift.registry.store import ReleaseStore
 from nightshift.settings import Settings
 from testing.serving import free_ports
 
@@ -39,7 +39,7 @@ class House:
         ports = zip(names, free_ports(len(names)), strict=True)
         self.variables = {
             "NIGHTSHIFT_HOME": str(folder / "a home"),
-            "NIGHTSHIFT_SCHEDULE": "off",
+            "NIGHTSHIFT_SCHEDULES": "off",
             "NIGHTSHIFT_START_TIMEOUT_S": "600",
             **{f"NIGHTSHIFT_{name}_PORT": str(port) for name, port in ports},
         }
@@ -78,15 +78,16 @@ def requests(data: Path, ds: str, count: int) -> list[dict[str, Any]]:
 
 def live_manifest(settings: Settings) -> Manifest:
     """What the live release was made of."""
-    live = read_live(settings.releases)
+    pipeline = Pipeline.load(settings)
+    live = read_live(pipeline.releases)
     assert live is not None
-    return ReleaseStore(settings.releases).folder(live.release_id).manifest()
+    return pipeline.store.folder(live.release_id).manifest()
 
 
 def live_run(settings: Settings) -> RunFolder:
     """The folder of the run that made the live release."""
     manifest = live_manifest(settings)
-    return RunFolder.of(settings.runs, manifest.ds, manifest.run.id)
+    return RunFolder.of(Pipeline.load(settings).runs, manifest.ds, manifest.run.id)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import shutil
 import signal
@@ -19,6 +18,8 @@ import yaml
 
 from laptop.services.launch import Launch, base_env
 from laptop.triton.launch import command
+from nightshift import files
+from nightshift.contract.signature import ModelSignature, ctr_signature
 from nightshift.features.specification import FeatureSpec
 from nightshift.settings import Settings
 from nightshift.triton import Golden, TritonControl
@@ -27,8 +28,27 @@ from tests.tasks.conftest import TASKS_PYTHON, Workshop
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@dataclass(frozen=True)
+class GoldenRows:
+    """Golden examples of a model of ids alone, as rows."""
+
+    ids: list[list[int]]
+    scores: list[float]
+    tolerance: float
+
+
 def golden_of(model: Path) -> Golden:
-    return Golden.load(model / "golden.json")
+    return Golden.load(model, ModelSignature.load(model))
+
+
+def golden_rows(model: Path) -> GoldenRows:
+    signature = ModelSignature.load(model)
+    golden = Golden.load(model, signature)
+    return GoldenRows(
+        golden.inputs["INPUT_0"].tolist(),
+        golden.outputs["OUTPUT_0"].reshape(-1).tolist(),
+        signature.outputs[0].tolerance,
+    )
 
 
 def free_ports(count: int) -> list[int]:
@@ -105,8 +125,13 @@ class Trained:
     def spec(self) -> FeatureSpec:
         return FeatureSpec.load(self.spec_path)
 
-    def golden(self, which: int) -> Golden:
-        return golden_of(self.models[which])
+    def golden(self, which: int) -> GoldenRows:
+        return golden_rows(self.models[which])
+
+    def check(self, control: TritonControl, model: str, version: int, which: int) -> float:
+        """Compare a published version with the golden examples."""
+        folder = self.models[which]
+        return control.check_golden(model, version, golden_of(folder), ModelSignature.load(folder))
 
     def copy(self, which: int, target: Path) -> Path:
         """A copy to be spoilt."""
@@ -229,10 +254,10 @@ def spoil(model: Path, how: str) -> Path:
         target = model / "model" / "module.out.bias" / "out"
         target.write_bytes(b"\0\0\xc0\x7f")
     elif how == "fewer fields":
-        path = model / "golden.json"
-        golden = json.loads(path.read_text())
-        golden["ids"] = [row[:-1] for row in golden["ids"]]
-        path.write_text(json.dumps(golden))
+        golden = golden_of(model)
+        ids = golden.inputs["INPUT_0"][:, :-1]
+        files.write_json(model / "signature.json", ctr_signature(ids.shape[1]).to_json())
+        Golden({"INPUT_0": ids}, golden.outputs).save(model)
     else:
         raise ValueError(how)
     return model

@@ -1,12 +1,16 @@
 #!/bin/sh
 # Start Triton on the live model repository, as laptop/triton/launch.py does with the wheel. It
-# starts with the model that its config.pbtxt pins, if there is one yet, and stays up when a
-# version does not load: none of them serves then until the next night revives the live one.
+# starts with every model that has a config.pbtxt, and stays up when a version does not load: none
+# of that model's versions serves then until the next night revives the live one.
 # Loading a model is running code: only requests with the key may, and none may without a key.
 set -eu
-repository=${NIGHTSHIFT_HOME:?}/model_repo
-model=${NIGHTSHIFT_MODEL:?}
-if [ -e "$repository/$model/config.pbtxt" ]; then set -- --load-model="$model" "$@"; fi
+repository=${NIGHTSHIFT_MODEL_REPO:-${NIGHTSHIFT_HOME:?}/model_repo}
+for config in "$repository"/*/config.pbtxt; do
+  if [ -e "$config" ]; then
+    model=$(basename "$(dirname "$config")")
+    case $model in *-candidate) ;; *) set -- --load-model="$model" "$@" ;; esac
+  fi
+done
 control=model-repository,model-config,shared-memory,trace,logging
 rule="$control:nightshift-key=${NIGHTSHIFT_TRITON_KEY:?}"
 exec tritonserver "--http-restricted-api=$rule" "--grpc-restricted-protocol=$rule" \

@@ -18,9 +18,9 @@ from nightshift.data import publish, reading
 from nightshift.data import scan as scanning
 from nightshift.data.declared import Declared, declared_tables
 from nightshift.errors import DataError, NightshiftError
-from nightshift.features.specification import FeatureSpec
 from nightshift.features.tables import SourceTables
 from nightshift.gates import partitions as partition_gate
+from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
 DEFAULT_DAYS = 45
@@ -55,7 +55,8 @@ def main(argv: Sequence[str]) -> int:
     look.add_argument("--json", action="store_true", help="print the report as JSON")
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
-    data = settings.data
+    pipeline = Pipeline.load(settings)
+    data = pipeline.data
     began = time.monotonic()
     try:
         if arguments.command == "generate":
@@ -68,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
             written = make_tables(data, spec, end, arguments.days, replace=arguments.replace)
             say(f"{written} partition(s) written in {seconds(time.monotonic() - began)}: {data}")
         elif arguments.command == "load":
-            tables = declared(settings)
+            tables = declared(pipeline)
             made = lay_out(
                 data,
                 arguments.folder,
@@ -83,9 +84,9 @@ def main(argv: Sequence[str]) -> int:
                 f"{data}"
             )
         elif arguments.command == "check":
-            return check_tables(settings, arguments.ds, as_json=arguments.json)
+            return check_tables(pipeline, arguments.ds, as_json=arguments.json)
         else:
-            list_tables(settings.data, SourceTables.load(settings.tables))
+            list_tables(data, pipeline.features.tables)
     except NightshiftError as error:
         warn(f"nightshift: {error}")
         return 1
@@ -105,10 +106,10 @@ def make_tables(data: Path, spec: Spec, end: dt.date, days: int, *, replace: boo
         return generate(data, spec, end=end, days=days, replace=replace, said=said)
 
 
-def declared(settings: Settings) -> dict[str, Declared]:
-    """The tables of `include/`, with their columns."""
-    script = settings.include / "sql" / "create_tables.sql"
-    return declared_tables(SourceTables.load(settings.tables), script.read_text(), str(script))
+def declared(pipeline: Pipeline) -> dict[str, Declared]:
+    """The pipeline's tables, with their columns."""
+    files = pipeline.features
+    return declared_tables(files.tables, files.create_script(), str(files.create_tables))
 
 
 def add_load_options(parser: argparse.ArgumentParser) -> None:
@@ -174,24 +175,24 @@ def lay_out(
         return jd.load(data, folder, replace=replace, said=said, tables=tables, options=options)
 
 
-def check_tables(settings: Settings, ds: str | None, *, as_json: bool = False) -> int:
+def check_tables(pipeline: Pipeline, ds: str | None, *, as_json: bool = False) -> int:
     """Print what is wrong with the partitions; 1 where a night would end by it."""
-    tables = SourceTables.load(settings.tables)
-    spec = FeatureSpec.load(settings.feature_spec)
-    publish.recover(settings.data)
-    days = {name: scanning.present_days(settings.data, name) for name in tables.events}
+    tables = pipeline.features.tables
+    spec = pipeline.features.spec
+    publish.recover(pipeline.data)
+    days = {name: scanning.present_days(pipeline.data, name) for name in tables.events}
     newest = max((found[-1] for found in days.values() if found), default=None)
     last = ds or newest
     if last is None:
-        raise DataError(f"{settings.data} holds no partition; load some with ./nightshift data")
+        raise DataError(f"{pipeline.data} holds no partition; load some with ./nightshift data")
     report = partition_gate.check(
-        settings.data,
-        declared(settings),
+        pipeline.data,
+        declared(pipeline),
         tables,
         ds=last,
         partitions={name: [day for day in found if day <= last] for name, found in days.items()},
         lookback_days=spec.lookback_days,
-        train_days=settings.train_days,
+        train_days=pipeline.config.train_days,
         settle_days=spec.label_settle_days,
     )
     if as_json:

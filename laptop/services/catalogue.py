@@ -13,6 +13,7 @@ from laptop.services import airflow
 from laptop.services.launch import Launch, base_env
 from laptop.setup import spark
 from nightshift import credentials
+from nightshift.pipeline import Pipelines
 from nightshift.settings import Settings
 
 
@@ -121,7 +122,8 @@ def openmldb(settings: Settings) -> Launch:
         *("--host", settings.bind, "--port", str(settings.openmldb_port), "--data", str(data)),
         *("--token-file", str(credentials.path(settings, credentials.OPENMLDB_TOKEN))),
         # The only places that LOAD DATA reads and INTO OUTFILE writes.
-        *("--root", str(settings.data), "--root", str(settings.runs)),
+        *("--root", str(settings.data), "--root", str(settings.runs_root)),
+        *(part for p in Pipelines(settings) if p.config.data for part in ("--root", str(p.data))),
         *spark.server_arguments(settings),
     ]
     return Launch(_python(settings, *arguments), base_env(settings), settings.project)

@@ -120,8 +120,8 @@ def assemble_backends(target: Path, python: TasksPython, project: Path) -> Path:
 def command(settings: Settings) -> Launch:
     """Make the backend directory ready and say how to start the server.
 
-    The server starts with the settings' model if it has a configuration and its versions are
-    as they were published, else with none; `nightshift.triton.revive` loads what is whole.
+    The server starts with every model that has a configuration and whose versions are as they
+    were published; `nightshift.triton.revive` loads what is whole.
 
     Raises:
         ConfigurationError: the tasks' environment or the wheel is not as needed.
@@ -133,7 +133,7 @@ def command(settings: Settings) -> Launch:
         str(python.site_packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
         # Relative: the python backend starts its stubs by a shell line without quotes, and a
         # blank in a path makes the load of a model hang for ever.
-        f"--model-repository={settings.model_repo.relative_to(settings.home)}",
+        f"--model-repository={os.path.relpath(settings.model_repo, settings.home)}",
         f"--backend-directory={backends.relative_to(settings.home)}",
         "--model-control-mode=explicit",
         "--disable-auto-complete-config",
@@ -151,10 +151,11 @@ def command(settings: Settings) -> Launch:
         "--reuse-grpc-port=false",
     ]
     argv += restrictions(credentials.ensure(settings, credentials.TRITON_KEY))
-    pins = model_repository.pins(settings.model_repo, settings.model)
-    # A damaged version beside others can crash the server as it starts, and again and again.
-    if pins and not model_repository.damaged(settings.model_repo, settings.model, pins):
-        argv.append(f"--load-model={settings.model}")
+    for model in model_repository.models(settings.model_repo):
+        pins = model_repository.pins(settings.model_repo, model)
+        # A damaged version beside others can crash the server as it starts, and again and again.
+        if pins and not model_repository.damaged(settings.model_repo, model, pins):
+            argv.append(f"--load-model={model}")
     return Launch(argv, _environment(settings, python), settings.home)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nightshift.errors import ConfigurationError
+from nightshift.pipeline import Pipeline, names
 from nightshift.settings import Settings
 
 
@@ -32,10 +34,17 @@ def of_installation(settings: Settings) -> ListPipelines:
     """The pipelines of an installation."""
 
     def listed() -> list[PipelineRef]:
-        found = [PipelineRef(settings.database, "ctr", settings.releases)]
-        for family in sorted(settings.home.glob("pipelines/*/family")):
-            folder = family.parent
-            found.append(PipelineRef(folder.name, family.read_text().strip(), folder / "releases"))
-        return found
+        return [
+            PipelineRef(name, _family(settings, name), settings.releases_root / name)
+            for name in names(settings)
+        ]
 
     return listed
+
+
+def _family(settings: Settings, name: str) -> str:
+    """The pipeline's family; a folder that is broken now must not stop what serves."""
+    try:
+        return Pipeline.load(settings, name).family
+    except ConfigurationError:
+        return "ctr"

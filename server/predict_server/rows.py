@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from nightshift.features.specification import nearest, sql_type
+from nightshift.config.yamlfile import nearest
+from nightshift.features.specification import sql_type
 from predict_server.errors import InvalidRows, Problem, RequestError
 from predict_server.payload import parse_json, printable, shown
 

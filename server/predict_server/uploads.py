@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from nightshift.gates.parity.replay import plain_rows
+from nightshift.serving.pair import plain_rows
 from nightshift.settings import Settings
 from predict_server.errors import InvalidRows, RequestError
 from predict_server.exchange import Exchange

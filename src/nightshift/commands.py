@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nightshift.features.tables import SourceTables
-from nightshift.layout import RunFolder
-from nightshift.plan import Plan
-from nightshift.settings import Settings
+from nightshift.night import Night
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
-    """A run's own values; None leaves the value of `include/`."""
+    """A run's own values; None leaves those of the pipeline's files."""
 
     epochs: int | None = None
     label_settle_days: int | None = None
@@ -24,15 +21,15 @@ class Overrides:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def preprocess_arguments(plan: Plan, settings: Settings, overrides: Overrides) -> list[str]:
+def preprocess_arguments(night: Night, overrides: Overrides) -> list[str]:
     """Arguments of `python -m tasks.ctr.preprocess`."""
-    run = RunFolder(Path(plan["run_dir"]))
+    run, spec = night.run, night.pipeline.features.spec_file
     arguments = [
-        *("--features", str(run.features), "--spec", str(settings.feature_spec)),
-        *("--ds", plan["ds"], "--train-days", str(plan["train_days"])),
+        *("--features", str(run.features), "--spec", str(spec)),
+        *("--ds", night.ds, "--train-days", str(night.plan["train_days"])),
         *("--out", str(run.dataset), "--result", str(run.result("preprocess"))),
     ]
-    label = SourceTables.load(settings.tables)
+    label = night.pipeline.features.tables
     if label.label_absent is not None:
         arguments += ["--label-absent", str(label.label_absent)]
     for name in ("label_settle_days", "test_days", "valid_days"):
@@ -45,15 +42,15 @@ def preprocess_arguments(plan: Plan, settings: Settings, overrides: Overrides) -
 
 
 def train_arguments(
-    plan: Plan, settings: Settings, overrides: Overrides, *, warm_start: Path | None = None
+    night: Night, overrides: Overrides, *, warm_start: Path | None = None
 ) -> list[str]:
     """Arguments of `python -m tasks.ctr.train`; `warm_start` is the model folder to begin from."""
-    run = RunFolder(Path(plan["run_dir"]))
+    run, pipeline = night.run, night.pipeline
     arguments = [
-        *("--dataset", str(run.dataset), "--spec", str(settings.feature_spec)),
-        *("--hyperparameters", str(settings.hyperparameters)),
+        *("--dataset", str(run.dataset), "--spec", str(pipeline.features.spec_file)),
+        *("--hyperparameters", str(pipeline.hyperparameters)),
         *("--out", str(run.model), "--checkpoint", str(run.root / "checkpoint")),
-        *("--device", settings.task_device, "--result", str(run.result("train"))),
+        *("--device", pipeline.settings.task_device, "--result", str(run.result("train"))),
     ]
     chosen = dict(overrides.hyperparameters)
     if overrides.epochs is not None:
@@ -62,4 +59,19 @@ def train_arguments(
         arguments += ["--set", f"{key}={value}"]
     if warm_start is not None:
         arguments += ["--warm-start", str(warm_start)]
+    return arguments
+
+
+def module_arguments(night: Night, overrides: Overrides) -> list[str]:
+    """Arguments of `python -m tasks.tensor.train`."""
+    run, pipeline = night.run, night.pipeline
+    arguments = [
+        *("--module", str(pipeline.module), "--ds", night.ds),
+        *("--data", str(pipeline.data), "--out", str(run.model)),
+        *("--device", pipeline.settings.task_device, "--result", str(run.result("train"))),
+    ]
+    if pipeline.hyperparameters.exists():
+        arguments += ["--hyperparameters", str(pipeline.hyperparameters)]
+    for key, value in overrides.hyperparameters.items():
+        arguments += ["--set", f"{key}={value}"]
     return arguments

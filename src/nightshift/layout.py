@@ -100,7 +100,7 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """Parameters, vocabulary, `model_card.json`, `metrics.jsonl`, `golden.json`."""
+        """Parameters, `signature.json`, `golden.npz`, `model_card.json`, `metrics.jsonl`."""
         return self.root / "model"
 
     @property

@@ -13,14 +13,14 @@ from typing import TypedDict
 from nightshift import layout
 from nightshift.data.reading import parquet_files
 from nightshift.errors import ConfigurationError, PartitionMissing
-from nightshift.features.tables import SourceTables
-from nightshift.registry.names import sql_hash
-from nightshift.settings import Settings
+from nightshift.pipeline import Pipeline
+from nightshift.registry.names import sql_hash, workspace_name
 
 
 class Plan(TypedDict):
     """What the tasks of one run share; JSON, so that it travels as an XCom."""
 
+    pipeline: str
     ds: str
     run_id: str
     run_dir: str
@@ -57,101 +57,113 @@ def resolve_date(
 
 
 def make_plan(
-    settings: Settings,
+    pipeline: Pipeline,
     *,
     ds: str,
     run_id: str,
-    lookback_days: Mapping[str, int],
     train_days: int | None = None,
     allow_missing: bool = False,
 ) -> Plan:
     """Choose the partitions of a run and check that they are there.
 
-    The files of `include/` that speak of tables are held against each other first: what does not
-    fit would otherwise fail the run only after its training.
+    The files of the pipeline that speak of tables are compared first: what does not fit would
+    otherwise fail the run only after its training.
 
     A table's days are those of the training window and, before it, the lookback of the
     windows over that table. Days of the lookback before a table's first partition are no
     error: history has to begin somewhere.
 
     Args:
-        settings: folders and names.
+        pipeline: its files and folders.
         ds: the run's date, `YYYY-MM-DD`, the last day it reads.
         run_id: the run's unique id.
-        lookback_days: by event table, from the feature specification.
-        train_days: length of the training window in days; the setting's where None.
+        train_days: length of the training window in days; the pipeline's where None.
         allow_missing: leave missing partitions out instead of failing.
 
     Raises:
         PartitionMissing: names each missing partition and its table.
         ConfigurationError: `ds` is no date, `train_days` is below 1, a table of
-            `lookback_days` is unknown or given too few days, or the files of `include/` do not
-            fit each other.
+            `lookback_days` is unknown or given too few days, or the pipeline's files do not fit
+            each other.
     """
-    from nightshift.features import lineage as query
-
     last = layout.parse_date(ds)
-    window = settings.train_days if train_days is None else train_days
+    window = pipeline.config.train_days if train_days is None else train_days
     if window < 1:
         raise ConfigurationError(f"train_days is {window}; it must be at least 1")
-    tables = SourceTables.load(settings.tables)
+    folder = layout.RunFolder.of(pipeline.runs, last.isoformat(), run_id)
+    plan = Plan(
+        pipeline=pipeline.name,
+        ds=last.isoformat(),
+        run_id=run_id,
+        run_dir=str(folder.root),
+        database=pipeline.database,
+        workspace=workspace_name(pipeline.owner, last, layout.run_token(run_id)),
+        first_day=(last - dt.timedelta(days=window - 1)).isoformat(),
+        train_days=window,
+        sources={},
+        partitions={},
+        missing={},
+        sql_sha256="",
+    )
+    if pipeline.has_features:
+        _add_sources(plan, pipeline, last, allow_missing=allow_missing)
+    return plan
+
+
+def _add_sources(plan: Plan, pipeline: Pipeline, last: dt.date, *, allow_missing: bool) -> None:
+    tables, lookback_days = pipeline.features.tables, pipeline.features.spec.lookback_days
+    check_lookback(pipeline)
+    plan["sql_sha256"] = sql_hash(pipeline.features.query())
+    window = plan["train_days"]
+    first_day = last - dt.timedelta(days=window - 1)
+    for table in tables.events:
+        wanted = layout.days_back(last, window + lookback_days.get(table, 0))
+        there = layout.present(pipeline.data, table, wanted)
+        begin = min(there[0], first_day) if there else first_day
+        absent = sorted({day for day in wanted if day >= begin} - set(there))
+        if absent:
+            plan["missing"][table] = _iso(absent)
+        if there:
+            plan["sources"][table] = layout.event_glob(pipeline.data, table, there)
+        plan["partitions"][table] = _iso(there)
+    for table in tables.snapshots:
+        if parquet_files(pipeline.data / table):
+            plan["sources"][table] = layout.snapshot_glob(pipeline.data, table)
+        else:
+            plan["missing"][table] = ["snapshot"]
+    _refuse_missing(pipeline.data, plan["missing"], plan["partitions"], allow_missing=allow_missing)
+
+
+def check_lookback(pipeline: Pipeline) -> None:
+    """Compare the specification's `lookback_days` with the windows of the query.
+
+    Raises:
+        ConfigurationError: a table is unknown, or is given fewer days than a window reaches back.
+    """
+    from nightshift.features import lineage
+
+    files = pipeline.features
+    tables, lookback_days = files.tables, files.spec.lookback_days
     unknown = sorted(set(lookback_days) - set(tables.events))
     if unknown:
         raise ConfigurationError(
-            f"lookback_days of {settings.feature_spec} names {', '.join(unknown)}; the event "
+            f"lookback_days of {files.spec_file} names {', '.join(unknown)}; the event "
             f"tables of {tables.source} are {', '.join(tables.events)}"
         )
-    features = settings.include / "sql" / "features.sql"
-    create = settings.include / "sql" / "create_tables.sql"
-    sql = features.read_text()
-    reach = query.reach_of(
-        sql,
+    reach = lineage.reach_of(
+        files.query(),
         tables=tables,
-        columns=query.columns_of(create.read_text(), tables, str(create)),
-        source=str(features),
+        columns=lineage.columns_of(files.create_script(), tables, str(files.create_tables)),
+        source=str(files.sql),
     )
     for table, days in sorted(reach.lookback_days().items()):
         if table in tables.events and lookback_days.get(table, 0) < days:
             raise ConfigurationError(
-                f"lookback_days of {settings.feature_spec} gives {table} "
-                f"{lookback_days.get(table, 0)} days, but a window of {features} reaches back "
+                f"lookback_days of {files.spec_file} gives {table} "
+                f"{lookback_days.get(table, 0)} days, but a window of {files.sql} reaches back "
                 f"{days}: the oldest training rows would see less history than requests do; "
                 f"raise it to {days}"
             )
-    first_day = last - dt.timedelta(days=window - 1)
-    sources: dict[str, str] = {}
-    partitions: dict[str, list[str]] = {}
-    missing: dict[str, list[str]] = {}
-    for table in tables.events:
-        wanted = layout.days_back(last, window + lookback_days.get(table, 0))
-        there = layout.present(settings.data, table, wanted)
-        begin = min(there[0], first_day) if there else first_day
-        absent = sorted({day for day in wanted if day >= begin} - set(there))
-        if absent:
-            missing[table] = _iso(absent)
-        if there:
-            sources[table] = layout.event_glob(settings.data, table, there)
-        partitions[table] = _iso(there)
-    for table in tables.snapshots:
-        if parquet_files(settings.data / table):
-            sources[table] = layout.snapshot_glob(settings.data, table)
-        else:
-            missing[table] = ["snapshot"]
-    _refuse_missing(settings.data, missing, partitions, allow_missing=allow_missing)
-    folder = layout.RunFolder.of(settings.runs, last.isoformat(), run_id)
-    return Plan(
-        ds=last.isoformat(),
-        run_id=run_id,
-        run_dir=str(folder.root),
-        database=settings.database,
-        workspace=f"{settings.database}_{last:%Y%m%d}_{layout.run_token(run_id)}",
-        first_day=first_day.isoformat(),
-        train_days=window,
-        sources=sources,
-        partitions=partitions,
-        missing=missing,
-        sql_sha256=sql_hash(sql),
-    )
 
 
 def _iso(days: Sequence[dt.date]) -> list[str]:
@@ -173,9 +185,9 @@ def _refuse_missing(
         f"{table}: {', '.join(days[:5])}{f' and {len(days) - 5} more' if len(days) > 5 else ''}"
         for table, days in refused.items()
     )
-    mend = (
+    fix = (
         "a table needs at least one partition"
         if allow_missing
-        else "load them (`./nightshift data`), shorten train_days, or set allow_missing"
+        else "load them (`./nightshift data load`), shorten train_days, or set allow_missing"
     )
-    raise PartitionMissing(f"partitions missing under {data}: {named}; {mend}")
+    raise PartitionMissing(f"partitions missing under {data}: {named}; {fix}")

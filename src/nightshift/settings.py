@@ -28,12 +28,14 @@ def _setting(default: Any, doc: str) -> Any:
 class Settings:
     """Settings of one process; the field `x_y` is read from `NIGHTSHIFT_X_Y`."""
 
-    project: Path = _setting(PROJECT, "the project folder: dags/, include/, tasks/")
+    project: Path = _setting(PROJECT, "the project folder: dags/, pipelines/, tasks/")
     home: Path = _setting(Path(), "everything that Nightshift writes (default: <project>/var)")
-    data: Path = _setting(Path(), "source tables as date partitions (default: <home>/data)")
+    data: Path = _setting(Path(), "source tables, by pipeline (default: <home>/data)")
     bind: str = _setting("127.0.0.1", "address that services listen on")
-    database: str = _setting("jd", "OpenMLDB database of the online tables and deployments")
-    model: str = _setting("deepfm", "name of the model in Triton's repository")
+    pipelines: Path = _setting(Path(), "a folder a pipeline (default: <project>/pipelines)")
+    pipeline: str = _setting("jd", "pipeline that commands and paths without a name mean")
+    installation: str = _setting("", "id in shared systems (default: made once, kept in the home)")
+    model_repo: Path = _setting(Path(), "Triton's model repository (default: <home>/model_repo)")
     openmldb_host: str = _setting("127.0.0.1", "host of OpenMLDB's API server")
     openmldb_port: int = _setting(9080, "port of OpenMLDB's API server")
     offline_engine: str = _setting(
@@ -45,6 +47,11 @@ class Settings:
     )
     maven_url: str = _setting(
         "https://repo1.maven.org/maven2", "Maven repository with OpenMLDB's batch engine"
+    )
+    openmldb_settle_s: float = _setting(
+        2.0,
+        "seconds between FINISHED and the second look at a job (a cluster's may still turn to "
+        "FAILED; the laptop's own server sets less)",
     )
     triton_host: str = _setting("127.0.0.1", "host of Triton")
     triton_http_port: int = _setting(8000, "Triton's HTTP port")
@@ -97,22 +104,18 @@ class Settings:
     docker_url: str = _setting(
         "unix:///var/run/docker.sock", "Docker engine of the task containers"
     )
-    schedule: str = _setting(
-        "0 2 * * *", "cron expression of the nightly run, UTC; off: by hand only"
+    schedules: str = _setting(
+        "on", "on: pipelines run by their schedules; off: by hand and as backfills only"
     )
-    train_days: int = _setting(
-        30, "days of requests that a run learns from, held-out days included"
-    )
-    keep_releases: int = _setting(3, "previous releases kept ready for a rollback")
     retire_grace_s: float = _setting(30.0, "seconds between a switch and dropping the old pair")
-    approval_timeout_s: float = _setting(
-        43200.0, "seconds that a run with `approve` waits for its answer; then the answer is no"
-    )
 
     def __post_init__(self) -> None:
+        home = self.home if self.home != Path() else self.project / "var"
         derived = {
-            "home": self.project / "var",
-            "data": (self.home if self.home != Path() else self.project / "var") / "data",
+            "home": home,
+            "data": home / "data",
+            "pipelines": self.project / "pipelines",
+            "model_repo": home / "model_repo",
             "task_python": self.project / ".venv-tasks" / "bin" / "python",
         }
         for name, value in derived.items():
@@ -135,9 +138,7 @@ class Settings:
                 raise ConfigurationError(
                     f"{_PREFIX}{name.upper()}_PORT is {port}; a port is 1 to 65535"
                 )
-        for name in ("train_days", "approval_timeout_s"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{_PREFIX}{name.upper()} must be at least 1")
+        _one_of("schedules", self.schedules, ("on", "off"))
 
     def _check_predict(self) -> None:
         for name in (
@@ -179,37 +180,17 @@ class Settings:
 
     @property
     def include(self) -> Path:
-        """SQL, specifications and templates."""
+        """What all pipelines share: the default pipeline's SQL, Triton's template and backend."""
         return self.project / "include"
 
     @property
-    def feature_spec(self) -> Path:
-        """The feature specification."""
-        return self.include / "feature_spec.yaml"
-
-    @property
-    def tables(self) -> Path:
-        """The declaration of the source tables."""
-        return self.include / "tables.yaml"
-
-    @property
-    def hyperparameters(self) -> Path:
-        """The documented hyper-parameters."""
-        return self.include / "hyperparameters.yaml"
-
-    @property
-    def runs(self) -> Path:
-        """Run folders, by date."""
+    def runs_root(self) -> Path:
+        """Run folders, by pipeline and date."""
         return self.home / "runs"
 
     @property
-    def model_repo(self) -> Path:
-        """Triton's model repository."""
-        return self.home / "model_repo"
-
-    @property
-    def releases(self) -> Path:
-        """Release manifests and the live pointer."""
+    def releases_root(self) -> Path:
+        """Releases and live pointers, by pipeline."""
         return self.home / "releases"
 
     @property

@@ -1,6 +1,6 @@
-"""Parts of runs of the DAG `retrain` in Airflow, without a scheduler; see test_retrain_runs.py.
+"""Parts of runs of the DAG `retrain_jd` in Airflow, without a scheduler; see test_retrain_runs.py.
 
-The end of a night: what comes before `ask` is set to "success" in Airflow's database, with the
+The end of a night: what comes up to `accept` is set to "success" in Airflow's database, with the
 XComs that the later tasks read. From there on Airflow decides and runs: its scheduling decisions,
 its task runner, its sweep of answers that are overdue. And the beginning of a night without data.
 
@@ -36,28 +36,35 @@ from airflow.utils.session import create_session  # noqa: E402
 from airflow.utils.state import TaskInstanceState as State  # noqa: E402
 from airflow.utils.types import DagRunTriggeredByType  # noqa: E402
 
-from nightshift import layout  # noqa: E402
+from nightshift import files, layout  # noqa: E402
+from nightshift.gates.base import report  # noqa: E402
+from nightshift.pipeline import Pipeline  # noqa: E402
 from nightshift.registry import history, leases, pointer  # noqa: E402
-from nightshift.registry.store import ReleaseStore  # noqa: E402
 from nightshift.settings import Settings  # noqa: E402
 from testing.releases import put_release  # noqa: E402
 
-SETTINGS = Settings.from_env()
-STORE = ReleaseStore(SETTINGS.releases)
+PIPELINE = Pipeline.load(Settings.from_env())
+STORE = PIPELINE.store
 
 
 def started(dag: Any, run_id: str, ds: str) -> None:
     """A run whose candidate has passed every gate, and which is about to ask."""
     folder = put_release(STORE.root, ds)
-    run = layout.RunFolder.of(SETTINGS.runs, ds, run_id)
+    run = layout.RunFolder.of(PIPELINE.runs, ds, run_id)
     run.root.mkdir(parents=True)
     leases.renew(
         STORE, run_token=layout.run_token(run_id), run_id=run_id, ds=ds, release_id=folder.id
     )
-    plan = {"ds": ds, "run_id": run_id, "run_dir": str(run.root), "workspace": "jd_20160411_0"}
+    plan = {
+        "pipeline": "jd", "ds": ds, "run_id": run_id, "run_dir": str(run.root),
+        "workspace": "jd_20160411_0",
+    }  # fmt: skip
+    for gate in PIPELINE.config.gates_run:
+        files.write_json(run.reports / f"{gate}.json", report(gate, []))
+    folder.verdict_path.unlink()
     with create_session() as session:
         made = triggered(dag, run_id, {"approve": True}, session)
-        before = dag.get_task("ask").get_flat_relative_ids(upstream=True)
+        before = dag.get_task("accept").get_flat_relative_ids(upstream=True)
         for ti in made.get_task_instances(session=session):
             if ti.task_id in before:
                 ti.state = State.SUCCESS
@@ -153,7 +160,7 @@ def main() -> None:
         session.commit()
     bag = BundleDagBag(dag_folder=str(dags), bundle_path=dags, bundle_name="dags-folder")
     sync_bag_to_db(bag, "dags-folder", None)
-    bag_dag = bag.dags["retrain"]
+    bag_dag = bag.dags["retrain_jd"]
     dag = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(bag_dag))
     put_release(STORE.root, "2016-04-10")
     pointer.switch_live(STORE.root, "2016-04-10.001", probe=lambda *_: [])

@@ -14,7 +14,7 @@ READ = """
 import json, sys
 from airflow.dag_processing.dagbag import BundleDagBag
 bag = BundleDagBag(dag_folder=sys.argv[1], bundle_path=sys.argv[1], bundle_name="dags-folder")
-dag = bag.dags["retrain"]
+dag = bag.dags["retrain_jd"]
 print(json.dumps({
     "errors": {str(k): str(v) for k, v in bag.import_errors.items()},
     "tasks": {
@@ -36,7 +36,8 @@ print(json.dumps({
 IMPORT = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import retrain, rollback
+import jd
+assert {"retrain_jd", "rollback_jd"} <= set(vars(jd))
 print(sorted({"numpy", "pandas", "pyarrow", "tritonclient", "oneflow", "docker"} & set(sys.modules)))
 """
 
@@ -74,13 +75,13 @@ def test_it_parses_nightly_by_partition_one_run_at_a_time(parsed):
 
 
 def test_the_schedule_can_be_turned_off(tmp_path_factory):
-    off = json.loads(run(tmp_path_factory, READ, NIGHTSHIFT_SCHEDULE="off"))
+    off = json.loads(run(tmp_path_factory, READ, NIGHTSHIFT_SCHEDULES="off"))
     assert off["errors"] == {}
     assert off["timetable"] == "NullTimetable"
 
 
 def test_nothing_goes_live_before_every_gate(parsed):
-    gates = {"check_data", "quality", "rehearse", "consistency", "accept"}
+    gates = {"data", "quality", "rehearsal", "consistency", "accept"}
     assert gates <= set(parsed["tasks"]["switch"]["upstream"])
 
 

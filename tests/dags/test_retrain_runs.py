@@ -1,7 +1,8 @@
-"""Runs of `retrain` in Airflow: the answers of a person who is asked, and a date without data."""
+"""Runs of `retrain_jd` in Airflow: the answers of a person who is asked, and a date without data."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,11 @@ ROOT = HERE.parents[1]
 @pytest.fixture(scope="module")
 def found(tmp_path_factory, openmldb_server, serving_home):
     home = tmp_path_factory.mktemp("airflow")
+    for folder in ("include", "pipelines"):
+        shutil.copytree(ROOT / folder, home / folder)
+    pipelines = home / "pipelines"
+    with (pipelines / "jd" / "pipeline.yaml").open("a") as file:
+        file.write("approval_timeout_s: 1\n")
     outer = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "NIGHTSHIFT_"))}
     done = subprocess.run(
         [sys.executable, str(HERE / "retrain_runs.py"), str(ROOT / "dags")],
@@ -28,7 +34,7 @@ def found(tmp_path_factory, openmldb_server, serving_home):
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
             "NIGHTSHIFT_HOME": str(home / "home"),
             "NIGHTSHIFT_OPENMLDB_PORT": str(serving_home.openmldb_port),
-            "NIGHTSHIFT_APPROVAL_TIMEOUT_S": "1",
+            "NIGHTSHIFT_PIPELINES": str(pipelines),
         },
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ READ = """
 import json, sys
 from airflow.dag_processing.dagbag import BundleDagBag
 bag = BundleDagBag(dag_folder=sys.argv[1], bundle_path=sys.argv[1], bundle_name="dags-folder")
-dag = bag.dags.get("rollback")
+dag = bag.dags.get("rollback_jd")
 heavy = {"numpy", "pandas", "pyarrow", "tritonclient", "oneflow", "docker"} & set(sys.modules)
 print(json.dumps({
     "errors": {str(k): str(v) for k, v in bag.import_errors.items()},
@@ -30,7 +30,7 @@ def parsed(tmp_path_factory):
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
     dags.mkdir()
-    (dags / "rollback.py").write_text((ROOT / "dags" / "rollback.py").read_text())
+    (dags / "jd.py").write_text((ROOT / "dags" / "jd.py").read_text())
     env = {
         **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
         "AIRFLOW_HOME": str(home),

@@ -29,6 +29,7 @@ from laptop.demo import example_request
 from nightshift import files
 from nightshift.errors import NightshiftError
 from nightshift.layout import RunFolder
+from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 from testing.nights import DAYS, DS, TRAIN_DAYS, House, live_manifest, live_run, requests
 from tests.docker import images
@@ -60,7 +61,7 @@ class Night:
 
     @property
     def run(self) -> RunFolder:
-        return RunFolder.of(self.settings.runs, DS, self.outcome.run_id)
+        return RunFolder.of(Pipeline.load(self.settings).runs, DS, self.outcome.run_id)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +109,8 @@ def call(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]
 
 def test_the_night_ends_in_a_served_release(ran: Night) -> None:
     assert ran.outcome.state == "success"
-    live = json.loads((ran.settings.releases / "live.json").read_text())
-    request = example_request(ran.settings.data, DS)
+    live = json.loads((Pipeline.load(ran.settings).releases / "live.json").read_text())
+    request = example_request(Pipeline.load(ran.settings).data, DS)
 
     status, answer = call(ran.settings.predict_port, "POST", "/predict", request)
 
@@ -149,7 +150,7 @@ def test_no_task_container_outlives_the_night(ran: Night) -> None:
 
 def test_everything_written_belongs_to_the_common_group(ran: Night) -> None:
     for folder, _, names in os.walk(ran.settings.home):
-        if Path(folder).is_relative_to(ran.settings.data):
+        if Path(folder).is_relative_to(Pipeline.load(ran.settings).data):
             continue
         for path in (Path(folder), *(Path(folder) / name for name in names)):
             assert path.lstat().st_gid == UID, path
@@ -176,7 +177,7 @@ def test_documented_looks_and_backup_work(ran: Night) -> None:
 
 def test_a_restart_keeps_serving_the_release(ran: Night) -> None:
     # Given the live release, when everything that serves is started anew
-    request = example_request(ran.settings.data, DS)
+    request = example_request(Pipeline.load(ran.settings).data, DS)
     before = call(ran.settings.predict_port, "POST", "/predict", request)
     ran.production.compose("restart", "--timeout", "20", "openmldb", "triton", "predict")
     ran.production.wait_healthy("openmldb", "triton", "predict")
@@ -194,7 +195,7 @@ def test_a_restart_keeps_serving_the_release(ran: Night) -> None:
 def both(ran: Night, demo: str, laptop_house: House) -> tuple[Settings, Settings]:
     """The night by containers and the same night by local processes, out of equal tables."""
     found = (ran.settings, laptop_house.settings)
-    tables = [hashes(settings.data) for settings in found]
+    tables = [hashes(Pipeline.load(settings).data) for settings in found]
     assert tables[0] == tables[1] != {}
     return found
 

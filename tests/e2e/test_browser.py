@@ -10,6 +10,7 @@ import pytest
 
 from laptop.airflow_api import AirflowApi
 from laptop.services import airflow
+from nightshift.pipeline import Pipeline
 from nightshift.registry.pointer import read_live
 from testing.browser import Browser, chromium
 from testing.debian import PackagesUnavailable
@@ -47,7 +48,10 @@ def runs_of(settings) -> dict[str, str]:
 
 def test_a_night_of_a_past_date_by_hand_is_kept_beside_the_live_release(browser, laptop_house):
     settings = laptop_house.settings
-    before, runs = (settings.releases / "live.json").read_bytes(), set(runs_of(settings))
+    before, runs = (
+        (Pipeline.load(settings).releases / "live.json").read_bytes(),
+        set(runs_of(settings)),
+    )
     browser.open(f"{settings.airflow_url}/dags/retrain")
     browser.sees("Nightshift: retrain")
     for part in ("features", "model", "online", "gates", "release"):
@@ -66,7 +70,7 @@ def test_a_night_of_a_past_date_by_hand_is_kept_beside_the_live_release(browser,
         time.sleep(2)
 
     assert runs_of(settings)[min(new)] == "success"
-    assert (settings.releases / "live.json").read_bytes() == before
+    assert (Pipeline.load(settings).releases / "live.json").read_bytes() == before
     releases = json.loads(laptop_house.call("releases", "--json"))
     assert [(r["ds"], r["state"]) for r in releases] == [(DAY_BEFORE, "kept"), (DS, "live")]
 
@@ -85,7 +89,7 @@ def test_a_tasks_job_log_is_one_click_away(browser, laptop_house):
 
 def test_the_releases_are_in_the_menu(browser, laptop_house):
     settings = laptop_house.settings
-    live = read_live(settings.releases)
+    live = read_live(Pipeline.load(settings).releases)
     browser.open(settings.airflow_url)
     browser.click_button("Browse")
     browser.click("//*[@role='menuitem'][contains(., 'Nightshift releases')]")

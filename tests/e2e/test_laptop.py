@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from laptop.services import processes
+from nightshift.pipeline import Pipeline
 from nightshift.registry.pointer import read_live
 from testing.nights import DS, requests
 
@@ -28,7 +29,7 @@ def test_the_demo_learns_something_and_serves_it(demo, house):
     auc = re.search(r"AUC on them +([\d.]+)", demo)
     assert auc, demo
     assert float(auc[1]) > 0.7
-    live = read_live(house.settings.releases)
+    live = read_live(Pipeline.load(house.settings).releases)
     assert (live.ds, live.model_version) == (DS, 20260310001)
     assert f"{live.model} {live.model_version}" in demo
     assert f'"model_version": {live.model_version}' in demo
@@ -45,13 +46,13 @@ def test_what_runs_is_told(demo, house):
 
 def test_predictions_name_their_release_and_differ_between_requests(demo, house):
     request = house.folder / "request.json"
-    request.write_text(json.dumps(requests(house.settings.data, DS, 50)))
+    request.write_text(json.dumps(requests(Pipeline.load(house.settings).data, DS, 50)))
     answer = json.loads(house.call("predict", "--request", "request.json"))
     scores = [p["score"] for p in answer["predictions"]]
     assert len(scores) == 50
     assert all(0 < score < 1 for score in scores)
     assert len(set(scores)) > 25
-    live = read_live(house.settings.releases)
+    live = read_live(Pipeline.load(house.settings).releases)
     assert (answer["release"], answer["model_version"], answer["deployment"]) == (
         live.release_id,
         live.model_version,
@@ -60,7 +61,7 @@ def test_predictions_name_their_release_and_differ_between_requests(demo, house)
 
 
 def test_a_wrong_request_is_refused_by_field(demo, house):
-    row = requests(house.settings.data, DS, 1)[0]
+    row = requests(Pipeline.load(house.settings).data, DS, 1)[0]
     (house.folder / "wrong.json").write_text(json.dumps({**row, "split_id": "one"}))
     said = house.call("predict", "--request", "wrong.json", code=1)
     assert "422" in said
@@ -68,7 +69,7 @@ def test_a_wrong_request_is_refused_by_field(demo, house):
 
 
 def test_online_ids_are_the_offline_ids_of_the_held_out_rows(demo, house):
-    report = next(house.settings.runs.glob(f"{DS}/*/reports/consistency.json"))
+    report = next(Pipeline.load(house.settings).runs.glob(f"{DS}/*/reports/consistency.json"))
     found = json.loads(report.read_text())
     assert found["status"] == "pass"
     assert found["mismatch_count"] == found["score_mismatch_count"] == 0
@@ -76,11 +77,11 @@ def test_online_ids_are_the_offline_ids_of_the_held_out_rows(demo, house):
 
 
 def test_a_date_without_data_fails_by_name_and_leaves_the_live_release(demo, house):
-    before = (house.settings.releases / "live.json").read_bytes()
+    before = (Pipeline.load(house.settings).releases / "live.json").read_bytes()
     said = house.call("run", "--ds", "2031-01-01", code=1)
     assert "PartitionMissing" in said
     assert "2031-01-01" in said
-    assert (house.settings.releases / "live.json").read_bytes() == before
+    assert (Pipeline.load(house.settings).releases / "live.json").read_bytes() == before
 
 
 def test_down_leaves_no_process_and_every_port_free(demo, house):

@@ -61,10 +61,10 @@ def test_a_file_of_the_working_folder_shadows_nothing(call, tmp_path):
 
 
 def test_settings_lists_every_variable_and_marks_what_is_set(call):
-    done = call("settings", NIGHTSHIFT_TRAIN_DAYS="12")
+    done = call("settings", NIGHTSHIFT_SCHEDULES="off")
     for variable, _, _ in settings_module.describe():
         assert re.search(rf"^{variable} ", done.stdout, re.MULTILINE), variable
-    assert re.search(r"^NIGHTSHIFT_TRAIN_DAYS +set: 12 ", done.stdout, re.MULTILINE)
+    assert re.search(r"^NIGHTSHIFT_SCHEDULES +set: off ", done.stdout, re.MULTILINE)
 
 
 def test_a_wrong_setting_is_one_line_and_no_traceback(call):

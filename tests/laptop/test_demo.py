@@ -6,6 +6,7 @@ import pytest
 
 from laptop import demo
 from laptop.data import generate, jd, partitions
+from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
 
@@ -25,7 +26,7 @@ def test_the_example_request_is_the_days_last_with_its_time_in_milliseconds(laid
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    for name in ("HOME", "DATA", "SCHEDULE"):
+    for name in ("HOME", "DATA", "SCHEDULES"):
         monkeypatch.delenv(f"NIGHTSHIFT_{name}", raising=False)
     return Settings(home=tmp_path / "var")
 
@@ -41,17 +42,17 @@ def test_a_home_that_holds_the_folder_is_used_and_a_home_that_was_asked_for(
     settings, tmp_path, monkeypatch
 ):
     source = {"kind": "given", "folder": str(tmp_path / "jd")}
-    partitions.claim(settings.data, source, replace=False)
+    partitions.claim(Pipeline.load(settings).data, source, replace=False)
     assert demo.demo_settings(settings, tmp_path / "jd").home == settings.home
     monkeypatch.setenv("NIGHTSHIFT_HOME", str(settings.home))
     assert demo.demo_settings(settings, tmp_path / "other").home == settings.home
 
 
 def test_the_demo_runs_by_hand_only_unless_a_schedule_is_asked_for(settings, monkeypatch):
-    assert demo.demo_settings(settings, None).schedule == "off"
-    monkeypatch.setenv("NIGHTSHIFT_SCHEDULE", "0 3 * * *")
+    assert demo.demo_settings(settings, None).schedules == "off"
+    monkeypatch.setenv("NIGHTSHIFT_SCHEDULES", "on")
     asked = Settings.from_env()
-    assert demo.demo_settings(asked, None).schedule == "0 3 * * *"
+    assert demo.demo_settings(asked, None).schedules == "on"
 
 
 def test_the_made_worlds_defaults_are_those_of_the_command_line():

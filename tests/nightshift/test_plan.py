@@ -7,47 +7,57 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from nightshift import layout
 from nightshift.errors import ConfigurationError, PartitionMissing
-from nightshift.features.tables import SourceTables
+from nightshift.pipeline import Pipeline
 from nightshift.plan import make_plan, resolve_date
 from nightshift.settings import PROJECT, Settings
 
-TABLES = SourceTables.load(Settings().tables)
+TABLES = Pipeline.load(Settings()).features.tables
 LOOKBACK = {"flattenRequest": 2, "action": 0, "bo_action": 3, "bo_comment": 1}
 
 
+def with_lookback(pipeline, lookback):
+    """The pipeline with other `lookback_days` in its specification."""
+    spec = pipeline.features.spec_file
+    content = yaml.safe_load(spec.read_text())
+    spec.write_text(yaml.safe_dump({**content, "lookback_days": lookback}))
+    return Pipeline.load(pipeline.settings)
+
+
 @pytest.fixture
-def settings(tmp_path):
-    shutil.copytree(PROJECT / "include", tmp_path / "include")
+def pipeline(tmp_path):
+    for folder in ("include", "pipelines"):
+        shutil.copytree(PROJECT / folder, tmp_path / folder)
     query = tmp_path / "include" / "sql" / "features.sql"
     # Frames as short as these tests' histories.
     query.write_text(re.sub(r"\b\d+d PRECEDING", "1d PRECEDING", query.read_text()))
-    return Settings(project=tmp_path, home=tmp_path / "home")
+    settings = Settings(project=tmp_path, home=tmp_path / "home", installation="test00")
+    return with_lookback(Pipeline.load(settings), LOOKBACK)
 
 
-def lay(settings, table, days):
+def lay(pipeline, table, days):
     for day in days:
-        folder = layout.partition(settings.data, table, day)
+        folder = layout.partition(pipeline.data, table, day)
         folder.mkdir(parents=True)
         pq.write_table(pa.table({"x": [1]}), folder / "part-0.parquet")
 
 
 @pytest.fixture
-def full(settings):
+def full(pipeline):
     days = layout.days_back(dt.date(2026, 11, 10), 10)
     for table in TABLES.events:
-        lay(settings, table, days)
+        lay(pipeline, table, days)
     for table in TABLES.snapshots:
-        (settings.data / table).mkdir(parents=True)
-        pq.write_table(pa.table({"x": [1]}), settings.data / table / "part-0.parquet")
-    return settings
+        (pipeline.data / table).mkdir(parents=True)
+        pq.write_table(pa.table({"x": [1]}), pipeline.data / table / "part-0.parquet")
+    return pipeline
 
 
-def plan(settings, ds="2026-11-10", **more):
-    more = {"lookback_days": LOOKBACK, **more}
-    return make_plan(settings, ds=ds, run_id="manual__1", **more)
+def plan(pipeline, ds="2026-11-10", **more):
+    return make_plan(pipeline, ds=ds, run_id="manual__1", **more)
 
 
 def test_each_table_reads_its_window_and_its_lookback(full):
@@ -82,14 +92,16 @@ def test_a_training_window_before_the_first_partition_is_an_error(full):
         plan(full, train_days=20)
 
 
-def test_a_table_without_any_partition_is_an_error_even_when_missing_ones_may_be_left_out(settings):
+def test_a_table_without_any_partition_is_an_error_even_when_missing_ones_may_be_left_out(
+    pipeline,
+):
     with pytest.raises(PartitionMissing, match="at least one partition"):
-        plan(settings, train_days=3, allow_missing=True)
+        plan(pipeline, train_days=3, allow_missing=True)
 
 
 def test_two_runs_of_a_date_share_no_folder_and_no_database(full):
     first, second = (
-        make_plan(full, ds="2026-11-10", run_id=run_id, lookback_days=LOOKBACK, train_days=3)
+        make_plan(full, ds="2026-11-10", run_id=run_id, train_days=3)
         for run_id in ("manual__1", "manual__2")
     )
     assert first["run_dir"] != second["run_dir"]
@@ -121,7 +133,7 @@ def test_a_run_without_any_date_says_what_to_give():
 
 
 def test_files_that_do_not_fit_each_other_fail_the_plan(full):
-    sql = full.include / "sql"
+    sql = full.features.sql.parent
     query = (sql / "features.sql").read_text()
     (sql / "features.sql").write_text(query.replace("`bo_user`", "`bo_users`"))
     with pytest.raises(ConfigurationError, match=r"features.sql: table bo_users is not among"):
@@ -131,11 +143,11 @@ def test_files_that_do_not_fit_each_other_fail_the_plan(full):
     (sql / "create_tables.sql").write_text(created.replace("bo_user(", "bo_users("))
     with pytest.raises(ConfigurationError, match=r"tables.yaml declares table bo_user,"):
         plan(full, train_days=3)
-    full.tables.unlink()
+    full.features.tables_file.unlink()
     with pytest.raises(ConfigurationError, match=r"tables.yaml is not there"):
-        plan(full, train_days=3)
+        plan(Pipeline.load(full.settings), train_days=3)
 
 
 def test_a_lookback_shorter_than_a_window_is_refused_with_the_days_it_needs(full):
     with pytest.raises(ConfigurationError, match=r"bo_action 0 days, but .* raise it to 1"):
-        plan(full, train_days=3, lookback_days=LOOKBACK | {"bo_action": 0})
+        plan(with_lookback(full, LOOKBACK | {"bo_action": 0}), train_days=3)

@@ -33,7 +33,7 @@ def test_a_round_trip_through_the_environment_changes_nothing(tmp_path):
         ("NIGHTSHIFT_PREDICT_PORT", "65536", "1 to 65535"),
         ("NIGHTSHIFT_TASK_RUNNER", "podman", "process, docker"),
         ("NIGHTSHIFT_TASK_DEVICE", "tpu", "cpu, cuda"),
-        ("NIGHTSHIFT_TRAIN_DAYS", "0", "at least 1"),
+        ("NIGHTSHIFT_SCHEDULES", "maybe", "on, off"),
     ],
 )
 def test_a_wrong_value_names_its_variable(name, value, message):
@@ -43,7 +43,7 @@ def test_a_wrong_value_names_its_variable(name, value, message):
 
 
 def test_an_empty_variable_counts_as_unset():
-    assert Settings.from_env({"NIGHTSHIFT_MODEL": ""}).model == Settings().model
+    assert Settings.from_env({"NIGHTSHIFT_BIND": ""}).bind == Settings().bind
 
 
 def test_every_setting_is_described():

@@ -165,7 +165,7 @@ class Workshop:
     def train_arguments(self, dataset, *more, out="model"):
         return (
             *("--dataset", self.root / dataset, "--spec", self.spec),
-            *("--hyperparameters", PROJECT / "include" / "hyperparameters.yaml"),
+            *("--hyperparameters", PROJECT / "pipelines" / "jd" / "hyperparameters.yaml"),
             *("--out", self.root / out, "--checkpoint", self.root / f"{out}-checkpoint"),
             *("--result", self.root / "train.json", *more),
         )

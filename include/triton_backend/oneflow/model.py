@@ -1,4 +1,4 @@
-"""Triton's `oneflow` backend: one DeepFM version behind INPUT_0 and OUTPUT_0.
+"""Triton's `oneflow` backend: one version of a model behind its named tensors.
 
 A python-based backend (Triton's `python_backend`, "Python-based backends"): models that say
 `backend: "oneflow"` need no code of their own, and lie as OneFlow's own backend wants them,
@@ -7,7 +7,6 @@ A python-based backend (Triton's `python_backend`, "Python-based backends"): mod
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,14 @@ import numpy as np  # noqa: TID253
 import numpy.typing as npt  # noqa: TID253
 import triton_python_backend_utils as pb_utils
 
+Arrays = dict[str, npt.NDArray[Any]]
+
 
 class TritonPythonModel:
     """One version of a model on one device."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the version's parameters and vocabulary, and score a row to warm up.
+        """Load the version and run its golden examples to warm up.
 
         An error here fails the load, and the versions that served keep serving. Triton's own
         `model_warmup` would crash the server instead, where another version loads beside it.
@@ -33,43 +34,67 @@ class TritonPythonModel:
                 f"{self._name}: NumPy {np.__version__} in the tasks' environment; it must be < 2"
             )
         os.environ.setdefault("GLOG_minloglevel", "3")
-        from tasks.ctr.train.serving import Scorer
+        from nightshift.contract.golden import Golden
+        from nightshift.contract.signature import ModelSignature
+        from tasks import serving
 
         device = "cuda" if args["model_instance_kind"] == "GPU" else "cpu"
         folder = Path(args["model_repository"]) / args["model_version"]
         # All of a machine's cores, which is what OneFlow takes by itself, only slow each other
         # down: a container's limit does not show in their number, and versions share them.
         threads = int(os.environ.get("NIGHTSHIFT_TRITON_THREADS") or 1)
-        self._scorer = Scorer.load(folder, device=device, threads=threads)
-        golden = json.loads((folder / "golden.json").read_text())
-        self._score(np.array(golden["ids"], dtype=np.int64))
+        self._signature = ModelSignature.load(folder)
+        self._run = serving.load(folder, device=device, threads=threads)
+        self._checked(Golden.load(folder, self._signature).inputs)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Score all waiting requests in one batch; answer one by one.
+        """Run all waiting requests in one batch, where the model has a batch dimension.
 
-        INPUT_0 is int64 [n, fields], ids as `nightshift.features.encoding` makes them; OUTPUT_0 is
-        float32 [n, 1], probabilities.
+        Tensors are those of the version's `signature.json`.
         """
-        batches = [pb_utils.get_input_tensor_by_name(r, "INPUT_0").as_numpy() for r in requests]
+        inputs = [self._inputs(request) for request in requests]
+        if not self._signature.batched or len(requests) == 1:
+            return [self._answer(one) for one in inputs]
         try:
-            ids = batches[0] if len(batches) == 1 else np.concatenate(batches)
-            scores = self._score(ids)
-        except Exception as error:
-            problem = pb_utils.TritonError(f"{self._name}: {type(error).__name__}: {error}")
-            return [pb_utils.InferenceResponse(error=problem) for _ in requests]
+            joined = {t.name: _join(inputs, t.name) for t in self._signature.inputs}
+            outputs = self._checked(joined)
+        except Exception:
+            # One bad request must not fail the others: each is answered by itself.
+            return [self._answer(one) for one in inputs]
         answers, start = [], 0
-        for batch in batches:
-            part = scores[start : start + len(batch)]
-            start += len(batch)
-            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT_0", part)]))
+        for one in inputs:
+            end = start + len(next(iter(one.values())))
+            answers.append(_response({name: v[start:end] for name, v in outputs.items()}))
+            start = end
         return answers
 
-    def _score(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        scores = np.asarray(self._scorer.score(ids), dtype=np.float32).reshape(-1, 1)
-        if len(scores) != len(ids) or not np.isfinite(scores).all():
-            raise ValueError(f"{self._name}: a score is missing or not finite")
-        return scores
+    def _inputs(self, request: Any) -> Arrays:
+        found = {}
+        for tensor in self._signature.inputs:
+            value = pb_utils.get_input_tensor_by_name(request, tensor.name)
+            if value is not None:
+                found[tensor.name] = value.as_numpy()
+        return found
+
+    def _answer(self, inputs: Arrays) -> Any:
+        try:
+            return _response(self._checked(inputs))
+        except Exception as error:
+            text = f"{self._name}: {type(error).__name__}: {error}"
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(text))
+
+    def _checked(self, inputs: Arrays) -> Arrays:
+        checked = self._signature.check_inputs(inputs, self._name)
+        return self._signature.check_outputs(self._run(checked), self._name)
 
     def finalize(self) -> None:
         """Free the model's memory before the process ends."""
-        del self._scorer
+        del self._run
+
+
+def _join(inputs: list[Arrays], name: str) -> npt.NDArray[Any]:
+    return np.concatenate([one[name] for one in inputs])
+
+
+def _response(outputs: Arrays) -> Any:
+    return pb_utils.InferenceResponse([pb_utils.Tensor(n, v) for n, v in outputs.items()])

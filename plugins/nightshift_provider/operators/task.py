@@ -46,15 +46,16 @@ class NightshiftTaskOperator(WaitingOperator):
     """Run `python -m tasks.<task> <arguments>` as a local process or as a container.
 
     Returns as XCom the JSON object that the task wrote to `result_path`: at most 64 KiB, with
-    `{"task": task, "version": 1, "status": "ok"}` in it. Besides `WaitingOperator`'s arguments:
+    `{"task": <last part of task>, "version": 1, "status": "ok"}` in it. Besides `WaitingOperator`'s arguments:
 
     Args:
-        task: `preprocess` or `train`: a module of `tasks/`, and the setting that names its image.
+        task: a module of `tasks/`, such as `ctr.train`; its last part names the setting of its
+            image.
         arguments: of the module; templated.
         result_path: the task's `--result`; templated.
         run_dir: folder that the task may write to, besides its temporary one; templated.
         environment: the task's variables; templated. Nothing of the worker's own is passed on.
-        readable: further folders that it reads; the project's `include/` and all runs are.
+        readable: further folders that it reads; the project's `include/`, its pipelines and all runs are.
         image: overrides the image of the settings.
         docker_conn_id: Airflow connection of a private registry.
         timeout_s: seconds that the task may take from its start; then it is stopped.
@@ -98,6 +99,11 @@ class NightshiftTaskOperator(WaitingOperator):
         self.timeout_s = timeout_s
         self.stop_grace_s = stop_grace_s
         self._running: tuple[Runner, TaskSpec] | None = None
+
+    @property
+    def _kind(self) -> str:
+        """The last part of the task's name: `train`."""
+        return self.task.rpartition(".")[2]
 
     def execute(self, context: Context) -> Any:
         """Start the task, or find it, and see it to its end."""
@@ -178,10 +184,10 @@ class NightshiftTaskOperator(WaitingOperator):
 
     def _spec(self, context: Context, settings: Settings) -> TaskSpec:
         identity = TaskIdentity.of(context)
-        image = self.image or getattr(settings, f"task_image_{self.task}", None)
+        image = self.image or getattr(settings, f"task_image_{self._kind}", None)
         if not image:
             raise ConfigurationError(
-                f"there is no NIGHTSHIFT_TASK_IMAGE_{self.task.upper()}; "
+                f"there is no NIGHTSHIFT_TASK_IMAGE_{self._kind.upper()}; "
                 f"give task {self.task_id} an image"
             )
         run_dir, result = Path(self.run_dir), Path(self.result_path)
@@ -190,13 +196,18 @@ class NightshiftTaskOperator(WaitingOperator):
                 f"the result {result} of task {self.task_id} must lie in its run_dir {run_dir}"
             )
         result.parent.mkdir(parents=True, exist_ok=True)
-        folders = [settings.include, settings.runs, *(Path(path) for path in self.readable)]
+        folders = [
+            settings.include,
+            settings.pipelines,
+            settings.runs_root,
+            *(Path(path) for path in self.readable),
+        ]
         from nightshift_provider.runners.docker import home_id
 
         return TaskSpec(
             name=identity.name,
             generation=identity.generation,
-            command=["python", "-m", f"tasks.ctr.{self.task}", *(str(a) for a in self.arguments)],
+            command=["python", "-m", f"tasks.{self.task}", *(str(a) for a in self.arguments)],
             environment={
                 "PYTHONPATH": "src:packages/openmldb-files/src:.",
                 "PYTHONUNBUFFERED": "1",
@@ -218,7 +229,7 @@ class NightshiftTaskOperator(WaitingOperator):
             stop_grace_s=self.stop_grace_s,
             labels={
                 "home": home_id(settings.home),
-                "task": self.task,
+                "task": self._kind,
                 "dag_id": identity.dag_id,
                 "run_id": identity.run_id,
                 "task_id": identity.task_id,
@@ -323,14 +334,14 @@ class NightshiftTaskOperator(WaitingOperator):
     def _error(self, spec: TaskSpec, status: Status) -> NightshiftError:
         code = status.exit_code
         said = _said(Path(spec.result_path))
-        text = f"tasks.ctr.{self.task} ended with exit code {code}"
+        text = f"tasks.{self.task} ended with exit code {code}"
         if status.out_of_memory:
             return TaskFailed(
                 f"{text}: it needed more than its {spec.memory} of memory; raise "
                 "NIGHTSHIFT_TASK_MEMORY, or lower the batch size or the days to train on"
             )
         if code is None:
-            text = f"tasks.ctr.{self.task} was killed"
+            text = f"tasks.{self.task} was killed"
         text += "".join(f": {words}" for words in (status.detail, said) if words)
         if code == EXIT_TERMINAL:
             return TaskFailed(text)
@@ -342,7 +353,7 @@ class NightshiftTaskOperator(WaitingOperator):
             with path.open("rb") as file:
                 data = file.read(RESULT_MAX_BYTES + 1)
         except FileNotFoundError:
-            raise ContractError(f"tasks.ctr.{self.task} ended well but wrote no {path}") from None
+            raise ContractError(f"tasks.{self.task} ended well but wrote no {path}") from None
         if len(data) > RESULT_MAX_BYTES:
             raise ContractError(
                 f"{path} has more than {RESULT_MAX_BYTES} bytes; a result holds figures and paths"
@@ -351,9 +362,9 @@ class NightshiftTaskOperator(WaitingOperator):
             result = json.loads(data, parse_constant=_no_constant)
         except ValueError as error:
             raise ContractError(f"{path} is no JSON: {error}") from error
-        expected = {"task": self.task, "version": RESULT_VERSION, "status": "ok"}
+        expected = {"task": self._kind, "version": RESULT_VERSION, "status": "ok"}
         if not isinstance(result, dict) or any(result.get(k) != v for k, v in expected.items()):
-            raise ContractError(f"{path} is no result of tasks.{self.task}: it lacks {expected}")
+            raise ContractError(f"{path} is not a result of tasks.{self.task}: it lacks {expected}")
         return result
 
     def _reap(self, settings: Settings, sparing: str) -> None:

@@ -13,48 +13,91 @@ if TYPE_CHECKING:
 
     from nightshift.registry.store import ReleaseFolder
 
-DAG_ID = "retrain"
-"""Who may read its runs may read what they made."""
-
 TRAINING = "training.html"
 _REPORT_BYTES = 4 << 20
 
 
 def make_router() -> APIRouter:
-    """`GET /releases`, `/releases/{id}` and `/releases/{id}/training`."""
-    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-    from airflow.api_fastapi.core_api.security import requires_access_dag
-    from fastapi import APIRouter, Depends
+    """`GET /releases`, `/releases/{pipeline}`, `/releases/{pipeline}/{id}` and its `/training`.
+
+    Who may read the runs of a pipeline's retrain DAG may read what they made.
+    """
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.models.resource_details import (
+        DagAccessEntity,
+        DagDetails,
+    )
+    from airflow.api_fastapi.core_api.security import GetUserDep
+    from fastapi import APIRouter, HTTPException
     from fastapi.responses import HTMLResponse
 
+    from nightshift.errors import ConfigurationError
+    from nightshift.pipeline import Pipeline, names
     from nightshift.registry.history import rows
-    from nightshift.registry.store import ReleaseStore
     from nightshift.settings import Settings
+    from nightshift_provider.dags import retrain_id, rollback_id
     from nightshift_provider.pages import HEADERS
     from nightshift_provider.pages.rendering import page
 
-    may_read = Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))
-    router = APIRouter(prefix="/releases", dependencies=[may_read])
+    router = APIRouter(prefix="/releases")
 
-    def folder_of(release: str) -> ReleaseFolder:
-        folder = ReleaseStore(Settings.from_env().releases).folder(release)
+    def may_read(pipeline: str, user: Any) -> bool:
+        return get_auth_manager().is_authorized_dag(
+            method="GET",
+            access_entity=DagAccessEntity.RUN,
+            details=DagDetails(id=retrain_id(pipeline)),
+            user=user,
+        )
+
+    def readable(pipeline: str, user: Any) -> Pipeline:
+        if not may_read(pipeline, user):
+            raise HTTPException(403, "Forbidden")
+        return Pipeline.load(Settings.from_env(), pipeline)
+
+    def folder_of(pipeline: str, release: str, user: Any) -> ReleaseFolder:
+        folder = readable(pipeline, user).store.folder(release)
         folder.manifest()
         return folder
 
     @router.get("")
-    def overview() -> Any:
+    def overview(user: GetUserDep) -> Any:
+        settings = Settings.from_env()
+        found = []
+        for name in names(settings):
+            if not may_read(name, user):
+                continue
+            try:
+                released = rows(Pipeline.load(settings, name).releases)[::-1]
+                found.append({"name": name, "rows": released, "problem": ""})
+            except ConfigurationError as error:
+                found.append({"name": name, "rows": [], "problem": str(error)})
+        return page("pipelines.html", title="Releases", pipelines=found)
+
+    @router.get("/{pipeline}")
+    def of_pipeline(pipeline: str, user: GetUserDep) -> Any:
+        try:
+            released = rows(readable(pipeline, user).releases)[::-1]
+        except NightshiftError as error:
+            return page("message.html", 404, title=f"Releases of {pipeline}", text=str(error))
         return page(
-            "releases.html", title="Releases", rows=rows(Settings.from_env().releases)[::-1]
+            "releases.html",
+            title=f"Releases of {pipeline}",
+            pipeline=pipeline,
+            retrain=retrain_id(pipeline),
+            rollback=rollback_id(pipeline),
+            rows=released,
         )
 
-    @router.get("/{release}")
-    def one(release: str) -> Any:
+    @router.get("/{pipeline}/{release}")
+    def one(pipeline: str, release: str, user: GetUserDep) -> Any:
         try:
-            folder = folder_of(release)
+            folder = folder_of(pipeline, release, user)
             row = next(r for r in rows(folder.root.parent) if r.release_id == folder.id)
             return page(
                 "release.html",
-                title=f"Release {folder.id}",
+                title=f"Release {folder.id} of {pipeline}",
+                pipeline=pipeline,
+                retrain=retrain_id(pipeline),
                 row=row,
                 manifest=folder.manifest(),
                 reports=_reports(folder),
@@ -64,10 +107,10 @@ def make_router() -> APIRouter:
         except NightshiftError as error:
             return page("message.html", 404, title=f"Release {release}", text=str(error))
 
-    @router.get("/{release}/training")
-    def training(release: str) -> Any:
+    @router.get("/{pipeline}/{release}/training")
+    def training(pipeline: str, release: str, user: GetUserDep) -> Any:
         try:
-            path = folder_of(release).model / TRAINING
+            path = folder_of(pipeline, release, user).model / TRAINING
             return HTMLResponse(path.read_text(encoding="utf-8"), headers=HEADERS)
         except FileNotFoundError:
             text = f"{path} is not there: retention has taken this release's model"

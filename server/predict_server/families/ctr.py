@@ -162,9 +162,7 @@ class CtrRelease(Release):
         p, context, metrics = self.pointer, self._context, self._context.metrics
         deadline = time.monotonic() + timeout_s
         with timed(metrics.features.observe):
-            features = await context.openmldb.call(
-                p.database, p.deployment, rows, timeout_s=timeout_s
-            )
+            features = await context.openmldb.call(*deployment_of(p), rows, timeout_s=timeout_s)
         with timed(metrics.encode.observe):
             if len(features) <= SMALL:
                 ids = self._encode(features)
@@ -231,16 +229,26 @@ class CtrRelease(Release):
         rows = [[_neutral(sql_type(kind)) for _, kind in self.request_schema]]
         ids = np.zeros((1, len(self.spec.fields)), dtype=np.int64)
         openmldb, triton = await asyncio.gather(
-            problem_of(
-                self._context.openmldb.call(p.database, p.deployment, rows, timeout_s=timeout_s)
-            ),
+            problem_of(self._context.openmldb.call(*deployment_of(p), rows, timeout_s=timeout_s)),
             problem_of(self._infer(ids, timeout_s)),
         )
         return {"openmldb": openmldb, "triton": triton}
 
 
+def deployment_of(pointer: LivePointer) -> tuple[str, str]:
+    """Database and deployment of a release with features.
+
+    Raises:
+        ContractError: the release has none: it is of another family.
+    """
+    if pointer.database is None or pointer.deployment is None:
+        raise ContractError(f"release {pointer.release_id} has no features")
+    return pointer.database, pointer.deployment
+
+
 def _read(pointer: LivePointer, _: Path) -> FeatureSpec:
-    spec = FeatureSpec.load(Path(pointer.feature_spec))
+    deployment_of(pointer)
+    spec = FeatureSpec.load(Path(str(pointer.feature_spec)))
     if spec.schema_hash != pointer.spec_hash:
         raise ContractError(
             f"{pointer.feature_spec} has schema hash {spec.schema_hash} and release "
@@ -250,7 +258,7 @@ def _read(pointer: LivePointer, _: Path) -> FeatureSpec:
 
 
 async def _prepare(pointer: LivePointer, spec: FeatureSpec, context: Context) -> Release:
-    info = await context.openmldb.describe(pointer.database, pointer.deployment)
+    info = await context.openmldb.describe(*deployment_of(pointer))
     spec.check_columns(info.output_schema)
     release = CtrRelease(pointer, spec, info, context)
     # A model whose process died is READY to Triton: only an inference shows it.

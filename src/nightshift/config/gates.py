@@ -9,6 +9,26 @@ from pydantic import Field
 from nightshift.config.reading import Strict
 
 Level = Literal["fail", "warn"]
+LevelOrOff = Literal["fail", "warn", "off"]
+
+PartitionFinding = Literal[
+    "unreadable",
+    "extra_columns",
+    "other_day",
+    "no_time",
+    "repeated_ids",
+    "no_id",
+    "empty_newest",
+    "empty_days",
+    "no_labels",
+    "no_key",
+    "not_finite",
+    "no_history",
+]
+"""What `nightshift.gates.partitions` may find."""
+
+DayFinding = Literal["no_labels", "few_labels", "no_positives", "nulls", "not_finite"]
+"""What `nightshift.gates.data` may find on one day."""
 
 
 class Least(Strict):
@@ -72,6 +92,12 @@ class DataGate(Strict):
     nulls: Nulls = Nulls()
     positives: Positives = Positives()
     drift: Drift = Drift()
+    partitions: dict[PartitionFinding, LevelOrOff] = Field(
+        default_factory=dict, description="levels of findings in the source partitions"
+    )
+    days: dict[DayFinding, LevelOrOff] = Field(
+        default_factory=dict, description="levels of findings on one day of the features"
+    )
 
 
 class CalibrationRatio(Strict):

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nightshift import files, layout
+from nightshift.config.yamlfile import nearest
 from nightshift.data import publish
 from nightshift.data.declared import Declared
 from nightshift.errors import ConfigurationError, ContractError, DataError
-from nightshift.features.specification import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nightshift import layout
+from nightshift.config.yamlfile import nearest
 from nightshift.data import reading
 from nightshift.data.declared import Declared
-from nightshift.features.specification import nearest
 
 if TYPE_CHECKING:
     import numpy as np

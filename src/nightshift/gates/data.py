@@ -7,9 +7,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nightshift import files
+from nightshift.config.gates import Level
 from nightshift.errors import ContractError
 from nightshift.features.specification import FeatureSpec
-from nightshift.gates.base import Finding, Level, report
+from nightshift.gates.base import Finding, report
+from nightshift.night import Night
+from nightshift.registry import pointer
 
 
 def psi(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> tuple[float, float]:
@@ -68,7 +72,24 @@ def _chi2_95(degrees: int) -> float:
     return float(degrees * (1 - k + 1.6449 * math.sqrt(k)) ** 3)
 
 
-def check(
+def check(night: Night, release: str | None) -> dict[str, Any]:
+    """Judge the night's data: whole, as specified, and like what the live model learned from."""
+    live = pointer.read_live(night.pipeline.releases)
+    card_of_live = None
+    if live is not None:
+        path = night.folder(live.release_id).data_card
+        card_of_live = files.read_json(path) if path.is_file() else None
+    return judge(
+        files.read_json(night.run.dataset / "data_card.json"),
+        night.pipeline.features.spec,
+        night.gate("data"),
+        missing=night.plan["missing"],
+        champion_card=card_of_live,
+        champion_id=live.release_id if live else None,
+    )
+
+
+def judge(
     card: Mapping[str, Any],
     spec: FeatureSpec,
     gates: Mapping[str, Any],
@@ -82,7 +103,7 @@ def check(
     Args:
         card: `dataset/data_card.json` of the run.
         spec: the specification of the run.
-        gates: the `data` part of include/gates.yaml.
+        gates: the `data` part of gates.yaml.
         missing: days without a partition, by table, that the run was told to do without.
         champion_card: data card of the live release; None where there is none.
         champion_id: the live release, for the report.

@@ -1,6 +1,6 @@
 """The quality gate: challenger and champion on the same held-out rows.
 
-The rule (thresholds in include/gates.yaml):
+The rule (thresholds in gates.yaml):
 1. The floor: every candidate needs an AUC and a log loss that are worth serving. For the first
    model, and where the two cannot be compared, the floor is all.
 2. Not worse: the paired bootstrap interval of each difference must lie on the right side of
@@ -16,12 +16,69 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 
+from nightshift import files
 from nightshift.gates import measures
 from nightshift.gates.base import Finding, report
+from nightshift.layout import RunFolder
+from nightshift.night import Night
+from nightshift.registry.manifest import Manifest
+from nightshift.registry.store import ReleaseFolder
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
+
+def check(night: Night, release: str | None) -> dict[str, Any]:
+    """Compare the candidate with the release that was live when it was made.
+
+    Raises:
+        ContractError: the scores are absent, or not those of this candidate's held-out rows.
+    """
+    if release is None:
+        raise ValueError("the gate quality needs a candidate")
+    store, gates = night.store, night.gate("quality")
+    manifest = store.folder(release).manifest()
+    table = pq.read_table(night.scores)
+    champion = manifest.champion.release_id if manifest.champion else None
+    theirs, why = None, None
+    if champion is not None:
+        why = _incomparable(store.folder(champion), manifest)
+        if "champion" in table.column_names:
+            theirs = table["champion"].to_numpy()
+        else:
+            result = files.read_json(night.run.result("score"))
+            why = why or str(result.get("incomparable") or "its scores are not there")
+    return judge(
+        table["label"].to_numpy(),
+        table["challenger"].to_numpy(),
+        None if why else theirs,
+        gates,
+        champion_id=champion,
+        incomparable=why,
+        slices=_slices(night.run, gates["slices"]),
+    )
+
+
+def _incomparable(champion: ReleaseFolder, challenger: Manifest) -> str | None:
+    window = champion.manifest().window
+    days = leaked_days(challenger.window.test_days, window.first_day, window.test_days)
+    return f"it learned from the held-out days {', '.join(days)}" if days else None
+
+
+def _slices(run: RunFolder, names: Sequence[str]) -> dict[str, Any]:
+    """Held-out rows whose value of a field was seen in training, and the others."""
+    card = files.read_json(run.dataset / "data_card.json")
+    slices: dict[str, Any] = {}
+    for name in names:
+        train, test = (
+            pq.read_table(run.dataset / card["splits"][split]["file"], columns=[name])[name]
+            for split in ("train", "test")
+        )
+        known = np.isin(test.to_numpy(), train.to_numpy())
+        slices[f"{name}_known"], slices[f"{name}_new"] = known, ~known
+    return slices
 
 
 def figures(labels: Bools, scores: Floats) -> dict[str, Any]:
@@ -56,7 +113,7 @@ def judge(
         labels: [n], 1 where the outcome is positive.
         challenger: [n], the candidate's scores.
         champion: [n], the live release's scores of the same rows; None where there is none.
-        gates: the `quality` part of include/gates.yaml.
+        gates: the `quality` part of gates.yaml.
         champion_id: the live release, for the report.
         incomparable: why there are no champion scores although a release is live.
         slices: bool [n] by name: parts that are measured apart, for the report only.

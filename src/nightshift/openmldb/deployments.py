@@ -53,11 +53,6 @@ def drop_deployment(client: AbstractClient, database: str, name: str) -> bool:
     return True
 
 
-def is_workspace(database: str, name: str) -> bool:
-    """Whether `name` is the database of a run: `<database>_<YYYYMMDD>_<run token>`."""
-    return re.fullmatch(rf"{re.escape(database)}_\d{{8}}_[0-9a-f]{{8}}(_check)?", name) is not None
-
-
 def drop_database(client: AbstractClient, name: str) -> bool:
     """Drop a database with all that is in it; return whether it was there.
 

@@ -7,28 +7,45 @@ reach are counted in the store and in the files; only what differs is loaded.
 from __future__ import annotations
 
 import datetime as dt
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from nightshift import layout
 from nightshift.data import reading
-from nightshift.errors import ContractError
+from nightshift.errors import ContractError, DeadlineExceeded, RetryableError
 from nightshift.features.tables import SourceTables
-from nightshift.openmldb import OpenMLDBClient, quote_name
+from nightshift.openmldb import (
+    SYSTEM_DATABASE,
+    Job,
+    JobState,
+    JobWatch,
+    OpenMLDBClient,
+    job_error,
+    quote_literal,
+    quote_name,
+    split_script,
+    tail,
+)
+from nightshift.pipeline import Pipeline
+
+_LOAD = re.compile(r"\s*load\s+data\b", re.IGNORECASE)
 
 CountRows = Callable[[str, str, int, int], int]
 """(table, time column, from ms, until ms) -> rows that the online store holds."""
 
 
 class OnlineLoad(TypedDict):
-    """Arguments of one load: what `OpenMLDBLoadDataOperator` needs to do it once."""
+    """One load: its files, and how to do it once. `reload`: `delete_sql` must run first."""
 
     table: str
     path: str
     expect_rows: int | None
     count_sql: str | None
     delete_sql: str | None
+    reload: bool
 
 
 def plan_online_loads(
@@ -74,7 +91,7 @@ def plan_online_loads(
             if found == rows and rows:
                 continue
             if found:
-                loads.append(_event_load(data, table, column, [day], rows))
+                loads.append({**_event_load(data, table, column, [day], rows), "reload": True})
             else:
                 lacking.append((day, rows))
         for run in _neighbours(lacking):
@@ -87,10 +104,116 @@ def plan_online_loads(
             expect_rows=None,
             count_sql=None,
             delete_sql=None,
+            reload=False,
         )
         for table in tables.snapshots
     )
     return loads
+
+
+def bring_online(
+    client: OpenMLDBClient, pipeline: Pipeline, *, ds: str, timeout_s: float = 6 * 3600.0
+) -> dict[str, Any]:
+    """Make the online tables, and load what they lack for the night of a date.
+
+    It may be called again after it was cut off: loads that still run are waited for first, then
+    rows are counted anew.
+
+    Args:
+        client: the API server.
+        pipeline: its tables, partitions and database.
+        ds: the last day that may be in the store, `YYYY-MM-DD`.
+        timeout_s: limit of all loads together.
+
+    Returns:
+        Loads made, with table, path and rows.
+
+    Raises:
+        JobFailed: a load failed.
+        ContractError: the store holds more rows of a day than its partition.
+        RetryableError: after its load a table does not hold the partition's rows.
+        DeadlineExceeded: the loads took longer than `timeout_s`.
+        ServiceUnavailable: the server does not answer.
+    """
+    database, files = pipeline.database, pipeline.features
+    deadline = time.time() + timeout_s
+    settle_s = pipeline.settings.openmldb_settle_s
+    client.execute(
+        SYSTEM_DATABASE, f"CREATE DATABASE IF NOT EXISTS {quote_name(database)}", mode="onsync"
+    )
+    for statement in split_script(files.create_script()):
+        client.execute(database, statement, mode="onsync")
+    _await_jobs(client, _running_loads(client, database), deadline, settle_s)
+    count = count_online(client, database)
+    loads = plan_online_loads(
+        pipeline.data,
+        tables=files.tables,
+        ds=ds,
+        lookback_days=files.spec.lookback_days,
+        count_rows=count,
+    )
+    jobs = []
+    for load in loads:
+        if load["delete_sql"] is not None and load["reload"]:
+            client.execute(database, load["delete_sql"], mode="onsync")
+        jobs.append(
+            client.submit(
+                database,
+                f"LOAD DATA INFILE {quote_literal(load['path'])} INTO TABLE "
+                f"{quote_name(load['table'])} OPTIONS(format='parquet', mode='append')",
+                mode="online",
+            )
+        )
+    _await_jobs(client, jobs, deadline, settle_s)
+    for load in loads:
+        if load["count_sql"] is None:
+            continue
+        result = client.execute(database, load["count_sql"], mode="onsync")
+        rows = int(result.rows[0][0]) if result is not None and result.rows else 0
+        if rows != load["expect_rows"]:
+            raise RetryableError(
+                f"after the load {load['table']} holds {rows} rows of {load['path']} instead of "
+                f"{load['expect_rows']}"
+            )
+    return {
+        "loads": [
+            {"table": x["table"], "path": x["path"], "rows": x["expect_rows"]} for x in loads
+        ],
+        "job_ids": [job.job_id for job in jobs],
+    }
+
+
+def _running_loads(client: OpenMLDBClient, database: str) -> list[Job]:
+    return [
+        job
+        for job in client.jobs()
+        if not job.state.is_terminal and job.db in ("", database) and _LOAD.match(job.parameter)
+    ]
+
+
+def _await_jobs(
+    client: OpenMLDBClient, jobs: Sequence[Job], deadline: float, settle_s: float
+) -> None:
+    """Follow jobs that run side by side to their end; each settles while the others run."""
+    watches = {job.job_id: JobWatch(deadline, poll_s=1.0, settle_s=settle_s) for job in jobs}
+    at_work = {job.job_id: job for job in jobs}
+    while at_work:
+        pauses = []
+        for job_id, job in list(at_work.items()):
+            pause = watches[job_id].after(job, time.time())
+            if pause is not None:
+                pauses.append(pause)
+                continue
+            del at_work[job_id]
+            if job.state is not JobState.FINISHED:
+                raise job_error(job, tail(client.job_log(job_id)))
+        if not at_work:
+            return
+        if time.time() >= deadline:
+            raise DeadlineExceeded(f"jobs {', '.join(map(str, at_work))} took too long")
+        time.sleep(min(pauses))
+        for job_id in at_work:
+            at_work[job_id] = client.job(job_id)
 
 
 def count_online(client: OpenMLDBClient, database: str) -> CountRows:
@@ -123,6 +246,7 @@ def _event_load(
         expect_rows=rows,
         count_sql=_count_sql(table, column, *_range_ms(days)),
         delete_sql=_delete_sql(table, column, days),
+        reload=False,
     )
 
 

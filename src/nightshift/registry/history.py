@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import shutil
-import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from nightshift.errors import NightshiftError
 from nightshift.registry.pointer import read_live
@@ -114,7 +110,7 @@ def _row(
         state=state,
         why=why,
         model_version=manifest.model.version,
-        deployment=manifest.sql.deployment,
+        deployment=manifest.sql.deployment if manifest.features else None,
         created_at=manifest.created_at,
         last_live_at=last_live,
     )
@@ -129,7 +125,7 @@ def table(found: Sequence[Row], *, width: int | None = None) -> str:
             one line a release, for a pipe.
     """
     if not found:
-        return "No release yet; `./nightshift demo` or the DAG `retrain` makes the first."
+        return "No release yet; `./nightshift run --ds DATE` makes the first."
     head = ("release", "date", "AUC", "logloss", "state", "why")
     lines = [head, *(_cells(row) for row in found)]
     widths = [max(len(line[n]) for line in lines) for n in range(len(head) - 1)]
@@ -157,22 +153,3 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.state,
         row.why,
     )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table (or `--json`) of the releases under NIGHTSHIFT_HOME."""
-    from nightshift.settings import Settings
-
-    parser = argparse.ArgumentParser(prog="nightshift releases", description=main.__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
-    options = parser.parse_args(argv)
-    found = rows(Settings.from_env().releases)
-    values: list[dict[str, Any]] = [asdict(row) for row in found]
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    text = json.dumps(values, indent=2) if options.json else table(found, width=width)
-    sys.stdout.write(text + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,6 +15,11 @@ from nightshift.errors import ContractError
 
 _SCHEMA = Path(__file__).with_name("manifest.schema.json")
 
+FORMAT = 2
+"""Of manifests written now."""
+
+_SINCE_2 = ("pipeline", "installation", "signature")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
@@ -54,6 +59,14 @@ class SpecStamp:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeatureStamp:
+    """The features that the model takes: the query and the specification."""
+
+    sql: Sql
+    spec: SpecStamp
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelStamp:
     """The model version; `sha256` is `files.sha256_tree` of its folder."""
 
@@ -76,23 +89,52 @@ class Manifest:
 
     `metrics` are those of the held-out days, `timings_s` seconds by step, `sizes` bytes and
     rows by artefact, `images` the task images by task (empty for the process runner).
+    `signature` is what the model folder's `signature.json` holds; `features` is None for a model
+    whose inputs do not come from OpenMLDB. Format 1 had neither, nor `pipeline` and
+    `installation`; it is read, and no longer written.
     """
 
     release_id: str
     ds: str
     window: Window
     run: Run
-    sql: Sql
-    feature_spec: SpecStamp
+    features: FeatureStamp | None
     model: ModelStamp
     metrics: Mapping[str, float | None]
     champion: Champion | None
     code_version: str
     created_at: str
+    pipeline: str | None = None
+    installation: str | None = None
+    signature: Mapping[str, Any] | None = None
     images: Mapping[str, str] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     triggered_by: str = "unknown"
+    format: int = FORMAT
+
+    @property
+    def sql(self) -> Sql:
+        """The feature query.
+
+        Raises:
+            ContractError: the release has no features.
+        """
+        return self._features().sql
+
+    @property
+    def feature_spec(self) -> SpecStamp:
+        """The feature specification.
+
+        Raises:
+            ContractError: the release has no features.
+        """
+        return self._features().spec
+
+    def _features(self) -> FeatureStamp:
+        if self.features is None:
+            raise ContractError(f"release {self.release_id} has no features")
+        return self.features
 
     @property
     def checksum(self) -> str:
@@ -106,8 +148,12 @@ class Manifest:
 
     def _body(self) -> dict[str, Any]:
         body = asdict(self)
-        body["format"] = 1
         body["window"]["test_days"] = list(self.window.test_days)
+        if self.format == 1:
+            features = body.pop("features")
+            body["sql"], body["feature_spec"] = features["sql"], features["spec"]
+            for name in _SINCE_2:
+                del body[name]
         return body
 
     @classmethod
@@ -123,7 +169,7 @@ class Manifest:
         if error is not None:
             place = "/".join(str(part) for part in error.absolute_path) or "its top level"
             raise ContractError(
-                f"{where} is no release manifest: at {place}: {error.message}; {mend}"
+                f"{where} is not a release manifest: at {place}: {error.message}; {mend}"
             )
         body = {key: item for key, item in value.items() if key != "checksum"}
         if _checksum(body) != value["checksum"]:
@@ -134,13 +180,18 @@ class Manifest:
         champion = value["champion"]
         window = dict(value["window"])
         window["test_days"] = tuple(window.get("test_days", ()))
+        if value["format"] == 1:
+            features = {"sql": body.pop("sql"), "spec": body.pop("feature_spec")}
+        else:
+            features = body.pop("features")
         return cls(
             **{
-                **{key: item for key, item in body.items() if key != "format"},
+                **body,
                 "window": Window(**window),
                 "run": Run(**value["run"]),
-                "sql": Sql(**value["sql"]),
-                "feature_spec": SpecStamp(**value["feature_spec"]),
+                "features": None
+                if features is None
+                else FeatureStamp(sql=Sql(**features["sql"]), spec=SpecStamp(**features["spec"])),
                 "model": ModelStamp(**value["model"]),
                 "champion": None if champion is None else Champion(**champion),
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import re
 
@@ -17,28 +18,39 @@ def sql_hash(sql: str) -> str:
     return hashlib.sha256(normalise_sql(sql).encode()).hexdigest()
 
 
-def deployment_name(model: str, sql: str) -> str:
-    """`<model>_<first 8 hex of the query's hash>`: the same query is the same deployment.
+def deployment_name(owner: str, sql: str) -> str:
+    """`<owner>_<first 8 hex of the query's hash>`: the same query is the same deployment.
 
     OpenMLDB has no DEPLOY OR REPLACE, so a changed query needs a name of its own, and an
-    unchanged one finds its deployment already there.
+    unchanged one finds its deployment already there. The owner, `Pipeline.owner`, keeps two
+    pipelines and two installations on one cluster apart.
 
     Raises:
-        ConfigurationError: `model` is no identifier, or the query is empty.
+        ConfigurationError: `owner` is not an identifier, or the query is empty.
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", model):
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", owner):
         raise ConfigurationError(
-            f"NIGHTSHIFT_MODEL is {model!r}; a deployment's name needs letters, digits and _ "
-            "with a letter first"
+            f"{owner!r} cannot begin a deployment's name: letters, digits and _ only, a letter "
+            "first"
         )
     if not normalise_sql(sql):
-        raise ConfigurationError("the feature query is empty; see include/sql/features.sql")
-    return f"{model}_{sql_hash(sql)[:8]}"
+        raise ConfigurationError("the feature query is empty")
+    return f"{owner}_{sql_hash(sql)[:8]}"
 
 
-def is_deployment_of(model: str, name: str) -> bool:
-    """Whether `deployment_name` could have given `name` for `model`."""
-    return re.fullmatch(rf"{re.escape(model)}_[0-9a-f]{{8}}", name) is not None
+def is_deployment_of(owner: str, name: str) -> bool:
+    """Whether `deployment_name` could have given `name` to this owner."""
+    return re.fullmatch(rf"{re.escape(owner)}_[0-9a-f]{{8}}", name) is not None
+
+
+def workspace_name(owner: str, day: dt.date, run_token: str) -> str:
+    """The database of one run: `<owner>_<YYYYMMDD>_<run token>`."""
+    return f"{owner}_{day:%Y%m%d}_{run_token}"
+
+
+def is_workspace_of(owner: str, name: str) -> bool:
+    """Whether `name` is the database of a run of this owner, or of such a run's check."""
+    return re.fullmatch(rf"{re.escape(owner)}_\d{{8}}_[0-9a-f]{{8}}(_check)?", name) is not None
 
 
 def release_id(ds: str, version: int) -> str:

@@ -16,6 +16,8 @@ Promote = Literal["newer", "force"]
 ANY = "*"
 """For `switch_live`: whatever is live may be replaced."""
 
+_ABSENT = object()
+
 Probe = Callable[[ReleaseFolder, Manifest], Sequence[str]]
 
 
@@ -23,19 +25,20 @@ Probe = Callable[[ReleaseFolder, Manifest], Sequence[str]]
 class LivePointer:
     """The content of live.json.
 
-    `feature_spec` is the absolute path of the specification kept with the release and
+    `database`, `deployment`, `feature_spec` and `spec_hash` are None for a model without
+    features. `feature_spec` is the absolute path of the specification kept with the release and
     `spec_hash` its schema hash; `sequence` counts switches; `previous` is the release that
     served before, and `reason` is promotion, force or rollback.
     """
 
     release_id: str
     ds: str
-    database: str
-    deployment: str
+    database: str | None
+    deployment: str | None
     model: str
     model_version: int
-    feature_spec: str
-    spec_hash: str
+    feature_spec: str | None
+    spec_hash: str | None
     manifest_checksum: str
     switched_at: str
     sequence: int
@@ -47,7 +50,7 @@ def read_live(releases: Path) -> LivePointer | None:
     """The live release, or None before the first one.
 
     Raises:
-        ContractError: live.json is there and broken; the message says how to mend it.
+        ContractError: live.json is there and broken; the message says how to repair it.
     """
     path = ReleaseStore(releases).live_path
     if not path.exists():
@@ -56,13 +59,15 @@ def read_live(releases: Path) -> LivePointer | None:
     kinds: dict[str, tuple[type, ...]] = {item.name: (str,) for item in fields(LivePointer)} | {
         "model_version": (int,),
         "sequence": (int,),
-        "previous": (str, type(None)),
+        **dict.fromkeys(
+            ("previous", "database", "deployment", "feature_spec", "spec_hash"), (str, type(None))
+        ),
     }
     for name, kind in kinds.items():
-        if not isinstance(value, dict) or not isinstance(value.get(name), kind):
+        if not isinstance(value, dict) or not isinstance(value.get(name, _ABSENT), kind):
             raise ContractError(
-                f"{path} is no live pointer: {name} is missing or of the wrong type; "
-                "trigger the DAG `rollback` with the release that shall serve"
+                f"{path} is not a live pointer: {name} is missing or of the wrong type; "
+                "trigger the pipeline's rollback DAG with the release that shall serve"
             )
     return LivePointer(**{name: value[name] for name in kinds})
 
@@ -147,7 +152,7 @@ def switch_live(
                 "now; run its date again"
             )
         wrong = [] if folder.accepted else [f"{folder.verdict_path} does not say accepted"]
-        if not folder.spec.is_file():
+        if manifest.features is not None and not folder.spec.is_file():
             wrong.append(f"{folder.spec} is not there")
         wrong = wrong or list(probe(folder, manifest))
         if wrong:
@@ -155,15 +160,16 @@ def switch_live(
                 f"{release_id} does not become live, {live.release_id if live else 'nothing'} "
                 f"goes on serving: {'; '.join(wrong)}"
             )
+        features = manifest.features
         pointer = LivePointer(
             release_id=release_id,
             ds=manifest.ds,
-            database=manifest.sql.database,
-            deployment=manifest.sql.deployment,
+            database=features.sql.database if features else None,
+            deployment=features.sql.deployment if features else None,
             model=manifest.model.name,
             model_version=manifest.model.version,
-            feature_spec=str(folder.spec.resolve()),
-            spec_hash=manifest.feature_spec.schema_hash,
+            feature_spec=str(folder.spec.resolve()) if features else None,
+            spec_hash=features.spec.schema_hash if features else None,
             manifest_checksum=manifest.checksum,
             switched_at=now(),
             sequence=live.sequence + 1 if live else _last_sequence(store) + 1,

@@ -16,10 +16,10 @@ from typing import Any
 
 from nightshift import files
 from nightshift.errors import ContractError
+from nightshift.pipeline import Pipeline
 from nightshift.registry import leases
 from nightshift.registry.pointer import read_live
 from nightshift.registry.store import ReleaseStore
-from nightshift.settings import Settings
 from nightshift.triton import repository as model_repository
 
 RUN_GRACE_S = 48 * 3600.0
@@ -144,7 +144,9 @@ def run_folders(runs: Path) -> list[tuple[str, Path]]:
     return [(path.name, path) for path in sorted(runs.glob("????-??-??/*")) if path.is_dir()]
 
 
-def apply(store: ReleaseStore, removal: Removal, *, repo: Path, model: str) -> dict[str, Any]:
+def apply(
+    store: ReleaseStore, removal: Removal, *, repo: Path, models: Sequence[str]
+) -> dict[str, Any]:
     """Do it, with the switch lock held since it was planned, so that nothing of it goes live.
 
     A kill leaves each thing whole or gone, and the next call goes on. A version that is pinned
@@ -154,12 +156,15 @@ def apply(store: ReleaseStore, removal: Removal, *, repo: Path, model: str) -> d
         Figures: what went, and the bytes freed.
     """
     freed = 0
-    pinned = set(model_repository.pins(repo, model))
-    for version in removal.versions:
-        if version in pinned:
-            continue
-        freed += _size(model_repository.version_folder(repo, model, version))
-        model_repository.remove_version(repo, model, version)
+    removed = set()
+    for model in models:
+        pinned = set(model_repository.pins(repo, model))
+        for version in removal.versions:
+            if version in pinned:
+                continue
+            freed += _size(model_repository.version_folder(repo, model, version))
+            model_repository.remove_version(repo, model, version)
+            removed.add(version)
     for release_id in removal.releases:
         folder = store.folder(release_id)
         freed += _size(folder.model)
@@ -174,14 +179,14 @@ def apply(store: ReleaseStore, removal: Removal, *, repo: Path, model: str) -> d
         "kept": list(removal.kept),
         "live": removal.live,
         "removed_releases": list(removal.releases),
-        "removed_versions": [v for v in removal.versions if v not in pinned],
+        "removed_versions": sorted(removed),
         "removed_runs": [str(path) for path in removal.runs],
         "bytes_freed": freed,
     }
 
 
-def run(store: ReleaseStore, settings: Settings) -> dict[str, Any]:
-    """Retention, as `Settings.keep_releases` says, sparing runs at work.
+def run(pipeline: Pipeline) -> dict[str, Any]:
+    """Retention, as the pipeline's `keep_releases` says, sparing runs at work.
 
     Planned and done under the switch lock: what a switch or a rollback makes live meanwhile could
     else be what goes.
@@ -189,44 +194,61 @@ def run(store: ReleaseStore, settings: Settings) -> dict[str, Any]:
     Raises:
         LockHeld: a switch is under way.
     """
-    with files.locked(store.lock_path):
-        return _run(store, settings)
+    with files.locked(pipeline.store.lock_path):
+        return _run(pipeline)
 
 
-def _run(store: ReleaseStore, settings: Settings) -> dict[str, Any]:
+def _run(pipeline: Pipeline) -> dict[str, Any]:
+    store = pipeline.store
     live = read_live(store.root)
     every = leases.read_all(store)
     at = time.time()
     working = [lease for lease in every.values() if lease.active(at)]
-    accepted = {item.release_id for item in known(store) if item.accepted}
+    there = known(store)
+    accepted = {item.release_id for item in there if item.accepted}
     resting = {
         token
         for token, lease in every.items()
         if at < lease.expires_at + RUN_GRACE_S
         and not (lease.closed and lease.release_id in accepted)
     }
-    runs = run_folders(settings.runs)
+    runs = run_folders(pipeline.runs)
     resting |= {
         token
         for token, path in runs
         if token not in every and at - path.stat().st_mtime < RUN_GRACE_S
     }
+    repo, models = pipeline.model_repo, models_of(pipeline)
     removal = plan(
-        known(store),
+        there,
         live=live.release_id if live else None,
-        keep=settings.keep_releases,
+        keep=pipeline.config.keep_releases,
         protected={lease.release_id for lease in working if lease.release_id},
-        versions=model_repository.versions(settings.model_repo, settings.model),
+        versions=sorted({v for m in models for v in model_repository.versions(repo, m)}),
         protected_versions={v for lease in working for v in lease.versions},
         runs=runs,
         protected_runs={lease.run_token for lease in working} | resting,
     )
-    value = apply(store, removal, repo=settings.model_repo, model=settings.model)
-    there = {token for token, _ in run_folders(settings.runs)}
+    value = apply(store, removal, repo=repo, models=models)
+    left = {token for token, _ in run_folders(pipeline.runs)}
     for token, lease in every.items():
-        if token not in there and not lease.active(at) and token not in resting:
+        if token not in left and not lease.active(at) and token not in resting:
             leases.forget(store, token)
     return value
+
+
+def models_of(pipeline: Pipeline) -> list[str]:
+    """Triton models of the pipeline: its own, and those that older releases of it name.
+
+    A release made before names had owners keeps its model's name; a model that another
+    pipeline or installation owns is left out.
+    """
+    found = {pipeline.model}
+    for folder in pipeline.store.releases():
+        with contextlib.suppress(ContractError):
+            found.add(folder.manifest().model.name)
+    repo = pipeline.model_repo
+    return sorted(name for name in found if model_repository.is_owned(repo, name, pipeline.owner))
 
 
 def _size(folder: Path) -> int:

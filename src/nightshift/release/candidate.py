@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import nightshift
-from nightshift import files, layout
+from nightshift import files
+from nightshift.contract.signature import ModelSignature
 from nightshift.errors import ContractError
-from nightshift.features.specification import FeatureSpec
 from nightshift.layout import RunFolder
-from nightshift.plan import Plan
-from nightshift.registry import leases
+from nightshift.night import Night
 from nightshift.registry import manifest as manifests
 from nightshift.registry.manifest import (
     Champion,
+    FeatureStamp,
     Manifest,
     ModelStamp,
     Run,
@@ -26,17 +26,17 @@ from nightshift.registry.manifest import (
     Sql,
     Window,
 )
-from nightshift.registry.names import deployment_name, release_id, sql_hash
+from nightshift.registry.names import deployment_name, release_id, sql_hash, version_of
 from nightshift.registry.pointer import read_live
 from nightshift.registry.store import ReleaseFolder, ReleaseStore, now
 from nightshift.settings import Settings
-from nightshift.triton import repository as model_repository
+from nightshift.triton import repository
 
 _FIGURES = ("auc", "logloss", "rows", "positives")
 
 
 def create(
-    plan: Plan, settings: Settings, *, triggered_by: str = "unknown", sql: str | None = None
+    night: Night, *, triggered_by: str = "unknown", sql: str | None = None
 ) -> dict[str, Any]:
     """Give the run's model a version and a release folder, whole or not at all.
 
@@ -44,10 +44,9 @@ def create(
     version of its own.
 
     Args:
-        plan: the run's plan.
-        settings: folders and names.
+        night: the night.
         triggered_by: who or what asked for the run.
-        sql: the feature query that the run extracted with; default include/sql/features.sql.
+        sql: the feature query that the run extracted with; None for a pipeline without features.
 
     Returns:
         The report `candidate`: release_id, version, deployment, paths.
@@ -55,29 +54,23 @@ def create(
     Raises:
         ContractError: the run's artefacts are absent or do not fit each other.
     """
-    run = RunFolder(Path(plan["run_dir"]))
-    store = ReleaseStore(settings.releases)
-    spec = FeatureSpec.load(settings.feature_spec)
-    query = settings.include.joinpath("sql", "features.sql").read_text() if sql is None else sql
-    card = files.read_json(run.dataset / "data_card.json")
-    if card["schema_hash"] != spec.schema_hash:
+    run, store, pipeline = night.run, night.store, night.pipeline
+    signature = ModelSignature.load(run.model)
+    if signature.family != pipeline.family:
         raise ContractError(
-            f"{run.dataset} was encoded by another specification than {settings.feature_spec}; "
-            "run preprocess again"
+            f"{run.model} holds a model of the family {signature.family} and pipeline "
+            f"{pipeline.name} is of the family {pipeline.family}"
         )
+    card = _data_card(night) if sql is not None else None
     digest = files.sha256_tree(run.model)
-    token = layout.run_token(plan["run_id"])
-    folder, version = _place(store, settings, plan, digest)
-    name = deployment_name(settings.model, query)
-    leases.renew(
-        store,
-        run_token=token,
-        run_id=plan["run_id"],
-        ds=plan["ds"],
+    repository.claim(pipeline.model_repo, pipeline.model, pipeline.owner)
+    folder, version = _place(night, digest)
+    name = deployment_name(pipeline.owner, sql) if sql is not None else None
+    night.renew(
         release_id=folder.id,
         versions=[version],
-        deployments=[name],
-        workspace=plan["workspace"],
+        deployments=[name] if name else [],
+        workspace=night.plan["workspace"],
     )
     if folder.manifest_path.exists():
         made = folder.manifest()
@@ -86,21 +79,19 @@ def create(
     else:
         made = Manifest(
             release_id=folder.id,
-            ds=plan["ds"],
-            window=_window(plan, card, spec),
-            run=Run(id=plan["run_id"], token=token),
-            sql=Sql(sha256=sql_hash(query), database=settings.database, deployment=name),
-            feature_spec=SpecStamp(
-                sha256=files.sha256_file(settings.feature_spec),
-                schema_hash=spec.schema_hash,
-                fields=len(spec.fields),
-            ),
-            model=ModelStamp(name=settings.model, version=version, sha256=digest),
+            ds=night.ds,
+            pipeline=pipeline.name,
+            installation=pipeline.installation,
+            window=_window(night, card),
+            run=Run(id=night.plan["run_id"], token=night.token),
+            features=None if sql is None or name is None else _features(night, sql, name),
+            signature=signature.to_json(),
+            model=ModelStamp(name=pipeline.model, version=version, sha256=digest),
             metrics=metrics_of(files.read_json(run.model / "model_card.json")),
             champion=_champion(store),
-            code_version=code_version(settings.project),
+            code_version=code_version(night.settings.project),
             created_at=now(),
-            images=_images(settings),
+            images=_images(night.settings),
             timings_s=_timings(run),
             sizes=_sizes(run, card),
             triggered_by=triggered_by,
@@ -109,9 +100,10 @@ def create(
         with files.staged_dir(folder.root) as staged:
             part = ReleaseFolder(staged)
             shutil.copytree(run.model, part.model)
-            shutil.copyfile(settings.feature_spec, part.spec)
-            shutil.copyfile(run.dataset / "data_card.json", part.data_card)
-            files.write_text(part.sql, query)
+            if sql is not None:
+                shutil.copyfile(pipeline.features.spec_file, part.spec)
+                shutil.copyfile(run.dataset / "data_card.json", part.data_card)
+                files.write_text(part.sql, sql)
             manifests.write_once(part.manifest_path, made)
     value = {
         "check": "candidate",
@@ -130,18 +122,40 @@ def create(
     return value
 
 
-def _place(
-    store: ReleaseStore, settings: Settings, plan: Plan, digest: str
-) -> tuple[ReleaseFolder, int]:
+def _data_card(night: Night) -> dict[str, Any]:
+    spec = night.pipeline.features.spec
+    card: dict[str, Any] = files.read_json(night.run.dataset / "data_card.json")
+    if card["schema_hash"] != spec.schema_hash:
+        raise ContractError(
+            f"{night.run.dataset} was encoded by another specification than {spec.source}; "
+            "run preprocess again"
+        )
+    return card
+
+
+def _features(night: Night, sql: str, deployment: str) -> FeatureStamp:
+    spec = night.pipeline.features.spec
+    return FeatureStamp(
+        sql=Sql(sha256=sql_hash(sql), database=night.pipeline.database, deployment=deployment),
+        spec=SpecStamp(
+            sha256=files.sha256_file(night.pipeline.features.spec_file),
+            schema_hash=spec.schema_hash,
+            fields=len(spec.fields),
+        ),
+    )
+
+
+def _place(night: Night, digest: str) -> tuple[ReleaseFolder, int]:
     """The run's version and folder: those of an earlier try, unless it was given up meanwhile."""
     for attempt in itertools.count():
-        version = model_repository.allocate_version(
-            settings.model_repo,
-            settings.model,
-            plan["ds"],
-            owner=f"{plan['run_id']}:{digest[:16]}:{attempt}",
+        version = repository.allocate_version(
+            night.pipeline.model_repo,
+            night.pipeline.model,
+            night.ds,
+            owner=f"{night.plan['run_id']}:{digest[:16]}:{attempt}",
+            taken=[version_of(folder.id) for folder in night.store.releases()],
         )
-        folder = store.folder(release_id(plan["ds"], version))
+        folder = night.folder(release_id(night.ds, version))
         verdict = folder.verdict()
         given_up = verdict is not None and not verdict["accepted"]
         if not given_up and (folder.model.is_dir() or not folder.manifest_path.exists()):
@@ -149,12 +163,11 @@ def _place(
     raise AssertionError("itertools.count does not end")
 
 
-def judge(plan: Plan, settings: Settings, release: str, reports: Sequence[str]) -> dict[str, Any]:
+def judge(night: Night, release: str, reports: Sequence[str]) -> dict[str, Any]:
     """Write the verdict: accepted if none of the named reports says fail.
 
     Args:
-        plan: the run's plan.
-        settings: folders and names.
+        night: the night.
         release: the candidate.
         reports: names of reports under the run's folder that must be there.
 
@@ -164,12 +177,12 @@ def judge(plan: Plan, settings: Settings, release: str, reports: Sequence[str]) 
     Raises:
         ContractError: a report is absent: a check was left out.
     """
-    run = RunFolder(Path(plan["run_dir"]))
+    run = night.run
     found = {name: files.read_json(run.reports / f"{name}.json") for name in reports}
     reasons = [f"{name}: {text}" for name, value in found.items() for text in value["failures"]]
     warnings = [f"{name}: {text}" for name, value in found.items() for text in value["warnings"]]
     return _decide(
-        ReleaseStore(settings.releases).folder(release),
+        night.folder(release),
         run,
         reasons,
         warnings,
@@ -177,18 +190,15 @@ def judge(plan: Plan, settings: Settings, release: str, reports: Sequence[str]) 
     )
 
 
-def reject(
-    plan: Plan, settings: Settings, release: str | None, reasons: Sequence[str]
-) -> dict[str, Any]:
+def reject(night: Night, release: str | None, reasons: Sequence[str]) -> dict[str, Any]:
     """Write down that the night gave no release, and why.
 
     Without a candidate (the data was refused, a task failed) the log alone tells it. A release
     that the gates have judged keeps their verdict; one that they accepted gets a note.
     """
-    store = ReleaseStore(settings.releases)
-    run = RunFolder(Path(plan["run_dir"]))
+    store, run = night.store, night.run
     if release is None:
-        log_rejection(store, ds=plan["ds"], run_id=plan["run_id"], reasons=reasons)
+        log_rejection(store, ds=night.ds, run_id=night.plan["run_id"], reasons=reasons)
         return {"accepted": False, "reasons": list(reasons)}
     folder = store.folder(release)
     verdict = folder.verdict()
@@ -240,8 +250,10 @@ def _decide(
 def metrics_of(card: Mapping[str, Any]) -> dict[str, float | None]:
     """Figures on the held-out days out of a model card: its `test` part, numbers only."""
     part = card.get("test")
+    if part is None:
+        return {}
     if not isinstance(part, Mapping):
-        raise ContractError("the model card has no `test` figures; train the model again")
+        raise ContractError("the `test` figures of the model card are damaged; train again")
     return {key: None if part[key] is None else float(part[key]) for key in _FIGURES if key in part}
 
 
@@ -260,13 +272,15 @@ def code_version(project: Path) -> str:
     return f"{nightshift.__version__}+{commit}"
 
 
-def _window(plan: Plan, card: Mapping[str, Any], spec: FeatureSpec) -> Window:
+def _window(night: Night, card: Mapping[str, Any] | None) -> Window:
+    lookback = night.pipeline.features.spec.lookback_days if card is not None else {}
+    days = card["splits"]["test"]["days"] if card is not None else []
     return Window(
-        first_day=plan["first_day"],
-        last_day=plan["ds"],
-        train_days=plan["train_days"],
-        lookback_days=dict(spec.lookback_days),
-        test_days=tuple(day["day"] for day in card["splits"]["test"]["days"]),
+        first_day=night.plan["first_day"],
+        last_day=night.ds,
+        train_days=night.plan["train_days"],
+        lookback_days=dict(lookback),
+        test_days=tuple(day["day"] for day in days),
     )
 
 
@@ -298,14 +312,16 @@ def _timings(run: RunFolder) -> dict[str, float]:
     return timings
 
 
-def _sizes(run: RunFolder, card: Mapping[str, Any]) -> dict[str, int]:
+def _sizes(run: RunFolder, card: Mapping[str, Any] | None) -> dict[str, int]:
     def weight(folder: Path) -> int:
         return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
-    return {
-        "feature_rows": int(card["rows"]["read"]),
-        "judged_rows": sum(int(s["rows"]) for s in card["splits"].values()),
-        "features_bytes": weight(run.features),
-        "dataset_bytes": weight(run.dataset),
-        "model_bytes": weight(run.model),
-    }
+    sizes = {"model_bytes": weight(run.model)}
+    if card is not None:
+        sizes |= {
+            "feature_rows": int(card["rows"]["read"]),
+            "judged_rows": sum(int(s["rows"]) for s in card["splits"].values()),
+            "features_bytes": weight(run.features),
+            "dataset_bytes": weight(run.dataset),
+        }
+    return sizes

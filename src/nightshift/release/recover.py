@@ -8,48 +8,48 @@ from typing import Any
 
 from nightshift import files, triton
 from nightshift.errors import ContractError, OpenMLDBError
+from nightshift.night import Servers
 from nightshift.openmldb import AbstractClient
 from nightshift.openmldb import deployments as online
+from nightshift.pipeline import Pipeline
 from nightshift.registry import leases, pointer, retention
+from nightshift.registry.names import is_workspace_of
 from nightshift.registry.store import ReleaseStore, now
 from nightshift.release import candidate
 from nightshift.release.switch import retire
-from nightshift.settings import Settings
+from nightshift.serving import pair
 from nightshift.triton import TritonControl
 
 STAGING_AGE_S = 3600.0
 """A staging folder that nobody wrote to for so long has no living writer."""
 
 
-def recover(
-    client: AbstractClient, control: TritonControl, settings: Settings, *, run_token: str | None
-) -> dict[str, Any]:
+def recover(servers: Servers, pipeline: Pipeline, *, run_token: str | None) -> dict[str, Any]:
     """Bring everything back to: the live release, the kept ones, and runs at work.
 
     Idempotent; killed in the middle, the next call goes on.
 
     Args:
-        client: the API server.
-        control: Triton.
-        settings: folders and names.
+        servers: OpenMLDB and Triton.
+        pipeline: its releases, folders and names.
         run_token: the calling run, whose lease is open already.
 
     Returns:
-        The report `recover`: what was found and mended.
+        The report `recover`: what was found and repaired.
 
     Raises:
         ServiceUnavailable: a server does not answer.
-        ContractError: the live pointer is broken; the message says how to mend it.
+        ContractError: the live pointer is broken; the message says how to repair it.
     """
-    store = ReleaseStore(settings.releases)
+    store = pipeline.store
     if store.root.is_dir():
         pointer.complete_log(store.root)
-    swept = _sweep(store, settings)
+    swept = _sweep(pipeline)
     dead = _judge_the_dead(store)
-    retired = retire(client, control, settings, run_token=None)
-    removed = retention.run(store, settings)
-    databases = _drop_databases(client, store, settings)
-    revived, warnings = _revive_live(control, settings)
+    retired = retire(servers, pipeline, run_token=None)
+    removed = retention.run(pipeline)
+    databases = _drop_databases(servers.openmldb, pipeline)
+    revived, warnings = _revive_live(servers.triton, pipeline)
     return {
         "check": "recover",
         "status": "pass",
@@ -66,30 +66,32 @@ def recover(
     }
 
 
-def _revive_live(control: TritonControl, settings: Settings) -> tuple[list[int], list[str]]:
+def _revive_live(control: TritonControl, pipeline: Pipeline) -> tuple[list[int], list[str]]:
     """Load the live version anew if it does not answer; a damaged one must not stop the night."""
-    live = pointer.read_live(settings.releases)
+    live = pointer.read_live(pipeline.releases)
     if live is None:
         return [], []
     try:
         revived = triton.revive(
             control,
-            settings.model_repo,
+            pipeline.model_repo,
             live.model,
             [live.model_version],
-            device=settings.task_device,
+            device=pipeline.settings.task_device,
+            serving=pair.serving_options(pipeline),
         )
     except ContractError as error:
         return [], [f"the live release {live.release_id} does not answer in Triton: {error}"]
     return revived, []
 
 
-def _sweep(store: ReleaseStore, settings: Settings) -> list[str]:
+def _sweep(pipeline: Pipeline) -> list[str]:
+    store = pipeline.store
     folders = [
         store.root,
-        settings.model_repo / settings.model,
+        pipeline.model_repo / pipeline.model,
         *(folder.root for folder in store.releases()),
-        *(path for _, path in retention.run_folders(settings.runs)),
+        *(path for _, path in retention.run_folders(pipeline.runs)),
     ]
     gone: list[Path] = []
     for folder in folders:
@@ -127,12 +129,15 @@ def _judge_the_dead(store: ReleaseStore) -> list[str]:
     return dead
 
 
-def _drop_databases(client: AbstractClient, store: ReleaseStore, settings: Settings) -> list[str]:
+def _drop_databases(client: AbstractClient, pipeline: Pipeline) -> list[str]:
+    if not pipeline.has_features:
+        return []
+    store = pipeline.store
     needed = {lease.workspace for lease in leases.active(store) if lease.workspace}
     needed |= {f"{name}_check" for name in needed}
     dropped = []
     for name in client.databases():
-        if not online.is_workspace(settings.database, name) or name in needed:
+        if not is_workspace_of(pipeline.owner, name) or name in needed:
             continue
         try:
             online.drop_database(client, name)

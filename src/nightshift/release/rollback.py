@@ -7,17 +7,15 @@ from typing import Any
 
 from nightshift import files
 from nightshift.errors import ContractError, NightshiftError, ReleaseRejected, TerminalError
-from nightshift.gates import rehearsal as rehearse
 from nightshift.layout import run_token
-from nightshift.openmldb import AbstractClient, OpenMLDBClient
-from nightshift.openmldb import deployments as online
+from nightshift.night import Servers, servers
+from nightshift.pipeline import Pipeline
 from nightshift.registry import leases
 from nightshift.registry.names import sql_hash
 from nightshift.registry.pointer import LivePointer, complete_log
 from nightshift.registry.store import ReleaseFolder, ReleaseStore
 from nightshift.release.switch import Requests, live_or_none, retire, switch
-from nightshift.settings import Settings
-from nightshift.triton import TritonControl
+from nightshift.serving import pair
 
 
 def served(store: ReleaseStore) -> list[str]:
@@ -88,6 +86,8 @@ def obstacles(folder: ReleaseFolder, live: LivePointer | None) -> list[str]:
         reasons.append("retention removed its model; run its date again with promote=force")
     elif files.sha256_tree(folder.model) != manifest.model.sha256:
         reasons.append(f"{folder.model} was changed after its manifest was written")
+    if manifest.features is None:
+        return reasons
     for path, digest, hashed in (
         (folder.sql, manifest.sql.sha256, lambda p: sql_hash(p.read_text())),
         (folder.spec, manifest.feature_spec.sha256, files.sha256_file),
@@ -100,31 +100,27 @@ def obstacles(folder: ReleaseFolder, live: LivePointer | None) -> list[str]:
 
 
 def roll_back(
-    release: str | None, settings: Settings, *, run_id: str, actor: str = "unknown"
+    release: str | None, pipeline: Pipeline, *, run_id: str, actor: str = "unknown"
 ) -> dict[str, Any]:
-    """`rollback` with clients of its own, for the DAG `rollback`.
+    """`rollback` with clients of its own, for the DAGs `rollback_<pipeline>`.
 
     Args:
         release: the release; None or nothing for the previous one.
-        settings: folders, names, addresses.
+        pipeline: its releases, folders and names.
         run_id: the rollback's run.
         actor: for the log: who asked.
 
     Raises:
-        ReleaseRejected: it cannot be restored; the message tells each reason.
+        ReleaseRejected: it cannot be restored; the message gives each reason.
     """
 
     def requests(columns: Sequence[str]) -> list[list[Any]]:
-        return rehearse.request_rows(settings, None, columns, 1)
+        return pair.request_rows(pipeline, columns, 1)
 
-    with (
-        OpenMLDBClient.of(settings) as client,
-        TritonControl.of(settings) as control,
-    ):
+    with servers(pipeline.settings) as both:
         return rollback(
-            client,
-            control,
-            settings,
+            both,
+            pipeline,
             release or None,
             requests=requests,
             run_id=run_id,
@@ -133,19 +129,15 @@ def roll_back(
         )
 
 
-def retire_rolled_back(settings: Settings) -> dict[str, Any]:
+def retire_rolled_back(pipeline: Pipeline) -> dict[str, Any]:
     """After the grace time take down the pair that a rollback replaced."""
-    with (
-        OpenMLDBClient.of(settings) as client,
-        TritonControl.of(settings) as control,
-    ):
-        return retire(client, control, settings, run_token=None)
+    with servers(pipeline.settings) as both:
+        return retire(both, pipeline, run_token=None)
 
 
 def rollback(
-    client: AbstractClient,
-    control: TritonControl,
-    settings: Settings,
+    both: Servers,
+    pipeline: Pipeline,
     release: str | None,
     *,
     requests: Requests,
@@ -156,9 +148,8 @@ def rollback(
     """Restore a release and make it live; what serves goes on serving until then.
 
     Args:
-        client: the API server.
-        control: Triton.
-        settings: folders and names.
+        both: OpenMLDB and Triton.
+        pipeline: its releases, folders and names.
         release: the release, None for the previous one.
         requests: rows for the probe.
         run_id: the rollback's run.
@@ -169,11 +160,11 @@ def rollback(
         The report `rollback`: live, previous, what had to be made again.
 
     Raises:
-        ReleaseRejected: it cannot be restored; the message tells each reason.
+        ReleaseRejected: it cannot be restored; the message gives each reason.
         ContractError: the restored pair does not answer as it did; nothing changed.
         ServiceUnavailable: a server does not answer; nothing changed.
     """
-    store = ReleaseStore(settings.releases)
+    store = pipeline.store
     if live_or_none(store, force=True) is not None:
         complete_log(store.root)
     folder = _begun(store, token) or choose(store, release)
@@ -185,20 +176,14 @@ def rollback(
         ds=manifest.ds,
         release_id=folder.id,
         versions=[manifest.model.version],
-        deployments=[manifest.sql.deployment],
+        deployments=[] if manifest.features is None else [manifest.sql.deployment],
     )
     try:
-        deployed = online.ensure_deployment(
-            client, manifest.sql.database, manifest.sql.deployment, folder.sql.read_text()
-        )
-        loaded = not control.ready(manifest.model.name, manifest.model.version)
-        published = rehearse.publish(
-            control, store, settings.model_repo, folder, manifest, device=settings.task_device
-        )
+        loaded = not both.triton.ready(manifest.model.name, manifest.model.version)
+        deployed, published = pair.make(both.openmldb, both.triton, pipeline, folder, manifest)
         value = switch(
-            client,
-            control,
-            settings,
+            both,
+            pipeline,
             folder.id,
             requests=requests,
             promote="force",

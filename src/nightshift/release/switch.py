@@ -8,22 +8,26 @@ named, and the old pair stays until the new one has answered a client's request.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from nightshift import files, triton
+from nightshift.contract.golden import Golden
+from nightshift.contract.signature import ModelSignature
 from nightshift.errors import ContractError, NightshiftError, TerminalError
-from nightshift.gates import rehearsal as rehearse
+from nightshift.night import Servers
 from nightshift.openmldb import AbstractClient
 from nightshift.openmldb import deployments as online
+from nightshift.pipeline import Pipeline
 from nightshift.registry import leases, pointer
 from nightshift.registry.manifest import Manifest
 from nightshift.registry.names import is_deployment_of
 from nightshift.registry.pointer import LivePointer, Promote
+from nightshift.registry.retention import models_of
 from nightshift.registry.store import ReleaseFolder, ReleaseStore
-from nightshift.serving import probe
-from nightshift.settings import Settings
+from nightshift.serving import pair, probe
 from nightshift.triton import TritonControl
 from nightshift.triton import repository as model_repository
 
@@ -32,9 +36,8 @@ Requests = Callable[[Sequence[str]], list[list[Any]]]
 
 
 def switch(
-    client: AbstractClient,
-    control: TritonControl,
-    settings: Settings,
+    servers: Servers,
+    pipeline: Pipeline,
     release: str,
     *,
     requests: Requests,
@@ -46,9 +49,8 @@ def switch(
     """Make a release live and see it answer through the predict server; else go back.
 
     Args:
-        client: the API server.
-        control: Triton.
-        settings: folders, names and the predict server's address.
+        servers: OpenMLDB and Triton.
+        pipeline: its releases, and the predict server's address.
         release: an accepted release; its pair is deployed and loaded again if it is not.
         requests: rows for the probe.
         promote: "newer" leaves a release that is not newer than the live one unpromoted,
@@ -65,7 +67,7 @@ def switch(
         ContractError: the pair cannot be made again, and nothing changed; or the probe was not answered by the new release; the old one is live again.
         ServiceUnavailable: a server does not answer; the old release is live.
     """
-    store = ReleaseStore(settings.releases)
+    store = pipeline.store
     live = live_or_none(store, force=promote == "force")
     folder = store.folder(release)
     manifest = folder.manifest()
@@ -73,22 +75,17 @@ def switch(
     refusal = pointer.reason_not_to_promote(live, manifest.ds, promote)
     if refusal and not (live and live.release_id == release):
         return _report(switched=False, why=refusal, live=live.release_id if live else None)
-    probe.alive(settings.predict_url)
-    if rehearse.problems(client, control, folder, manifest):
-        # An approval may have come after the run's lease had run out: make the pair again.
-        online.ensure_deployment(
-            client, manifest.sql.database, manifest.sql.deployment, folder.sql.read_text()
-        )
-        rehearse.publish(
-            control, store, settings.model_repo, folder, manifest, device=settings.task_device
-        )
+    probe.alive(pipeline.settings.predict_url)
 
     def ready(folder: ReleaseFolder, manifest: Manifest) -> Sequence[str]:
-        return rehearse.problems(client, control, folder, manifest)
+        return pair.problems(servers.openmldb, servers.triton, folder, manifest)
 
+    if ready(folder, manifest):
+        # An approval may have come after the run's lease had run out: make the pair again.
+        pair.make(servers.openmldb, servers.triton, pipeline, folder, manifest)
     started = time.monotonic()
     new = pointer.switch_live(
-        settings.releases,
+        pipeline.releases,
         release,
         probe=ready,
         promote=promote,
@@ -98,12 +95,11 @@ def switch(
     )
     switched_s = time.monotonic() - started
     try:
-        answer = _probe(client, settings, new, requests, probe_deadline_s)
+        answer = _probe(servers, pipeline, folder, new, requests, probe_deadline_s)
     except NightshiftError as error:
-        back = _go_back(client, control, settings, new, error)
+        back = _go_back(servers, pipeline, new, error)
         raise type(error)(
-            f"{release} was live and did not stand the probe: {error}; "
-            f"{back or 'no release'} serves"
+            f"{release} was live and failed the probe: {error}; {back or 'no release'} serves"
         ) from error
     return _report(
         switched=True,
@@ -132,34 +128,41 @@ def _report(**figures: Any) -> dict[str, Any]:
 
 
 def _probe(
-    client: AbstractClient,
-    settings: Settings,
+    servers: Servers,
+    pipeline: Pipeline,
+    folder: ReleaseFolder,
     live: LivePointer,
     requests: Requests,
     deadline_s: float,
 ) -> dict[str, Any]:
-    info = client.deployment(live.database, live.deployment)
-    columns = [name for name, _ in info.input_schema]
-    rows = [dict(zip(columns, row, strict=True)) for row in requests(columns)]
-    answer = probe.answers_by(settings.predict_url, live.release_id, rows, deadline_s=deadline_s)
+    url = pipeline.settings.predict_url
+    if live.database is None or live.deployment is None:
+        signature = ModelSignature.load(folder.model)
+        golden = Golden.load(folder.model, signature)
+        answer = probe.infers_by(
+            url, pipeline.name, live.release_id, golden, signature, deadline_s=deadline_s
+        )
+        found: dict[str, Any] = {"rows": golden.rows}
+    else:
+        info = servers.openmldb.deployment(live.database, live.deployment)
+        columns = [name for name, _ in info.input_schema]
+        rows = [dict(zip(columns, row, strict=True)) for row in requests(columns)]
+        answer = probe.answers_by(url, pipeline.name, live.release_id, rows, deadline_s=deadline_s)
+        found = {"rows": len(rows), "first": answer["predictions"][0]}
     named = (answer.get("deployment"), answer.get("model_version"))
     if named != (live.deployment, live.model_version):
         raise ContractError(
             f"the predict server answers by {live.release_id} and names {named}, not "
             f"{(live.deployment, live.model_version)}"
         )
-    return {"rows": len(rows), "first": answer["predictions"][0]}
+    return found
 
 
 def _go_back(
-    client: AbstractClient,
-    control: TritonControl,
-    settings: Settings,
-    failed: LivePointer,
-    why: NightshiftError,
+    servers: Servers, pipeline: Pipeline, failed: LivePointer, why: NightshiftError
 ) -> str | None:
     """Point at the release that served before; it was not retired yet."""
-    store = ReleaseStore(settings.releases)
+    store = pipeline.store
     store.log("probe failed", release_id=failed.release_id, reasons=[str(why)])
     if isinstance(why, TerminalError):
         folder = store.folder(failed.release_id)
@@ -168,12 +171,14 @@ def _go_back(
             {**(folder.verdict() or {}), "accepted": False, "reasons": [f"probe: {why}"]},
         )
     if failed.previous is None:
-        pointer.withdraw(settings.releases, failed.release_id)
+        pointer.withdraw(pipeline.releases, failed.release_id)
         return None
     back = pointer.switch_live(
-        settings.releases,
+        pipeline.releases,
         failed.previous,
-        probe=lambda folder, manifest: rehearse.problems(client, control, folder, manifest),
+        probe=lambda folder, manifest: pair.problems(
+            servers.openmldb, servers.triton, folder, manifest
+        ),
         promote="force",
         reason="probe failed",
         actor=f"the switch to {failed.release_id}",
@@ -182,21 +187,21 @@ def _go_back(
 
 
 def retire(
-    client: AbstractClient,
-    control: TritonControl,
-    settings: Settings,
+    servers: Servers,
+    pipeline: Pipeline,
     *,
     run_token: str | None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
     """After the grace time, take down every pair that neither serves nor is being rehearsed.
 
-    A kept release keeps its files and is loaded again by a rollback; it is not kept in memory.
+    Only what this pipeline of this installation made is looked at: other pipelines and other
+    installations may share the servers. A kept release keeps its files and is loaded again by a
+    rollback; it is not kept in memory.
 
     Args:
-        client: the API server.
-        control: Triton.
-        settings: folders, names, grace time.
+        servers: OpenMLDB and Triton.
+        pipeline: its releases and names.
         run_token: the calling run, whose own candidate is not spared any more; None spares all.
         sleep: waits out the grace time.
 
@@ -207,10 +212,10 @@ def retire(
         ServiceUnavailable: a server does not answer.
         LockHeld: a publication or a switch is under way.
     """
-    store = ReleaseStore(settings.releases)
+    store = pipeline.store
     live = pointer.read_live(store.root)
     if live is not None:
-        sleep(max(0.0, _grace_left(live, settings.retire_grace_s)))
+        sleep(max(0.0, _grace_left(live, pipeline.settings.retire_grace_s)))
     # Under the switch lock: what a rollback or another night makes live meanwhile must not go.
     with (
         files.locked(store.root / ".triton.lock", timeout_s=300.0),
@@ -218,11 +223,11 @@ def retire(
     ):
         live = pointer.read_live(store.root)
         working = leases.active(store, but=run_token)
-        unpinned = _unpin(control, settings, live, {v for x in working for v in x.versions})
+        unpinned = _unpin(servers.triton, pipeline, live, {v for x in working for v in x.versions})
         needed = {name for lease in working for name in lease.deployments}
-        if live is not None:
+        if live is not None and live.deployment is not None:
             needed.add(live.deployment)
-        dropped = _drop_deployments(client, settings, needed)
+        dropped = _drop_deployments(servers.openmldb, pipeline, needed)
     for name in dropped:
         store.log("retired", deployment=name)
     for version in unpinned:
@@ -238,15 +243,37 @@ def retire(
     }
 
 
-def _drop_deployments(client: AbstractClient, settings: Settings, needed: set[str]) -> list[str]:
-    if settings.database not in client.databases():
+def _drop_deployments(client: AbstractClient, pipeline: Pipeline, needed: set[str]) -> list[str]:
+    if not pipeline.has_features:
         return []
+    there = client.databases()
     dropped = []
-    for name in client.deployments(settings.database):
-        if is_deployment_of(settings.model, name) and name not in needed:
-            online.drop_deployment(client, settings.database, name)
-            dropped.append(name)
+    for database, known in _own_databases(pipeline).items():
+        if database not in there:
+            continue
+        for name in client.deployments(database):
+            own = is_deployment_of(pipeline.owner, name) or name in known
+            if own and name not in needed:
+                online.drop_deployment(client, database, name)
+                dropped.append(name)
     return dropped
+
+
+def _own_databases(pipeline: Pipeline) -> dict[str, set[str]]:
+    """Databases of the pipeline's releases, each with the deployments that served from it.
+
+    A deployment made before names had owners counts as ours only where a pointer of ours named
+    it: another installation on the same cluster may have given the same name.
+    """
+    found: dict[str, set[str]] = {pipeline.database: set()}
+    store = pipeline.store
+    switched = {e.get("release_id") for e in store.events() if e["event"] == "switched"}
+    for folder in store.releases():
+        with contextlib.suppress(ContractError):
+            manifest = folder.manifest()
+            if manifest.features is not None and folder.id in switched:
+                found.setdefault(manifest.sql.database, set()).add(manifest.sql.deployment)
+    return found
 
 
 def _grace_left(live: LivePointer, grace_s: float) -> float:
@@ -258,14 +285,28 @@ def _grace_left(live: LivePointer, grace_s: float) -> float:
 
 
 def _unpin(
-    control: TritonControl, settings: Settings, live: LivePointer | None, working: set[int]
+    control: TritonControl, pipeline: Pipeline, live: LivePointer | None, working: set[int]
 ) -> list[int]:
-    repo, model = settings.model_repo, settings.model
+    gone: set[int] = set()
+    for model in models_of(pipeline):
+        serving = live.model_version if live is not None and live.model == model else None
+        gone |= set(_unpin_model(control, pipeline, model, serving, working))
+    return sorted(gone)
+
+
+def _unpin_model(
+    control: TritonControl,
+    pipeline: Pipeline,
+    model: str,
+    serving: int | None,
+    working: set[int],
+) -> list[int]:
+    repo = pipeline.model_repo
     pinned = model_repository.pins(repo, model)
     there = set(model_repository.versions(repo, model))
     wanted = {v for v in pinned if v in working and v in there}
-    if live is not None and live.model == model and live.model_version in there:
-        wanted.add(live.model_version)
+    if serving in there:
+        wanted.add(serving)
     gone = sorted(set(pinned) - wanted)
     if not wanted:
         if pinned:
@@ -274,5 +315,12 @@ def _unpin(
             model_repository.config_path(repo, model).unlink(missing_ok=True)
         return gone
     if set(pinned) != wanted:
-        triton.pin(control, repo, model, wanted, device=settings.task_device)
+        triton.pin(
+            control,
+            repo,
+            model,
+            wanted,
+            device=pipeline.settings.task_device,
+            serving=pair.serving_options(pipeline),
+        )
     return gone

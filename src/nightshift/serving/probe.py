@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from nightshift.contract.golden import Golden
+from nightshift.contract.signature import ModelSignature
 from nightshift.errors import ContractError, ServiceUnavailable
 
 
@@ -28,6 +30,7 @@ def alive(url: str, *, timeout_s: float = 5.0) -> None:
 
 def answers_by(
     url: str,
+    pipeline: str,
     release: str,
     rows: Sequence[Mapping[str, Any]],
     *,
@@ -38,6 +41,7 @@ def answers_by(
 
     Args:
         url: base URL of the predict server.
+        pipeline: the pipeline asked for.
         release: the release that was just made live.
         rows: request rows as objects.
         deadline_s: how long it may go on answering by the old one.
@@ -51,13 +55,76 @@ def answers_by(
             or gave no score.
         ServiceUnavailable: it did not answer until the deadline.
     """
+    path = f"{url}/v1/pipelines/{pipeline}/predict"
+    value = _asked(path, release, {"rows": list(rows)}, deadline_s, timeout_s)
+    return _checked(value, len(rows))
+
+
+def infers_by(
+    url: str,
+    pipeline: str,
+    release: str,
+    golden: Golden,
+    signature: ModelSignature,
+    *,
+    deadline_s: float = 30.0,
+    timeout_s: float = 30.0,
+) -> dict[str, Any]:
+    """Post the golden examples until the answer is by `release`, and compare its outputs.
+
+    Args:
+        url: base URL of the predict server.
+        pipeline: the pipeline asked for.
+        release: the release that was just made live.
+        golden: its golden examples.
+        signature: its signature.
+        deadline_s: how long it may go on answering by the old one.
+        timeout_s: limit of one request.
+
+    Returns:
+        The server's answer.
+
+    Raises:
+        ContractError: it refused the request, answered by another release until the deadline,
+            or its outputs are not the golden ones.
+        ServiceUnavailable: it did not answer until the deadline.
+    """
+    import numpy as np
+
+    body = {
+        "inputs": {
+            name: {
+                "shape": list(value.shape),
+                "data": value.reshape(-1).tolist(),
+            }
+            for name, value in golden.inputs.items()
+        }
+    }
+    path = f"{url}/v1/pipelines/{pipeline}/infer"
+    value = _asked(path, release, body, deadline_s, timeout_s)
+    outputs = value.get("outputs")
+    if not isinstance(outputs, dict):
+        raise ContractError(f"{path} answered a probe of {release} without outputs")
+    arrays = {
+        tensor.name: np.array(outputs[tensor.name]["data"], tensor.numpy_dtype).reshape(
+            outputs[tensor.name]["shape"]
+        )
+        for tensor in signature.outputs
+        if tensor.name in outputs
+    }
+    golden.largest_difference(arrays, signature, path)
+    return value
+
+
+def _asked(
+    path: str, release: str, body: Mapping[str, Any], deadline_s: float, timeout_s: float
+) -> dict[str, Any]:
+    """Post until the answer is by `release`."""
     end = time.monotonic() + deadline_s
     last = ""
     while True:
         try:
-            response = httpx.post(
-                f"{url}/predict", json={"rows": list(rows)}, timeout=timeout_s, trust_env=False
-            )
+            response = httpx.post(path, json=body, timeout=timeout_s, trust_env=False)
         except httpx.TransportError as error:
             last, unavailable = f"no answer ({error})", True
         else:
@@ -66,14 +133,11 @@ def answers_by(
             if response.status_code == 200:
                 value: dict[str, Any] = response.json()
                 if value.get("release") == release:
-                    return _checked(value, len(rows))
-            elif not unavailable:
-                raise ContractError(f"the predict server refused a probe of {release}: {last}")
+                    return value
+            elif not unavailable and response.status_code != 404:
+                raise ContractError(f"{path} refused a probe of {release}: {last}")
         if time.monotonic() >= end:
-            message = (
-                f"the predict server at {url} did not answer by {release} within {deadline_s:g} s; "
-                f"last: {last}"
-            )
+            message = f"{path} did not answer by {release} within {deadline_s:g} s; last: {last}"
             raise ServiceUnavailable(message) if unavailable else ContractError(message)
         time.sleep(0.1)
 

@@ -6,14 +6,14 @@ execution: Triton lets it be used only by whoever knows a key (`--grpc-restricte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nightshift import credentials
 from nightshift.contract.golden import Golden
+from nightshift.contract.signature import DEFAULT_MAX_BATCH, ModelSignature
 from nightshift.errors import ConfigurationError, ContractError, NightshiftError, ServiceUnavailable
-from nightshift.triton.repository import MAX_BATCH_SIZE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,77 +206,104 @@ class TritonControl:
         )
 
     def infer(
-        self, model: str, version: int, ids: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float32]:
-        """Score rows.
+        self,
+        model: str,
+        version: int,
+        inputs: Mapping[str, npt.NDArray[Any]],
+        outputs: Sequence[str],
+    ) -> dict[str, npt.NDArray[Any]]:
+        """One inference.
 
         Args:
             model: name of the model.
             version: its version.
-            ids: int64 [n, fields], hashes as `nightshift.features.encoding` makes them; any n.
+            inputs: arrays by tensor name, in the element types of the model's signature.
+            outputs: names of the outputs wanted.
 
         Returns:
-            float32 [n], probabilities.
+            The outputs by name.
 
         Raises:
-            ContractError: Triton refused the rows or does not serve the version.
+            ContractError: Triton refused the inputs or does not serve the version.
             ServiceUnavailable: the server does not answer in time.
         """
         import numpy as np
+        from tritonclient.utils import np_to_triton_dtype
 
-        parts = [
-            self._infer_batch(model, version, ids[start : start + MAX_BATCH_SIZE])
-            for start in range(0, len(ids), MAX_BATCH_SIZE)
-        ]
-        return np.concatenate(parts) if parts else np.empty(0, np.float32)
-
-    def _infer_batch(
-        self, model: str, version: int, ids: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float32]:
-        import numpy as np
-
-        tensor = self._grpc.InferInput(INPUT, list(ids.shape), "INT64")
-        tensor.set_data_from_numpy(np.ascontiguousarray(ids, dtype=np.int64))
+        tensors = []
+        for name, value in inputs.items():
+            tensor = self._grpc.InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype))
+            tensor.set_data_from_numpy(np.ascontiguousarray(value))
+            tensors.append(tensor)
+        where = f"{model}/{version}"
         answer = self._call(
-            f"infer {model}/{version}",
+            f"infer {where}",
             lambda: self._client.infer(
                 model,
-                [tensor],
+                tensors,
                 model_version=str(version),
-                outputs=[self._grpc.InferRequestedOutput(OUTPUT)],
+                outputs=[self._grpc.InferRequestedOutput(name) for name in outputs],
                 client_timeout=self._timeout_s,
             ),
         )
-        return check_scores(answer.as_numpy(OUTPUT), len(ids), f"{model}/{version}")
+        found = {}
+        for name in outputs:
+            value = answer.as_numpy(name)
+            if value is None:
+                raise ContractError(f"Triton, {where}: it answered without the output {name}")
+            found[name] = value
+        return found
 
-    def check_golden(self, model: str, version: int, golden: Golden | Mapping[str, Any]) -> float:
-        """Compare Triton's scores of the golden rows with training's.
+    def score(
+        self, model: str, version: int, inputs: Mapping[str, npt.NDArray[Any]]
+    ) -> npt.NDArray[np.float32]:
+        """Probabilities of rows, by a model of the family `ctr`; any number of rows.
 
         Args:
             model: name of the model.
             version: its version.
-            golden: what `golden.json` holds.
+            inputs: arrays [n, ...] by tensor name.
 
         Returns:
-            The largest difference, at most the tolerance.
+            float32 [n].
 
         Raises:
-            ContractError: a score differs by more; the message names the row.
+            ContractError: Triton refused the rows, or an answer is not a probability.
             ServiceUnavailable: the server does not answer in time.
         """
         import numpy as np
 
-        rows = golden if isinstance(golden, Golden) else Golden.parse(golden)
-        scores = self.infer(model, version, np.array(rows.ids, dtype=np.int64))
-        differences = np.abs(scores.astype(np.float64) - np.array(rows.scores))
-        worst = int(differences.argmax())
-        if not differences[worst] <= rows.tolerance:
-            raise ContractError(
-                f"{model}/{version}: golden row {worst} scores {scores[worst]:.9g} in Triton and "
-                f"{rows.scores[worst]:.9g} in training, further apart than {rows.tolerance:g}; "
-                "the serving code or its environment is not the one that trained"
-            )
-        return float(differences[worst])
+        n_rows = len(next(iter(inputs.values()), ()))
+        parts = []
+        for start in range(0, n_rows, DEFAULT_MAX_BATCH):
+            part = {name: v[start : start + DEFAULT_MAX_BATCH] for name, v in inputs.items()}
+            answer = self.infer(model, version, part, [OUTPUT])[OUTPUT]
+            count = min(DEFAULT_MAX_BATCH, n_rows - start)
+            parts.append(check_scores(answer, count, f"{model}/{version}"))
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def check_golden(
+        self, model: str, version: int, golden: Golden, signature: ModelSignature
+    ) -> float:
+        """Compare Triton's outputs for the golden examples with training's.
+
+        Args:
+            model: name of the model.
+            version: its version.
+            golden: the examples.
+            signature: the version's signature.
+
+        Returns:
+            The largest difference; each output's is at most its tolerance.
+
+        Raises:
+            ContractError: an output differs by more; the message names the example.
+            ServiceUnavailable: the server does not answer in time.
+        """
+        outputs = self.infer(
+            model, version, golden.inputs, [tensor.name for tensor in signature.outputs]
+        )
+        return golden.largest_difference(outputs, signature, f"{model}/{version}")
 
 
 def check_scores(
@@ -294,7 +321,7 @@ def check_scores(
         raise ContractError(f"Triton, {where}: {n_rows} rows asked, scores of shape {got} answered")
     flat = scores.reshape(-1).astype(np.float32, copy=False)
     if not ((flat >= 0) & (flat <= 1)).all():
-        raise ContractError(f"Triton, {where}: a score is no probability between 0 and 1")
+        raise ContractError(f"Triton, {where}: a score is not a probability between 0 and 1")
     return flat
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from nightshift import files
 from nightshift.contract.golden import Golden
+from nightshift.contract.signature import ModelSignature
 from nightshift.errors import ContractError, NightshiftError
 from nightshift.triton import repository as model_repository
 from nightshift.triton.control import TritonControl
+from nightshift.triton.repository import ServingOptions
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ def publish(
     version: int,
     model_dir: Path,
     *,
-    n_fields: int | None = None,
     device: str = "cpu",
+    serving: ServingOptions = ServingOptions(),  # noqa: B008 (frozen)
     timeout_s: float = 120.0,
 ) -> Published:
     """Make a trained model a version that Triton serves beside the versions it serves already.
@@ -51,9 +53,9 @@ def publish(
         repo: its model repository, as this process sees it.
         model: name of the model.
         version: a number from `model_repository.allocate_version`.
-        model_dir: what training wrote: `model/`, `model_card.json`, `golden.json`.
-        n_fields: ids of a row by the specification; checked against the golden rows.
+        model_dir: what training wrote: `model/`, `signature.json`, `golden.npz`, `model_card.json`.
         device: `cpu` or `cuda`.
+        serving: batching and instances.
         timeout_s: limit of one load.
 
     Raises:
@@ -61,27 +63,25 @@ def publish(
         ServiceUnavailable: Triton does not answer; nothing is published.
         LockHeld: another publication is under way.
     """
-    golden = Golden.load(model_dir / "golden.json")
-    if n_fields is not None and n_fields != golden.n_fields:
-        raise ContractError(
-            f"{model_dir / 'golden.json'} has {golden.n_fields} ids a row and the specification "
-            f"{n_fields}; train with the specification of this run"
-        )
+    signature = ModelSignature.load(model_dir)
+    golden = Golden.load(model_dir, signature)
     with model_repository.repository_lock(repo, model):
         folder = model_repository.version_folder(repo, model, version)
         new = not folder.exists()
         model_repository.publish_version(repo, model, version, model_dir)
         before = model_repository.pins(repo, model)
         try:
-            _rehearse(control, repo, model, version, golden, device, timeout_s)
+            _rehearse(control, repo, model, version, device, serving, timeout_s)
             pinned = {v for v in before if model_repository.version_folder(repo, model, v).is_dir()}
             pinned.add(version)
             started = time.monotonic()
-            config = model_repository.pinned_config(repo, model, pinned, device=device)
+            config = model_repository.pinned_config(
+                repo, model, pinned, device=device, serving=serving
+            )
             with _back_to_file(control, repo, model, timeout_s):
                 _load_and_look(control, repo, model, config, pinned, timeout_s)
                 load_s = time.monotonic() - started
-                difference = control.check_golden(model, version, golden)
+                difference = control.check_golden(model, version, golden, signature)
         except BaseException as error:
             if new and version not in before:
                 model_repository.put_away(folder)
@@ -93,7 +93,7 @@ def publish(
         # Only now: one pinned version that does not load keeps a restarted server from
         # loading any.
         files.write_text(model_repository.config_path(repo, model), config)
-    return Published(model, version, tuple(sorted(pinned)), len(golden.ids), difference, load_s)
+    return Published(model, version, tuple(sorted(pinned)), golden.rows, difference, load_s)
 
 
 def pin(
@@ -103,6 +103,7 @@ def pin(
     versions: Iterable[int],
     *,
     device: str = "cpu",
+    serving: ServingOptions = ServingOptions(),  # noqa: B008 (frozen)
     timeout_s: float = 120.0,
 ) -> tuple[int, ...]:
     """Serve exactly these versions, all in the repository; on failure serve what served.
@@ -114,7 +115,7 @@ def pin(
     """
     wanted = set(versions)
     with model_repository.repository_lock(repo, model):
-        config = model_repository.pinned_config(repo, model, wanted, device=device)
+        config = model_repository.pinned_config(repo, model, wanted, device=device, serving=serving)
         with _back_to_file(control, repo, model, timeout_s):
             _load_and_look(control, repo, model, config, wanted, timeout_s)
         files.write_text(model_repository.config_path(repo, model), config)
@@ -128,6 +129,7 @@ def revive(
     versions: Sequence[int] | None = None,
     *,
     device: str = "cpu",
+    serving: ServingOptions = ServingOptions(),  # noqa: B008 (frozen)
     timeout_s: float = 120.0,
 ) -> list[int]:
     """Make pinned versions answer again, if they do not.
@@ -143,6 +145,7 @@ def revive(
         versions: versions to look after, the most important first; default: all pinned ones,
             the newest first.
         device: `cpu` or `cuda`.
+        serving: batching and instances.
         timeout_s: limit of one load.
 
     Returns:
@@ -163,14 +166,14 @@ def revive(
         whole = []
         for version in wanted:
             with contextlib.suppress(ContractError):
-                folder = model_repository.version_folder(repo, model, version)
-                golden = Golden.load(folder / "golden.json")
-                _rehearse(control, repo, model, version, golden, device, timeout_s)
+                _rehearse(control, repo, model, version, device, serving, timeout_s)
                 whole.append(version)
         if whole:
             # Triton loads anew what looks changed.
             os.utime(model_repository.config_path(repo, model))
-            config = model_repository.pinned_config(repo, model, whole, device=device)
+            config = model_repository.pinned_config(
+                repo, model, whole, device=device, serving=serving
+            )
             control.load(model, config=config, timeout_s=timeout_s)
         problems = {v: _problem(control, repo, model, v) for v in dead}
     lost = {v: problem for v, problem in problems.items() if problem}
@@ -186,7 +189,8 @@ def _problem(control: TritonControl, repo: Path, model: str, version: int) -> st
     """Why a version does not answer its golden rows; empty if it does."""
     try:
         folder = model_repository.version_folder(repo, model, version)
-        control.check_golden(model, version, Golden.load(folder / "golden.json"))
+        signature = ModelSignature.load(folder)
+        control.check_golden(model, version, Golden.load(folder, signature), signature)
     except ContractError as error:
         return str(error)
     return ""
@@ -197,8 +201,8 @@ def _rehearse(
     repo: Path,
     model: str,
     version: int,
-    golden: Golden,
     device: str,
+    serving: ServingOptions,
     timeout_s: float,
 ) -> None:
     """Load a version alone, as a model of its own, and check its golden rows there.
@@ -206,17 +210,20 @@ def _rehearse(
     In a load of several versions, one that fails can crash the server (2.51: a race between
     the failure and the others' success), so a version joins the others only when it has loaded.
     """
+    source = model_repository.version_folder(repo, model, version)
+    signature = ModelSignature.load(source)
+    golden = Golden.load(source, signature)
     candidate = f"{model}-candidate"
     folder = repo / candidate
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / str(version)).symlink_to(Path("..") / model / str(version))
     config = model_repository.render_config(
-        candidate, n_fields=golden.n_fields, versions=[version], device=device
+        candidate, signature=signature, versions=[version], device=device, serving=serving
     )
     try:
         control.load(candidate, config=config, timeout_s=timeout_s)
-        control.check_golden(candidate, version, golden)
+        control.check_golden(candidate, version, golden, signature)
     finally:
         with contextlib.suppress(NightshiftError):
             control.unload(candidate, timeout_s=timeout_s)

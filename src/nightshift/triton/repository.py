@@ -10,21 +10,21 @@ import contextlib
 import datetime as dt
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 
 from nightshift import files
+from nightshift.contract.golden import Golden
+from nightshift.contract.signature import ANY, ModelSignature, Tensor
 from nightshift.errors import ConfigurationError, ContractError
 from nightshift.settings import PROJECT
 
 CONFIG = "config.pbtxt"
 TEMPLATE = PROJECT / "include" / "model_repo" / "config.pbtxt.in"
-ANY_WIDTH = -1
-"""Width of INPUT_0 where the pinned versions differ in it; Triton's own sign for "any"."""
-
-MAX_BATCH_SIZE = 10_000
-"""Rows of one Triton request, as in the JD tutorial's configuration."""
+OWNER = ".owner.json"
+"""Whose model a folder is: only its installation and pipeline may change it."""
 
 _ALLOCATED = ".versions.json"
 _LOCK = ".lock"
@@ -44,6 +44,15 @@ def model_folder(repo: Path, model: str) -> Path:
             f"model name {model!r}: use letters, digits, _ and -, and begin with a letter"
         )
     return repo / model
+
+
+def models(repo: Path) -> list[str]:
+    """Models that have a `config.pbtxt`, by name."""
+    return sorted(
+        path.parent.name
+        for path in repo.glob(f"*/{CONFIG}")
+        if _MODEL_NAME.fullmatch(path.parent.name)
+    )
 
 
 def version_folder(repo: Path, model: str, version: int) -> Path:
@@ -76,7 +85,44 @@ def version_date(version: int) -> dt.date:
         raise ContractError(f"model version {version} is not of the form YYYYMMDDnnn") from None
 
 
-def allocate_version(repo: Path, model: str, ds: str | dt.date, *, owner: str = "") -> int:
+def claim(repo: Path, model: str, owner: str) -> None:
+    """Say that a model's folder is this owner's (`Pipeline.owner`).
+
+    Raises:
+        ContractError: it is another's: two pipelines or installations gave one model name.
+    """
+    folder = model_folder(repo, model)
+    with repository_lock(repo, model):
+        path = folder / OWNER
+        if not path.exists():
+            files.write_json(path, {"owner": owner})
+            return
+        value = files.read_json(path)
+        holder = value.get("owner") if isinstance(value, dict) else None
+        if holder != owner:
+            raise ContractError(
+                f"model {model} in {repo} belongs to {holder}, not to {owner}; give this "
+                "pipeline another `model` in its pipeline.yaml"
+            )
+
+
+def is_owned(repo: Path, model: str, owner: str) -> bool:
+    """Whether a model's folder is this owner's, or was made before folders had owners."""
+    path = model_folder(repo, model) / OWNER
+    if not path.exists():
+        return True
+    value = files.read_json(path)
+    return isinstance(value, dict) and value.get("owner") == owner
+
+
+def allocate_version(
+    repo: Path,
+    model: str,
+    ds: str | dt.date,
+    *,
+    owner: str = "",
+    taken: Iterable[int] = (),
+) -> int:
     """Give out a version number `YYYYMMDDnnn` that no other run has or ever had.
 
     Args:
@@ -85,6 +131,7 @@ def allocate_version(repo: Path, model: str, ds: str | dt.date, *, owner: str = 
         ds: date of the data, `YYYY-MM-DD`.
         owner: what the number stands for, for example a run id and the digest of its model.
             The same owner and date get the same number again, so a retry takes no second one.
+        taken: numbers that are in use elsewhere, such as releases under another model name.
 
     Raises:
         ConfigurationError: all 999 numbers of the date are given out.
@@ -95,9 +142,9 @@ def allocate_version(repo: Path, model: str, ds: str | dt.date, *, owner: str = 
     with repository_lock(repo, model):
         record = folder / _ALLOCATED
         given: dict[str, str] = files.read_json(record) if record.exists() else {}
-        taken = {int(number): who for number, who in given.items()}
-        taken |= {number: "" for number in versions(repo, model) if number not in taken}
-        of_day = {n: who for n, who in taken.items() if first <= n < first + _PER_DAY}
+        known = {int(number): who for number, who in given.items()}
+        known |= {n: "" for n in (*versions(repo, model), *taken) if n not in known}
+        of_day = {n: who for n, who in known.items() if first <= n < first + _PER_DAY}
         if owner:
             mine = [n for n, who in of_day.items() if who == owner]
             if mine:
@@ -131,7 +178,7 @@ def publish_version(repo: Path, model: str, version: int, model_dir: Path) -> Pa
         repo: Triton's model repository.
         model: name of the model.
         version: a number from `allocate_version`.
-        model_dir: what training wrote: `model/`, `model_card.json`, `golden.json`.
+        model_dir: what training wrote: `model/`, `signature.json`, `golden.npz`, `model_card.json`.
 
     Returns:
         The version's folder. Triton serves it only once it is pinned and loaded.
@@ -139,9 +186,9 @@ def publish_version(repo: Path, model: str, version: int, model_dir: Path) -> Pa
     Raises:
         ContractError: `model_dir` lacks a part, or the version exists with other content.
     """
-    for part in ("model", "golden.json"):
-        if not (model_dir / part).exists():
-            raise ContractError(f"{model_dir} holds no {part}; train the model again")
+    if not (model_dir / "model").exists():
+        raise ContractError(f"{model_dir} holds no model; train the model again")
+    Golden.load(model_dir, ModelSignature.load(model_dir))
     target = version_folder(repo, model, version)
     if target.exists():
         if files.sha256_tree(target) == files.sha256_tree(model_dir):
@@ -210,50 +257,92 @@ def config_path(repo: Path, model: str) -> Path:
     return model_folder(repo, model) / CONFIG
 
 
+@dataclass(frozen=True)
+class ServingOptions:
+    """How Triton runs a model: the part `serving` of `pipeline.yaml`.
+
+    Attributes:
+        max_batch_size: rows of one request; None takes the signature's.
+        instances: instances of a version.
+        dynamic_batching: whether waiting requests are scored in one batch.
+        max_queue_delay_us: microseconds that a request may be held back to fill a batch.
+    """
+
+    max_batch_size: int | None = None
+    instances: int = 1
+    dynamic_batching: bool = True
+    max_queue_delay_us: int = 0
+
+
 def render_config(
     model: str,
     *,
-    n_fields: int,
+    signature: ModelSignature,
     versions: Iterable[int],
     device: str = "cpu",
-    max_batch_size: int = MAX_BATCH_SIZE,
+    serving: ServingOptions = ServingOptions(),
+    optional: Collection[str] = (),
     template: Path = TEMPLATE,
 ) -> str:
     """The text of `config.pbtxt`.
 
     Args:
         model: name of the model and of its folder.
-        n_fields: ids of a row: the width of INPUT_0; `ANY_WIDTH` leaves it open.
+        signature: its inputs and outputs.
         versions: versions to serve, at least one.
         device: `cpu`, or `cuda` for the first GPU.
-        max_batch_size: rows of one request at most.
+        serving: batching and instances.
+        optional: inputs that not every version takes.
         template: the documented template.
 
     Raises:
         ConfigurationError: a value is out of its range, or the template names an unknown one.
     """
     pinned = sorted(set(versions))
-    if not pinned or (n_fields < 1 and n_fields != ANY_WIDTH) or max_batch_size < 1:
-        raise ConfigurationError(
-            f"{CONFIG} of {model}: n_fields ({n_fields}), max_batch_size ({max_batch_size}) and "
-            f"the number of versions ({len(pinned)}) must be at least 1"
-        )
+    if not pinned:
+        raise ConfigurationError(f"{CONFIG} of {model}: no version to serve")
     kinds = {"cpu": "kind: KIND_CPU", "cuda": "kind: KIND_GPU\n    gpus: [ 0 ]"}
     if device not in kinds:
         raise ConfigurationError(f"device {device!r} of {CONFIG}: use {' or '.join(kinds)}")
+    batch = signature.max_batch_size
+    if batch and serving.max_batch_size is not None:
+        batch = min(batch, serving.max_batch_size)
     text = "".join(
         line for line in template.read_text().splitlines(keepends=True) if not line.startswith("#")
     )
     try:
         return Template(text).substitute(
             model=model,
-            n_fields=n_fields,
+            inputs="\n".join(
+                _tensor("input", t, optional=t.name in optional) for t in signature.inputs
+            ),
+            outputs="\n".join(_tensor("output", t) for t in signature.outputs),
+            batching=_batching(serving) if batch else "",
             versions=", ".join(map(str, pinned)),
+            instances=serving.instances,
             kind=kinds[device],
-            max_batch_size=max_batch_size,
+            max_batch_size=batch,
         )
     except (KeyError, ValueError) as error:
         raise ConfigurationError(f"{template} holds an unknown placeholder: {error}") from None
+
+
+def _tensor(role: str, tensor: Tensor, *, optional: bool = False) -> str:
+    dims = ", ".join(map(str, tensor.dims))
+    dtype = "FP" + tensor.dtype[2:] if tensor.dtype.startswith("FP") else tensor.dtype
+    more = "\n    optional: true" if optional else ""
+    return (
+        f'{role} [\n  {{\n    name: "{tensor.name}"\n    data_type: TYPE_{dtype}\n'
+        f"    dims: [ {dims} ]{more}\n  }}\n]"
+    )
+
+
+def _batching(serving: ServingOptions) -> str:
+    if not serving.dynamic_batching:
+        return ""
+    delay = serving.max_queue_delay_us
+    inner = f" max_queue_delay_microseconds: {delay} " if delay else " "
+    return f"dynamic_batching {{{inner}}}\n"
 
 
 def pins(repo: Path, model: str) -> tuple[int, ...]:
@@ -273,47 +362,105 @@ def pins(repo: Path, model: str) -> tuple[int, ...]:
     return tuple(sorted(int(n) for n in match[1].replace(",", " ").split()))
 
 
-def version_width(repo: Path, model: str, version: int) -> int:
-    """Ids of a row of one version, by its golden rows.
+def version_signature(repo: Path, model: str, version: int) -> ModelSignature:
+    """The signature of one version.
 
     Raises:
-        ContractError: the version is not there or its `golden.json` holds no rows.
+        ContractError: the version is not there or its signature is damaged.
     """
     folder = version_folder(repo, model, version)
     if not folder.is_dir():
         raise ContractError(
             f"version {version} of {model} is not in {folder.parent}; publish it first"
         )
-    golden = files.read_json(folder / "golden.json")
-    try:
-        return len(golden["ids"][0])
-    except (KeyError, IndexError, TypeError):
-        raise ContractError(f"{folder / 'golden.json'} holds no rows of ids") from None
+    return ModelSignature.load(folder)
 
 
-def pinned_config(repo: Path, model: str, versions: Iterable[int], *, device: str = "cpu") -> str:
+def pinned_config(
+    repo: Path,
+    model: str,
+    versions: Iterable[int],
+    *,
+    device: str = "cpu",
+    serving: ServingOptions = ServingOptions(),
+) -> str:
     """The text of a `config.pbtxt` that pins exactly `versions`.
 
-    While versions of different widths serve side by side (a night whose specification gained a
-    feature), the width is left open there, and each version checks its own.
+    While versions of different signatures serve side by side (a night whose specification gained
+    a feature), a dimension in which they differ is left open and an input that one of them lacks
+    is optional; each version checks its own.
 
     Args:
         repo: Triton's model repository.
         model: name of the model.
         versions: versions to serve, at least one; each must lie in the repository.
         device: `cpu` or `cuda`.
+        serving: batching and instances.
 
     Raises:
-        ContractError: a version is not there or broken.
+        ContractError: a version is not there or broken, or the versions cannot be served as one
+            model.
         ConfigurationError: there are no versions.
     """
     pinned = sorted(set(versions))
-    widths = {version_width(repo, model, version) for version in pinned}
-    n_fields = widths.pop() if len(widths) == 1 else ANY_WIDTH
-    return render_config(model, n_fields=n_fields, versions=pinned, device=device)
+    if not pinned:
+        raise ConfigurationError(f"{CONFIG} of {model}: no version to serve")
+    signatures = [version_signature(repo, model, version) for version in pinned]
+    merged, optional = merge(signatures, model)
+    return render_config(
+        model,
+        signature=merged,
+        versions=pinned,
+        device=device,
+        serving=serving,
+        optional=optional,
+    )
 
 
-def write_pins(repo: Path, model: str, versions: Iterable[int], *, device: str = "cpu") -> Path:
+def merge(
+    signatures: Sequence[ModelSignature], model: str
+) -> tuple[ModelSignature, frozenset[str]]:
+    """One signature that every version fits, and the inputs that not all of them have.
+
+    Raises:
+        ContractError: a tensor has two element types or ranks, or only some versions are batched.
+    """
+    if len({s.batched for s in signatures}) > 1:
+        raise ContractError(
+            f"versions of {model} with and without a batch dimension cannot be served side by "
+            "side; give the pipeline another `model` in pipeline.yaml"
+        )
+    inputs = _merged([s.inputs for s in signatures], model)
+    outputs = _merged([s.outputs for s in signatures], model)
+    shared = frozenset.intersection(*(frozenset(t.name for t in s.inputs) for s in signatures))
+    merged = ModelSignature(
+        signatures[-1].family, inputs, outputs, max(s.max_batch_size for s in signatures)
+    )
+    return merged, frozenset(t.name for t in inputs) - shared
+
+
+def _merged(sides: Sequence[Sequence[Tensor]], model: str) -> tuple[Tensor, ...]:
+    found: dict[str, Tensor] = {}
+    for tensor in (t for side in sides for t in side):
+        known = found.setdefault(tensor.name, tensor)
+        if (known.dtype, len(known.dims)) != (tensor.dtype, len(tensor.dims)):
+            raise ContractError(
+                f"versions of {model} differ in the type or rank of {tensor.name} and cannot be "
+                "served side by side; give the tensor another name"
+            )
+        dims = tuple(a if a == b else ANY for a, b in zip(known.dims, tensor.dims, strict=True))
+        found[tensor.name] = replace(known, dims=dims)
+    return tuple(found.values())
+
+
+def write_pins(
+    repo: Path,
+    model: str,
+    versions: Iterable[int],
+    *,
+    device: str = "cpu",
+    serving: ServingOptions = ServingOptions(),
+) -> Path:
     """Replace `config.pbtxt` by `pinned_config`; Triton follows at its next load or restart.
 
     Call it with the repository's lock held. `nightshift.triton.pin` does this and the load.
@@ -323,5 +470,5 @@ def write_pins(repo: Path, model: str, versions: Iterable[int], *, device: str =
         ConfigurationError: there are no versions.
     """
     path = config_path(repo, model)
-    files.write_text(path, pinned_config(repo, model, versions, device=device))
+    files.write_text(path, pinned_config(repo, model, versions, device=device, serving=serving))
     return path

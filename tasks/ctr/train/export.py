@@ -15,6 +15,9 @@ from oneflow import nn
 
 import nightshift
 from nightshift import files
+from nightshift.contract.golden import Golden
+from nightshift.contract.signature import FILE as SIGNATURE
+from nightshift.contract.signature import ctr_signature
 from nightshift.errors import ContractError
 from nightshift.features.encoding import hash_text
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
@@ -23,9 +26,6 @@ from tasks.ctr.train.metrics import Labels, Scores
 from tasks.ctr.train.network import DeepFM, build, parameters
 from tasks.ctr.train.serving import NETWORK_VERSION, Scorer
 from tasks.ctr.train.vocabulary import Ids
-
-GOLDEN_TOLERANCE = 1e-5
-"""Largest difference of a golden row's score, through any server: batches change the last bits."""
 
 _EXACT = 1e-6
 _GRAPH_ROWS = 1000
@@ -102,7 +102,7 @@ def write_golden(model: Path, target: Path, ids: Ids, expected: Scores) -> None:
 
     Args:
         model: the saved model's folder.
-        target: `golden.json` to write.
+        target: the folder that gets `golden.npz` and `signature.json`.
         ids: int64 [k, number of fields].
         expected: the trained network's scores, float32 [k].
 
@@ -116,14 +116,11 @@ def write_golden(model: Path, target: Path, ids: Ids, expected: Scores) -> None:
             f"the model saved in {model} scores the golden rows differently, by up to {worst:g}; "
             "it is not published"
         )
-    files.write_json(
-        target,
-        {
-            "ids": ids.tolist(),
-            "scores": [float(value) for value in scores],
-            "tolerance": GOLDEN_TOLERANCE,
-        },
-    )
+    signature = ctr_signature(ids.shape[1])
+    files.write_json(target / SIGNATURE, signature.to_json())
+    Golden(
+        {signature.inputs[0].name: ids}, {signature.outputs[0].name: scores.reshape(-1, 1)}
+    ).save(target)
 
 
 def versions() -> dict[str, str]:

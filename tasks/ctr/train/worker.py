@@ -76,7 +76,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         progress = fitted.progress
         with files.staged_dir(options.out, replace=True) as staged:
             export.save_network(staged / "model", fitted.network, data, spec)
-            export.write_golden(staged / "model", staged / "golden.json", golden, expected)
+            export.write_golden(staged / "model", staged, golden, expected)
             export.write_metrics(staged / "metrics.jsonl", progress.history)
             card = {
                 "version": CARD_VERSION,
@@ -123,7 +123,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             "model": str(options.out),
             "model_card": str(options.out / "model_card.json"),
             "metrics": str(options.out / "metrics.jsonl"),
-            "golden": str(options.out / "golden.json"),
+            "golden": str(options.out / "golden.npz"),
             "report": str(options.out / "training.html"),
         },
     }

@@ -104,7 +104,7 @@ def test_a_restarted_server_serves_what_the_stopped_one_did(tmp_path, python, tr
     home = tmp_path / "a house with blanks"
     home.mkdir()
     settings = serving_settings(home)
-    repo, model = settings.model_repo, settings.model
+    repo, model = settings.model_repo, "jd_test00"
     server = Process(command(settings), home / "triton.log")
     running = Triton(settings, server, TritonControl.of(settings))
     versions = (20160401001, 20160402001)
@@ -124,14 +124,14 @@ def test_a_restarted_server_serves_what_the_stopped_one_did(tmp_path, python, tr
         assert f"--load-model={model}" in running.server.launch.argv
         for which, version in enumerate(versions):
             wait_until(lambda v=version: running.control.ready(model, v), f"{version} serves")
-            running.control.check_golden(model, version, trained.golden(which))
+            trained.check(running.control, model, version, which)
         # One damaged version fails or crashes a load of all; the others must come back.
         spoil(version_folder(repo, model, versions[1]), "no vocabulary")
         restart()
         assert not any(a.startswith("--load-model") for a in running.server.launch.argv)
         with pytest.raises(ContractError, match=f"{versions[1]}: "):
             publishing.revive(running.control, repo, model)
-        running.control.check_golden(model, versions[0], trained.golden(0))
+        trained.check(running.control, model, versions[0], 0)
     finally:
         running.control.close()
         running.server.stop()

@@ -11,7 +11,7 @@ from nightshift.errors import ConfigurationError, ContractError
 from nightshift.features.specification import FeatureSpec, Field, sql_type
 
 PROJECT = Path(__file__).resolve().parents[3]
-SPEC = PROJECT / "include" / "feature_spec.yaml"
+SPEC = PROJECT / "pipelines" / "jd" / "feature_spec.yaml"
 
 SMALL = {
     "version": 1,

@@ -4,6 +4,7 @@ import pytest
 
 from nightshift.errors import ConfigurationError
 from nightshift.features.tables import SourceTables
+from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
 CONTENT = {
@@ -22,7 +23,7 @@ def parse(**changes):
 
 
 def test_jds_tables():
-    tables = SourceTables.load(Settings().tables)
+    tables = Pipeline.load(Settings()).features.tables
     assert tables.events == {
         "flattenRequest": "eventTime",
         "action": "eventTime",

@@ -9,8 +9,8 @@ from nightshift.gates import data as drift
 from nightshift.gates.base import demand, load_gates
 from nightshift.settings import PROJECT
 
-GATES = load_gates(PROJECT / "include" / "gates.yaml")["data"]
-SPEC = FeatureSpec.load(PROJECT / "include" / "feature_spec.yaml")
+GATES = load_gates(PROJECT / "pipelines" / "jd" / "gates.yaml")["data"]
+SPEC = FeatureSpec.load(PROJECT / "pipelines" / "jd" / "feature_spec.yaml")
 
 
 def profile(counts, top=50, nulls=0):
@@ -80,7 +80,7 @@ def card(**changes):
 
 
 def test_whole_and_steady_data_passes():
-    report = drift.check(card(), SPEC, GATES, champion_card=card(), champion_id="a")
+    report = drift.judge(card(), SPEC, GATES, champion_card=card(), champion_id="a")
     assert report["status"] == "pass"
     assert report["drift"]["user_age"]["psi"] == pytest.approx(0)
 
@@ -88,7 +88,7 @@ def test_whole_and_steady_data_passes():
 def test_drifted_feature_is_rejected_by_name():
     drifted = card()
     drifted["features"]["user_age"]["recent"] = profile({"a": 5, "c": 95})
-    report = drift.check(drifted, SPEC, GATES, champion_card=card(), champion_id="2016-04-10.001")
+    report = drift.judge(drifted, SPEC, GATES, champion_card=card(), champion_id="2016-04-10.001")
     with pytest.raises(ReleaseRejected, match=r"user_age has drifted.*2016-04-10\.001"):
         demand(report)
 
@@ -96,7 +96,7 @@ def test_drifted_feature_is_rejected_by_name():
 def test_ids_are_measured_and_not_judged():
     drifted = card()
     drifted["features"]["user_id"]["recent"] = profile({"x": 100})
-    report = drift.check(drifted, SPEC, GATES, champion_card=card(), champion_id="a")
+    report = drift.judge(drifted, SPEC, GATES, champion_card=card(), champion_id="a")
     assert report["status"] == "pass"
     assert report["drift"]["user_id"]["psi"] > 1
 
@@ -105,7 +105,7 @@ def test_a_feature_of_ever_new_values_needs_no_exception():
     champion, tonight = card(), card()
     champion["features"]["user_age"].update(profile({f"a{n}": 1 for n in range(3000)}))
     tonight["features"]["user_age"]["recent"] = profile({f"b{n}": 1 for n in range(300)})
-    report = drift.check(tonight, SPEC, GATES, champion_card=champion, champion_id="a")
+    report = drift.judge(tonight, SPEC, GATES, champion_card=champion, champion_id="a")
     assert report["drift"]["user_age"]["judged"] is False
 
 
@@ -125,7 +125,7 @@ def drift_of(expected, recent, rows):
     champion, tonight = card(), card()
     champion["features"]["request_dayofweek"].update(expected)
     tonight["features"]["request_dayofweek"]["recent"] = {**profile(recent), "weekday_rows": rows}
-    report = drift.check(tonight, SPEC, GATES, champion_card=champion, champion_id="a")
+    report = drift.judge(tonight, SPEC, GATES, champion_card=champion, champion_id="a")
     return report["drift"]["request_dayofweek"]["psi"], report["failures"]
 
 
@@ -167,7 +167,7 @@ def day(n, **changes):
 def test_what_one_day_shows_is_told(changes, status, message):
     days = [day(n) for n in range(1, 11)]
     days[4] = day(5, **changes)
-    report = drift.check(card(days=days), SPEC, GATES)
+    report = drift.judge(card(days=days), SPEC, GATES)
     assert report["status"] == status
     assert message in "".join(report["failures"] + report["warnings"])
     assert report["days"] == days
@@ -175,42 +175,42 @@ def test_what_one_day_shows_is_told(changes, status, message):
         name = {"fail": "no_labels", "warn": None}[status]
         if name:
             quiet = {**GATES, "days": {name: "off"}}
-            assert drift.check(card(days=days), SPEC, quiet)["status"] == "pass"
+            assert drift.judge(card(days=days), SPEC, quiet)["status"] == "pass"
 
 
 def test_where_a_missing_label_means_no_a_small_day_may_have_none():
     days = [day(n, rows=20, labelled=1, positives=1) for n in range(1, 11)]
     days[4] = day(5, rows=20, labelled=0, positives=0)
-    assert drift.check(card(days=days, label_absent=0), SPEC, GATES)["status"] == "pass"
+    assert drift.judge(card(days=days, label_absent=0), SPEC, GATES)["status"] == "pass"
     many = [day(n, rows=900, labelled=30, positives=30) for n in range(1, 11)]
     many[4] = day(5, rows=900, labelled=0, positives=0)
-    report = drift.check(card(days=many, label_absent=0), SPEC, GATES)
+    report = drift.judge(card(days=many, label_absent=0), SPEC, GATES)
     assert "none of 900 rows has a label" in report["failures"][0]
 
 
 def test_counts_nulls_and_labels_are_bounded():
     few = card(rows={"read": 3})
-    assert "3 feature rows" in drift.check(few, SPEC, GATES)["failures"][0]
+    assert "3 feature rows" in drift.judge(few, SPEC, GATES)["failures"][0]
     unlabelled = card()
     unlabelled["splits"]["train"]["positives"] = 0
-    assert "0 of 1000 judged rows" in drift.check(unlabelled, SPEC, GATES)["failures"][0]
+    assert "0 of 1000 judged rows" in drift.judge(unlabelled, SPEC, GATES)["failures"][0]
     empty = card()
     empty["features"]["user_sex"]["recent"] = profile({"a": 10}, nulls=90)
     assert (
-        "user_sex is NULL in 90.0% of the newest" in drift.check(empty, SPEC, GATES)["warnings"][0]
+        "user_sex is NULL in 90.0% of the newest" in drift.judge(empty, SPEC, GATES)["warnings"][0]
     )
     short = card()
     short["splits"]["train"]["days"][3]["rows"] = 2
-    assert "2016-04-04 has 2 rows" in drift.check(short, SPEC, GATES)["warnings"][0]
+    assert "2016-04-04 has 2 rows" in drift.judge(short, SPEC, GATES)["warnings"][0]
 
 
 def test_schema_of_another_specification():
     other = card(columns={**card()["columns"], "user_age": "int32"})
-    assert "user_age" in drift.check(other, SPEC, GATES)["failures"][0]
-    report = drift.check(card(schema_hash="0" * 64), SPEC, GATES)
+    assert "user_age" in drift.judge(other, SPEC, GATES)["failures"][0]
+    report = drift.judge(card(schema_hash="0" * 64), SPEC, GATES)
     assert "another specification" in report["failures"][0]
 
 
 def test_missing_partitions_are_told():
-    report = drift.check(card(), SPEC, GATES, missing={"bo_action": ["2016-04-03"]})
+    report = drift.judge(card(), SPEC, GATES, missing={"bo_action": ["2016-04-03"]})
     assert report["warnings"] == ["partitions of bo_action are missing: 2016-04-03"]

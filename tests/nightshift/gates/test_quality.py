@@ -8,7 +8,7 @@ from nightshift.gates.base import demand, load_gates
 from nightshift.gates.quality import judge, leaked_days
 from nightshift.settings import PROJECT
 
-GATES = load_gates(PROJECT / "include" / "gates.yaml")["quality"]
+GATES = load_gates(PROJECT / "pipelines" / "jd" / "gates.yaml")["quality"]
 
 
 def world(n, seed=0):
@@ -87,8 +87,10 @@ def test_days_that_the_champion_learned_from():
 
 
 def test_thresholds_file_names_an_unknown_key(tmp_path):
-    text = (PROJECT / "include" / "gates.yaml").read_text().replace("min_auc:", "min_acu:")
+    text = (PROJECT / "pipelines" / "jd" / "gates.yaml").read_text().replace("min_auc:", "min_acu:")
     path = tmp_path / "gates.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigurationError, match=r"quality.min_acu: unknown key; did you mean 'min_auc'"):
+    with pytest.raises(
+        ConfigurationError, match=r"quality.min_acu: unknown key; did you mean 'min_auc'"
+    ):
         load_gates(path)

@@ -8,11 +8,11 @@ import pytest
 
 from nightshift import layout
 from nightshift.errors import ContractError
-from nightshift.features.tables import SourceTables
 from nightshift.openmldb.loads import plan_online_loads
+from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
-TABLES = SourceTables.load(Settings().tables)
+TABLES = Pipeline.load(Settings()).features.tables
 LAST = dt.date(2026, 11, 10)
 LOOKBACK = {"flattenRequest": 3, "action": 0, "bo_action": 3, "bo_comment": 0}
 

@@ -4,6 +4,8 @@ import pytest
 
 from nightshift import files, layout
 from nightshift.layout import RunFolder
+from nightshift.night import Night
+from nightshift.pipeline import Pipeline
 from nightshift.registry import history, leases, pointer
 from nightshift.registry.store import ReleaseStore
 from nightshift.release import candidate, recover, steps
@@ -19,19 +21,19 @@ LONG = (
 
 @pytest.fixture
 def night(tmp_path):
-    """Settings, a live release, and an accepted candidate of a run whose lease is open."""
-    chosen = Settings(home=tmp_path)
-    store = ReleaseStore(chosen.releases)
+    """A night, its store, a live release, and an accepted candidate of a run whose lease is open."""
+    pipeline = Pipeline.load(Settings(home=tmp_path, installation="test00"))
+    store = pipeline.store
     put_release(store.root, "2016-04-10")
     pointer.switch_live(store.root, "2016-04-10.001", probe=lambda *_: [])
     folder = put_release(store.root, "2016-04-11")
-    run = RunFolder.of(chosen.runs, "2016-04-11", RUN)
+    run = RunFolder.of(pipeline.runs, "2016-04-11", RUN)
     run.root.mkdir(parents=True)
     leases.renew(
         store, run_token=layout.run_token(RUN), run_id=RUN, ds="2016-04-11", release_id=folder.id
     )
     plan = {"ds": "2016-04-11", "run_id": RUN, "run_dir": str(run.root), "workspace": "jd_x"}
-    return chosen, store, plan
+    return Night(pipeline, plan), store
 
 
 def why(store, release):
@@ -48,24 +50,24 @@ def why(store, release):
 )
 def test_an_approval_that_was_refused_or_never_given(night, by, said):
     """No server is there, and the night is written down all the same."""
-    chosen, store, plan = night
+    night, store = night
     answer = {"approved": False, "by": by}
-    steps.finish(plan, chosen, release="2016-04-11.001", approval=answer)
+    steps.finish(night, release="2016-04-11.001", approval=answer)
     assert why(store, "2016-04-11.001") == ("kept", said)
     assert why(store, "2016-04-10.001")[0] == "live"
     assert leases.active(store) == []
 
 
 def test_an_approval_that_was_given_leaves_no_note(night):
-    chosen, store, plan = night
+    night, store = night
     answer = {"approved": True, "by": "ann"}
-    steps.finish(plan, chosen, release="2016-04-11.001", approval=answer)
+    steps.finish(night, release="2016-04-11.001", approval=answer)
     assert why(store, "2016-04-11.001") == ("kept", "never live")
 
 
 def test_a_switch_that_failed_is_told_of_a_kept_release(night):
-    chosen, store, plan = night
-    steps.finish(plan, chosen, release="2016-04-11.001", failures=["task switch failed"])
+    night, store = night
+    steps.finish(night, release="2016-04-11.001", failures=["task switch failed"])
     assert why(store, "2016-04-11.001") == ("kept", "task switch failed")
     verdict = store.folder("2016-04-11.001").verdict()
     assert verdict["accepted"]

@@ -1,3 +1,4 @@
+import datetime as dt
 import hashlib
 
 import pytest
@@ -24,7 +25,7 @@ def test_another_query_has_another_name(other):
 
 
 def test_names_that_openmldb_would_refuse():
-    with pytest.raises(ConfigurationError, match="NIGHTSHIFT_MODEL"):
+    with pytest.raises(ConfigurationError, match="cannot begin a deployment"):
         names.deployment_name("deep-fm", "SELECT 1")
     with pytest.raises(ConfigurationError, match="empty"):
         names.deployment_name("deepfm", "-- nothing\n")
@@ -35,7 +36,7 @@ def test_release_ids():
     assert names.version_of("2016-04-10.002") == 20160410002
     with pytest.raises(ConfigurationError, match="not of the date 2016-04-11"):
         names.release_id("2016-04-11", 20160410002)
-    with pytest.raises(ConfigurationError, match="no release id"):
+    with pytest.raises(ConfigurationError, match="release id"):
         names.version_of("../../etc")
 
 
@@ -43,3 +44,13 @@ def test_whose_deployment():
     assert names.is_deployment_of("deepfm", "deepfm_0123abcd")
     assert not names.is_deployment_of("deepfm", "deepfm_backup")
     assert not names.is_deployment_of("deep", "deepfm_0123abcd")
+
+
+def test_whose_workspace():
+    owner, day = "jd_ab12cd", dt.date(2016, 4, 10)
+    name = names.workspace_name(owner, day, "0123abcd")
+    assert name == "jd_ab12cd_20160410_0123abcd"
+    assert names.is_workspace_of(owner, name)
+    assert names.is_workspace_of(owner, f"{name}_check")
+    for other in ("jd_ab12ce", "jd", "jd_ab12cd_20160410"):
+        assert not names.is_workspace_of(other, name)

@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nightshift.pipeline import Pipeline
 from nightshift.registry import leases, pointer, retention
 from nightshift.registry.retention import Known
-from nightshift.registry.store import ReleaseStore
 from nightshift.settings import Settings
 from nightshift.triton import repository as model_repository
 from testing.releases import put_release
@@ -112,8 +112,9 @@ def test_keeps_the_last_served_first_and_no_more_than_asked(history):
 
 
 def house(tmp_path, keep=1):
-    chosen = Settings(home=tmp_path, keep_releases=keep)
-    return chosen, ReleaseStore(chosen.releases)
+    chosen = Pipeline.load(Settings(home=tmp_path, installation="test00"))
+    chosen = chosen.with_config(keep_releases=keep)
+    return chosen, chosen.store
 
 
 def test_on_disk_the_live_and_the_previous_stay(tmp_path):
@@ -121,7 +122,7 @@ def test_on_disk_the_live_and_the_previous_stay(tmp_path):
     for day in ("07", "08", "09", "10"):
         folder = put_release(chosen.releases, f"2016-04-{day}")
         version = model_repository.version_folder(
-            chosen.model_repo, "deepfm", folder.manifest().model.version
+            chosen.model_repo, "jd_test00", folder.manifest().model.version
         )
         version.mkdir(parents=True)
         if day != "07":
@@ -129,11 +130,11 @@ def test_on_disk_the_live_and_the_previous_stay(tmp_path):
     put_release(chosen.releases, "2016-04-11", accepted=False)
     (chosen.runs / "2016-04-08" / "abcdabcd").mkdir(parents=True)
     leases.renew(store, run_token="abcdabcd", run_id="r", ds="2016-04-08", ttl_s=-retention.RUN_GRACE_S)  # fmt: skip
-    retention.run(store, chosen)
+    retention.run(chosen)
     restorable = [f.id for f in store.releases() if f.model.is_dir()]
     # The live one, the one before, and the newest that never served.
     assert restorable == ["2016-04-07.001", "2016-04-09.001", "2016-04-10.001"]
-    assert model_repository.versions(chosen.model_repo, "deepfm") == [
+    assert model_repository.versions(chosen.model_repo, "jd_test00") == [
         20160407001,
         20160409001,
         20160410001,
@@ -146,7 +147,7 @@ def test_on_disk_the_live_and_the_previous_stay(tmp_path):
 def test_a_run_at_work_keeps_its_candidate_version_and_folder(tmp_path):
     chosen, store = house(tmp_path, keep=0)
     put_release(chosen.releases, "2016-04-10", accepted=None)
-    model_repository.version_folder(chosen.model_repo, "deepfm", 20160410001).mkdir(parents=True)
+    model_repository.version_folder(chosen.model_repo, "jd_test00", 20160410001).mkdir(parents=True)
     run = chosen.runs / "2016-04-10" / "abcdabcd"
     run.mkdir(parents=True)
     leases.renew(
@@ -157,14 +158,14 @@ def test_a_run_at_work_keeps_its_candidate_version_and_folder(tmp_path):
         release_id="2016-04-10.001",
         versions=[20160410001],
     )
-    retention.run(store, chosen)
+    retention.run(chosen)
     assert store.folder("2016-04-10.001").model.is_dir()
-    assert model_repository.versions(chosen.model_repo, "deepfm") == [20160410001]
+    assert model_repository.versions(chosen.model_repo, "jd_test00") == [20160410001]
     assert run.is_dir()
     leases.close(store, "abcdabcd")
-    retention.run(store, chosen)
+    retention.run(chosen)
     assert not store.folder("2016-04-10.001").model.is_dir()
-    assert model_repository.versions(chosen.model_repo, "deepfm") == []
+    assert model_repository.versions(chosen.model_repo, "jd_test00") == []
     assert run.is_dir()  # a run without a release rests, to be looked into
 
 
@@ -177,7 +178,7 @@ def test_what_goes_live_while_retention_waits_stays(tmp_path):
 
         def probe(*_):
             # Under the switch lock: retention waits, or comes later on a slow machine.
-            waiting.append(pool.submit(retention.run, store, chosen))
+            waiting.append(pool.submit(retention.run, chosen))
             time.sleep(0.2)
             return []
 

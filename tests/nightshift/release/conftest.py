@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from nightshift.pipeline import Pipeline
 from nightshift.plan import Plan
 from nightshift.settings import Settings
 from testing.house import House
@@ -20,6 +21,10 @@ class Nights:
 
     house: House
     second: Plan
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.house.pipeline
 
     @property
     def settings(self) -> Settings:

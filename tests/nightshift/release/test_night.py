@@ -20,13 +20,12 @@ from nightshift import commands, files, layout
 from nightshift.errors import ContractError, ReleaseRejected
 from nightshift.features.encoding import encode_column
 from nightshift.features.specification import FeatureSpec
-from nightshift.gates import rehearsal as rehearse
 from nightshift.layout import RunFolder
 from nightshift.registry import history, leases, pointer
 from nightshift.registry import manifest as manifests
 from nightshift.registry.names import deployment_name
-from nightshift.registry.store import ReleaseStore
 from nightshift.release import candidate, rollback, steps
+from nightshift.serving import pair
 from nightshift.triton import TritonControl
 from testing.house import OWN
 
@@ -36,7 +35,7 @@ from .conftest import FIRST, SECOND, Nights
 def another(nights: Nights, run_id: str, *parts: str, ds: str = SECOND):
     """A run of its own with copies of the second night's artefacts."""
     plan = nights.house.plan(ds, run_id)
-    steps.begin(plan, nights.settings)
+    steps.begin(nights.house.of(plan))
     for part in parts or ("features", "dataset", "model", "results"):
         shutil.copytree(
             Path(nights.second["run_dir"]) / part, Path(plan["run_dir"]) / part, dirs_exist_ok=True
@@ -45,7 +44,7 @@ def another(nights: Nights, run_id: str, *parts: str, ds: str = SECOND):
 
 
 def live(nights: Nights) -> str:
-    found = pointer.read_live(nights.settings.releases)
+    found = pointer.read_live(nights.pipeline.releases)
     assert found is not None
     return found.release_id
 
@@ -53,9 +52,9 @@ def live(nights: Nights) -> str:
 def predict(nights: Nights) -> dict:
     """One request to the predict server."""
     with nights.house.client() as client:
-        now = pointer.read_live(nights.settings.releases)
+        now = pointer.read_live(nights.pipeline.releases)
         columns = [n for n, _ in client.deployment(now.database, now.deployment).input_schema]
-    (row,) = rehearse.request_rows(nights.settings, None, columns, 1)
+    (row,) = pair.request_rows(nights.pipeline, columns, 1)
     body = {"rows": [dict(zip(columns, row, strict=True))]}
     answer = httpx.post(f"{nights.settings.predict_url}/predict", json=body, timeout=30)
     assert answer.status_code == 200, answer.text
@@ -76,7 +75,7 @@ def rejected(nights: Nights, plan, match: str, gate, release=None):
     after = predict(nights)
     assert after["release"] == f"{FIRST}.001"
     assert after["predictions"] == before["predictions"]
-    rows = history.rows(nights.settings.releases)
+    rows = history.rows(nights.pipeline.releases)
     row = next(
         r for r in reversed(rows) if r.state == "rejected" and r.release_id == (release or "")
     )
@@ -86,7 +85,7 @@ def rejected(nights: Nights, plan, match: str, gate, release=None):
     assert first in row.why
     assert first in str(caught.value)
     with TritonControl.of(nights.settings) as control:
-        ready = [s.version for s in control.index() if s.model == "deepfm" and s.ready]
+        ready = [s.version for s in control.index() if s.model == nights.pipeline.model and s.ready]
     assert ready == [int(f"{FIRST.replace('-', '')}001")]
     with nights.house.client() as client:
         assert not [d for d in client.databases() if d.startswith(plan["workspace"])]
@@ -97,10 +96,10 @@ def test_the_first_night_serves(nights):
     answer = predict(nights)
     assert answer["release"] == f"{FIRST}.001"
     assert answer["model_version"] == 20261108001
-    (row,) = [r for r in history.rows(nights.settings.releases) if r.state == "live"]
+    (row,) = [r for r in history.rows(nights.pipeline.releases) if r.state == "live"]
     assert row.auc is not None
     assert row.auc > 0.55
-    folder = ReleaseStore(nights.settings.releases).folder(row.release_id)
+    folder = nights.pipeline.store.folder(row.release_id)
     manifest = folder.manifest()
     assert manifest.model.sha256 == files.sha256_tree(folder.model)
     assert manifest.champion is None
@@ -125,24 +124,26 @@ def test_drifted_data_is_rejected(nights):
         )
         pq.write_table(table.set_column(at, "user_age", spoilt), path)
     nights.house.preprocess(plan)
-    rejected(nights, plan, "user_age has drifted", lambda: steps.check_data(plan, nights.settings))
+    rejected(
+        nights, plan, "user_age has drifted", lambda: steps.gate(nights.house.of(plan), "data")
+    )
 
 
 def test_worse_model_is_rejected(nights):
     plan = another(nights, "worse", "features", "dataset")
     worse = replace(OWN, epochs=1, hyperparameters={"threads": 1, "learning_rate": 1e-6, "seed": 3})
-    arguments = commands.train_arguments(plan, nights.settings, worse)
+    arguments = commands.train_arguments(nights.house.of(plan), worse)
     nights.house.task(plan, "train", arguments)
-    steps.check_data(plan, nights.settings)
+    steps.gate(nights.house.of(plan), "data")
     release = nights.house.candidate(plan)["release_id"]
     row = rejected(
         nights,
         plan,
         r"quality: AUC",
-        lambda: steps.quality(plan, release, nights.settings),
+        lambda: steps.gate(nights.house.of(plan), "quality", release),
         release,
     )
-    folder = ReleaseStore(nights.settings.releases).folder(release)
+    folder = nights.pipeline.store.folder(release)
     assert json.loads((folder.reports / "quality.json").read_text())["champion"]["auc"] > 0.55
     assert row.auc is not None
 
@@ -152,37 +153,43 @@ def test_broken_model_file_is_rejected(nights):
     run = RunFolder(Path(plan["run_dir"]))
     bias = run.model / "model" / "module.out.bias" / "out"
     bias.write_bytes(b"\0\0\0\x40")
-    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    release = steps.make_candidate(nights.house.of(plan))["release_id"]
     rejected(
         nights,
         plan,
-        "golden row",
-        lambda: steps.rehearsal(plan, release, nights.settings),
+        "golden example",
+        lambda: steps.gate(nights.house.of(plan), "rehearsal", release),
         release,
     )
 
 
 def rewrite(nights: Nights, release: str, change: Callable[[str], str]) -> None:
     """Give a candidate another query, deployed under a name of its own."""
-    folder = ReleaseStore(nights.settings.releases).folder(release)
+    folder = nights.pipeline.store.folder(release)
     made = folder.manifest()
     sql = change(folder.sql.read_text())
-    assert deployment_name("deepfm", sql) != made.sql.deployment
+    assert deployment_name(nights.pipeline.owner, sql) != made.sql.deployment
     folder.sql.write_text(sql)
-    made = replace(made, sql=replace(made.sql, deployment=deployment_name("deepfm", sql)))
+    made = replace(
+        made,
+        features=replace(
+            made.features,
+            sql=replace(made.sql, deployment=deployment_name(nights.pipeline.owner, sql)),
+        ),
+    )
     folder.manifest_path.unlink()
     manifests.write_once(folder.manifest_path, made)
 
 
 def test_broken_sql_is_rejected(nights):
     plan = another(nights, "broken sql")
-    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    release = steps.make_candidate(nights.house.of(plan))["release_id"]
     rewrite(nights, release, lambda sql: sql.replace("user_lv_cd", "user_level_of_old"))
     rejected(
         nights,
         plan,
         "user_level_of_old",
-        lambda: steps.rehearsal(plan, release, nights.settings),
+        lambda: steps.gate(nights.house.of(plan), "rehearsal", release),
         release,
     )
 
@@ -196,7 +203,7 @@ def test_skew_is_rejected_and_named_with_both_values(nights):
     at = test.column_names.index("product_bad_comment_rate_max_64d")
     test = test.set_column(at, test.field(at), pc.add(test.column(at), 1))
     # The offline side has read other ages, as a stale snapshot would give.
-    spec = FeatureSpec.load(nights.settings.feature_spec)
+    spec = FeatureSpec.load(nights.pipeline.features.spec_file)
     (field,) = [f for f in spec.fields if f.name == "user_age"]
     ages = {}
     for part in run.features.glob("*.parquet"):
@@ -209,13 +216,13 @@ def test_skew_is_rejected_and_named_with_both_values(nights):
     stale = pa.array([ages[name] for name in test["request_id"].to_pylist()], pa.string())
     test = test.set_column(at, test.field(at), pa.array(encode_column(stale, field)))
     pq.write_table(test, path)
-    release = steps.make_candidate(plan, nights.settings)["release_id"]
-    steps.rehearsal(plan, release, nights.settings)
+    release = steps.make_candidate(nights.house.of(plan))["release_id"]
+    steps.gate(nights.house.of(plan), "rehearsal", release)
     rejected(
         nights,
         plan,
         "differ, in product_bad_comment_rate_max_64d, user_age",
-        lambda: steps.consistent(plan, release, nights.settings),
+        lambda: steps.gate(nights.house.of(plan), "consistency", release),
         release,
     )
     report = json.loads((run.reports / "consistency.json").read_text())
@@ -254,15 +261,15 @@ def restyle(sql: str) -> str:
 def test_a_query_in_another_style_is_consistent_and_a_skew_in_it_is_found(nights):
     plan = another(nights, "another style")
     run = RunFolder(Path(plan["run_dir"]))
-    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    release = steps.make_candidate(nights.house.of(plan))["release_id"]
     rewrite(nights, release, restyle)
-    steps.rehearsal(plan, release, nights.settings)
-    report = steps.consistent(plan, release, nights.settings)
+    steps.gate(nights.house.of(plan), "rehearsal", release)
+    report = steps.gate(nights.house.of(plan), "consistency", release)
     assert report["mismatch_count"] == 0
     assert report["compared"] > 150
     # The offline side has seen other actions of the pair than the store now holds.
     (field,) = [
-        f for f in FeatureSpec.load(nights.settings.feature_spec).fields
+        f for f in FeatureSpec.load(nights.pipeline.features.spec_file).fields
         if f.name == "pair_brand_top3_10h"
     ]  # fmt: skip
     path = run.dataset / "test" / "part-0.parquet"
@@ -275,7 +282,7 @@ def test_a_query_in_another_style_is_consistent_and_a_skew_in_it_is_found(nights
         nights,
         plan,
         "differ, in pair_brand_top3_10h",
-        lambda: steps.consistent(plan, release, nights.settings),
+        lambda: steps.gate(nights.house.of(plan), "consistency", release),
         release,
     )
     skewed = json.loads((run.reports / "consistency.json").read_text())
@@ -286,29 +293,29 @@ def test_a_query_in_another_style_is_consistent_and_a_skew_in_it_is_found(nights
 def test_a_date_that_is_not_newer_is_kept_and_not_promoted(nights):
     plan = another(nights, "same date", ds=FIRST)
     release = nights.house.candidate(plan)["release_id"]
-    steps.check_data(plan, nights.settings)
+    steps.gate(nights.house.of(plan), "data")
     nights.house.gates(plan, release)
-    report = steps.switch_over(plan, release, nights.settings)
+    report = steps.switch_over(nights.house.of(plan), release)
     assert report["switched"] is False
     assert "not newer" in report["why"]
     assert live(nights) == f"{FIRST}.001"
     finish(nights, plan, release)
-    (row,) = [r for r in history.rows(nights.settings.releases) if r.release_id == release]
+    (row,) = [r for r in history.rows(nights.pipeline.releases) if r.release_id == release]
     assert row.state == "kept"
 
 
 def test_a_newer_night_goes_live_and_is_rolled_back(nights, monkeypatch):
     plan = another(nights, "second night")
     release = nights.house.candidate(plan)["release_id"]
-    steps.check_data(plan, nights.settings)
+    steps.gate(nights.house.of(plan), "data")
     nights.house.gates(plan, release)
-    report = steps.switch_over(plan, release, nights.settings)
+    report = steps.switch_over(nights.house.of(plan), release)
     assert report["switched"], report
     assert predict(nights)["release"] == release
     finish(nights, plan, release)
-    store = ReleaseStore(nights.settings.releases)
+    store = nights.pipeline.store
     with TritonControl.of(nights.settings) as control:
-        assert not control.ready("deepfm", 20261108001)  # retired, and kept
+        assert not control.ready(nights.pipeline.model, 20261108001)  # retired, and kept
 
     def killed(*_, **__):
         raise KeyboardInterrupt
@@ -317,43 +324,43 @@ def test_a_newer_night_goes_live_and_is_rolled_back(nights, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("nightshift.serving.probe.answers_by", killed)
         with pytest.raises(KeyboardInterrupt):
-            rollback.roll_back(None, nights.settings, run_id="rollback 1")
+            rollback.roll_back(None, nights.pipeline, run_id="rollback 1")
     assert live(nights) == f"{FIRST}.001"
-    back = rollback.roll_back(None, nights.settings, run_id="rollback 1")
+    back = rollback.roll_back(None, nights.pipeline, run_id="rollback 1")
     assert back["live"] == f"{FIRST}.001"
     assert leases.read_all(store)[layout.run_token("rollback 1")].closed
     with pytest.raises(ReleaseRejected, match="it is live already"):
-        rollback.roll_back(f"{FIRST}.001", nights.settings, run_id="rollback 2")
+        rollback.roll_back(f"{FIRST}.001", nights.pipeline, run_id="rollback 2")
     assert predict(nights)["release"] == f"{FIRST}.001"
-    rollback.retire_rolled_back(nights.settings)
-    assert {r.release_id: r.state for r in history.rows(nights.settings.releases)}[
+    rollback.retire_rolled_back(nights.pipeline)
+    assert {r.release_id: r.state for r in history.rows(nights.pipeline.releases)}[
         release
     ] == "kept"
 
 
 def test_a_probe_that_is_not_answered_brings_the_old_release_back(nights, monkeypatch):
     plan = another(nights, "no probe")
-    release = steps.make_candidate(plan, nights.settings)["release_id"]
-    candidate.judge(plan, nights.settings, release, ["candidate"])
+    release = steps.make_candidate(nights.house.of(plan))["release_id"]
+    candidate.judge(nights.house.of(plan), release, ["candidate"])
 
     def unanswered(*_, **__):
         raise ContractError("the predict server did not follow")
 
     monkeypatch.setattr("nightshift.serving.probe.answers_by", unanswered)
     with pytest.raises(ContractError, match=rf"did not stand the probe.*{FIRST}\.001 serves"):
-        steps.switch_over(plan, release, nights.settings)
+        steps.switch_over(nights.house.of(plan), release)
     assert predict(nights)["release"] == f"{FIRST}.001"
     finish(nights, plan, release)
-    (row,) = [r for r in history.rows(nights.settings.releases) if r.release_id == release]
+    (row,) = [r for r in history.rows(nights.pipeline.releases) if r.release_id == release]
     assert (row.state, row.why) == ("rejected", "probe: the predict server did not follow")
 
 
 def test_a_retire_that_waits_for_a_switch_spares_what_it_made_live(nights):
     plan = another(nights, "switched meanwhile")
-    release = steps.make_candidate(plan, nights.settings)["release_id"]
-    candidate.judge(plan, nights.settings, release, ["candidate"])
-    steps.rehearsal(plan, release, nights.settings)
-    store = ReleaseStore(nights.settings.releases)
+    release = steps.make_candidate(nights.house.of(plan))["release_id"]
+    candidate.judge(nights.house.of(plan), release, ["candidate"])
+    steps.gate(nights.house.of(plan), "rehearsal", release)
+    store = nights.pipeline.store
     leases.close(store, layout.run_token("switched meanwhile"))
     folder = store.folder(release)
     with (
@@ -364,40 +371,40 @@ def test_a_retire_that_waits_for_a_switch_spares_what_it_made_live(nights):
 
         def probe(*_):
             # Under the switch lock: the other run's retire waits, or comes later.
-            waiting.append(pool.submit(rollback.retire_rolled_back, nights.settings))
+            waiting.append(pool.submit(rollback.retire_rolled_back, nights.pipeline))
             time.sleep(0.5)
             return []
 
         waiting = []
         pointer.switch_live(store.root, release, probe=probe, promote="force")
         report = waiting[0].result(120)
-        assert rehearse.problems(client, control, folder, folder.manifest()) == []
+        assert pair.problems(client, control, folder, folder.manifest()) == []
     assert report["live"] == release
     assert report["versions_unpinned"] == [20261108001]
     assert predict(nights)["release"] == release
-    rollback.roll_back(None, nights.settings, run_id="rollback 3")
-    rollback.retire_rolled_back(nights.settings)
+    rollback.roll_back(None, nights.pipeline, run_id="rollback 3")
+    rollback.retire_rolled_back(nights.pipeline)
     assert live(nights) == f"{FIRST}.001"
     finish(nights, plan, release)
 
 
 def test_what_a_dead_run_left_is_cleaned_by_the_next(nights):
     plan = another(nights, "dies")
-    release = steps.make_candidate(plan, nights.settings)["release_id"]
+    release = steps.make_candidate(nights.house.of(plan))["release_id"]
     with nights.house.client() as client:
         client.execute("INFORMATION_SCHEMA", f"CREATE DATABASE {plan['workspace']}", mode="onsync")
-    steps.rehearsal(plan, release, nights.settings)
+    steps.gate(nights.house.of(plan), "rehearsal", release)
     version = int(release.replace("-", "").replace(".", ""))
-    store = ReleaseStore(nights.settings.releases)
+    store = nights.pipeline.store
     token = layout.run_token("dies")
     # While its lease lasts nothing is taken.
     other = nights.house.plan(FIRST, "other")
-    steps.begin(other, nights.settings)
+    steps.begin(nights.house.of(other))
     with TritonControl.of(nights.settings) as control:
-        assert control.ready("deepfm", version)
+        assert control.ready(nights.pipeline.model, version)
         leases.renew(store, run_token=token, run_id="dies", ds=SECOND, ttl_s=-1)
-        report = steps.begin(other, nights.settings)
-        assert not control.ready("deepfm", version)
+        report = steps.begin(nights.house.of(other))
+        assert not control.ready(nights.pipeline.model, version)
     assert report["candidates_rejected"] == [release]
     assert report["versions_unpinned"] == [version]
     assert report["databases_dropped"] == [plan["workspace"]]

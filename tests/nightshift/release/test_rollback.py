@@ -90,7 +90,7 @@ def test_refusals_give_their_reasons(store):
     put(store.root, "2016-04-11", accepted=False)
     with pytest.raises(ReleaseRejected, match="gates rejected it .*AUC is low"):
         rollback.choose(store, "2016-04-11.001")
-    (store.folder("2016-04-08.001").model / "golden.json").write_text('{"x": 1}')
+    (store.folder("2016-04-08.001").model / "more.json").write_text('{"x": 1}')
     with pytest.raises(ReleaseRejected, match="model was changed"):
         rollback.choose(store, "2016-04-08.001")
     store.folder("2016-04-07.001").sql.write_text("SELECT 2 FROM t")

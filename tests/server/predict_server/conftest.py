@@ -19,6 +19,7 @@ from nightshift import triton as publishing
 from nightshift.features.encoding import encode_rows
 from nightshift.features.specification import FeatureSpec
 from nightshift.openmldb import OpenMLDBClient
+from nightshift.pipeline import Pipeline
 from nightshift.registry.pointer import LivePointer
 from nightshift.settings import Settings
 from testing.serving import ROOT, Process, Trained, Triton, wait_until
@@ -106,7 +107,7 @@ class House:
     def switch(self, pair: Pair, releases: Path | None = None, **changes: Any) -> LivePointer:
         """Replace live.json, as a release does."""
         pointer = self.pointer(pair, **changes)
-        folder = releases or self.settings.releases
+        folder = releases or Pipeline.load(self.settings).releases
         files.write_json(folder / "live.json", dataclasses.asdict(pointer))
         return pointer
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from nightshift import files
+from nightshift.pipeline import Pipeline
 from testing.serving import free_ports, wait_until
 from tests.server.predict_server.conftest import FEATURES, Pair, launch, row
 
@@ -180,7 +181,7 @@ def test_a_release_that_is_not_ready_leaves_the_old_one_answering(house, live_fi
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"release_id": "r9"}'])
 def test_a_broken_pointer_leaves_the_old_release_answering(house, live_first, content):
-    files.write_text(house.settings.releases / "live.json", content)
+    files.write_text(Pipeline.load(house.settings).releases / "live.json", content)
     assert live_first.ask(row(3))["release"] == "r1"
     assert "live.json" in live_first.http.get("/health").json()["switch_problem"]
 

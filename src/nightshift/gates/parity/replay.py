@@ -50,6 +50,7 @@ from nightshift.openmldb import (
 )
 from nightshift.openmldb import deployments as online
 from nightshift.plan import Plan
+from nightshift.serving.pair import plain_values
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -192,23 +193,9 @@ def prepare(
 
 
 def _table(name: str, table: pa.Table) -> fairness.Table:
-    columns = [_plain(column) for column in table.columns]
+    columns = [plain_values(column) for column in table.columns]
     rows = list(zip(*columns, strict=True)) if len(table) else []
     return fairness.Table(name, tuple(table.column_names), rows)
-
-
-def plain_rows(table: pa.Table) -> list[list[Any]]:
-    """Rows of a parquet table as the API server's JSON takes them."""
-    return [list(row) for row in zip(*(_plain(c) for c in table.columns), strict=True)]
-
-
-def _plain(column: pa.ChunkedArray) -> list[Any]:
-    """Values as the API server's JSON takes them: timestamps are milliseconds."""
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
-    elif pa.types.is_date(column.type):
-        return [None if d is None else f"{d.year}-{d.month}-{d.day}" for d in column.to_pylist()]
-    return list(column.to_pylist())
 
 
 @contextlib.contextmanager
@@ -356,7 +343,7 @@ def compare(
     mismatches: list[dict[str, Any]] = []
     for i, j in np.argwhere(ids != stored).tolist():
         name = spec.names[j]
-        before, after = _plain(values[name].slice(i, 1))[0], rows[i][columns.index(name)]
+        before, after = plain_values(values[name].slice(i, 1))[0], rows[i][columns.index(name)]
         mismatches.append(
             {
                 "request_id": request_ids[i],
@@ -456,7 +443,7 @@ class TritonScore:
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Scores float32 [n] of ids int64 [n, fields]."""
-        return self._control.infer(self._model, self._version, ids)
+        return self._control.score(self._model, self._version, {"INPUT_0": ids})
 
 
 def check(

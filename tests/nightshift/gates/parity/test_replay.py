@@ -18,6 +18,7 @@ from openmldb_sql import statements
 
 from nightshift.features.tables import SourceTables
 from nightshift.gates.parity import replay as consistency
+from nightshift.serving.pair import plain_rows
 
 CREATE = """
 CREATE TABLE visit(id string, at timestamp, person string, page string, shop int,
@@ -155,7 +156,7 @@ def batch(sql, tables):
 def online(sql, prepared, draw):
     stores = {name: MemTable(schema) for name, schema in SCHEMAS.items()}
     for name, table in prepared.tables.items():
-        rows = consistency.plain_rows(table)
+        rows = plain_rows(table)
         draw.shuffle(rows)
         stores[name].append_batch(Batch.from_rows(SCHEMAS[name].fields, rows))
     answer = compile_request(sql, Catalog(), "db").bind(lambda db, name: stores[name])

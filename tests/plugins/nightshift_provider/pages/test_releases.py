@@ -11,14 +11,15 @@ from nightshift.registry import pointer
 from nightshift.registry.store import ReleaseStore
 from testing.releases import put_release
 
-BASE = "/nightshift/releases"
+ALL = "/nightshift/releases"
+BASE = f"{ALL}/jd"
 
 
 @pytest.fixture
 def releases(tmp_path, monkeypatch):
     """Three releases: one live, one rejected with markup in its reason, one retired."""
     monkeypatch.setenv("NIGHTSHIFT_HOME", str(tmp_path))
-    root = tmp_path / "releases"
+    root = tmp_path / "releases" / "jd"
     put_release(root, "2016-04-08", metrics={"auc": 0.5, "logloss": None})
     live = put_release(root, "2016-04-09")
     files.write_json(
@@ -64,7 +65,7 @@ def test_all_are_listed_newest_first_with_state_and_reason(releases, get):
 def test_one_shows_its_manifest_and_reports(releases, get):
     page = get(f"{BASE}/2016-04-09.001")
     assert page.status_code == 200
-    assert "deepfm 20160409001" in page.text
+    assert "jd_test00 20160409001" in page.text
     assert "few &lt;rows&gt;" in page.text
     assert f"{BASE}/2016-04-09.001/training".endswith(
         re.search(r'href="([^"]+/training)"', page.text)[1]
@@ -88,6 +89,17 @@ def test_an_empty_house_says_how_to_make_the_first(tmp_path, monkeypatch, get):
     page = get(BASE)
     assert page.status_code == 200
     assert "retrain" in page.text
+
+
+def test_the_first_page_lists_the_pipelines(releases, get, web):
+    page = get(ALL)
+    assert page.status_code == 200
+    assert 'href="releases/jd"' in page.text
+    assert 'href="releases/jd/2016-04-09.001"' in page.text
+    assert web.get(ALL).status_code == 401
+    unknown = get(f"{ALL}/nothing")
+    assert unknown.status_code == 404
+    assert "there is no pipeline" in unknown.text
 
 
 def test_nobody_reads_them_without_a_login(releases, web):

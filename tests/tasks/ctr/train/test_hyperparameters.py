@@ -8,7 +8,7 @@ import yaml
 from nightshift.errors import ConfigurationError
 from tasks.ctr.train.hyperparameters import NAMES, load
 
-FILE = Path(__file__).resolve().parents[4] / "include" / "hyperparameters.yaml"
+FILE = Path(__file__).resolve().parents[4] / "pipelines" / "jd" / "hyperparameters.yaml"
 
 
 def test_every_value_of_the_file_is_documented_on_its_line():

@@ -1,0 +1,41 @@
+"""The DAGs of a pipeline, made from its folder.
+
+A file in `dags/` calls `pipeline_dags` for one pipeline, so that a broken folder is an import
+error of that file alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+
+def retrain_id(pipeline: str) -> str:
+    """Id of the DAG that makes a pipeline's nights."""
+    return f"retrain_{pipeline}"
+
+
+def rollback_id(pipeline: str) -> str:
+    """Id of the DAG that goes back to a kept release."""
+    return f"rollback_{pipeline}"
+
+
+def pipeline_dags(name: str) -> dict[str, DAG]:
+    """The DAGs of a pipeline by their ids.
+
+    Args:
+        name: the pipeline.
+
+    Raises:
+        ConfigurationError: its folder is not there or broken; names every file, key and fix.
+    """
+    from nightshift.pipeline import Pipeline
+    from nightshift.settings import Settings
+    from nightshift_provider.dags.retrain import retrain_dag
+    from nightshift_provider.dags.rollback import rollback_dag
+
+    pipeline = Pipeline.load(Settings.from_env(), name)
+    pipeline.check_files()
+    return {dag.dag_id: dag for dag in (retrain_dag(pipeline), rollback_dag(pipeline))}

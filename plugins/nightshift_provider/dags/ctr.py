@@ -1,0 +1,160 @@
+"""The tasks of a click-through-rate pipeline up to its candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow.sdk import task
+
+from nightshift.gates.registry import Gate, find
+from nightshift.pipeline import Pipeline
+from nightshift_provider.dags.common import (
+    ONLINE_POOL,
+    TRAIN_POOL,
+    Candidate,
+    group,
+    night_of,
+    of_candidate,
+    of_plan,
+    triggered_by,
+)
+from nightshift_provider.operators.openmldb import (
+    OpenMLDBDeployOperator,
+    OpenMLDBSelectIntoOperator,
+    OpenMLDBSQLOperator,
+)
+from nightshift_provider.operators.task import NightshiftTaskOperator
+
+STEPS = """2. **features**: load the partitions into a database of the run's own, run the one feature
+   query, export parquet. OpenMLDB's jobs are followed to their end.
+3. **model**: preprocess, check the data (bounds, drift), train, score the held-out days; give model
+   and query a release, load the online store with what it lacks, deploy the query beside the live
+   one."""
+
+
+def candidate(
+    pipeline: Pipeline, planned: Any, begun: Any, judge: Callable[[Gate], Any]
+) -> Candidate:
+    """Features, training, the candidate, and what serving needs of OpenMLDB."""
+    extract = _features(pipeline, begun)
+    checked, made, score = _model(pipeline, planned, extract, judge)
+    load_online, deploy = _online(pipeline, planned, checked, made)
+    return Candidate(
+        made, {"scored": [score], "loaded": [deploy, load_online]}, [load_online, deploy]
+    )
+
+
+def _features(pipeline: Pipeline, begun: Any) -> Any:
+    settle_s = pipeline.settings.openmldb_settle_s
+    with group("features", "Partitions into a database of the run's own; the query's export."):
+        load_offline = OpenMLDBSQLOperator(
+            task_id="load_offline",
+            database=of_plan("workspace"),
+            sql=[
+                "CREATE DATABASE IF NOT EXISTS " + of_plan("workspace"),
+                pipeline.features.create_tables.name,
+                "load_offline.sql",
+            ],
+            poll_interval_s=1.0,
+            settle_s=settle_s,
+            doc_md="A database of this run's own, so that runs cannot mix; LOAD DATA of the run's "
+            "partitions.",
+        )
+        extract = OpenMLDBSelectIntoOperator(
+            task_id="extract_features",
+            database=of_plan("workspace"),
+            select=pipeline.features.sql.name,
+            path=of_plan("run_dir") + "/features",
+            poll_interval_s=1.0,
+            settle_s=settle_s,
+            doc_md="The feature query over history, exported as parquet.",
+        )
+    begun >> load_offline >> extract
+    return extract
+
+
+def _model(
+    pipeline: Pipeline, planned: Any, extract: Any, judge: Callable[[Gate], Any]
+) -> tuple[Any, Any, Any]:
+    readable = [str(pipeline.releases), str(pipeline.settings.pipelines)]
+
+    @task(
+        multiple_outputs=True,
+        doc_md="Give the trained model a version and a release folder with its manifest.",
+    )
+    def candidate(plan: Any) -> dict[str, Any]:
+        from nightshift.release import steps
+
+        return steps.make_candidate(night_of(plan), triggered_by=triggered_by())
+
+    def container(name: str, arguments: Any, **more: Any) -> NightshiftTaskOperator:
+        return NightshiftTaskOperator(
+            task_id=name,
+            task=f"ctr.{name}",
+            arguments=arguments,
+            run_dir=of_plan("run_dir"),
+            result_path=of_plan("run_dir") + f"/results/{name}.json",
+            readable=readable,
+            poll_interval_s=1.0,
+            **more,
+        )
+
+    with group("model", "Rows to ids, their checks, training, and the candidate's version."):
+        preprocess = container(
+            "preprocess",
+            planned["preprocess_arguments"],
+            doc_md="Feature rows to ids, split by day.",
+        )
+        train = container(
+            "train",
+            planned["train_arguments"],
+            pool=TRAIN_POOL,
+            doc_md="Training in OneFlow. A retry goes on from the checkpoint.",
+        )
+        checked = [
+            judge(gate)(planned)
+            for gate in map(find, pipeline.config.gates_run)
+            if gate.stage == "data"
+        ]
+        made: Any = candidate(planned)
+        score = container(
+            "score",
+            made["score_arguments"],
+            doc_md="The held-out rows, scored by challenger and champion.",
+        )
+    extract >> preprocess
+    for before, after in zip([preprocess, *checked], [*checked, train], strict=True):
+        before >> after
+    train >> made >> score
+    return (checked or [preprocess])[-1], made, score
+
+
+def _online(pipeline: Pipeline, planned: Any, checked: Any, made: Any) -> tuple[Any, Any]:
+    @task(
+        multiple_outputs=False,
+        pool=ONLINE_POOL,
+        doc_md="The online tables, where they are not there yet, and LOAD DATA of what they lack, "
+        "day by day; rows are counted before and after.",
+    )
+    def load_online(plan: Any) -> dict[str, Any]:
+        from nightshift.openmldb import OpenMLDBClient, loads
+
+        night = night_of(plan)
+        with OpenMLDBClient.of(night.settings) as client:
+            return loads.bring_online(client, night.pipeline, ds=plan["ds"])
+
+    with group("online", "What serving needs of OpenMLDB: tables, rows, the query."):
+        loaded: Any = load_online(planned)
+        deploy = OpenMLDBDeployOperator(
+            task_id="deploy_features",
+            database=of_plan("database"),
+            name=of_candidate("deployment"),
+            select=pipeline.features.sql.name,
+            doc_md="The same query online, under a name of its own; an unchanged query is found "
+            "there.",
+        )
+    made >> deploy
+    # The load makes the tables. It runs beside training, once the data was found good.
+    checked >> loaded >> deploy
+    return loaded, deploy

@@ -1,0 +1,98 @@
+"""The gates that there are: one line each, and the module that holds its check.
+
+A check takes the night and the candidate's id (None before there is a candidate) and returns a
+report of `nightshift.gates.base.report`. A pipeline names the gates that it runs in
+`pipeline.yaml`, under `gates_run`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from nightshift.config.yamlfile import nearest
+from nightshift.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from nightshift.night import Night
+
+Check = Callable[["Night", "str | None"], dict[str, Any]]
+Stage = Literal["data", "scored", "loaded"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate.
+
+    Attributes:
+        name: its name in `gates.yaml`, in `gates_run`, and of its report.
+        module: where its function `check` lies.
+        stage: what must be there before it: `data`, the data card; `scored`, the held-out rows'
+            scores; `loaded`, the candidate beside the live release.
+        families: model families that it can judge.
+        title: one line for Airflow's UI.
+    """
+
+    name: str
+    module: str
+    stage: Stage
+    families: tuple[str, ...]
+    title: str
+
+
+GATES: Mapping[str, Gate] = {
+    gate.name: gate
+    for gate in (
+        Gate(
+            "data",
+            "nightshift.gates.data",
+            "data",
+            ("ctr",),
+            "Bounds, schema and drift of the data. A breach ends the night here.",
+        ),
+        Gate(
+            "quality",
+            "nightshift.gates.quality",
+            "scored",
+            ("ctr",),
+            "Challenger and champion on the same held-out rows.",
+        ),
+        Gate(
+            "rehearsal",
+            "nightshift.gates.rehearsal",
+            "loaded",
+            ("ctr", "tensor"),
+            "Load the model beside the live one: golden examples, calls of the new pair.",
+        ),
+        Gate(
+            "consistency",
+            "nightshift.gates.parity",
+            "loaded",
+            ("ctr",),
+            "Held-out requests replayed online: ids and scores equal to the offline ones.",
+        ),
+    )
+}
+
+
+def find(name: str) -> Gate:
+    """A gate by its name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if name not in GATES:
+        raise ConfigurationError(f"there is no gate {name!r}{nearest(name, GATES)}")
+    return GATES[name]
+
+
+def check(name: str, night: Night, release: str | None) -> dict[str, Any]:
+    """Ask one gate.
+
+    Raises:
+        ConfigurationError: there is no such gate.
+    """
+    function: Check = importlib.import_module(find(name).module).check
+    return function(night, release)

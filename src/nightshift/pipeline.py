@@ -1,0 +1,329 @@
+"""A pipeline: one folder that says all about one model, read and checked as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nightshift.config.pipeline import NAME, FeatureFiles, PipelineConfig
+from nightshift.config.reading import read
+from nightshift.config.yamlfile import nearest
+from nightshift.errors import ConfigurationError
+from nightshift.installation import installation_id
+from nightshift.settings import Settings
+
+if TYPE_CHECKING:
+    from nightshift.features.specification import FeatureSpec
+    from nightshift.features.tables import SourceTables
+    from nightshift.registry.store import ReleaseStore
+
+CONFIG = "pipeline.yaml"
+
+
+@dataclass(frozen=True)
+class Features:
+    """The files that make a pipeline's features, by their absolute paths."""
+
+    sql: Path
+    create_tables: Path
+    tables_file: Path
+    spec_file: Path
+
+    @cached_property
+    def tables(self) -> SourceTables:
+        """The declared source tables.
+
+        Raises:
+            ConfigurationError: the declaration is wrong.
+        """
+        from nightshift.features.tables import SourceTables
+
+        return SourceTables.load(self.tables_file)
+
+    @cached_property
+    def spec(self) -> FeatureSpec:
+        """The feature specification.
+
+        Raises:
+            ConfigurationError: the specification is wrong.
+        """
+        from nightshift.features.specification import FeatureSpec
+
+        return FeatureSpec.load(self.spec_file)
+
+    def query(self) -> str:
+        """The text of the feature query.
+
+        Raises:
+            ConfigurationError: the file is not there.
+        """
+        return _text(self.sql)
+
+    def create_script(self) -> str:
+        """The text of the script that makes the tables.
+
+        Raises:
+            ConfigurationError: the file is not there.
+        """
+        return _text(self.create_tables)
+
+
+def _problem(check: Callable[[], object]) -> str:
+    """What the check raised; empty where it found nothing."""
+    try:
+        check()
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One pipeline of an installation.
+
+    Attributes:
+        settings: the machine: addresses, folders, device.
+        name: the name of its folder, and the first part of all names it gives.
+        folder: its folder.
+        config: the content of its `pipeline.yaml`.
+    """
+
+    settings: Settings
+    name: str
+    folder: Path
+    config: PipelineConfig
+
+    @classmethod
+    def load(cls, settings: Settings, name: str | None = None) -> Pipeline:
+        """Read a pipeline's folder; the default pipeline's without a name.
+
+        Raises:
+            ConfigurationError: there is no such pipeline, or its `pipeline.yaml` is wrong.
+        """
+        chosen = settings.pipeline if name is None else name
+        if not NAME.fullmatch(chosen):
+            raise ConfigurationError(
+                f"{chosen!r} is not a pipeline's name: a-z, digits and _, a letter first, "
+                "30 characters at most"
+            )
+        folder = settings.pipelines / chosen
+        if not (folder / CONFIG).is_file():
+            known = names(settings)
+            raise ConfigurationError(
+                f"there is no pipeline {chosen!r}: {folder / CONFIG} is not there"
+                + (nearest(chosen, known) or (f"; known: {', '.join(known)}" if known else ""))
+            )
+        config = read(PipelineConfig, folder / CONFIG)
+        if config.family == "ctr" and config.features is None:
+            config = config.model_copy(update={"features": FeatureFiles()})
+        return cls(settings, chosen, folder, config)
+
+    def with_settings(self, **changes: Any) -> Pipeline:
+        """The same pipeline on a machine with other settings."""
+        return replace(self, settings=replace(self.settings, **changes))
+
+    def with_config(self, **changes: Any) -> Pipeline:
+        """The same pipeline with other values in its `pipeline.yaml`."""
+        return replace(self, config=self.config.model_copy(update=changes))
+
+    @property
+    def family(self) -> str:
+        """`ctr` or `tensor`."""
+        return self.config.family
+
+    @property
+    def is_default(self) -> bool:
+        """Whether paths and commands without a pipeline mean this one."""
+        return self.name == self.settings.pipeline
+
+    # Names in shared systems.
+
+    @cached_property
+    def installation(self) -> str:
+        """The installation's id."""
+        return installation_id(self.settings)
+
+    @property
+    def owner(self) -> str:
+        """`<pipeline>_<installation>`: what every name in a shared system begins with."""
+        return f"{self.name}_{self.installation}"
+
+    @property
+    def database(self) -> str:
+        """OpenMLDB database of the online tables and deployments."""
+        return self.config.database or self.owner
+
+    @property
+    def model(self) -> str:
+        """Name of the model in Triton's repository."""
+        return self.config.model or self.owner
+
+    # Folders.
+
+    @property
+    def data(self) -> Path:
+        """Root of the source tables."""
+        if self.config.data is not None:
+            return (self.folder / Path(self.config.data).expanduser()).resolve()
+        return self.settings.data / self.name
+
+    @property
+    def runs(self) -> Path:
+        """Run folders, by date."""
+        return self.settings.runs_root / self.name
+
+    @property
+    def releases(self) -> Path:
+        """Release folders and the live pointer."""
+        return self.settings.releases_root / self.name
+
+    @property
+    def model_repo(self) -> Path:
+        """Triton's model repository, which all pipelines share."""
+        return self.settings.model_repo
+
+    @property
+    def store(self) -> ReleaseStore:
+        """The pipeline's releases."""
+        from nightshift.registry.store import ReleaseStore
+
+        return ReleaseStore(self.releases)
+
+    # Files.
+
+    @property
+    def has_features(self) -> bool:
+        """Whether its inputs are features that OpenMLDB computes."""
+        return self.config.features is not None
+
+    @cached_property
+    def features(self) -> Features:
+        """The files of its features.
+
+        Raises:
+            ConfigurationError: the pipeline has no features.
+        """
+        found = self.config.features
+        if found is None:
+            raise ConfigurationError(
+                f"{self.folder / CONFIG}: pipeline {self.name} of family {self.family} has no "
+                "features; add the key 'features' or leave the step out"
+            )
+        return Features(
+            self.file(found.sql),
+            self.file(found.create_tables),
+            self.file(found.tables),
+            self.file(found.spec),
+        )
+
+    @property
+    def hyperparameters(self) -> Path:
+        """Settings of training."""
+        return self.file(self.config.hyperparameters)
+
+    @property
+    def gates_file(self) -> Path:
+        """Thresholds of the gates."""
+        return self.file(self.config.gates)
+
+    @cached_property
+    def gates(self) -> dict[str, Any]:
+        """Thresholds by gate; without a file the defaults.
+
+        Raises:
+            ConfigurationError: the file is wrong.
+        """
+        from nightshift.config.gates import GatesConfig
+        from nightshift.gates.base import load_gates
+
+        if not self.gates_file.exists():
+            return GatesConfig().model_dump(by_alias=True)
+        return load_gates(self.gates_file)
+
+    @property
+    def module(self) -> Path:
+        """The file that builds a tensor pipeline's module."""
+        return self.file(self.config.module)
+
+    def check_files(self) -> None:
+        """Read every file of the pipeline that its DAGs depend on.
+
+        Raises:
+            ConfigurationError: with every problem found, one a line.
+        """
+        checks: list[Callable[[], object]] = [lambda: self.gates, self._check_gates_run]
+        if self.has_features:
+            files = self.features
+            checks += [lambda: files.tables, lambda: files.spec, files.query, files.create_script]
+        else:
+            checks.append(lambda: _text(self.module))
+        problems = [problem for check in checks if (problem := _problem(check))]
+        if problems:
+            raise ConfigurationError("\n".join(problems))
+
+    def _check_gates_run(self) -> None:
+        from nightshift.gates.registry import find
+
+        for name in self.config.gates_run:
+            gate = find(name)
+            if self.family not in gate.families:
+                raise ConfigurationError(
+                    f"{self.folder / CONFIG}: gates_run: the gate {name} cannot judge a pipeline "
+                    f"of the family {self.family}; leave it out"
+                )
+
+    def file(self, relative: str) -> Path:
+        """A file named in `pipeline.yaml`: relative to the folder."""
+        return (self.folder / relative).resolve()
+
+
+def names(settings: Settings) -> list[str]:
+    """Names of the pipelines of an installation: the default first, then by name."""
+    if not settings.pipelines.is_dir():
+        return []
+    found = sorted(
+        path.parent.name
+        for path in settings.pipelines.glob(f"*/{CONFIG}")
+        if NAME.fullmatch(path.parent.name)
+    )
+    return sorted(found, key=lambda name: name != settings.pipeline)
+
+
+class Pipelines:
+    """All pipelines of an installation.
+
+    Args:
+        settings: the machine.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def names(self) -> list[str]:
+        """Their names, the default first; broken ones are among them."""
+        return names(self.settings)
+
+    def load(self, name: str | None = None) -> Pipeline:
+        """One of them; the default without a name.
+
+        Raises:
+            ConfigurationError: there is no such pipeline, or its `pipeline.yaml` is wrong.
+        """
+        return Pipeline.load(self.settings, name)
+
+    def __iter__(self) -> Iterator[Pipeline]:
+        """Those that can be read."""
+        for name in self.names():
+            with contextlib.suppress(ConfigurationError):
+                yield self.load(name)
