@@ -27,8 +27,8 @@ def make_router() -> APIRouter:
         DagAccessEntity,
         DagDetails,
     )
-    from airflow.api_fastapi.core_api.security import GetUserDep
-    from fastapi import APIRouter, HTTPException
+    from airflow.api_fastapi.core_api.security import get_user
+    from fastapi import APIRouter, Depends, HTTPException
     from fastapi.responses import HTMLResponse
 
     from nightshift.errors import ConfigurationError
@@ -40,6 +40,7 @@ def make_router() -> APIRouter:
     from nightshift_provider.pages.rendering import page
 
     router = APIRouter(prefix="/releases")
+    user_dep = Depends(get_user)
 
     def may_read(pipeline: str, user: Any) -> bool:
         return get_auth_manager().is_authorized_dag(
@@ -60,7 +61,7 @@ def make_router() -> APIRouter:
         return folder
 
     @router.get("")
-    def overview(user: GetUserDep) -> Any:
+    def overview(user: Any = user_dep) -> Any:
         settings = Settings.from_env()
         found = []
         for name in names(settings):
@@ -74,7 +75,7 @@ def make_router() -> APIRouter:
         return page("pipelines.html", title="Releases", pipelines=found)
 
     @router.get("/{pipeline}")
-    def of_pipeline(pipeline: str, user: GetUserDep) -> Any:
+    def of_pipeline(pipeline: str, user: Any = user_dep) -> Any:
         try:
             released = rows(readable(pipeline, user).releases)[::-1]
         except NightshiftError as error:
@@ -89,7 +90,7 @@ def make_router() -> APIRouter:
         )
 
     @router.get("/{pipeline}/{release}")
-    def one(pipeline: str, release: str, user: GetUserDep) -> Any:
+    def one(pipeline: str, release: str, user: Any = user_dep) -> Any:
         try:
             folder = folder_of(pipeline, release, user)
             row = next(r for r in rows(folder.root.parent) if r.release_id == folder.id)
@@ -108,7 +109,7 @@ def make_router() -> APIRouter:
             return page("message.html", 404, title=f"Release {release}", text=str(error))
 
     @router.get("/{pipeline}/{release}/training")
-    def training(pipeline: str, release: str, user: GetUserDep) -> Any:
+    def training(pipeline: str, release: str, user: Any = user_dep) -> Any:
         try:
             path = folder_of(pipeline, release, user).model / TRAINING
             return HTMLResponse(path.read_text(encoding="utf-8"), headers=HEADERS)

@@ -64,7 +64,7 @@ def test_columns_of_a_script():
 
 def test_the_jd_query():
     include = PROJECT / "include"
-    tables = SourceTables.load(include / "tables.yaml")
+    tables = SourceTables.load(PROJECT / "pipelines" / "jd" / "tables.yaml")
     found = query.reach_of(
         (include / "sql" / "features.sql").read_text(),
         tables=tables,
@@ -93,7 +93,7 @@ def test_the_jd_query():
         ("bo_action", False, 14 * day, (99,)),
     ]
     # What the shipped specification declares: days of time frames, and none for what is joined.
-    declared = FeatureSpec.load(include / "feature_spec.yaml").lookback_days
+    declared = FeatureSpec.load(PROJECT / "pipelines" / "jd" / "feature_spec.yaml").lookback_days
     assert found.lookback_days() | {"action": 0} == declared
     label = found.without("action")
     assert len(label.joins) == len(found.joins) - 1

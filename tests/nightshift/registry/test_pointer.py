@@ -29,9 +29,9 @@ def test_first_switch_gives_the_predict_server_what_it_needs(tmp_path):
     live = switch(tmp_path, folder.id)
     content = json.loads((tmp_path / "live.json").read_text())
     assert content["release_id"] == "2016-04-10.001"
-    assert content["database"] == "jd"
-    assert content["deployment"] == "deepfm_00000000"
-    assert content["model"] == "deepfm"
+    assert content["database"] == "jd_test00"
+    assert content["deployment"] == "jd_test00_00000000"
+    assert content["model"] == "jd_test00"
     assert content["model_version"] == 20160410001
     assert content["feature_spec"] == str(folder.spec)
     assert content["spec_hash"] == manifest().feature_spec.schema_hash

@@ -247,4 +247,4 @@ def test_a_model_has_one_owner(tmp_path):
         repository.claim(tmp_path, "m", "jd_bbbb")
     assert repository.is_owned(tmp_path, "m", "jd_aaaa")
     assert not repository.is_owned(tmp_path, "m", "jd_bbbb")
-    assert repository.is_owned(tmp_path, "made before", "jd_bbbb")
+    assert repository.is_owned(tmp_path, "made_before", "jd_bbbb")
