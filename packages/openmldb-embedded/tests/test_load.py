@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,53 @@ def test_empty_files_are_passed_over_but_not_alone(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").touch()
     with pytest.raises(ExecutionError, match="only empty files"):
         read(tmp_path / "x.parquet", format="parquet")
+
+
+def test_gzipped_csv_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"p,n\na,1\n"))
+    assert read(tmp_path / "x.csv.gz") == [["a", 1]]
+
+
+def test_the_column_that_differs_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"p": ["a"], "n": [1]}), path)
+    with pytest.raises(ExecutionError, match=r"x\.parquet, column n: it is int64 in the file and"):
+        read(path, format="parquet")
+    pq.write_table(pa.table({"P": ["a"], "n": pa.array([1], pa.int32())}), path)
+    with pytest.raises(ExecutionError, match="column p: the file has no such column; it has 'P'"):
+        read(path, format="parquet")
+
+
+def test_columns_that_the_table_lacks_are_left_out(tmp_path: Path) -> None:
+    table = pa.table({"x": [1.5], "p": ["a"], "n": pa.array([1], pa.int32()), "y": [2]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert read(tmp_path / "x.parquet", format="parquet") == [["a", 1]]
+
+
+def test_a_later_file_may_lack_a_column(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"p": ["a"], "n": pa.array([1], pa.int32())}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"p": ["b"]}), tmp_path / "b.parquet")
+    tables = read_files(
+        [tmp_path / "a.parquet", tmp_path / "b.parquet"], WORDS, LoadOptions(format="parquet")
+    )
+    rows = [list(row) for table in tables for row in Batch.from_arrow(table).to_rows()]
+    assert rows == [["a", 1], ["b", None]]
+    with pytest.raises(ExecutionError, match="column n: the file has no such column"):
+        read(tmp_path / "b.parquet", format="parquet")
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_what_sparks_batch_engine_refuses_is_refused(tmp_path: Path, rows: int) -> None:
+    schema = schema_of([("t", SqlType.TIMESTAMP), ("b", SqlType.BOOL)])
+    path = tmp_path / "x.parquet"
+    times = pa.array([0] * rows, pa.timestamp("us"))
+    table = pa.table({"t": times, "b": pa.array([True] * rows, pa.bool_())})
+    pq.write_table(table.set_column(0, "t", times.cast(pa.timestamp("ns"))), path)
+    with pytest.raises(ExecutionError, match="column t: .* nanoseconds"):
+        read(path, schema, format="parquet")
+    pq.write_table(table, path, data_page_version="2.0")
+    if rows:
+        with pytest.raises(ExecutionError, match="column b: .* BOOLEAN in data pages v2"):
+            read(path, schema, format="parquet")
+    else:
+        assert read(path, schema, format="parquet") == []

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nightshift import layout
-from nightshift.config.yamlfile import nearest
 from nightshift.data import reading
 from nightshift.data.declared import Declared
 
@@ -135,10 +134,13 @@ def _facts(folder: Path, table: Declared, day: dt.date | None, seen: _Seen | Non
 def _look(
     path: Path, table: Declared, day: dt.date | None, seen: _Seen | None, facts: Facts
 ) -> None:
-    from openmldb_files import columns_of, open_parquet, spark_faults
+    from openmldb_files import columns_of, differences, open_parquet, spark_faults
 
     columns = columns_of(path)
-    facts.unreadable += [f"{path}{reason}" for reason in differences(columns, table)]
+    facts.unreadable += [
+        f"{path}, column {one.column}: {one.reason}"
+        for one in differences(columns, table.columns, table.name)
+    ]
     facts.unreadable += [
         f"{path}, column {fault.column}: Spark 3.2 does not read {fault.reason}"
         for fault in spark_faults(path)
@@ -244,37 +246,3 @@ class _Seen:
             repeated += int(np.isin(distinct, self._hashes).sum())
             self._hashes = np.union1d(self._hashes, distinct)
         return repeated
-
-
-def differences(columns: Sequence[Any], table: Declared) -> list[str]:
-    """How a file's columns differ from the table's; each names the one column that does.
-
-    Columns that the table lacks are no difference: LOAD DATA leaves them out.
-
-    Args:
-        columns: `openmldb_files.columns_of` of the file.
-        table: the table.
-    """
-    given = {column.name: column for column in columns}
-    found = []
-    for name, sql in table.columns.items():
-        if name not in given:
-            others = [n for n in given if n not in table.columns]
-            same = next((n for n in others if n.lower() == name.lower()), None)
-            hint = f"; it has {same!r}" if same else nearest(name, others)
-            found.append(f", column {name}: the file has no such column{hint}")
-        elif given[name].sql != sql:
-            found.append(
-                f", column {name}: it is {str(given[name]).removeprefix(f'{name} ')} in the file "
-                f"and {sql} in {table.name}"
-            )
-    order = [name for name in given if name in table.columns]
-    if not found:
-        for at, (is_there, wanted) in enumerate(zip(order, table.columns, strict=True), start=1):
-            if is_there != wanted:
-                found.append(
-                    f", column {is_there}: it is number {at} in the file, where {table.name} has "
-                    f"{wanted}; columns must be in the table's order"
-                )
-                break
-    return found

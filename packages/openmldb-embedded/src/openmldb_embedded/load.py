@@ -7,6 +7,8 @@ in the way the real engine is: a cell that does not parse becomes NULL.
 from __future__ import annotations
 
 import datetime as dt
+import gzip
+import io
 import mmap
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from openmldb_files import columns_of, read_parquet
+from openmldb_files import columns_of, differences, read_parquet, spark_faults
 from openmldb_sql.types import ColumnDef, Schema, SqlType
 
 from openmldb_embedded.dtypes import ARROW
@@ -79,16 +81,20 @@ def read_files(files: Sequence[Path], schema: Schema, options: LoadOptions) -> I
     """
     if options.format == "parquet" and files and not any(path.stat().st_size for path in files):
         raise ExecutionError(f"{files[0].parent} holds only empty files, so no parquet")
+    is_first = True
     for path in files:
-        yield from _read_file(path, schema, options)
+        yield from _read_file(path, schema, options, is_first)
+        is_first = is_first and not path.stat().st_size
 
 
-def _read_file(path: Path, schema: Schema, options: LoadOptions) -> Iterator[pa.Table]:
+def _read_file(
+    path: Path, schema: Schema, options: LoadOptions, is_first: bool
+) -> Iterator[pa.Table]:
     try:
         if path.stat().st_size == 0:
             return
         if options.format == "parquet":
-            tables = _read_parquet(path, schema)
+            tables = _read_parquet(path, schema, is_first)
         else:
             tables = _read_csv(path, schema, options)
         for table in tables:
@@ -112,18 +118,34 @@ def _check_not_null(table: pa.Table, schema: Schema, path: Path) -> None:
 # -------------------------------------------------------------------- parquet
 
 
-def _read_parquet(path: Path, schema: Schema) -> Iterator[pa.Table]:
+def _read_parquet(path: Path, schema: Schema, is_first: bool) -> Iterator[pa.Table]:
+    """A file's rows.
+
+    Spark takes the schema from the first file of a load: a later one that lacks a column has NULLs.
+    """
     found = columns_of(path)
-    wanted = schema.fields
-    if [(column.name, column.sql) for column in found] != [(n, t.value) for n, t in wanted]:
+    wanted = {name: kind.value for name, kind in schema.fields}
+    faults = [one for one in differences(found, wanted) if is_first or not one.is_missing]
+    if faults:
         raise ExecutionError(
-            f"{path}: schema mismatch (name and data type): the file has "
-            f"[{', '.join(map(str, found))}], the table "
-            f"[{', '.join(f'{n} {t.value}' for n, t in wanted)}]"
+            f"schema mismatch (name and data type): {path}, "
+            + "; ".join(f"column {one.column}: {one.reason}" for one in faults)
         )
+    refused = [fault for fault in spark_faults(path) if fault.refuses]
+    if refused:
+        raise ExecutionError(
+            f"{path}, column {refused[0].column}: OpenMLDB's batch engine does not read "
+            f"{refused[0].reason}"
+        )
+    there = {column.name for column in found}
     target = arrow_schema(schema)
-    for batch in read_parquet(path, batch_rows=CHUNK_ROWS):
-        yield pa.Table.from_arrays(batch.columns, schema=target)
+    names = [name for name in target.names if name in there]
+    for batch in read_parquet(path, columns=names, batch_rows=CHUNK_ROWS):
+        columns = [
+            batch.column(item.name) if item.name in there else pa.nulls(len(batch), item.type)
+            for item in target
+        ]
+        yield pa.Table.from_arrays(columns, schema=target)
 
 
 # -------------------------------------------------------------------- csv
@@ -143,7 +165,7 @@ def _read_csv(path: Path, schema: Schema, options: LoadOptions) -> Iterator[pa.T
     )
     header = names
     if options.header:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             line = file.readline().decode("utf-8-sig", "replace").rstrip("\r\n")
         quote = options.quote
         header = [
@@ -187,6 +209,8 @@ def _with_escapes(path: Path, quote: str) -> tuple[Path | pa.BufferReader, str |
     if not quote:
         return path, False
     mark = quote.encode()
+    if path.name.endswith(".gz"):
+        return path, False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content.find(b"\\" + mark) < 0:
             return path, False
@@ -197,9 +221,14 @@ def _with_escapes(path: Path, quote: str) -> tuple[Path | pa.BufferReader, str |
 def _only_header(path: Path, header: bool) -> bool:
     if not header:
         return False
-    with path.open("rb") as file:
+    with _opened(path) as file:
         file.readline()
         return not file.read(1)
+
+
+def _opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """A CSV's bytes; Hadoop reads one that ends in `.gz` as gzip."""
+    return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
 
 
 _INTEGER = r"^\s*[+-]?\d{1,19}\s*$"

@@ -1,5 +1,6 @@
 """Which files are data, and what their columns are in OpenMLDB's SQL."""
 
+from openmldb_files.compare import Difference, differences
 from openmldb_files.errors import FileError
 from openmldb_files.listing import Listing, PassedOver, data_files, expand, list_files
 from openmldb_files.names import is_data_name
@@ -19,6 +20,7 @@ from openmldb_files.types import ARROW_OF, SQL_TYPES, describe, sql_type_of
 __all__ = [
     "ARROW_OF",
     "SQL_TYPES",
+    "Difference",
     "FileColumn",
     "FileError",
     "Listing",
@@ -27,6 +29,7 @@ __all__ = [
     "columns_of",
     "data_files",
     "describe",
+    "differences",
     "expand",
     "is_data_name",
     "list_files",

@@ -195,10 +195,17 @@ def _is_convertible(column: pa.Array) -> bool:
 
 @dataclass(frozen=True)
 class SparkFault:
-    """Something in a file that Spark 3.2 does not read."""
+    """Something in a file that Spark 3.2 does not read.
+
+    Attributes:
+        column: the column.
+        reason: what is not read, and what to write instead.
+        refuses: whether a load is sure to end by it; values of old calendars do by settings.
+    """
 
     column: str | None
     reason: str
+    refuses: bool = True
 
 
 def spark_faults(path: str | Path) -> list[SparkFault]:
@@ -214,8 +221,8 @@ def spark_faults(path: str | Path) -> list[SparkFault]:
     """
     faults: dict[tuple[str | None, str], SparkFault] = {}
 
-    def add(column: str | None, reason: str) -> None:
-        faults.setdefault((column, reason), SparkFault(column, reason))
+    def add(column: str | None, reason: str, *, refuses: bool = True) -> None:
+        faults.setdefault((column, reason), SparkFault(column, reason, refuses))
 
     with open_parquet(path) as file:
         metadata = file.metadata
@@ -231,6 +238,8 @@ def spark_faults(path: str | Path) -> list[SparkFault]:
             for at in range(metadata.num_columns):
                 chunk = metadata.row_group(group).column(at)
                 encodings = set(chunk.encodings)
+                if not chunk.num_values:
+                    continue  # no page, so no encoding that counts
                 if chunk.physical_type == "BOOLEAN" and encodings == {"RLE"}:
                     add(
                         chunk.path_in_schema,
@@ -248,6 +257,7 @@ def spark_faults(path: str | Path) -> list[SparkFault]:
                         chunk.path_in_schema,
                         "dates before 1582-10-15 or times before 1900, which mean two things "
                         "in two calendars",
+                        refuses=False,
                     )
     return list(faults.values())
 
