@@ -215,13 +215,20 @@ class OpenMLDB(Dialect):
             query = self._parse_query()
             if self._match_text_seq("CONFIG"):
                 self._match_l_paren()
-                while not self._match(TokenType.R_PAREN):
-                    if not self._curr:
-                        self._wanted('")"')
-                    self._advance()
+                self._skip_brackets()
             if self._curr:
                 self._wanted("end of statement")
             return query
+
+        def _skip_brackets(self) -> None:
+            """Go behind the bracket that closes the one just taken."""
+            depth = 1
+            while depth:
+                if not self._curr:
+                    self._wanted('")"')
+                depth += self._curr.token_type is TokenType.L_PAREN
+                depth -= self._curr.token_type is TokenType.R_PAREN
+                self._advance()
 
         def _parse_query(self) -> exp.Expr:
             self._enter()
@@ -394,7 +401,7 @@ class OpenMLDB(Dialect):
         def _parse_window_definition(self, this: exp.Expr | None) -> exp.Expr:
             if not self._match(TokenType.L_PAREN):
                 return Window(this=this, alias=self._parse_name('a window definition in "("'))
-            unions = self._parse_csv(self._parse_table) if self._match(TokenType.UNION) else []
+            unions = self._parse_csv(self._parse_united) if self._match(TokenType.UNION) else []
             window = Window(
                 this=this,
                 unions=unions,
@@ -413,6 +420,12 @@ class OpenMLDB(Dialect):
                     break
             self._match_r_paren()
             return window
+
+        def _parse_united(self) -> exp.Expr:
+            table = self._parse_table()
+            if self.strict and table.args.get("alias"):
+                self._refuse("a united table takes no alias")
+            return table
 
         def _parse_partition_by(self) -> list[exp.Expr]:
             if not self._match(TokenType.PARTITION_BY):
@@ -449,6 +462,8 @@ class OpenMLDB(Dialect):
         def _parse_bound(self) -> tuple[exp.Expr | str, str | None]:
             """A frame's edge: UNBOUNDED, CURRENT or a distance, and on which side it lies."""
             if self._match_text_seq("UNBOUNDED"):
+                if self.strict and self._match_text_seq("OPEN", advance=False):
+                    self._wanted("keyword PRECEDING")
                 side = self._parse_side()
                 if side == "FOLLOWING":
                     self._refuse(
@@ -510,10 +525,14 @@ class OpenMLDB(Dialect):
             else:
                 left = self._parse_unary()
             links = 0
+            compared = False  # whether the left side is a comparison without parentheses
             while (found := self._operator()) is not None:
                 kind, level, width = found
                 if level < floor:
                     break
+                if self.strict and level == _COMPARISON and compared:
+                    self.raise_error("Unexpected operator: comparisons do not chain,")
+                compared = level == _COMPARISON
                 links += 1
                 if links > MAX_CHAIN:
                     self._refuse(f"more than {MAX_CHAIN} operators in one chain")

@@ -110,6 +110,10 @@ class FunctionCalls:
         frame.used = c.used
         name = e.name.lower()
         args = list(e.args)
+        if self._strict:
+            for used in (e, *(a for a in args[:1] if isinstance(a, s.Call))):
+                if used.name.lower().startswith("fz_"):
+                    raise NameResolutionError(_removed(used.name))
         expand: Impl | None = None
         first: list[Expr] = []
         if args and isinstance(args[0], s.Call) and args[0].name.lower() in LIST_AGGREGATES:
@@ -141,13 +145,22 @@ class FunctionCalls:
             impl = resolve_aggregate(name, types, constants)
         if any(t in COMPOSITE for t in types):
             raise TypeCheckError(f"{e.name} takes values of a window, not one row's list")
-        if self._strict and args and isinstance(args[0], s.Literal):
+        listed = args[0].args if expand is not None and isinstance(args[0], s.Call) else ()
+        if self._strict and args and all(isinstance(a, s.Literal) for a in listed or args):
             raise TypeCheckError(
                 f"Resolve udf signature failure: {e.name}({s.show(args[0])}): OpenMLDB aggregates "
                 f"columns, not a constant (count(*) counts rows)"
             )
-        if self._strict and name.startswith("fz_"):
-            raise NameResolutionError(_removed(e.name))
+        if self._strict and c.over is None and name in _BY_PLACE:
+            raise PlanError(
+                f"Can not gen agg project in row project node: {s.show(e)} needs OVER a window, "
+                f"for a group has no order"
+            )
+        if self._strict and name in _BY_PLACE and expand is None and not _is_column(args):
+            raise TypeCheckError(
+                f"Can not lift child at 0 to list for {s.show(e)}: OpenMLDB takes columns "
+                f"only (compute the column in a subquery)"
+            )
         if name == "distinct_count" and not isinstance(first[0], Col):
             first = [_zeroed(first[0])]
         if expand is not None and impl.arguments > 1:
@@ -174,6 +187,13 @@ def _removed(name: str) -> str:
         f"{name[3:] if name != 'fz_join' else '`join`'}"
     )
 
+
+def _is_column(args: list[s.Expr]) -> bool:
+    return bool(args) and isinstance(args[0], s.ColumnRef)
+
+
+_BY_PLACE = {"first_value", "last_value", "lag", "at"}
+"""Aggregates of rows by their place, which a group's rows have none of."""
 
 _RAW = {"+", "-", "*", "hour", "minute", "second"}
 

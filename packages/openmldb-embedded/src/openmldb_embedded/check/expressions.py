@@ -150,6 +150,8 @@ class Expressions:
         c: Context,
     ) -> Expr:
         tested = None if subject is None else self.expr(subject, c)
+        if self._strict and tested is not None and tested.type is T.NULL:
+            raise TypeCheckError("CASE of an untyped NULL: OpenMLDB refuses it")
         pairs: list[tuple[Expr, Expr]] = []
         for condition, value in branches:
             test = self.expr(condition, c)
@@ -170,8 +172,10 @@ class Expressions:
             raise TypeCheckError(f"CASE branches of types that do not fit: {types}")
         if type_ in v.COMPOSITE:
             return CaseWhen(tuple(pairs), default, type_)
-        if type_ is T.NULL and self._strict:
-            raise TypeCheckError("CASE whose branches are all untyped NULLs: OpenMLDB refuses it")
+        if self._strict and pairs[-1][1].type is default.type is T.NULL:
+            raise TypeCheckError(
+                "unsupported casting type: NULL: CASE whose last THEN and ELSE are untyped NULLs"
+            )
         return CaseWhen(
             tuple((t, cast_to(x, type_)) for t, x in pairs), cast_to(default, type_), type_
         )

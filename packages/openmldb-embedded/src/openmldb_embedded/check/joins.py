@@ -11,7 +11,7 @@ from openmldb_sql.types import SqlType
 
 from openmldb_embedded.check.expressions import Expressions
 from openmldb_embedded.check.operators import compared
-from openmldb_embedded.check.scope import Context, Ctes, Relation
+from openmldb_embedded.check.scope import Context, Ctes, Relation, resolve_column
 from openmldb_embedded.errors import UnsupportedError, WindowError
 from openmldb_embedded.expr import Col, Expr, Logic, cast_to
 from openmldb_embedded.plan import (
@@ -95,6 +95,8 @@ class Joins:
             if len(ref.order) > 1:
                 raise WindowError("LAST JOIN takes one ORDER BY column")
             key = ref.order[0]
+            if self._strict and isinstance(key.expr, s.ColumnRef) and len(key.expr.path) == 1:
+                resolve_column(key.expr.path, context)  # a name of the left side's is ambiguous
             order = self._expressions.expr(key.expr, Context(right.fields))
             descending = key.descending
             if not isinstance(order, Col):

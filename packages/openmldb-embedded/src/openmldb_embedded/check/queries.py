@@ -53,6 +53,8 @@ def plan_query(
     if tree.parameters and len(params) != tree.parameters:
         raise PlanError(f"{tree.parameters} parameters in the statement, {len(params)} given")
     node = _Queries(catalog, default_db, params, request=request, strict=strict).query(tree, {})
+    if request and strict:
+        _refuse_union(node)
     for f in node.fields:
         if f.type in COMPOSITE:
             raise TypeCheckError(
@@ -62,14 +64,26 @@ def plan_query(
     return node
 
 
+def _refuse_union(node: Node) -> None:
+    """Refuse a UNION on the way of the request row: its result would be no single row."""
+    while node.children():
+        if isinstance(node, Union):
+            raise UnsupportedError(
+                "unsupport non-row output type for online-request mode: a deployment gives one row "
+                "for each request, so it takes no UNION of results"
+            )
+        node = node.children()[0]
+
+
 class _Queries:
     def __init__(
         self, catalog: Catalog, db: str, params: Sequence[Any], *, request: bool, strict: bool
     ) -> None:
         expressions = Expressions(params, strict=strict)
         windows = Windows(expressions, self.relation, request=request, strict=strict)
-        self._selects = Selects(expressions, windows, self.relation, online=request and strict)
+        self._selects = Selects(expressions, windows, self.relation, strict=strict, request=request)
         self._joins = Joins(expressions, self.relation, request=request, strict=strict)
+        self._strict = strict
         self._catalog = catalog
         self._db = db
         self._nodes = 0
@@ -98,7 +112,7 @@ class _Queries:
     def _union(self, parts: list[Node]) -> Node:
         first = parts[0]
         for p in parts[1:]:
-            same_layout(first, p, "UNION", names=False)
+            same_layout(first, p, "UNION", names=self._strict)
         return Union(first.fields, tuple(parts))
 
     def relation(self, ref: s.TableRef, ctes: Ctes) -> Node:
@@ -113,7 +127,11 @@ class _Queries:
                 if not at:
                     raise PlanError(f"table {name}: no database chosen, write db.{name} or USE db")
                 schema = self._catalog.table_schema(at, name)
-                tables = (alias,) if alias else (name, f"{at}.{name}")
+                tables: tuple[str, ...] = (f"{at}.{name}",)
+                if alias:
+                    tables = (alias,)
+                elif at == self._db:  # a table of another database goes by its whole name only
+                    tables = (name, *tables)
                 fields = tuple(Field(c.name, c.type, tables) for c in schema.columns)
                 return Scan(fields, at, name, schema, aliased=alias is not None)
             case s.Subquery(query, alias):

@@ -116,7 +116,7 @@ def output_field(item: s.SelectItem, e: Expr, fields: tuple[Field, ...]) -> Fiel
     """The output column that a select item makes."""
     tables: tuple[str, ...] = ()
     name = item.alias
-    if isinstance(e, Col) and e.index < len(fields):
+    if isinstance(item.expr, s.ColumnRef) and isinstance(e, Col) and e.index < len(fields):
         if name is None or name == fields[e.index].name:
             tables = fields[e.index].tables
         if name is None:

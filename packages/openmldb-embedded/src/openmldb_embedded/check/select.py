@@ -29,13 +29,22 @@ class Selects:
         expressions: Checks items and conditions.
         windows: Plans windows.
         relation: Plans what stands after FROM.
-        online: Refuse groups, as a deployment of OpenMLDB does wherever they stand.
+        strict: Whether to refuse what OpenMLDB 0.9.2 refuses: groups by expressions, and in a
+            deployment all groups, wherever they stand.
+        request: Whether a deployment is checked.
     """
 
     def __init__(
-        self, expressions: Expressions, windows: Windows, relation: Relation, *, online: bool
+        self,
+        expressions: Expressions,
+        windows: Windows,
+        relation: Relation,
+        *,
+        strict: bool,
+        request: bool,
     ) -> None:
-        self._online = online
+        self._strict = strict
+        self._online = strict and request
         self._expressions = expressions
         self._windows = windows
         self._relation = relation
@@ -60,8 +69,14 @@ class Selects:
         return distinct(node) if q.distinct else node
 
     def _windowed(self, q: s.Select, items: list[s.SelectItem], child: Node, ctes: Ctes) -> Node:
-        windows = [self._windows.plan(n, w, q, child, ctes) for n, w in q.windows.items()]
-        index = {name: i for i, name in enumerate(q.windows)}
+        # As OpenMLDB does, look only at the frames of windows that nothing is computed over.
+        used_names = {n for item in items for n in _named_windows(item.expr)}
+        for n, w in q.windows.items():
+            if n not in used_names:
+                self._windows.unused(n, w, q)
+        named = [(n, w) for n, w in q.windows.items() if n in used_names]
+        windows = [self._windows.plan(n, w, q, child, ctes) for n, w in named]
+        index = {name: i for i, (name, _) in enumerate(named)}
         calls = Calls(len(child.fields))
         anonymous: dict[s.Window, int] = {}
         exprs: list[Expr] = []
@@ -107,6 +122,11 @@ class Selects:
         plain = Context(child.fields)
         keys = tuple(self._expressions.expr(g, plain) for g in q.group)
         for key, g in zip(keys, q.group, strict=True):
+            if self._strict and not isinstance(key, Col):
+                raise TypeCheckError(
+                    f"Only support GROUP BY column EXPRESSION currently: {s.show(g)} is none (name "
+                    f"it in a subquery)"
+                )
             if key.type.is_floating or key.type is T.LIST:
                 raise TypeCheckError(f"cannot group by {s.show(g)} of type {key.type.value}")
         calls = Calls(len(child.fields))
@@ -163,6 +183,10 @@ def _syntax_children(e: s.Expr) -> Iterator[s.Expr]:
                 yield otherwise
         case s.Call(_, args, _, _):
             yield from args
+        case s.Array(args, _):
+            yield from args
+        case s.Element(a, b):
+            yield from (a, b)
 
 
 def _has_plain_aggregate(e: s.Expr) -> bool:
@@ -179,3 +203,10 @@ def _spelled_windows(e: s.Expr) -> Iterator[s.Window]:
         yield e.over
     for x in _syntax_children(e):
         yield from _spelled_windows(x)
+
+
+def _named_windows(e: s.Expr) -> Iterator[str]:
+    if isinstance(e, s.Call) and isinstance(e.over, str):
+        yield e.over
+    for x in _syntax_children(e):
+        yield from _named_windows(x)

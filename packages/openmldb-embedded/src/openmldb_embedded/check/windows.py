@@ -36,6 +36,17 @@ class Windows:
         self._request = request
         self._strict = strict
 
+    def unused(self, name: str, w: s.Window, q: s.Select) -> None:
+        """Check the frame of a window that nothing is computed over, as OpenMLDB does.
+
+        Raises:
+            PlanError: It is no frame.
+        """
+        w = _inherited(w, q)
+        if not w.partition:
+            raise WindowError(f"window {name} needs PARTITION BY")
+        _frame(name, w, bool(w.order))
+
     def plan(self, name: str, w: s.Window, q: s.Select, child: Node, ctes: Ctes) -> WindowPlan:
         """The checked window over ``child``, the rows of ``q`` before its items.
 
@@ -75,7 +86,7 @@ class Windows:
         unions = tuple(self._relation(u, ctes) for u in w.unions)
         for u in unions:
             same_layout(child, u, f"window {name}: UNION", names=True)
-        return WindowPlan(name, partition, order, unions, _frame(name, w, order))
+        return WindowPlan(name, partition, order, unions, _frame(name, w, order is not None))
 
 
 def _refuse_source(name: str, w: s.Window, child: Node, keys: list[Col]) -> None:
@@ -115,7 +126,7 @@ def _refuse_source(name: str, w: s.Window, child: Node, keys: list[Col]) -> None
         )
     for ordered in w.order:
         path = ordered.expr.path if isinstance(ordered.expr, s.ColumnRef) else ()
-        if len(path) > 1 and not (isinstance(node, Join) or path[-2] == _table(node)):
+        if len(path) > 1 and path[-2] != _table(node.left if isinstance(node, Join) else node):
             raise WindowError(
                 f"Column Not found: .{'.'.join(path)}: a deployment orders window {name} by a "
                 f"column's plain name"
@@ -183,7 +194,7 @@ def _inherited(w: s.Window, q: s.Select) -> s.Window:
     return w
 
 
-def _frame(name: str, w: s.Window, order: Expr | None) -> WindowFrame:
+def _frame(name: str, w: s.Window, ordered: bool) -> WindowFrame:
     f = w.frame
     if f is None:
         raise WindowError(f"window {name} needs a frame: ROWS or ROWS_RANGE BETWEEN ...")
@@ -193,7 +204,7 @@ def _frame(name: str, w: s.Window, order: Expr | None) -> WindowFrame:
             raise WindowError(f"window {name}: ROWS counts rows, a time needs ROWS_RANGE")
         if f.maxsize is not None:
             raise WindowError(f"window {name}: MAXSIZE needs ROWS_RANGE")
-    elif order is None and not (f.start.offset is None and f.end.offset == 0):
+    elif not ordered and not (f.start.offset is None and f.end.offset == 0):
         raise WindowError(
             f"window {name}: ROWS_RANGE needs ORDER BY, but from UNBOUNDED PRECEDING to CURRENT ROW"
         )

@@ -182,23 +182,13 @@ def _map_keys(args: tuple[Expr, ...]) -> Expr | None:
     return Apply("map_keys", keys, args)
 
 
-_SAFE_KEYS = {
-    T.INT16: (T.BOOL, T.INT16),
-    T.INT32: (T.BOOL, T.INT16, T.INT32),
-    T.INT64: (T.BOOL, T.INT16, T.INT32, T.INT64),
-    T.FLOAT: (T.BOOL, T.FLOAT),
-    T.DOUBLE: (T.BOOL, T.FLOAT, T.DOUBLE),
-}
-"""What a key may be to be looked up among keys of a type, beside that type itself."""
-
-
 def element_of(container: Expr, key: Expr) -> Expr | None:
     """``map[key]``; an array's elements OpenMLDB does not give."""
     found = shape(container) if container.type is T.MAP else None
-    if found is None or key.type not in _SAFE_KEYS.get(found.key, (found.key,)):
+    if found is None or key.type is not found.key:
         return None
 
     def row(pairs: list[tuple[Any, Any]], wanted: Any) -> Any:
         return next((x for k, x in pairs if k == wanted), None)
 
-    return Apply("element", Impl(found.element, row), (container, cast_to(key, found.key)))
+    return Apply("element", Impl(found.element, row), (container, key))

@@ -9,7 +9,7 @@ from openmldb_sql.types import SqlType
 from openmldb_embedded.expr import Impl, cast_impl
 from openmldb_embedded.functions.comparison import comparison_type, is_null
 from openmldb_embedded.functions.conversion import common_type
-from openmldb_embedded.functions.registry import SCALARS, Types, register
+from openmldb_embedded.functions.registry import Types, register
 
 T = SqlType
 
@@ -108,4 +108,4 @@ def _identity(types: Types) -> Impl | None:
     return Impl(types[0], lambda a: a, lambda args, n: args[0], strict=False)
 
 
-SCALARS["scalar"] = SCALARS["identity"]
+register("scalar", "(x)", "x itself", nulls=True, instead="x")(_identity)
