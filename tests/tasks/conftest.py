@@ -33,7 +33,7 @@ SPEC = {
     "numeric": {
         "ratio": {"type": "double", "decimals": 2},
         "rate": {"type": "float", "decimals": 1},
-        "count": {"type": "int64"},
+        "count": {"type": "int64", "decimals": 0},
     },
 }
 

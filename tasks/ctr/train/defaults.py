@@ -96,6 +96,11 @@ def choose(
     found["learning_rate"] = (rate, "Adam's usual rate")
     found["l2_embedding"] = (0.02, "")
     found["l2_linear"] = (0.0, "")
+    found["linear_start"] = (
+        ("baseline", "a network need not learn anew what a logistic regression knows")
+        if chosen.baseline
+        else ("zero", "there is no baseline")
+    )
     found.update(_fields(chosen, inputs))
     given = chosen.model_dump(warnings=False)
     taken = {name: item for name, item in found.items() if given[name] == AUTO}

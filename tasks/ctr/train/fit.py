@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import oneflow as flow
 
 from nightshift.errors import TerminalError
@@ -90,8 +91,11 @@ class Trainer:
         store: CheckpointStore,
         stop: StopSignal,
         device: str,
+        *,
+        judge_start: bool = False,
     ) -> None:
         self.data = data
+        self.judge_start = judge_start
         self.chosen = chosen
         self.store = store
         self.stop = stop
@@ -134,6 +138,11 @@ class Trainer:
                 f"goes on from a checkpoint: epoch {self.progress.epoch + 1}, step "
                 f"{self.progress.step} of {self.batches.steps}"
             )
+        elif self.judge_start:
+            # What training begins with may be the best there is.
+            found = stopping_score(self._evaluate(self.data.splits["valid"]), self.chosen.monitor)
+            self.progress.best_epoch, self.progress.best_score = -1, found
+            self.best = self._scoring_parameters()
         self._begun = time.monotonic() - self.progress.seconds
         while not self.progress.finished:
             self._epoch()
@@ -194,10 +203,10 @@ class Trainer:
                 f"validation logloss {valid['logloss']}; lower learning_rate or init_std"
             )
         progress.history.append(entry)
-        scores = [item["valid_score"] for item in progress.history]
         best = progress.best_epoch
-        if best is None or entry["valid_score"] > scores[best]:
+        if progress.best_score is None or entry["valid_score"] > progress.best_score:
             best = progress.best_epoch = progress.epoch
+            progress.best_score = entry["valid_score"]
             self.best = self._scoring_parameters()
         shown = "undefined" if valid["auc"] is None else f"{valid['auc']:.4f}"
         log(
@@ -205,8 +214,9 @@ class Trainer:
             f"logloss {valid['logloss']:.5f}, {seconds:.1f} s"
             + (" *" if best == progress.epoch else "")
         )
+        assert best is not None
         progress.finished = (
-            progress.epoch + 1 >= chosen.epochs or progress.epoch - best >= chosen.patience
+            progress.epoch + 1 >= chosen.epochs or progress.epoch - max(best, 0) >= chosen.patience
         )
         progress.epoch += 1
         progress.step = 0
@@ -229,6 +239,20 @@ class Trainer:
     def _keep(self) -> None:
         self.progress.seconds = time.monotonic() - self._begun
         self.store.save(Checkpoint(self.progress, _flatten(self.graph.state_dict()), self.best))
+
+
+def begin_with(start: Arrays, weights: npt.NDArray[np.float64], bias: float) -> Arrays:
+    """Fresh parameters whose first-order part is a logistic regression's; as given without one.
+
+    Args:
+        start: parameters by name.
+        weights: of the regression, float64 [rows of the table].
+        bias: its constant.
+    """
+    if "linear.weight" not in start:
+        return start
+    own = weights.astype(np.float32)[:, None]
+    return {**start, "linear.weight": own, BIAS: np.array([bias], np.float32)}
 
 
 def logit_shift(chosen: Hyperparameters) -> np.float32:

@@ -14,7 +14,7 @@ from typing import Any
 
 from nightshift import files
 from nightshift.features.specification import FeatureSpec
-from tasks.ctr.train import hyperparameters, report, runtime
+from tasks.ctr.train import advice, hyperparameters, report, runtime
 from tasks.ctr.train.arguments import parse_arguments
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.entry import log, run_task
@@ -31,7 +31,18 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     asked = hyperparameters.load(options.hyperparameters, options.set)
     threads = runtime.prepare(asked.threads)
     # OneFlow reads its environment at import.
-    from tasks.ctr.train import dataset, defaults, export, fit, metrics, models, serving, warm_start
+    from tasks.ctr.train import (
+        baseline,
+        dataset,
+        defaults,
+        export,
+        fit,
+        importance,
+        metrics,
+        models,
+        serving,
+        warm_start,
+    )
     from tasks.ctr.train.checkpoint import CheckpointStore
     from tasks.ctr.train.scoring import score
 
@@ -61,6 +72,10 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         start = models.initial_parameters(
             plan, seed=chosen.seed, init_std=chosen.init_std, base_rate=float(labels.mean())
         )
+        linear = baseline.fit(data) if chosen.baseline else None
+        begins = linear is not None and chosen.linear_start == "baseline"
+        if linear is not None and begins and options.warm_start is None:
+            start = fit.begin_with(start, linear.weights, linear.bias)
         if options.warm_start is not None:
             start = warm_start.carry_over(
                 options.warm_start, start, plan, data.inputs, data.vocabulary, spec
@@ -68,15 +83,29 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         store = CheckpointStore(
             options.checkpoint, _fingerprint(data.digest, chosen, options, start)
         )
-        trainer = fit.Trainer(data, shape, chosen, start, store, stop, options.device)
+        trainer = fit.Trainer(
+            *(data, shape, chosen, start, store, stop, options.device), judge_start=begins
+        )
         fitted = trainer.fit()
         trained = time.monotonic()
-        figures = {}
+        figures, compared = {}, None
         for name in ("valid", "test"):
             split = data.splits[name]
             scores = score(fitted.network, split.tensors, options.device)
             figures[name] = metrics.summary(split.labels, scores)
-        warnings = list(data.card["warnings"])
+            if name == "test" and linear is not None:
+                theirs = linear.score(split.tensors)
+                compared = baseline.compare(split.labels, scores, theirs, linear)
+        worth = importance.permutation(
+            data,
+            lambda tensors: score(fitted.network, tensors, options.device),
+            chosen.importance_rows,
+            chosen.seed,
+        )
+        warnings = [
+            *data.card["warnings"],
+            *advice.of(fitted.progress, chosen, compared),
+        ]
         if figures["valid"]["auc"] is None:
             warnings.append("early stopping used -logloss: the validation AUC is undefined")
         golden = export.golden_ids(data, spec, chosen.golden_rows)
@@ -103,10 +132,12 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
                 "device": options.device,
                 "threads": threads,
                 "epochs": len(progress.history),
-                "best_epoch": (progress.best_epoch or 0) + 1,
+                "best_epoch": 1 + (0 if progress.best_epoch is None else progress.best_epoch),
                 "parameters": sum(int(value.size) for value in start.values()),
                 "valid": figures["valid"],
                 "test": figures["test"],
+                "baseline": compared,
+                "importance": worth,
                 "warnings": warnings,
                 "model_sha256": files.sha256_tree(staged / "model"),
                 "versions": export.versions(),
@@ -128,6 +159,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         "best_epoch": card["best_epoch"],
         "valid": figures["valid"],
         "test": figures["test"],
+        "baseline": compared,
         "model_sha256": card["model_sha256"],
         "dataset_sha256": data.digest,
         "warnings": warnings,

@@ -111,7 +111,7 @@ def copy(model, tmp_path):
         ),
         (
             lambda m: (m / "network.json").write_text(
-                (m / "network.json").read_text().replace('"version": 1', '"version": 9')
+                (m / "network.json").read_text().replace('"version": 2', '"version": 9')
             ),
             "version 9",
         ),
