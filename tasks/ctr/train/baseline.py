@@ -28,7 +28,7 @@ STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
 MOST_ROWS = 2_000_000
 """Of more training rows, evenly spaced ones are taken."""
 
-_ITERATIONS = 100
+_ITERATIONS = 200
 _CONFIDENCE = 0.95
 _RESAMPLES = 500
 
@@ -80,7 +80,7 @@ def fit(data: Dataset) -> Baseline:
         taken = np.linspace(0, len(train) - 1, MOST_ROWS).astype(np.int64)
     labels = train.labels[taken]
     x = _matrix(train.tensors.take(taken), data.vocabulary.num_rows)
-    model = LogisticRegression(max_iter=_ITERATIONS, tol=1e-3, warm_start=True)
+    model = LogisticRegression(max_iter=_ITERATIONS, tol=1e-6, warm_start=True)
     best: tuple[float, Baseline] | None = None
     for strength in STRENGTHS:
         model.C = strength
