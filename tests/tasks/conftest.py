@@ -110,6 +110,12 @@ def start(task, *arguments):
     )
 
 
+def golden_of(model):
+    """Ids and scores of a model folder's golden rows."""
+    with np.load(model / "golden.npz") as held:
+        return held["input/INPUT_0"], held["output/OUTPUT_0"][:, 0]
+
+
 _BEFORE = "import json; globals().update(json.loads(input()))"
 _AFTER = "print(); print(json.dumps(answer))"
 
@@ -185,6 +191,14 @@ def workshop(tmp_path):
     if not TASKS_PYTHON.exists():
         pytest.skip(f"{TASKS_PYTHON} is not there; ./nightshift setup makes it")
     return Workshop(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def workshops(tmp_path_factory):
+    """Makes workshops that live as long as the session."""
+    if not TASKS_PYTHON.exists():
+        pytest.skip(f"{TASKS_PYTHON} is not there; ./nightshift setup makes it")
+    return lambda name: Workshop(tmp_path_factory.mktemp(name))
 
 
 @pytest.fixture(scope="session")

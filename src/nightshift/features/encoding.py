@@ -241,7 +241,7 @@ def numbers_of(column: Ids) -> Floats:
 
 
 def _number_column(chunk: pa.Array, field: Field) -> Ids:
-    given = arrow_sql_type(chunk.type)
+    given = describe(chunk.type)
     if given != field.type:
         raise ContractError(
             f"column {field.name} is {given} and {field.type} is specified; make them one"
@@ -266,7 +266,7 @@ def _token_ids(text: str | None, field: Field) -> list[int]:
 
 
 def _token_columns(chunk: pa.Array, field: Field) -> Ids:
-    given = arrow_sql_type(chunk.type)
+    given = describe(chunk.type)
     if given != "string":
         raise ContractError(
             f"column {field.name} is {given} and {field.type} is specified; make them one"

@@ -12,7 +12,11 @@ from tasks.ctr.train.vocabulary import Vocabulary
 
 SPEC = FeatureSpec.parse(
     {
-        "version": 1, "label": "y", "time": "at", "test_days": 1, "valid_days": 1,
+        "version": 1,
+        "label": "y",
+        "time": "at",
+        "test_days": 1,
+        "valid_days": 1,
         "keys": ["at"],
         "categorical": {
             "item": "string",

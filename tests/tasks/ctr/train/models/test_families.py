@@ -10,8 +10,16 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from nightshift.triton import publish
 from tasks.ctr.train.hyperparameters import Family
-from tests.tasks.conftest import SPEC, TASKS_PYTHON, Workshop, feature_table, write_features
+from tests.tasks.conftest import (
+    SPEC,
+    TASKS_PYTHON,
+    Workshop,
+    feature_table,
+    golden_of,
+    write_features,
+)
 
 FAMILIES = sorted(get_args(Family))
 WITHOUT_NUMBERS = [name for name in FAMILIES if name != "din"]
@@ -218,14 +226,14 @@ answer = {
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_is_trained_saved_scored_resumed_and_begun_from(rich, tmp_path, name):
+def test_a_family_is_trained_served_resumed_and_begun_from(rich, triton, tmp_path, name):
     sets = [*FAST, "--set", f"family={name}"]
     rich.train("dataset", *sets, out=name)
     card = json.loads((rich.root / name / "model_card.json").read_text())
     assert card["family"] == name
     assert card["valid"]["logloss"] < 2 * card["valid"]["base_logloss"]
-    golden = json.loads((rich.root / name / "golden.json").read_text())
-    assert len(golden["ids"][0]) == 7
+    ids, _ = golden_of(rich.root / name)
+    assert ids.shape == (18, 7)
     (rich.root / "empty.yaml").write_text("{}\n")
     life = rich.evaluate(
         LIFE,
@@ -240,12 +248,11 @@ def test_a_family_is_trained_saved_scored_resumed_and_begun_from(rich, tmp_path,
     assert life["carried"]
     shapes = life["parameters"].values()
     assert card["parameters"] == sum(int(np.prod(shape)) for shape in shapes)
-    scores = rich.evaluate(
-        "import numpy as np\n"
-        "from pathlib import Path\n"
-        "from tasks.ctr.train.serving import Scorer\n"
-        "answer = Scorer.load(Path(model)).score(np.array(ids, np.int64)).tolist()",
-        model=str(rich.root / name),
-        ids=golden["ids"],
-    )
-    np.testing.assert_allclose(scores, golden["scores"], atol=1e-6)
+    # Publishing compares Triton's answers to the golden rows with training's.
+    model = triton.new_model()
+    try:
+        done = publish(triton.control, triton.repo, model, 1, rich.root / name)
+        assert done.golden_rows == 18
+        assert done.largest_difference <= 1e-6
+    finally:
+        triton.control.unload(model)
