@@ -64,6 +64,17 @@ class Dataset:
         offsets: npt.NDArray[np.int64] = self.vocabulary.offsets[parts]
         return offsets
 
+    def penalty_of_row(self) -> npt.NDArray[np.float32]:
+        """1 / the training lookups of each row of the table; so much of its penalty has each.
+
+        A row that a number weighs counts by its lookups, too.
+        """
+        x = self.splits["train"].tensors
+        looked = x.rows.ravel() if x.weights is None else x.rows[x.weights != 0]
+        counts = np.bincount(looked, minlength=self.vocabulary.num_rows)
+        shares: npt.NDArray[np.float32] = (1.0 / np.maximum(counts, 1)).astype(np.float32)
+        return shares
+
 
 def load(
     folder: Path, spec: FeatureSpec, min_count: int | None, auto_bins: int | None = None
@@ -185,6 +196,8 @@ class Batch:
         labels: float32 [B].
         weights: float32 [B], 0 for a padding row, else 1 (or the weight of the row's class).
         count: rows that are no padding.
+        penalties: float32 [B, columns], the share of its row's L2 penalty that a lookup has; None
+            where every lookup has the whole of it.
         masks: per masked layer uint8 [B, width], empty without dropout.
     """
 
@@ -192,12 +205,15 @@ class Batch:
     labels: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
     count: int
+    penalties: npt.NDArray[np.float32] | None
     masks: tuple[npt.NDArray[np.uint8], ...]
 
     def arrays(self) -> list[npt.NDArray[Any]]:
         """What the training graph takes, in its order."""
         x = self.tensors
-        given = [x.rows, x.weights, x.dense, self.labels, self.weights, *self.masks]
+        given: list[npt.NDArray[Any] | None] = [x.rows, x.weights, x.dense]
+        given += [self.labels, self.weights, self.penalties]
+        given.extend(self.masks)
         return [array for array in given if array is not None]
 
 
@@ -218,6 +234,7 @@ class Batches:
         widths: of the layers that are masked.
         kept_negatives: share of the negatives that an epoch draws.
         positive_weight: weight of a positive row; a negative one weighs 1.
+        penalty_of_row: float32 [rows of the table], what one lookup of a row is penalized by.
     """
 
     split: Split
@@ -230,6 +247,7 @@ class Batches:
     widths: tuple[int, ...]
     kept_negatives: float = 1.0
     positive_weight: float = 1.0
+    penalty_of_row: npt.NDArray[np.float32] | None = None
 
     @property
     def rows(self) -> int:
@@ -284,8 +302,9 @@ class Batches:
         weights[:count] = 1.0
         if self.positive_weight != 1.0:
             weights[labels == 1.0] = self.positive_weight
+        penalties = None if self.penalty_of_row is None else self.penalty_of_row[tensors.rows]
         masks = tuple(self._mask(rng, width) for width in self.widths) if self.dropped else ()
-        return Batch(tensors, labels, weights, count, masks)
+        return Batch(tensors, labels, weights, count, penalties, masks)
 
     def _mask(self, rng: np.random.Generator, width: int) -> npt.NDArray[np.uint8]:
         drawn = np.frombuffer(rng.bytes(self.batch_size * width), dtype=np.uint8)

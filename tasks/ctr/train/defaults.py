@@ -94,8 +94,8 @@ def choose(
     found["batch_size"] = (batch, f"{facts.rows} rows: about 400 steps an epoch, 64 to 1024 rows")
     rate = 1e-3
     found["learning_rate"] = (rate, "Adam's usual rate")
-    found["l2_embedding"] = (0.02, "")
-    found["l2_linear"] = (0.0, "")
+    found["l2_embedding"] = (10.0, "")
+    found["l2_linear"] = (3.0, "")
     found["linear_start"] = (
         ("baseline", "a network need not learn anew what a logistic regression knows")
         if chosen.baseline

@@ -117,6 +117,7 @@ class Trainer:
             widths=self.network.mask_widths(shape),
             kept_negatives=chosen.negative_rate,
             positive_weight=chosen.positive_weight,
+            penalty_of_row=data.penalty_of_row() if chosen.l2_by == "id" else None,
         )
         self.batches = replace(self.batches, batch_size=min(chosen.batch_size, self.batches.rows))
         self.graph = TrainGraph(self.network, chosen, self.batches.steps)
@@ -242,7 +243,7 @@ class Trainer:
 
 
 def begin_with(start: Arrays, weights: npt.NDArray[np.float64], bias: float) -> Arrays:
-    """Fresh parameters whose first-order part is a logistic regression's; as given without one.
+    """Fresh parameters that answer as a logistic regression does; as given without a linear part.
 
     Args:
         start: parameters by name.
@@ -251,8 +252,12 @@ def begin_with(start: Arrays, weights: npt.NDArray[np.float64], bias: float) -> 
     """
     if "linear.weight" not in start:
         return start
-    own = weights.astype(np.float32)[:, None]
-    return {**start, "linear.weight": own, BIAS: np.array([bias], np.float32)}
+    begun = {**start, "linear.weight": weights.astype(np.float32)[:, None]}
+    begun[BIAS] = np.array([bias], np.float32)
+    if "out.weight" in begun:
+        # Random layers would begin by spoiling what the regression says.
+        begun["out.weight"] = np.zeros_like(start["out.weight"])
+    return begun
 
 
 def logit_shift(chosen: Hyperparameters) -> np.float32:

@@ -25,6 +25,7 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
         self.network = network
         self.chosen = chosen
         self.weighted = network.shape.weighted
+        self.by_id = chosen.l2_by == "id"
         self.has_dense = network.shape.num_dense > 0
         plan = network.plan(network.shape)
         named = dict(network.named_parameters())
@@ -44,19 +45,26 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
         rest = list(given)
         input_weights = rest.pop(0) if self.weighted else None
         dense = rest.pop(0) if self.has_dense else None
-        labels, weights, *masks = rest
+        labels, weights, *rest = rest
+        shares = rest.pop(0) if self.by_id else None
+        masks = rest
         x = self.network.look_up(rows, input_weights, dense)
         logits = self.network.logits(x, masks)
         count = weights.sum()
         loss = (self._losses(logits, labels) * weights).sum() / count
         total = loss
         if self.chosen.l2_embedding and x.flat is not None:
-            penalty = (flow.square(x.flat).sum(dim=1) * weights).sum() / count
+            squares = (
+                flow.square(x.flat).sum(dim=1)
+                if shares is None
+                else (flow.square(x.each).sum(dim=2) * shares).sum(dim=1)
+            )
+            penalty = (squares * weights).sum() / count
             total = total + 0.5 * self.chosen.l2_embedding * penalty
         if self.chosen.l2_linear and hasattr(self.network, "linear"):
-            own = self.network.linear(rows).reshape(rows.shape[0], rows.shape[1])
-            own = own if input_weights is None else own * input_weights
-            penalty = (flow.square(own).sum(dim=1) * weights).sum() / count
+            own = flow.square(self.network.linear(rows).reshape(rows.shape[0], rows.shape[1]))
+            squares = (own if shares is None else own * shares).sum(dim=1)
+            penalty = (squares * weights).sum() / count
             total = total + 0.5 * self.chosen.l2_linear * penalty
         total.backward()
         return loss

@@ -77,6 +77,7 @@ Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**31 - 1)]
 Counted = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**31 - 1)]
 Real = BeforeValidator(_number)
 Widths = Annotated[tuple[Size, ...], BeforeValidator(_widths), Field(min_length=1, max_length=20)]
+Penalty = Annotated[float, Real, Field(ge=0, le=1e6)]
 Share = Annotated[float, Real, Field(ge=0, le=1)]
 Positive = Annotated[float, Real, Field(gt=0, le=1)]
 
@@ -120,8 +121,9 @@ class Hyperparameters(BaseModel):
     epochs: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10_000)] = 20
     patience: Counted = 3
     monitor: Literal["auc-logloss", "auc", "logloss"] = "auc-logloss"
-    l2_embedding: Annotated[Share, Auto] = AUTO
-    l2_linear: Annotated[Share, Auto] = AUTO
+    l2_by: Literal["id", "lookup"] = "id"
+    l2_embedding: Annotated[Penalty, Auto] = AUTO
+    l2_linear: Annotated[Penalty, Auto] = AUTO
     weight_decay: Share = 0.001
     init_std: Positive = 0.01
     linear_start: Annotated[Literal["zero", "baseline"], Auto] = AUTO
