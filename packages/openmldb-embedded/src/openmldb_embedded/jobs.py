@@ -158,6 +158,8 @@ class Jobs:
 
     def submit(self, kind: str, sql: str, db: str, work: Work) -> Job:
         """Record a job, start it as soon as there is room, and return its row."""
+        # An engine with applications gives them ids of its own.
+        ours = kind in OFFLINE_JOBS and self._offline.outlives
 
         def make(state: State) -> Record:
             start = now_ms()
@@ -168,8 +170,8 @@ class Jobs:
                 start,
                 None,
                 sql,
-                self._offline.cluster if kind in OFFLINE_JOBS else "local",
-                f"local-{start}",
+                self._offline.cluster if ours else "local",
+                "" if ours else f"local-{start}",
                 "",
                 db,
             )

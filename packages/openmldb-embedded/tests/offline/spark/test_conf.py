@@ -12,6 +12,7 @@ from openmldb_embedded.offline.spark.conf import (
     read_properties,
     write_properties,
 )
+from openmldb_embedded.offline.spark.engine import _glob as one_path
 
 
 @pytest.fixture
@@ -126,3 +127,16 @@ def test_properties_come_back_as_they_were(tmp_path: Path) -> None:
     values = {"spark.a": "x y=z", "spark.b": "C:/d"}
     path.write_text(write_properties(values))
     assert read_properties(path) == values
+
+
+@pytest.mark.parametrize(
+    ("files", "path"),
+    [
+        (["/a/b.parquet"], "/a/b.parquet"),
+        (["/a/d=1/x", "/a/d=2/x"], "/a/{d=1/x,d=2/x}"),
+        (["/a/x", "/b/y"], "/{a/x,b/y}"),
+        (["/a/[1]*/{x,y}", "/a/z"], r"/a/{\[1\]\*/\{x\,y\},z}"),
+    ],
+)
+def test_files_as_one_path_for_hadoop(files: list[str], path: str) -> None:
+    assert one_path(tuple(files)) == path

@@ -31,8 +31,9 @@ _KILLED = (129, 130, 137, 143)
 """Exit codes of a driver that a signal ended."""
 _CUT_OFF = 75
 """The driver's own exit code where Spark went away from under it."""
-_OUT_OF_MEMORY = (3, 52)
-"""Exit codes of a Java machine that has no memory left."""
+_UNCAUGHT = (3, 50, 51, 52)
+"""Exit codes of a Java machine that an uncaught error ended."""
+_TAIL_BYTES = 1 << 18
 
 
 class SparkEngine:
@@ -79,12 +80,13 @@ class SparkEngine:
         """See ``OfflineEngine.perform``."""
         application = self._application(run.number)
         if not application.begun:
+            run.stop.check()
             self._launch(application, task, run)
         with run.stop.over(application):
             self._follow(application, run)
         if run.stop.asked:
             raise Stopped("stopped")
-        self._check(application)
+        self._check(application, self._jobs / f"{run.number}.log")
         return self._collect(task)
 
     # ---------------------------------------------------------------- the application
@@ -128,7 +130,7 @@ class SparkEngine:
             shown = now
             time.sleep(POLL_S)
 
-    def _check(self, application: Application) -> None:
+    def _check(self, application: Application, log: Path) -> None:
         """Return if the application did its task.
 
         Raises:
@@ -140,7 +142,7 @@ class SparkEngine:
         code = application.exit_code()
         if result is not None and result.get("ok"):
             return
-        if (result or {}).get("too_large") or (result is None and code in _OUT_OF_MEMORY):
+        if (result or {}).get("too_large") or (result is None and _no_memory(code, log)):
             where = "driver" if self.conf.is_local else "executors"
             name = "spark.driver.memory" if self.conf.is_local else "spark.executor.memory"
             raise ResourceLimitError(
@@ -198,6 +200,15 @@ class SparkEngine:
             null_for_nan=task.null_for_nan,
         )
         return self._workers.run(reply, Stop())
+
+
+def _no_memory(code: int | None, log: Path) -> bool:
+    """Whether a Java machine ended because its memory did: its last words say so."""
+    if code not in _UNCAUGHT:
+        return False
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        return b"java.lang.OutOfMemoryError" in file.read()
 
 
 def _task(task: worker.Task) -> dict[str, Any]:
@@ -274,9 +285,16 @@ def _source(source: worker.Source) -> dict[str, Any]:
 
 
 def _glob(files: tuple[str, ...]) -> str:
-    """One Hadoop path for these files and no others."""
-    escaped = [re.sub(r"([\\*?\[\]{},])", r"\\\1", file) for file in files]
-    return escaped[0] if len(escaped) == 1 else "{" + ",".join(escaped) + "}"
+    """One Hadoop path for these files and no others; absolute, so it must not begin by a brace."""
+    if len(files) == 1:
+        return _escaped(files[0])
+    folder = os.path.commonpath([os.path.dirname(file) for file in files])  # noqa: PTH120 - text
+    names = ",".join(_escaped(os.path.relpath(file, folder)) for file in files)
+    return f"{_escaped(folder).rstrip('/')}/{{{names}}}"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\*?\[\]{},])", r"\\\1", text)
 
 
 def _rows(files: list[Path]) -> int:
