@@ -29,8 +29,8 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from cli.airflow_api import AirflowApi  # noqa: E402
 from laptop import night  # noqa: E402
-from laptop.airflow_api import AirflowApi  # noqa: E402
 from nightshift.registry.pointer import read_live  # noqa: E402
 from nightshift.settings import Settings  # noqa: E402
 from testing.serving import free_ports  # noqa: E402

@@ -14,19 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from laptop import night
-from laptop.console import say, seconds, table
+from cli import night
+from cli.console import say, seconds, table
+from cli.predict import post
+from cli.report import report
 from laptop.data import cli as data_cli
 from laptop.data import jd, partitions
 from laptop.data.generate import Spec
-from laptop.predict import post
 from laptop.services.supervisor import Supervisor
-from nightshift import files, layout
+from nightshift import layout
 from nightshift.data import reading
-from nightshift.errors import ConfigurationError, ContractError, NightshiftError
-from nightshift.layout import RunFolder
+from nightshift.errors import ConfigurationError
 from nightshift.pipeline import Pipeline
-from nightshift.registry.pointer import read_live
 from nightshift.settings import Settings
 
 _LOOKBACK_DAYS = 14
@@ -78,11 +77,12 @@ def run(arguments: argparse.Namespace, setup_seconds: float) -> int:
             return 1
         with timer.step("A live prediction"):
             request = example_request(pipeline.data, ds)
-            say(f"  POST {settings.predict_url}/predict")
+            say(f"  POST {settings.predict_url}/v1/pipelines/{pipeline.name}/predict")
             say(f"  {json.dumps(request, ensure_ascii=False)}")
-            answer = post(settings, json.dumps(request).encode())
+            answer = post(pipeline, json.dumps(request).encode())
             say(f"  {json.dumps(answer, ensure_ascii=False)}")
-        report(pipeline, ds, outcome, timer, setup_seconds + time.monotonic() - began)
+        report(pipeline, ds, outcome.run_id)
+        times(outcome, timer, setup_seconds + time.monotonic() - began)
         return 0
     finally:
         if started and not arguments.keep:
@@ -157,33 +157,8 @@ def example_request(data: Path, ds: str) -> dict[str, Any]:
     return {**row, "eventTime": round(time_utc.timestamp() * 1000)}
 
 
-def report(pipeline: Pipeline, ds: str, outcome: night.Outcome, timer: Timer, total: float) -> None:
-    """Print what the night made: figures, versions, places, times."""
-    folder = RunFolder.of(pipeline.runs, ds, outcome.run_id)
-    data_card = _json(folder.dataset / "data_card.json")
-    model_card = _json(folder.model / "model_card.json")
-    splits = data_card.get("splits", {})
-    test = model_card.get("test", {})
-    base = _figure(test.get("base_logloss"))
-    rows = [
-        ("date", ds),
-        ("rows", _rows(splits)),
-        ("features", str(len(data_card.get("fields", [])))),
-        ("held-out days", ", ".join(d["day"] for d in splits.get("test", {}).get("days", []))),
-        ("AUC on them", _figure(test.get("auc"))),
-        ("logloss on them", f"{_figure(test.get('logloss'))}, where {base} is no knowledge"),
-        *_made(folder),
-        *_served(pipeline),
-        ("run folder", str(folder.root)),
-        ("data card", str(folder.dataset / "data_card.json")),
-        ("model card", str(folder.model / "model_card.json")),
-        ("reports", str(folder.reports)),
-        ("model repository", str(pipeline.model_repo)),
-        ("releases", str(pipeline.releases)),
-    ]
-    say("\nReport")
-    for name, value in rows:
-        say(f"  {name:<18}{value}")
+def times(outcome: night.Outcome, timer: Timer, total: float) -> None:
+    """Print how long each step took."""
     say("\nTimes")
     lines = []
     for name, took in timer.steps.items():
@@ -201,49 +176,3 @@ def _by_task(task_seconds: dict[str, float]) -> list[tuple[str, float]]:
         task = name.partition("[")[0]
         total[task] = total.get(task, 0.0) + took
     return list(total.items())
-
-
-def _made(folder: RunFolder) -> list[tuple[str, str]]:
-    """The night's own release and, where it does not serve, why."""
-    candidate = _json(folder.reports / "candidate.json")
-    switch = _json(folder.reports / "switch.json")
-    made = f"{candidate.get('release_id')} (model version {candidate.get('model_version')})"
-    rows = [("release made", made)]
-    if switch.get("why"):
-        rows.append(("not switched to", str(switch["why"])))
-    return rows
-
-
-def _served(pipeline: Pipeline) -> list[tuple[str, str]]:
-    try:
-        live = read_live(pipeline.releases)
-    except NightshiftError as error:
-        return [("served now", str(error))]
-    if live is None:
-        return [("served now", "nothing")]
-    return [
-        ("serving now", f"{live.model} {live.model_version} (release {live.release_id})"),
-        ("deployment", f"{live.database}.{live.deployment}"),
-    ]
-
-
-def _rows(splits: dict[str, Any]) -> str:
-    parts = [
-        f"{name} {split.get('rows')} ({split.get('positives')} orders)"
-        for name in ("train", "valid", "test")
-        if (split := splits.get(name))
-    ]
-    return ", ".join(parts)
-
-
-def _figure(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "undefined"
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = files.read_json(path)
-    except ContractError as error:
-        say(f"  {error}")
-        return {}
-    return value if isinstance(value, dict) else {}

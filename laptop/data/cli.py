@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from laptop.console import progress, say, seconds, table, warn
+from cli.console import progress, say, seconds, table, warn
 from laptop.data import jd, partitions
 from laptop.data.generate import Spec, generate
 from nightshift import files, layout

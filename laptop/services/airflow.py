@@ -14,7 +14,7 @@ import urllib.parse
 from importlib import metadata
 from pathlib import Path
 
-from laptop.console import progress, tail
+from cli.console import progress, tail
 from laptop.services.launch import Launch, base_env
 from nightshift import credentials, files
 from nightshift.errors import ConfigurationError

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from laptop.console import say, seconds, tail
+from cli.console import say, seconds, tail
 from laptop.services import catalogue, home, ports, processes
 from laptop.services.catalogue import Service
 from nightshift import files

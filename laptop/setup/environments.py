@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from laptop.console import progress, say, tail
+from cli.console import progress, say, tail
 from nightshift import files
 from nightshift.errors import ConfigurationError, ServiceUnavailable
 

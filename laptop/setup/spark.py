@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from laptop.console import progress, say
+from cli.console import progress, say
 from laptop.setup import environments
 from laptop.setup.environments import Environment
 from nightshift import files

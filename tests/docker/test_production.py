@@ -22,8 +22,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from laptop import night
-from laptop.airflow_api import AirflowApi
+from cli import night
+from cli.airflow_api import AirflowApi
 from laptop.data.generate import Spec, generate
 from laptop.demo import example_request
 from nightshift import files

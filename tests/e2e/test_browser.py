@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from laptop.airflow_api import AirflowApi
+from cli.airflow_api import AirflowApi
 from laptop.services import airflow
 from nightshift.pipeline import Pipeline
 from nightshift.registry.pointer import read_live

@@ -56,7 +56,7 @@ def test_the_demo_runs_by_hand_only_unless_a_schedule_is_asked_for(settings, mon
 
 
 def test_the_made_worlds_defaults_are_those_of_the_command_line():
-    from laptop import cli
+    from laptop import commands as cli
     from laptop.data.cli import DEFAULT_DAYS
 
     parser = cli.argparse.ArgumentParser()

@@ -6,7 +6,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,19 +26,21 @@ class Problem:
         key: the place in it, parts joined by dots; empty for the file as a whole.
         message: what is wrong.
         fix: what to do about it; may be empty.
+        level: `error` where a night would fail or go wrong, else `warning`.
     """
 
     file: str
     key: str
     message: str
     fix: str = ""
+    level: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
         place = f"{self.file}: {self.key}: " if self.key else f"{self.file}: "
         return place + self.message + (f"; {self.fix}" if self.fix else "")
 
     def to_json(self) -> dict[str, str]:
-        """The four parts as a JSON object."""
+        """Its parts as a JSON object."""
         return asdict(self)
 
 

@@ -11,7 +11,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-from laptop.services import airflow
+from nightshift import credentials
 from nightshift.errors import ConfigurationError, DeadlineExceeded, ServiceUnavailable
 from nightshift.settings import Settings
 
@@ -91,7 +91,7 @@ class AirflowApi:
         self._token = ""
         login = {
             "username": self.settings.airflow_user,
-            "password": self._password or airflow.password(self.settings),
+            "password": self._password or _password(self.settings),
         }
         try:
             answer = self._send("POST", f"{self.settings.airflow_url}/auth/token", login)
@@ -133,6 +133,16 @@ class AirflowApi:
                     "./nightshift logs airflow-dag-processor"
                 ) from missing
             time.sleep(1.0)
+
+    def params(self, dag_id: str) -> dict[str, Any]:
+        """The DAG's Params by name."""
+        found: dict[str, Any] = self.request("GET", f"/dags/{dag_id}/details").get("params") or {}
+        return found
+
+    def unfinished(self, dag_id: str) -> int:
+        """Number of runs of the DAG that wait or work."""
+        path = f"/dags/{dag_id}/dagRuns?state=queued&state=running&limit=1"
+        return int(self.request("GET", path)["total_entries"])
 
     def set_paused(self, dag_id: str, paused: bool) -> None:
         """Pause or unpause; a paused DAG's runs wait."""
@@ -203,3 +213,18 @@ def _reason(error: urllib.error.HTTPError) -> str:
     except ValueError:
         return text[:500]
     return str(value.get("detail", value) if isinstance(value, dict) else value)[:2000]
+
+
+def _password(settings: Settings) -> str:
+    """Password of the UI's user: a variable, or the file that `up` made.
+
+    Raises:
+        ConfigurationError: there is neither.
+    """
+    found = credentials.read(settings, credentials.AIRFLOW_PASSWORD)
+    if found is None:
+        raise ConfigurationError(
+            "no password of Airflow's user: ./nightshift up makes one, or set "
+            "NIGHTSHIFT_AIRFLOW_PASSWORD"
+        )
+    return found

@@ -102,7 +102,7 @@ def test_predict_without_a_server_says_who_did_not_answer_and_the_mend(call, tmp
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("{", "is no JSON"), (None, "No such file or directory")]
+    ("content", "said"), [("{", "is not JSON"), (None, "No such file or directory")]
 )
 def test_predict_with_a_request_that_is_none(call, tmp_path, content, said):
     if content is not None:

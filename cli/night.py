@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from laptop.airflow_api import AirflowApi, Task
-from laptop.console import say, seconds
-from laptop.services.supervisor import Supervisor
-from nightshift.errors import DeadlineExceeded, ServiceUnavailable
+from cli.airflow_api import AirflowApi, Task
+from cli.console import say, seconds
+from nightshift.config.yamlfile import nearest
+from nightshift.errors import ConfigurationError, DeadlineExceeded, ServiceUnavailable
 from nightshift.settings import Settings
 
 
@@ -58,6 +59,7 @@ def run(settings: Settings, dag_id: str, label: str, conf: dict[str, Any]) -> Ou
     """
     api = AirflowApi(settings)
     paused = bool(api.wait_for_dag(dag_id)["is_paused"])
+    _refuse_unknown(api.params(dag_id), conf)
     now = dt.datetime.now(dt.timezone.utc)
     run_id = api.trigger(dag_id, f"{label}__{now:%Y-%m-%dT%H:%M:%S.%f}", conf)
     say(f"  run {run_id}: {settings.airflow_url}/dags/{dag_id}/runs/{run_id}")
@@ -70,7 +72,8 @@ def run(settings: Settings, dag_id: str, label: str, conf: dict[str, Any]) -> Ou
         api.mark_failed(dag_id, run_id)
         raise
     finally:
-        if paused:
+        # Another run that waits or works needs the DAG as it is; it pauses it in its turn.
+        if paused and not api.unfinished(dag_id):
             api.set_paused(dag_id, True)
     if outcome.state != "success":
         explain(api, settings, dag_id, run_id)
@@ -89,7 +92,7 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 36
     first_seen: dict[tuple[str, int], float] = {}
     took: dict[str, float] = {}
     heard = said = began
-    supervisor = Supervisor(api.settings)
+    services = _services(api.settings)
     told: set[str] = set()
     while True:
         try:
@@ -123,7 +126,7 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 36
         if heard - said > 15:
             said = heard
             active = [_label(t) for t in tasks if t.state not in (*_ENDED, *_WAITING)]
-            _tell_of_dead(supervisor, told)
+            _tell_of_dead(services, told)
             what = ", ".join(active) or "waiting for Airflow's scheduler"
             say(f"  {seconds(heard - began):>12}  ... {what}")
         if heard - began > timeout_s:
@@ -141,18 +144,39 @@ def explain(api: AirflowApi, settings: Settings, dag_id: str, run_id: str) -> No
                 say(f"    {line}")
         except ServiceUnavailable as error:
             say(f"    (Airflow does not show it: {error})")
-    for row in Supervisor(settings).status():
+    services = _services(settings)
+    for row in services.status() if services else ():
         if row.state == "died":
-            say(
-                f"\n  {row.name} has died meanwhile ({row.detail}); ./nightshift up starts it again"
-            )
+            say(f"\n  {row.name} has died ({row.detail}); ./nightshift up starts it again")
     folder = settings.home / "airflow" / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
     say(f"\n  Task logs: {folder}\n  Service logs: {settings.home / 'logs'}")
 
 
-def _tell_of_dead(supervisor: Supervisor, told: set[str]) -> None:
+def _services(settings: Settings) -> Any:
+    """The laptop profile's supervisor; None in production, whose services are not ours to look at."""
+    try:
+        from laptop.services.supervisor import Supervisor
+    except ImportError:
+        return None
+    return Supervisor(settings)
+
+
+def _refuse_unknown(known: Mapping[str, Any], conf: Mapping[str, Any]) -> None:
+    """Refuse values of Params that the DAG does not have.
+
+    Raises:
+        ConfigurationError: names each, with the nearest known one.
+    """
+    wrong = [f"{name!r}{nearest(name, known)}" for name in conf if name not in known]
+    if wrong:
+        raise ConfigurationError(
+            f"there is no Param {', '.join(wrong)}; known: {', '.join(sorted(known))}"
+        )
+
+
+def _tell_of_dead(supervisor: Any, told: set[str]) -> None:
     """Say once of each service that it has ended by itself."""
-    for name in supervisor.dead():
+    for name in supervisor.dead() if supervisor else ():
         if name not in told:
             told.add(name)
             say(f"  {name} has died; see {supervisor.log(name)}. ./nightshift up starts it again")

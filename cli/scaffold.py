@@ -1,0 +1,94 @@
+"""`./nightshift new`: a pipeline's folder from parquet files, asked for or guessed."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import sys
+
+from cli.console import say
+from nightshift.check import check_pipeline
+from nightshift.errors import ConfigurationError
+from nightshift.scaffold import roles as deciding
+from nightshift.scaffold import survey as looking
+from nightshift.scaffold import write as writing
+from nightshift.scaffold.roles import Roles
+from nightshift.scaffold.survey import Table
+from nightshift.settings import Settings
+
+_SETTLE_SHARE = 0.95
+_MOST_SETTLE_DAYS = 14
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Look at the files, decide, write, check; 0 where the folder passes the check."""
+    writing.check_name(settings, arguments.name)
+    tables = looking.survey(arguments.folder)
+    say(f"Tables of {arguments.folder}")
+    for table in tables.values():
+        days = f", {len(table.days)} days" if table.days else ""
+        say(f"  {table.name}: {table.rows} rows{days}, {len(table.columns)} columns")
+    given = {"requests": arguments.requests, "labels": arguments.labels, "label": arguments.label}
+    if not arguments.yes:
+        given = _ask(tables, given)
+    roles = deciding.decide(tables, **given)
+    settle, positives = _labels(roles)
+    window = writing.window_of(roles, settle)
+    texts = writing.contents(arguments.name, roles, window, positives)
+    say("\nGuessed (every one of these can be changed in the files)")
+    for guess in roles.guesses:
+        say(f"  {guess}")
+    for name, why in roles.unused.items():
+        say(f"  {name} is left out: {why}")
+    say(
+        f"  labels settle after {settle} day(s); a night learns from {window.train_days} days, "
+        f"{window.valid_days} validate and {window.test_days} test"
+    )
+    folder = writing.write(settings, arguments.name, texts)
+    say(f"\nMade {folder}: {', '.join(texts)}")
+    problems = check_pipeline(settings, arguments.name)
+    errors = [p for p in problems if p.level == "error"]
+    for problem in errors:
+        say(f"  {problem}")
+    last = window.last
+    say(
+        "\nLook at features.sql (windows, joins), feature_spec.yaml (what is a number and what an "
+        "id) and gates.yaml (thresholds), then:\n"
+        f"  ./nightshift check {arguments.name}\n"
+        f"  ./nightshift data load --pipeline {arguments.name} --from {arguments.folder}\n"
+        f"  ./nightshift up\n"
+        f"  ./nightshift run --pipeline {arguments.name} --ds {last.isoformat()}"
+    )
+    return 1 if errors else 0
+
+
+def _ask(tables: dict[str, Table], given: dict[str, str | None]) -> dict[str, str | None]:
+    """Ask for what was not given; an empty answer lets it be guessed."""
+    if not sys.stdin.isatty():
+        raise ConfigurationError("there is nobody to ask: give --yes, or run this in a terminal")
+    questions = {
+        "requests": f"Table whose rows are requests ({', '.join(tables)}; empty: guess): ",
+        "labels": "Table that gives the label (empty: guess): ",
+        "label": "Its column (empty: guess, or a row is a positive): ",
+    }
+    return {
+        name: value if value is not None else (input(questions[name]).strip() or None)
+        for name, value in given.items()
+    }
+
+
+def _labels(roles: Roles) -> tuple[int, int | None]:
+    """Days after which most labels are there, and positives among all requests."""
+    labels = roles.labels
+    positives = labels.rows
+    if roles.label is not None:
+        column = labels.column(roles.label)
+        if column.distinct > 1:
+            positives = None  # type: ignore[assignment]
+    requests, last = roles.requests.column(roles.request_time), None
+    if roles.label_time is not None:
+        last = labels.column(roles.label_time).greatest
+    if not isinstance(last, dt.datetime) or not isinstance(requests.greatest, dt.datetime):
+        return 0, positives
+    later = (last - requests.greatest).total_seconds() / 86_400
+    return max(0, min(_MOST_SETTLE_DAYS, -(-int(later * 1000) // 1000))), positives

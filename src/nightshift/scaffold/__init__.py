@@ -1,0 +1,1 @@
+"""A pipeline's folder proposed from source files: look at them, decide roles, write the files."""

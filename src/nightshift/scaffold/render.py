@@ -1,0 +1,427 @@
+"""The files of a proposed pipeline, from its roles."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from dataclasses import dataclass
+
+from nightshift.scaffold.roles import Joined, Roles
+from nightshift.scaffold.survey import Column, Table
+
+_SQL_NAMES = {
+    "bool": "bool",
+    "int16": "smallint",
+    "int32": "int",
+    "int64": "bigint",
+    "float": "float",
+    "double": "double",
+    "string": "string",
+    "date": "date",
+    "timestamp": "timestamp",
+}
+_WINDOWS = (("1d", "1 day"), ("7d", "7 days"))
+_MAX_CATEGORIES = 0.5
+"""A text column with more distinct values a row than this names rows, and is no feature."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the query.
+
+    Attributes:
+        name: its name there.
+        sql: its SQL type.
+        kind: `categorical` or `numeric`; or `key`, `ignored: <why>`.
+    """
+
+    name: str
+    sql: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """Days of requests, and how they are used.
+
+    Attributes:
+        first: first day with requests.
+        last: last day.
+        train_days: days that a night learns from, held-out days included.
+        valid_days: validation days.
+        test_days: held-out days.
+        settle_days: days that a label needs.
+    """
+
+    first: dt.date
+    last: dt.date
+    train_days: int
+    valid_days: int
+    test_days: int
+    settle_days: int
+
+
+def quoted(name: str) -> str:
+    """A name as OpenMLDB's SQL takes it, whatever word it is."""
+    return f"`{name}`"
+
+
+# create_tables.sql
+
+
+def create_tables(roles: Roles) -> str:
+    """CREATE TABLE of every table, with the indexes that the query needs."""
+    parts = [
+        (
+            "-- The source tables: names and types of the files. The indexes are the ones that the\n"
+            "-- feature query needs, declared here so that DEPLOY finds them and moves no data.\n"
+            "-- Without a ttl rows never expire: event times of a backfill may be years old.\n"
+        )
+    ]
+    indexes: dict[str, list[str]] = {roles.requests.name: []}
+    for key in roles.keys or [roles.request_id]:
+        indexes[roles.requests.name].append(_index(key, roles.request_time))
+    indexes[roles.labels.name] = [_index(roles.label_key, roles.label_time)]
+    for joined in roles.joined:
+        indexes[joined.table.name] = [_index(joined.key, joined.time)]
+    for table in _tables(roles):
+        columns = ",\n".join(f"    {quoted(c.name)} {_SQL_NAMES[c.sql]}" for c in table.columns)
+        lines = ",\n".join(f"    {text}" for text in indexes[table.name])
+        parts.append(f"CREATE TABLE IF NOT EXISTS {quoted(table.name)}(\n{columns},\n{lines}\n);\n")
+    return "\n".join(parts)
+
+
+def _index(key: str, time: str | None) -> str:
+    if time is None:
+        return f"INDEX(key={quoted(key)}, ttl=1, ttl_type=latest)"
+    return f"INDEX(key={quoted(key)}, ts={quoted(time)})"
+
+
+def _tables(roles: Roles) -> list[Table]:
+    return [roles.requests, roles.labels, *(j.table for j in roles.joined)]
+
+
+# tables.yaml
+
+
+def tables_yaml(roles: Roles, window: Window) -> str:
+    """The declaration of the source tables."""
+    events = {roles.requests.name: roles.request_time}
+    snapshots = []
+    if roles.label_time is not None:
+        events[roles.labels.name] = roles.label_time
+    else:
+        snapshots.append(roles.labels.name)
+    for joined in roles.joined:
+        if joined.time is None:
+            snapshots.append(joined.table.name)
+        else:
+            events[joined.table.name] = joined.time
+    listed = "\n".join(f"  {name}: {time}" for name, time in events.items())
+    return f"""\
+# The source tables: how their files lie, and what each is to the features.
+version: 1
+
+# Laid out as <table>/ds=YYYY-MM-DD/*.parquet. The column says which day a row belongs to
+# (UTC+8, as OpenMLDB).
+events:
+{listed}
+
+# Laid out as <table>/*.parquet, replaced as a whole.
+snapshots: [{", ".join(snapshots)}]
+
+requests:
+  table: {roles.requests.name}
+  id: {roles.request_id}
+
+# A request without a row counts as `absent` once the label has had time to settle.
+label:
+  table: {roles.labels.name}
+  absent: 0
+  settles: {{days: {window.settle_days}}}
+"""
+
+
+# features.sql
+
+
+def features(roles: Roles) -> list[Feature]:
+    """Every column of the query, in its order."""
+    request = roles.requests
+    found = [
+        Feature("request_id", request.column(roles.request_id).sql, "key"),
+        Feature("request_time", "timestamp", "key"),
+    ]
+    found += [
+        _feature(column, column.name, request)
+        for column in request.columns
+        if column.name not in (roles.request_id, roles.request_time)
+    ]
+    found += [
+        Feature("request_hour", "int32", "categorical"),
+        Feature("request_weekday", "int32", "categorical"),
+    ]
+    for key in roles.keys:
+        found += [Feature(f"{key}_requests_{name}", "int64", "numeric") for name, _ in _WINDOWS]
+    found += [
+        Feature("label_request_id", request.column(roles.request_id).sql, "key"),
+        Feature("label", "int32", "label"),
+    ]
+    for joined in roles.joined:
+        for column in _joined_columns(joined):
+            found.append(_feature(column, f"{joined.table.name}_{column.name}", joined.table))
+    return found
+
+
+def _joined_columns(joined: Joined) -> list[Column]:
+    return [c for c in joined.table.columns if c.name not in (joined.key, joined.time)]
+
+
+def _feature(column: Column, name: str, table: Table) -> Feature:
+    return Feature(name, column.sql, _kind(column, table))
+
+
+def _kind(column: Column, table: Table) -> str:
+    if column.nulls == table.seen:
+        return "ignored: it is NULL in every row"
+    if column.sql == "timestamp":
+        return (
+            "ignored: a time that is not the request's; derive what you need from it in the query"
+        )
+    if column.sql in ("float", "double"):
+        return "numeric"
+    if column.sql == "bool":
+        return "categorical"
+    if column.sql in ("int16", "int32", "int64"):
+        named = bool(re.search(r"(?i)(?:^|_)(?:id|code|type|kind|cat|category)$|id$", column.name))
+        if named or column.distinct <= 100:
+            return "categorical"
+        return "numeric"
+    if table.seen >= 100 and column.distinct > _MAX_CATEGORIES * table.seen:
+        return "ignored: nearly every row has a value of its own"
+    return "categorical"
+
+
+def features_sql(roles: Roles) -> str:
+    """The feature query."""
+    request, time = roles.requests, roles.request_time
+    columns = [
+        f"{quoted(roles.request_id)} AS request_id",
+        f"{quoted(time)} AS request_time",
+        *(
+            f"{quoted(c.name)} AS {quoted(c.name)}"
+            for c in request.columns
+            if c.name not in (roles.request_id, time)
+        ),
+        f"hour({quoted(time)}) AS request_hour",
+        f"dayofweek({quoted(time)}) AS request_weekday",
+        *(
+            f"count({quoted(roles.request_id)}) OVER {key}_{name} AS "
+            f"{quoted(f'{key}_requests_{name}')}"
+            for key in roles.keys
+            for name, _ in _WINDOWS
+        ),
+    ]
+    windows = [
+        f"{key}_{name} AS (\n            PARTITION BY {quoted(key)} ORDER BY {quoted(time)}\n"
+        f"            ROWS_RANGE BETWEEN {name} PRECEDING AND 0s PRECEDING MAXSIZE 1000)"
+        for key in roles.keys
+        for name, _ in _WINDOWS
+    ]
+    window = "\n    WINDOW\n        " + ",\n        ".join(windows) if windows else ""
+    joins, outside = _joins(roles)
+    listed = ",\n        ".join(columns)
+    also = ",\n        ".join(outside)
+    return f"""\
+-- One row a request: what is known at the moment of the request. This one query is run offline
+-- over history and deployed online. Proposed by ./nightshift new: look at the windows and at what
+-- each column means before you trust it.
+SELECT * FROM
+(
+    -- The request, and how often its keys were seen before.
+    SELECT
+        {listed}
+    FROM {quoted(request.name)}{window}
+) AS request
+LAST JOIN
+(
+    -- The label and the other tables, one row each.
+    SELECT
+        {also}
+    FROM {quoted(request.name)}
+{joins}
+) AS joined
+ON request.request_id = joined.label_request_id;
+"""
+
+
+def _joins(roles: Roles) -> tuple[str, list[str]]:
+    request, labels = quoted(roles.requests.name), quoted(roles.labels.name)
+    lines = [
+        (
+            f"    LAST JOIN {labels} ON {request}.{quoted(roles.request_id)} = "
+            f"{labels}.{quoted(roles.label_key)}"
+        )
+    ]
+    columns = [
+        f"{request}.{quoted(roles.request_id)} AS label_request_id",
+        f"{_label_expression(roles)} AS label",
+    ]
+    for joined in roles.joined:
+        name, key = quoted(joined.table.name), quoted(joined.key)
+        order = ""
+        if joined.time is not None:
+            order = f" ORDER BY {name}.{quoted(joined.time)}"
+        lines.append(f"    LAST JOIN {name}{order} ON {request}.{key} = {name}.{key}")
+        if joined.time is not None:
+            lines[-1] += (
+                f" AND {name}.{quoted(joined.time)} < {request}.{quoted(roles.request_time)}"
+            )
+        columns += [
+            f"{name}.{quoted(c.name)} AS {quoted(f'{joined.table.name}_{c.name}')}"
+            for c in _joined_columns(joined)
+        ]
+    return "\n".join(lines), columns
+
+
+def _label_expression(roles: Roles) -> str:
+    """0, 1, or NULL where the request has no row of the label's table yet."""
+    labels = quoted(roles.labels.name)
+    key = f"{labels}.{quoted(roles.label_key)}"
+    if roles.label is None:
+        return f"CASE WHEN isnull({key}) THEN NULL ELSE 1 END"
+    column = f"{labels}.{quoted(roles.label)}"
+    kind = roles.labels.column(roles.label).sql
+    return column if kind == "int32" else f"int({column})"
+
+
+# feature_spec.yaml
+
+
+def feature_spec_yaml(roles: Roles, window: Window, lookback: dict[str, int]) -> str:
+    """The feature specification."""
+    columns = features(roles)
+    keys = ", ".join(f.name for f in columns if f.kind == "key")
+    ignored = [f for f in columns if f.kind.startswith("ignored")]
+    blocks = [
+        f"""\
+# What each column of features.sql is to the model. Preprocessing, the predict server and the
+# model's vocabulary are driven by this file; a column that the query gives and this file does not
+# name (or the other way round) is an error.
+version: 1
+
+label: label
+time: request_time             # splits train, validation and test by day (UTC+8, as OpenMLDB)
+
+label_settle_days: {window.settle_days}           # a younger row is left out of training
+test_days: {window.test_days}                   # the last judged days are held out for the test
+valid_days: {window.valid_days}                  # those before them validate
+# Days of history that the windows of the query look back on.
+lookback_days:
+"""
+        + "".join(f"  {name}: {days}\n" for name, days in lookback.items()),
+        f"# Columns that name a row and must never be learned.\nkeys: [{keys}]\n",
+    ]
+    if ignored:
+        lines = "".join(f"  {f.name}: {f.kind.removeprefix('ignored: ')}\n" for f in ignored)
+        blocks.append(f"# Columns that the model does not see, and why.\nignored:\n{lines}")
+    for kind, doc in (
+        ("categorical", "# Each value is an id: xxhash64 of its canonical text."),
+        (
+            "numeric",
+            (
+                "# Numbers as numbers: the transform is chosen from the training values unless one is\n"
+                "# given here (log1p, signed_log1p, standard, minmax, quantile, none, hash)."
+            ),
+        ),
+    ):
+        chosen = [f for f in columns if f.kind == kind]
+        if chosen:
+            form = "{}: {}" if kind == "categorical" else "{}: {{type: {}}}"
+            lines = "".join(f"  {form.format(f.name, f.sql)}\n" for f in chosen)
+            blocks.append(f"{doc}\n{kind}:\n{lines}")
+    return "\n".join(blocks)
+
+
+# The other files
+
+
+def pipeline_yaml(name: str, roles: Roles, window: Window) -> str:
+    """`pipeline.yaml`."""
+    return f"""\
+# yaml-language-server: $schema=../../docs/reference/schemas/pipeline.json
+version: 1
+description: {name}, from {roles.requests.name} and {roles.labels.name}
+family: ctr
+
+schedule: "0 2 * * *"     # cron, UTC: for the partition of the day before; off: by hand only
+train_days: {window.train_days}
+keep_releases: 3
+
+features:
+  sql: features.sql
+  create_tables: create_tables.sql
+  tables: tables.yaml
+  spec: feature_spec.yaml
+
+gates: gates.yaml
+hyperparameters: hyperparameters.yaml
+gates_run: [data, quality, rehearsal, consistency]
+"""
+
+
+def gates_yaml(roles: Roles, window: Window, rows: int, positives: int | None) -> str:
+    """Thresholds that suit the data's size; what is left out has its default."""
+    days = max(1, (window.last - window.first).days + 1)
+    a_night = rows * min(window.train_days, days) // days
+    least = max(20, a_night // 5)
+    share = positives / rows if positives and rows else None
+    low = 0.0 if share is None else max(0.0, _round(share / 5))
+    high = 1.0 if share is None else min(1.0, _round(share * 5))
+    held_out = (positives or 0) * window.test_days // days
+    level = "fail" if held_out >= 30 else "warn"
+    few = "" if level == "fail" else (
+        f"\n  # About {held_out} positives a test are too few for a verdict: a wide interval passes\n"
+        "  # nothing, so that the comparison only warns until there are more."
+    )  # fmt: skip
+    compared = max(1, min(20, rows * window.test_days // days // 4))
+    return f"""\
+# What a candidate must pass before it may serve; docs/release.md explains each check. Keys that
+# are left out have their defaults. Level fail rejects the candidate, warn is written down.
+
+data:
+  rows: {{min: {least}, level: fail}}
+  positives: {{min_share: {low:g}, max_share: {high:g}, level: fail}}
+
+quality:
+  min_auc: {{value: 0.5, level: {level}}}{few}
+  versus_live: {{level: {level}}}
+
+consistency:
+  min_compared: {{value: {compared}, level: fail}}
+"""
+
+
+def _round(share: float) -> float:
+    digits = 1 - math.floor(math.log10(share)) if share > 0 else 2
+    return round(share, digits)
+
+
+HYPERPARAMETERS = """\
+# Hyper-parameters of training; docs/models.md names all of them. What is left out follows from the
+# data's size and sparseness.
+family: deepfm
+"""
+
+
+def dag_file(name: str) -> str:
+    """The pipeline's file in `dags/`."""
+    return f'''\
+"""DAGs of the pipeline {name}: retrain_{name} and rollback_{name}, made from pipelines/{name}/."""
+
+from airflow.sdk import DAG  # noqa: F401 (Airflow looks for this word in a DAG file)
+from nightshift_provider.dags import pipeline_dags
+
+globals().update(pipeline_dags("{name}"))
+'''

@@ -1,0 +1,264 @@
+"""Which table and column plays which part; every guess is kept, to be printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nightshift.config.yamlfile import nearest
+from nightshift.errors import ConfigurationError
+from nightshift.scaffold.survey import Column, Table
+
+_KEY_TYPES = ("string", "int16", "int32", "int64")
+_ID = re.compile(r"(?i)(?:^|_)(?:req|request|imp|impression|event|row|show|session)s?_?id$|^id$")
+_TIME = re.compile(r"(?i)time|date|ts$|_at$|when|created|stamp")
+_LABEL = re.compile(r"(?i)label|click|convert|conversion|purchase|order|buy|bought|value|target|y$")
+MOST_KEYS = 3
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A table that adds features to a request.
+
+    Attributes:
+        table: the table.
+        key: the column that both have.
+        time: the column of its time, for a table of events; None for a snapshot.
+    """
+
+    table: Table
+    key: str
+    time: str | None
+
+
+@dataclass
+class Roles:
+    """What each table is to the pipeline.
+
+    Attributes:
+        requests: the table whose rows are requests.
+        request_id: its column that names one.
+        request_time: its column of the time.
+        keys: its columns that windows are kept by.
+        labels: the table of the label.
+        label_key: its column that names the request.
+        label: its column of the label; None where a row is a positive.
+        label_time: its column of the time; None for a table without one.
+        joined: further tables.
+        unused: tables that share no key, with the reason.
+        guesses: what was decided without being told, one sentence each.
+    """
+
+    requests: Table
+    request_id: str
+    request_time: str
+    keys: list[str]
+    labels: Table
+    label_key: str
+    label: str | None
+    label_time: str | None
+    joined: list[Joined] = field(default_factory=list)
+    unused: dict[str, str] = field(default_factory=dict)
+    guesses: list[str] = field(default_factory=list)
+
+
+def decide(
+    tables: Mapping[str, Table],
+    *,
+    requests: str | None = None,
+    labels: str | None = None,
+    label: str | None = None,
+) -> Roles:
+    """Decide the roles; what is given is taken, the rest is guessed from names and counts.
+
+    Raises:
+        ConfigurationError: a name is not there, or a role cannot be told; says what to give.
+        DataError: a table lacks what its role needs.
+    """
+    guesses: list[str] = []
+    label_table = tables[_named(tables, labels, "--labels")] if labels else None
+    if requests is None:
+        requests = _guess_requests(tables, labels)
+        guesses.append(f"requests: {requests}, the largest table with an id and a time")
+    request_table = tables[_named(tables, requests, "--requests")]
+    request_id = _request_id(request_table, label_table, guesses)
+    request_time = _time(request_table, "requests", guesses)
+    if label_table is None:
+        label_table = _guess_labels(tables, request_table, request_id)
+        guesses.append(f"labels: {label_table.name}, which has the column {request_id}")
+    if label_table.name == request_table.name:
+        raise ConfigurationError(
+            "the label must be in a table of its own: it is not there yet when a request is "
+            f"served. Copy {request_id} and the label of {request_table.name} into another folder"
+        )
+    label_key = _label_key(request_table, request_id, label_table, guesses)
+    roles = Roles(
+        request_table,
+        request_id,
+        request_time,
+        _keys(request_table, request_id, request_time),
+        label_table,
+        label_key,
+        _label(label_table, label_key, label, guesses),
+        _time_or_none(label_table),
+        guesses=guesses,
+    )
+    _join(tables, roles)
+    return roles
+
+
+def _named(tables: Mapping[str, Table], name: str, option: str) -> str:
+    if name not in tables:
+        raise ConfigurationError(
+            f"{option} {name}: there is no such folder{nearest(name, tables)}; there are "
+            f"{', '.join(tables)}"
+        )
+    return name
+
+
+def _guess_requests(tables: Mapping[str, Table], labels: str | None) -> str:
+    able = [
+        t
+        for t in tables.values()
+        if t.name != labels and _time_or_none(t) and any(t.is_unique(c.name) for c in t.columns)
+    ]
+    if not able:
+        raise ConfigurationError(
+            "no table has both a column that names each row and a timestamp; name the table of "
+            "requests by --requests"
+        )
+    return max(able, key=lambda t: t.rows).name
+
+
+def _request_id(table: Table, labels: Table | None, guesses: list[str]) -> str:
+    unique = [c.name for c in table.columns if c.sql in _KEY_TYPES and table.is_unique(c.name)]
+    if not unique:
+        raise ConfigurationError(
+            f"no column of {table.name} names each of its rows: a request needs an id without "
+            "NULL and without repeats (text or whole numbers)"
+        )
+    shared = [n for n in unique if labels and any(c.name == n for c in labels.columns)]
+    named = [n for n in (shared or unique) if _ID.search(n)]
+    chosen = (named or shared or unique)[0]
+    guesses.append(f"request id: {table.name}.{chosen}, which has no repeats")
+    return chosen
+
+
+def _times(table: Table) -> list[Column]:
+    return [c for c in table.columns if c.sql == "timestamp" and c.nulls == 0]
+
+
+def _time_or_none(table: Table) -> str | None:
+    times = _times(table)
+    named = [c for c in times if _TIME.search(c.name)]
+    found = named or times
+    return found[0].name if found else None
+
+
+def _time(table: Table, what: str, guesses: list[str]) -> str:
+    found = _time_or_none(table)
+    if found is None:
+        near = [c.name for c in table.columns if _TIME.search(c.name)]
+        hint = f" ({', '.join(near)} is not of that type or holds NULLs)" if near else ""
+        raise ConfigurationError(
+            f"table {table.name} of {what} has no timestamp column without NULLs{hint}; write the "
+            "time as a parquet timestamp in milliseconds or microseconds"
+        )
+    guesses.append(f"time of {table.name}: {found}")
+    return found
+
+
+def _guess_labels(tables: Mapping[str, Table], requests: Table, request_id: str) -> Table:
+    able = [
+        t
+        for t in tables.values()
+        if t.name != requests.name and any(c.name == request_id for c in t.columns)
+    ]
+    if len(able) != 1:
+        raise ConfigurationError(
+            f"{len(able)} tables have the column {request_id}; name the label's by --labels"
+        )
+    return able[0]
+
+
+def _label_key(requests: Table, request_id: str, labels: Table, guesses: list[str]) -> str:
+    kind = requests.column(request_id).sql
+    if any(c.name == request_id and c.sql == kind for c in labels.columns):
+        return request_id
+    ids = requests.shared[request_id]
+    for column in labels.columns:
+        values = labels.shared.get(column.name, frozenset())
+        if column.sql == kind and values and len(values & ids) > 0.5 * len(values):
+            guesses.append(f"{labels.name}.{column.name} holds values of {request_id}")
+            return column.name
+    raise ConfigurationError(
+        f"no column of {labels.name} names a request ({request_id} of {requests.name}, {kind})"
+    )
+
+
+def _label(table: Table, key: str, given: str | None, guesses: list[str]) -> str | None:
+    if given is not None:
+        column = table.column(given)
+        if not column.is_binary:
+            raise ConfigurationError(
+                f"--label {given}: {table.name}.{given} is {column.sql} from {column.least!r} to "
+                f"{column.greatest!r}; a label is 0 or 1, or a boolean"
+            )
+        return given
+    binary = [c.name for c in table.columns if c.is_binary and c.name != key]
+    named = [name for name in binary if _LABEL.search(name)]
+    found = (named or binary)[:1]
+    if found and (len(binary) == 1 or named):
+        guesses.append(f"label: {table.name}.{found[0]}; a request without a row counts as 0")
+        return found[0]
+    guesses.append(f"label: a row of {table.name} is a positive, a request without one is not")
+    return None
+
+
+def _keys(table: Table, request_id: str, request_time: str) -> list[str]:
+    """Columns whose values come again: users, products, campaigns."""
+    able = [
+        c
+        for c in table.columns
+        if c.name not in (request_id, request_time)
+        and c.sql in _KEY_TYPES
+        and c.nulls == 0
+        and 20 < c.distinct <= table.seen / 2
+    ]
+    able.sort(key=lambda c: (not re.search(r"(?i)id$", c.name), -c.distinct))
+    return [c.name for c in able[:MOST_KEYS]]
+
+
+def _join(tables: Mapping[str, Table], roles: Roles) -> None:
+    taken = {roles.requests.name, roles.labels.name}
+    for table in tables.values():
+        if table.name in taken:
+            continue
+        key = _join_key(roles.requests, roles.request_id, table)
+        if key is None:
+            roles.unused[table.name] = f"it shares no key column with {roles.requests.name}"
+            continue
+        time = _time_or_none(table)
+        snapshot = not table.days and table.is_unique(key)
+        if not snapshot and time is None:
+            roles.unused[table.name] = (
+                f"{key} repeats in it and it has no timestamp column, so the row to join is open"
+            )
+            continue
+        roles.joined.append(Joined(table, key, None if snapshot else time))
+        kind = "a snapshot, one row a key" if snapshot else "events, the newest before the request"
+        roles.guesses.append(f"{table.name}: {kind}, joined by {key}")
+
+
+def _join_key(requests: Table, request_id: str, table: Table) -> str | None:
+    kinds: dict[str, str] = {c.name: c.sql for c in requests.columns if c.name != request_id}
+    shared = [
+        c
+        for c in table.columns
+        if kinds.get(c.name) == c.sql and c.sql in _KEY_TYPES and c.nulls == 0
+    ]
+    order: Sequence[Column] = sorted(
+        shared, key=lambda c: (not table.is_unique(c.name), not c.name.lower().endswith("id"))
+    )
+    return order[0].name if order else None

@@ -1,0 +1,185 @@
+"""What a folder of source files holds: tables, columns, and counts that tell a column's role."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nightshift.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_ROWS = 1_000_000
+"""Rows of a table that are looked at."""
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: its name.
+        sql: its SQL type.
+        distinct: distinct values among the rows looked at, NULL aside.
+        nulls: NULLs among them.
+        least: smallest value, None where there is no order or no value.
+        greatest: largest value.
+    """
+
+    name: str
+    sql: str
+    distinct: int
+    nulls: int
+    least: Any = None
+    greatest: Any = None
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it holds 0 and 1 (or false and true) alone."""
+        return self.sql == "bool" or (
+            self.sql in ("int16", "int32", "int64", "float", "double")
+            and self.least in (0, 1)
+            and self.greatest in (0, 1)
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table's files.
+
+    Attributes:
+        name: the folder's name.
+        columns: in the files' order.
+        rows: rows of all files, by their footers.
+        seen: rows looked at.
+        days: `ds=` partitions; empty where there are none.
+        shared: distinct values of text and integer columns, for finding join keys.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: int
+    seen: int
+    days: tuple[dt.date, ...] = ()
+    shared: dict[str, frozenset[Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def column(self, name: str) -> Column:
+        """A column by its name.
+
+        Raises:
+            DataError: there is none.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise DataError(
+            f"table {self.name} has no column {name!r}; it has "
+            f"{', '.join(c.name for c in self.columns)}"
+        )
+
+    def is_unique(self, name: str) -> bool:
+        """Whether a column names a row among those looked at."""
+        column = self.column(name)
+        return self.seen > 0 and column.nulls == 0 and column.distinct == self.seen
+
+
+def survey(folder: Path) -> dict[str, Table]:
+    """Every table of a folder: its subfolders with parquet files.
+
+    Raises:
+        DataError: the folder holds no table, a file cannot be read, or a name or type cannot be
+            a table's in OpenMLDB; names file and column.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; give one with a folder for each table")
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "_")) or not path.is_dir():
+            continue
+        table = _table(path)
+        if table is not None:
+            found[table.name] = table
+    if not found:
+        raise DataError(
+            f"{folder} holds no table: each needs a folder of its own with parquet files, such "
+            f"as {folder}/clicks/part-0.parquet or {folder}/clicks/ds=2026-11-01/part-0.parquet"
+        )
+    return found
+
+
+def _table(folder: Path) -> Table | None:
+    from openmldb_files.errors import FileError
+
+    from nightshift.data import reading
+
+    days = sorted(p for p in folder.glob("ds=????-??-??") if p.is_dir())
+    paths = [f for one in (days or [folder]) for f in reading.parquet_files(one)]
+    if not paths:
+        return None
+    if not IDENTIFIER.fullmatch(folder.name):
+        raise DataError(f"{folder}: a table's name has letters, digits and _ only; rename it")
+    try:
+        return _read(folder, days, paths)
+    except FileError as error:
+        raise DataError(str(error)) from None
+
+
+def _read(folder: Path, days: Sequence[Path], paths: Sequence[Path]) -> Table:
+    import pyarrow as pa
+    from openmldb_files.parquet import columns_of, rows_of
+
+    from nightshift.data import reading
+
+    kinds = {}
+    for column in columns_of(paths[-1]):
+        if column.sql is None or not IDENTIFIER.fullmatch(column.name):
+            why = "OpenMLDB has no such type" if column.sql is None else "rename it"
+            raise DataError(f"{paths[-1]}: column {column}: {why}")
+        kinds[column.name] = column.sql
+    rows = sum(rows_of(path) for path in paths)
+    # The newest files first: they are what the next night looks like.
+    taken: list[pa.Table] = []
+    seen = 0
+    for path in reversed(paths):
+        part = reading.table([path])
+        taken.append(part)
+        seen += len(part)
+        if seen >= MOST_ROWS:
+            break
+    whole = pa.concat_tables(taken, promote_options="permissive")
+    columns, shared = [], {}
+    for name, kind in kinds.items():
+        made, values = _column(name, kind, whole[name])
+        columns.append(made)
+        if values is not None:
+            shared[name] = values
+    return Table(
+        folder.name,
+        tuple(columns),
+        rows,
+        len(whole),
+        tuple(dt.date.fromisoformat(day.name[3:]) for day in days),
+        shared,
+    )
+
+
+def _column(name: str, kind: str, values: pa.ChunkedArray) -> tuple[Column, frozenset[Any] | None]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    distinct = pc.count_distinct(values, mode="only_valid").as_py()
+    least = greatest = None
+    if len(values) > values.null_count and not pa.types.is_boolean(values.type):
+        bounds = pc.min_max(values).as_py()
+        least, greatest = bounds["min"], bounds["max"]
+    column = Column(name, kind, distinct, values.null_count, least, greatest)
+    if kind in ("string", "int16", "int32", "int64"):
+        return column, frozenset(pc.unique(values.drop_null()).slice(0, 200_000).to_pylist())
+    return column, None
