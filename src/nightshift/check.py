@@ -304,19 +304,20 @@ class _Checker:
                 self._file(path, table)
 
     def _file(self, path: Path, table: Declared) -> None:
+        from openmldb_files import columns_of, differences, spark_faults
         from openmldb_files.errors import FileError
-        from openmldb_files.parquet import columns_of
-
-        from nightshift.data.scan import differences
 
         try:
             columns = columns_of(path)
+            faults = spark_faults(path)
         except FileError as error:
             self.add(path, "", str(error).removeprefix(f"{path}: "))
             return
-        for text in differences(columns, table):
-            place, _, message = text.removeprefix(", ").partition(": ")
-            self.add(path, place.removeprefix("column "), message)
+        for one in differences(columns, table.columns, table.name):
+            self.add(path, one.column, one.reason)
+        for fault in faults:
+            if fault.column in table.columns:
+                self.add(path, fault.column or "", f"Spark 3.2 does not read {fault.reason}")
 
 
 def _schemas(script: str) -> dict[str, Any]:
