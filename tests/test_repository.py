@@ -1,7 +1,9 @@
 """The repository's own promises."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -29,6 +31,27 @@ def test_requirements_are_the_locks_versions(project):
     assert pinned <= locked, "run: uv export (see .pre-commit-config.yaml)"
 
 
+def test_requirements_carry_hashes(project):
+    # Else pip would take whatever a registry gives for a version.
+    text = (project / "requirements.txt").read_text().replace("\\\n", " ")
+    pins = [line for line in text.splitlines() if re.match(r"[a-z0-9]", line)]
+    assert len(pins) > 100
+    assert [line.split()[0] for line in pins if "--hash=sha256:" not in line] == []
+
+
+def test_bill_of_materials_names_both_environments(project, tmp_path):
+    if shutil.which("uv") is None and not (project / ".cache/uv-tool/bin/uv").exists():
+        pytest.skip("uv is not there; ./nightshift setup brings it")
+    subprocess.run([project / ".ci" / "sbom", tmp_path], check=True, capture_output=True)
+    for file, names in (
+        ("nightshift", {"apache-airflow", "psycopg2-binary"}),
+        ("tasks", {"oneflow", "nvidia-pytriton"}),
+    ):
+        bom = json.loads((tmp_path / f"{file}.cdx.json").read_text())
+        assert bom["bomFormat"] == "CycloneDX"
+        assert names <= {component["name"] for component in bom["components"]}
+
+
 def test_links_of_the_documents_lead_somewhere(project):
     broken = [
         f"{path.relative_to(project)}: {target}"
@@ -41,7 +64,7 @@ def test_links_of_the_documents_lead_somewhere(project):
 
 
 def test_what_people_run_is_executable(project):
-    for name in ("nightshift", ".ci/run"):
+    for name in ("nightshift", ".ci/run", ".ci/sbom"):
         assert os.access(project / name, os.X_OK), name
 
 
