@@ -23,10 +23,10 @@ def check(path: str, *, read_only: bool, policy: Policy) -> None:
         Refused: it is none of the folders that may be, it may not be written to, it is not
             there, or a link stands on the way.
     """
-    if not (policy.is_run(path) or (read_only and path in policy.readable)):
+    if not (policy.is_run(path) or (read_only and policy.is_readable(path))):
         raise Refused(
             f"{path[:200]!r} may not be mounted{'' if read_only else ' to be written to'}: only "
-            "include/, pipelines/, releases/ and runs/ read-only, and a run's folder"
+            "include/, pipelines/, data/, releases/ and runs/ read-only, and a run's folder"
         )
     root = policy.root_of(path)
     if root is None:

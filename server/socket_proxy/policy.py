@@ -17,7 +17,8 @@ PIDS_MAX = 4096
 SHM_MAX = 1 << 30
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_RUN = re.compile(r"(?:[a-z][a-z0-9_-]{0,63}/)?[0-9]{4}-[0-9]{2}-[0-9]{2}/[A-Za-z0-9_-]{1,64}")
+_PIPELINE = re.compile(r"[a-z][a-z0-9_]{0,29}")
+_RUN = re.compile(r"(?:[a-z][a-z0-9_]{0,29}/)?[0-9]{4}-[0-9]{2}-[0-9]{2}/[A-Za-z0-9_-]{1,64}")
 """A run's folder below `runs/`: `[<pipeline>/]<date>/<run token>`."""
 
 
@@ -70,7 +71,8 @@ class Policy:
             raise PolicyError(
                 f"NIGHTSHIFT_TASK_USER is {user!r}; write uid:gid, both numbers other than 0"
             )
-        readable = {home / "runs", home / "releases", project / "include", project / "pipelines"}
+        readable = {home / name for name in ("runs", "releases", "data")}
+        readable |= {project / name for name in ("include", "pipelines")}
         return cls(
             images=frozenset(images),
             user=user,
@@ -86,6 +88,12 @@ class Policy:
     def home_label(self) -> str:
         """Value of `HOME_LABEL` on this installation's containers (the operator's `home_id`)."""
         return hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
+
+    def is_readable(self, path: str) -> bool:
+        """Whether `path` is spelled as a folder that may be mounted read-only, beside a run's."""
+        above, _, name = path.rpartition("/")
+        own = above in (f"{self.home}/releases", f"{self.home}/data")
+        return path in self.readable or (own and _PIPELINE.fullmatch(name) is not None)
 
     def is_run(self, path: str) -> bool:
         """Whether `path` is spelled as a run's folder."""

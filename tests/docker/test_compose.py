@@ -144,7 +144,7 @@ def test_engines_socket_is_the_proxys_alone_and_the_proxy_airflows_alone() -> No
 def test_proxy_sees_what_may_be_mounted_and_cannot_change_it() -> None:
     volumes = parsed(FILES[0])["services"]["docker-proxy"]["volumes"]
     folders = [volume for volume in volumes if "docker.sock" not in volume]
-    assert len(folders) == 2
+    assert len(folders) == 3
     assert all(volume.endswith(":ro") for volume in folders)
 
 

@@ -68,6 +68,26 @@ def test_run_of_a_pipeline_of_its_own_may_be_written_to(
     assert create.rebuild(body, policy)["HostConfig"]["Mounts"][1]["Source"] == run
 
 
+def test_one_pipelines_releases_and_data_may_be_read_and_not_written(
+    policy: Policy, home: Path, project: Path
+) -> None:
+    for path in ("releases/ads", "data/ads", "data"):
+        (home / path).mkdir(parents=True, exist_ok=True)
+        body = create_body(home, project, IMAGE)
+        where = str(home / path)
+        mount = {"Type": "bind", "Source": where, "Target": where, "ReadOnly": True}
+        body["HostConfig"]["Mounts"].append(mount)
+        create.rebuild(body, policy)
+        mount["ReadOnly"] = False
+        with pytest.raises(Refused, match="written"):
+            create.rebuild(body, policy)
+    for path in ("releases/ads/live", "releases/..", "data/A", "data/ads/../..", "model_repo"):
+        where = str(home / path)
+        mount.update(Source=where, Target=where, ReadOnly=True)
+        with pytest.raises(Refused, match="mounted"):
+            create.rebuild(body, policy)
+
+
 def test_true_is_not_one_and_false_is_not_zero(policy: Policy, home: Path, project: Path) -> None:
     for key, value in (("ReadonlyRootfs", 1), ("PidsLimit", True), ("Privileged", 0)):
         body = create_body(home, project, IMAGE)
