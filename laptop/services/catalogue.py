@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from laptop.services import airflow
 from laptop.services.launch import Launch, base_env
@@ -122,11 +123,20 @@ def openmldb(settings: Settings) -> Launch:
         *("--host", settings.bind, "--port", str(settings.openmldb_port), "--data", str(data)),
         *("--token-file", str(credentials.path(settings, credentials.OPENMLDB_TOKEN))),
         # The only places that LOAD DATA reads and INTO OUTFILE writes.
-        *("--root", str(settings.data), "--root", str(settings.runs_root)),
+        *(part for root in file_roots(settings) for part in ("--root", str(root))),
         *(part for p in Pipelines(settings) if p.config.data for part in ("--root", str(p.data))),
         *spark.server_arguments(settings),
     ]
     return Launch(_python(settings, *arguments), base_env(settings), settings.project)
+
+
+def file_roots(settings: Settings) -> list[Path]:
+    """Folders of data and of runs: the home's, and where a pipeline keeps its data elsewhere."""
+    roots = [settings.data, settings.runs_root]
+    for pipeline in Pipelines(settings):
+        if not any(pipeline.data.is_relative_to(root) for root in roots):
+            roots.append(pipeline.data)
+    return roots
 
 
 def _triton(settings: Settings) -> Launch:

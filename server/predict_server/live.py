@@ -114,14 +114,13 @@ class Follower:
         self._waited_for = None
 
     async def _take(self, stamp: _Stamp | None) -> None:
-        if stamp is None:
-            goes_on = (
-                "the release that answered goes on" if self._live else "no release is live yet"
-            )
-            raise ContractError(f"{self._path} is not there: {goes_on}")
+        if stamp is None and self._live is not None:
+            raise ContractError(f"{self._path} is not there: the release that answered goes on")
+        # Without a file too: a pointer that was lost is read from the log.
         pointer, read = await self._in_thread(stamp)
         if pointer is None:
-            raise ContractError(f"{self._path} was taken away as it was read")
+            why = "is not there: no release is live yet" if stamp is None else "was taken away"
+            raise ContractError(f"{self._path} {why}")
         if self._live is None or pointer != self._live.pointer:
             release = await self._family.prepare(pointer, read, self._context)
             self._live = release
@@ -133,7 +132,7 @@ class Follower:
             return pointer, None
         return pointer, self._family.read(pointer, self._releases)
 
-    async def _in_thread(self, stamp: _Stamp) -> _Read:
+    async def _in_thread(self, stamp: _Stamp | None) -> _Read:
         """Read what a pointer names, which may hang for ever: its drive may not answer.
 
         Each read has a thread of its own: a pool would be full of them one day, and everything

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nightshift import files
-from nightshift.errors import ConfigurationError, ContractError, ReleaseRejected
+from nightshift.errors import (
+    ConfigurationError,
+    ContractError,
+    NightshiftError,
+    ReleaseRejected,
+)
 from nightshift.registry.manifest import Manifest
 from nightshift.registry.store import ReleaseFolder, ReleaseStore, now
 
@@ -49,12 +54,16 @@ class LivePointer:
 def read_live(releases: Path) -> LivePointer | None:
     """The live release, or None before the first one.
 
+    A pointer that was lost is made again from the log: what served goes on serving.
+
     Raises:
-        ContractError: live.json is there and broken; the message says how to repair it.
+        ContractError: live.json is broken, or lost and what it named is broken; the message says
+            how to repair it.
     """
-    path = ReleaseStore(releases).live_path
+    store = ReleaseStore(releases)
+    path = store.live_path
     if not path.exists():
-        return None
+        return _lost(store)
     value = files.read_json(path)
     kinds: dict[str, tuple[type, ...]] = {item.name: (str,) for item in fields(LivePointer)} | {
         "model_version": (int,),
@@ -131,8 +140,7 @@ def switch_live(
     """
     store = ReleaseStore(releases)
     with files.locked(store.lock_path, timeout_s=timeout_s):
-        live = _readable_live(releases, force=promote == "force")
-        _complete_log(store, live)
+        live = _settled(store, _readable_live(releases, force=promote == "force"))
         folder = store.folder(release_id)
         manifest = folder.manifest()
         if live is not None and live.release_id == release_id:
@@ -160,17 +168,9 @@ def switch_live(
                 f"{release_id} does not become live, {live.release_id if live else 'nothing'} "
                 f"goes on serving: {'; '.join(wrong)}"
             )
-        features = manifest.features
-        pointer = LivePointer(
-            release_id=release_id,
-            ds=manifest.ds,
-            database=features.sql.database if features else None,
-            deployment=features.sql.deployment if features else None,
-            model=manifest.model.name,
-            model_version=manifest.model.version,
-            feature_spec=str(folder.spec.resolve()) if features else None,
-            spec_hash=features.spec.schema_hash if features else None,
-            manifest_checksum=manifest.checksum,
+        pointer = _pointer(
+            folder,
+            manifest,
             switched_at=now(),
             sequence=live.sequence + 1 if live else _last_sequence(store) + 1,
             previous=live.release_id if live else None,
@@ -191,21 +191,91 @@ def withdraw(releases: Path, release_id: str) -> None:
     with files.locked(store.lock_path):
         live = read_live(releases)
         if live is not None and live.release_id == release_id:
-            store.live_path.unlink()
-            files.fsync_dir(store.root)
-            store.log("withdrawn", release_id=release_id)
+            # First the log: a pointer that the log does not know to be withdrawn counts as lost.
+            store.log("withdrawn", release_id=release_id, sequence=live.sequence)
+            _remove(store)
 
 
 def complete_log(releases: Path) -> None:
-    """Write the log line of a switch whose process was killed right after it."""
+    """Make pointer and log agree after a kill between the two, or the loss of the pointer.
+
+    Raises:
+        ContractError: as `read_live`.
+        LockHeld: a switch is under way.
+    """
     store = ReleaseStore(releases)
     with files.locked(store.lock_path):
-        _complete_log(store, read_live(releases))
+        _settled(store, read_live(releases))
 
 
-def _complete_log(store: ReleaseStore, live: LivePointer | None) -> None:
-    if live is not None and _last_sequence(store) < live.sequence:
+def _settled(store: ReleaseStore, live: LivePointer | None) -> LivePointer | None:
+    """The live release, once pointer and log agree; under the lock."""
+    if live is None:
+        return None
+    last = _last_switch(store)
+    if last is None and _last_sequence(store) >= live.sequence:
+        _remove(store)  # a withdrawal whose process was killed in its middle
+        return None
+    if _last_sequence(store) < live.sequence:
         store.log("switched", **_line(live), actor="unknown: killed after the switch")
+    if not store.live_path.exists():
+        files.write_json(store.live_path, asdict(live))
+        store.log("restored", release_id=live.release_id, sequence=live.sequence)
+    return live
+
+
+def _remove(store: ReleaseStore) -> None:
+    store.live_path.unlink(missing_ok=True)
+    files.fsync_dir(store.root)
+
+
+def _last_switch(store: ReleaseStore) -> dict[str, Any] | None:
+    """The log's last switch; None where there is none, or it was withdrawn."""
+    last: dict[str, Any] | None = None
+    for event in store.events():
+        if event["event"] == "switched" and (not last or event["sequence"] >= last["sequence"]):
+            last = event
+        elif event["event"] == "withdrawn" and last and event["release_id"] == last["release_id"]:
+            last = None
+    return last
+
+
+def _lost(store: ReleaseStore) -> LivePointer | None:
+    """The pointer that must have been where there is none."""
+    last = _last_switch(store)
+    if last is None:
+        return None
+    try:
+        folder = store.folder(last["release_id"])
+        return _pointer(
+            folder,
+            folder.manifest(),
+            switched_at=str(last.get("switched_at") or last["at"]),
+            sequence=last["sequence"],
+            previous=last.get("previous"),
+            reason=str(last.get("reason", "promotion")),
+        )
+    except NightshiftError as error:
+        raise ContractError(
+            f"{store.live_path} is lost, and {last['release_id']}, which served last, cannot be "
+            f"read: {error}; trigger the pipeline's rollback DAG with the release that shall serve"
+        ) from error
+
+
+def _pointer(folder: ReleaseFolder, manifest: Manifest, **switch: Any) -> LivePointer:
+    features = manifest.features
+    return LivePointer(
+        release_id=folder.id,
+        ds=manifest.ds,
+        database=features.sql.database if features else None,
+        deployment=features.sql.deployment if features else None,
+        model=manifest.model.name,
+        model_version=manifest.model.version,
+        feature_spec=str(folder.spec.resolve()) if features else None,
+        spec_hash=features.spec.schema_hash if features else None,
+        manifest_checksum=manifest.checksum,
+        **switch,
+    )
 
 
 def _readable_live(releases: Path, *, force: bool) -> LivePointer | None:

@@ -98,7 +98,10 @@ def installation(tmp_path: Path) -> Installation:
         "apiserver": f"{sys.executable} -m http.server {port} --bind 127.0.0.1 --directory {home}/www",
         "taskmanager": "sleep 1000",
     }
-    wait_zk = f"until (exec 3<>/dev/tcp/127.0.0.1/{zk_port}) 2>/dev/null; do sleep 0.05; done\n"
+    wait_zk = (
+        "for i in {1..200}; do "
+        f"(exec 3<>/dev/tcp/127.0.0.1/{zk_port}) 2>/dev/null && break; sleep 0.05; done\n"
+    )
     scripts = {
         "init.sh": "",
         "deploy-all.sh": f"echo deploy >>{home}/calls; mkdir -p {data}/tablet-1; touch {data}/tablet-1/db",

@@ -56,7 +56,7 @@ def test_the_loopback_is_let_be(settings: Settings, address: str) -> None:
 def test_openmldb_sees_the_data_and_the_runs_alone(settings: Settings) -> None:
     argv = catalogue.openmldb(settings).argv
     roots = [argv[n + 1] for n, word in enumerate(argv) if word == "--root"]
-    assert roots == [str(settings.data), str(settings.runs)]
+    assert roots == [str(settings.data), str(settings.runs_root)]
     token = credentials.read(settings, credentials.OPENMLDB_TOKEN)
     assert token is not None
     assert token not in " ".join(argv)

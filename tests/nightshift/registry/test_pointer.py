@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from nightshift.errors import ContractError, LockHeld, ReleaseRejected
-from nightshift.registry import pointer
+from nightshift.registry import pointer, retention
 from nightshift.registry.history import rows
 from nightshift.registry.store import ReleaseStore
 from testing.releases import manifest, put_release
@@ -162,6 +162,98 @@ def test_kill_between_pointer_and_log_is_made_good(tmp_path, monkeypatch):
     pointer.complete_log(tmp_path)
     (event,) = ReleaseStore(tmp_path).events()
     assert (event["release_id"], event["sequence"]) == ("2016-04-10.001", 1)
+
+
+# A pointer that was lost is never taken for "nothing serves".
+
+
+def test_lost_pointer_is_found_again_from_the_log(tmp_path):
+    for ds in ("2016-04-08", "2016-04-09", "2016-04-10"):
+        put_release(tmp_path, ds)
+        switch(tmp_path, f"{ds}.001")
+    # By a rollback an older one serves
+    switch(tmp_path, "2016-04-09.001", promote="force", reason="rollback")
+    before = pointer.read_live(tmp_path)
+    store = ReleaseStore(tmp_path)
+    store.live_path.unlink()
+    assert pointer.read_live(tmp_path) == before
+    assert not store.live_path.exists()  # reading writes nothing
+
+    # And the next to clean up puts it back, once
+    pointer.complete_log(tmp_path)
+    pointer.complete_log(tmp_path)
+    assert json.loads(store.live_path.read_text())["release_id"] == "2016-04-09.001"
+    assert [e["event"] for e in store.events()].count("restored") == 1
+    assert pointer.read_live(tmp_path) == before
+
+
+def test_switch_after_a_loss_knows_what_served(tmp_path):
+    for ds in ("2016-04-09", "2016-04-10"):
+        put_release(tmp_path, ds)
+    switch(tmp_path, "2016-04-10.001")
+    ReleaseStore(tmp_path).live_path.unlink()
+    with pytest.raises(ReleaseRejected, match="not newer"):
+        switch(tmp_path, "2016-04-09.001")
+    with pytest.raises(ReleaseRejected, match="compared it with nothing"):
+        switch(tmp_path, "2016-04-09.001", promote="force", champion=None)
+    after = switch(tmp_path, "2016-04-09.001", promote="force")
+    assert (after.sequence, after.previous) == (2, "2016-04-10.001")
+
+
+def test_retention_keeps_what_a_lost_pointer_named(tmp_path):
+    for day in range(1, 8):
+        put_release(tmp_path, f"2016-04-0{day}")
+        switch(tmp_path, f"2016-04-0{day}.001")
+    switch(tmp_path, "2016-04-02.001", promote="force", reason="rollback")
+    store = ReleaseStore(tmp_path)
+    store.live_path.unlink()
+    live = pointer.read_live(tmp_path)
+    removal = retention.plan(retention.known(store), live=live.release_id, keep=2)
+    assert removal.live == "2016-04-02.001"
+    assert "2016-04-02.001" not in removal.releases
+
+
+def test_lost_pointer_to_a_release_that_is_gone_stops_and_says_so(tmp_path):
+    folder = put_release(tmp_path, "2016-04-10")
+    put_release(tmp_path, "2016-04-11")
+    switch(tmp_path, "2016-04-10.001")
+    ReleaseStore(tmp_path).live_path.unlink()
+    folder.manifest_path.unlink()
+    for attempt in (pointer.read_live, pointer.complete_log):
+        with pytest.raises(ContractError, match=r"is lost, and 2016-04-10.001") as error:
+            attempt(tmp_path)
+        assert "rollback" in str(error.value)
+    with pytest.raises(ContractError):
+        switch(tmp_path, "2016-04-11.001")
+    assert switch(tmp_path, "2016-04-11.001", promote="force").sequence == 2
+
+
+def test_withdrawn_release_is_not_taken_for_a_lost_one(tmp_path):
+    put_release(tmp_path, "2016-04-10")
+    switch(tmp_path, "2016-04-10.001")
+    pointer.withdraw(tmp_path, "2016-04-10.001")
+    assert pointer.read_live(tmp_path) is None
+    pointer.complete_log(tmp_path)
+    assert pointer.read_live(tmp_path) is None
+
+
+def test_kill_in_the_middle_of_a_withdrawal_is_made_good(tmp_path, monkeypatch):
+    put_release(tmp_path, "2016-04-10")
+    switch(tmp_path, "2016-04-10.001")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pointer, "_remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pointer.withdraw(tmp_path, "2016-04-10.001")
+    pointer.complete_log(tmp_path)
+    assert pointer.read_live(tmp_path) is None
+    # And it can serve again
+    assert switch(tmp_path, "2016-04-10.001").sequence == 2
+    pointer.complete_log(tmp_path)
+    assert pointer.read_live(tmp_path).sequence == 2
 
 
 def test_torn_log_line_costs_only_itself(tmp_path):
