@@ -13,6 +13,7 @@ data=${OPENMLDB_DATA:-/tmp/openmldb}
 port=${OPENMLDB_APISERVER_PORT:-9080}
 check_s=${OPENMLDB_CHECK_SECONDS:-2}
 checks=${OPENMLDB_FAILED_CHECKS:-150}
+answer_s=${OPENMLDB_ANSWER_SECONDS:-5}
 hung=${OPENMLDB_HUNG_CHECKS:-15}
 attempts=${OPENMLDB_RESTARTS:-5}
 forget_s=${OPENMLDB_FORGET_SECONDS:-300}
@@ -27,7 +28,7 @@ answers() {
   # bash alone: the image need not hold curl.
   local reply
   reply=$( { exec 3<>"/dev/tcp/127.0.0.1/$port" \
-    && printf 'GET /health HTTP/1.0\r\n\r\n' >&3 && timeout 5 cat <&3; } 2>/dev/null) || true
+    && printf 'GET /health HTTP/1.0\r\n\r\n' >&3 && timeout "$answer_s" cat <&3; } 2>/dev/null) || true
   [[ $reply == *OK* ]]
 }
 

@@ -3,32 +3,52 @@
 Airflow's own forgets that task. One that had begun to run is retried when its heartbeats are
 missed for five minutes; one that was still queued stays so until the scheduler is started again,
 since LocalExecutor cannot revoke a task and `scheduler.task_queued_timeout` passes it over. The
-same came about where two tries of a task ended between two looks of the scheduler.
+same came about where two tries of a task ended between two looks of the scheduler, and for every
+task where a process was killed that had nothing to do.
 """
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
+import tempfile
 from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor, _run_worker
 
 
 class _Signed:
-    """The executor's two queues as one of its processes sees them: what it takes, it signs for."""
+    """The executor's two queues as one of its processes sees them: what it takes, it signs for.
 
-    def __init__(self, inner: Any, results: Any) -> None:
+    A `SimpleQueue` is waited at with its lock held, and a process that is killed there, idle, keeps
+    the lock: no other process takes work ever again. So this waits without a lock, and takes its
+    turn by one that the kernel gives back when its holder dies.
+    """
+
+    def __init__(self, inner: Any, results: Any, turn: int) -> None:
         self._inner = inner
         self._results = results
+        self._turn = turn
 
     def get(self) -> Any:
         """The next workload, once the scheduler's side can know who has it."""
-        workload = self._inner.get()
+        workload = self._take()
         if workload is not None:
             self._results.put((os.getpid(), workload.key, None))
         return workload
+
+    def _take(self) -> Any:
+        reader = self._inner._reader
+        while True:
+            reader.poll(None)
+            fcntl.lockf(self._turn, fcntl.LOCK_EX)
+            try:
+                if reader.poll(0):
+                    return reader.recv()
+            finally:
+                fcntl.lockf(self._turn, fcntl.LOCK_UN)
 
 
 class NightshiftLocalExecutor(LocalExecutor):
@@ -40,14 +60,21 @@ class NightshiftLocalExecutor(LocalExecutor):
     def start(self) -> None:
         """Start the executor."""
         self._held: dict[int, Any] = {}
+        # Without a name, and each process's own: record locks do not pass on through a fork.
+        self._turn = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the executor lives)
         super().start()
+
+    def end(self) -> None:
+        """End the executor."""
+        super().end()
+        self._turn.close()
 
     def _spawn_worker(self) -> None:
         process = multiprocessing.Process(
             target=_run_worker,
             kwargs={
                 "logger_name": self.log.name,
-                "input": _Signed(self.activity_queue, self.result_queue),
+                "input": _Signed(self.activity_queue, self.result_queue, self._turn.fileno()),
                 "output": self.result_queue,
                 "unread_messages": self._unread_messages,
                 "team_conf": self.conf,

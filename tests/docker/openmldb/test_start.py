@@ -63,7 +63,8 @@ class Installation:
             "OPENMLDB_ZK_PORT": str(self.zk_port),
             "OPENMLDB_CHECK_SECONDS": "0.2",
             "OPENMLDB_FAILED_CHECKS": "15",
-            "OPENMLDB_HUNG_CHECKS": "5",
+            "OPENMLDB_HUNG_CHECKS": "3",
+            "OPENMLDB_ANSWER_SECONDS": "0.5",
         }
         return subprocess.Popen(
             ["bash", str(SCRIPT)], env=values | env, stderr=subprocess.PIPE, text=True
@@ -73,7 +74,7 @@ class Installation:
         process = self.start(**env)
         wait_for(lambda: "started" in self.all_calls()[-1:])
         process.send_signal(signal.SIGTERM)
-        return process.wait(20)
+        return process.wait(120)
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def installation(tmp_path: Path) -> Installation:
     return Installation(home, data, port, zk_port)
 
 
-def wait_for(condition: object, timeout_s: float = 20) -> None:
+def wait_for(condition: object, timeout_s: float = 120) -> None:
     assert callable(condition)
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -152,7 +153,7 @@ def test_template_of_the_flags_is_set_too(installation: Installation) -> None:
 def test_what_is_no_installation_is_named(installation: Installation) -> None:
     (installation.home / "conf" / "apiserver.flags").unlink()
     process = installation.start()
-    assert process.wait(20) == 1
+    assert process.wait(120) == 1
     assert process.stderr is not None and str(installation.home) in process.stderr.read()
 
 
@@ -172,7 +173,7 @@ def test_process_ids_of_before_a_restart_are_forgotten(installation: Installatio
 def test_data_of_another_installation_is_not_deployed_over(installation: Installation) -> None:
     (installation.data / "tablet-1").mkdir()
     process = installation.start()
-    assert process.wait(20) == 1
+    assert process.wait(120) == 1
     assert process.stderr is not None and "OPENMLDB_REDEPLOY=yes" in process.stderr.read()
     assert installation.calls() == []
 
@@ -182,7 +183,7 @@ def test_data_of_another_installation_is_not_deployed_over(installation: Install
 
 def end(process: subprocess.Popen[str]) -> str:
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     assert process.stderr is not None
     return process.stderr.read()
 
@@ -223,7 +224,7 @@ def test_component_that_does_not_stay_up_ends_the_container_with_an_error(
     process = installation.running(OPENMLDB_RESTARTS="3")
     (installation.home / "broken-nameserver").touch()
     os.kill(installation.pid("nameserver"), signal.SIGKILL)
-    assert process.wait(30) == 1
+    assert process.wait(120) == 1
     assert process.stderr is not None and "does not stay up" in process.stderr.read()
     assert installation.calls()[-1] == "stop"
     assert installation.all_calls().count("nameserver") == 1 + 3
@@ -233,6 +234,6 @@ def test_silent_api_server_ends_the_container_with_an_error(installation: Instal
     # As where another program has its port: it runs, and what answers is not OK
     (installation.home / "www" / "health").write_text("no")
     process = installation.start(OPENMLDB_HUNG_CHECKS="1000")
-    assert process.wait(30) == 1
+    assert process.wait(120) == 1
     assert process.stderr is not None and "no answer" in process.stderr.read()
     assert installation.calls()[-1] == "stop"

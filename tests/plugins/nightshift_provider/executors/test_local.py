@@ -122,3 +122,30 @@ def test_a_process_that_ended_its_task_holds_nothing(executor, mute_api_server):
     until(lambda: executor.sync() or executor.event_buffer)
     assert executor._held == {}
     assert executor.running == set()
+
+
+@pytest.mark.parametrize("which", ["one", "all"])
+def test_work_goes_on_after_idle_processes_were_killed(executor, which):
+    # Whoever waits for work must not take the others' way to it along when it dies.
+    idle = list(executor.workers.values())
+    time.sleep(0.5)  # until they wait
+    for process in idle if which == "all" else idle[:1]:
+        os.kill(process.pid, signal.SIGKILL)
+        until(lambda p=process: not p.is_alive())
+    first, second = workload("first"), workload("second")
+    give(executor, first, second)
+    pids = {until(lambda w=work: holder(executor, w.key)) for work in (first, second)}
+    assert len(pids) == 2
+    assert executor.running == {first.key, second.key}
+    assert executor.event_buffer == {}
+
+
+def test_processes_that_die_one_after_another_are_replaced(executor):
+    for process in executor.workers.values():
+        os.kill(process.pid, signal.SIGKILL)
+    for number in range(3):  # again and again, with work in between
+        work = workload(f"w{number}")
+        give(executor, work)
+        pid = until(lambda w=work: holder(executor, w.key))
+        os.kill(pid, signal.SIGKILL)
+        until(lambda w=work: executor.sync() or w.key in executor.event_buffer)
