@@ -29,7 +29,7 @@ answers() {
   local reply
   reply=$( { exec 3<>"/dev/tcp/127.0.0.1/$port" \
     && printf 'GET /health HTTP/1.0\r\n\r\n' >&3 && timeout "$answer_s" cat <&3; } 2>/dev/null) || true
-  [[ $reply == *OK* ]]
+  [[ $reply == *$'\r\n\r\n'OK* ]]  # in the body: the status line says OK, too
 }
 
 # In the background, so that a signal is heard meanwhile.

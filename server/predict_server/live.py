@@ -55,7 +55,7 @@ class Follower:
         self._waited_for: _Stamp | None = None
         self._following: asyncio.Task[None] | None = None
         self._tried = 0.0
-        self._reads: dict[_Stamp, asyncio.Future[_Read]] = {}
+        self._reads: dict[_Stamp | None, asyncio.Future[_Read]] = {}
         self.problem: str | None = f"{self._path} is not there: no release is live yet"
 
     @property
