@@ -39,7 +39,12 @@ BATCH = _BOTH | {
     "window/test_window_row_range.yaml#16-2": _INSERTION,
 }
 
+_BEFORE_0 = "rows of times before 0, which OpenMLDB's tablets refuse to store"
+
 REQUEST = _BOTH | {
+    "window/test_current_row.yaml#9": _BEFORE_0,
+    "window/test_current_row.yaml#13": _BEFORE_0,
+    "window/test_current_row.yaml#32": _BEFORE_0,
     "select/test_select_sample.yaml#19": "aggregates over the whole request table have no meaning "
     "for one request: a deployment refuses them",
     "window/test_window_row.yaml#2": _FLOAT_KEY,

@@ -87,6 +87,12 @@ class ServerProcess:
         rows: list[list[Any]] = found.get("data", {}).get("data", [])
         return rows
 
+    def reason(self, job: list[Any]) -> str:
+        """Why a job failed: the head of its log, for its row's error column is always empty."""
+        assert job[8] == ""
+        log: str = self.do(f"SHOW JOBLOG {job[0]}")[0][0]
+        return log.removeprefix("Stdout:\nGet exception: ").partition("\n")[0]
+
 
 class Shaken:
     """Clients that change a server's state, and know what it acknowledged before it died.
@@ -225,7 +231,7 @@ class Shaken:
         """Compare the restarted server with what was acknowledged."""
         do = self.server.do
         for name, kept in self.rows.items():
-            found = [row[0] for row in do(f"SELECT id FROM {name}")]
+            found = sorted(row[0] for row in do(f"SELECT id FROM {name}"))
             also = self.open_rows.get(name) or []
             allowed = [kept, kept + also]
             if name in self.cleared:

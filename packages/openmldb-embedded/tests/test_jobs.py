@@ -50,7 +50,7 @@ def test_an_asynchronous_load_answers_with_its_job(server: ServerProcess, folder
     row = found["data"]["data"][0]
     assert row[1:3] == ["ImportOfflineData", "Submitted"]
     assert row[5] == sql
-    assert row[9] == "db"
+    assert row[9] is None
     ended = wait(server, row[0])
     assert ended[2] == "FINISHED"
     assert ended[3] <= ended[4]
@@ -73,7 +73,7 @@ def test_modes_of_an_offline_load(server: ServerProcess, folder: Path) -> None:
     assert ask("mode='error_if_exists'")[2] == "FINISHED"
     refused = ask("mode='error_if_exists'")
     assert refused[2] == "FAILED"
-    assert "has offline data already" in refused[8]
+    assert "has offline data already" in server.reason(refused)
     assert ask("mode='append'")[2] == "FINISHED"
     assert count() == [[6]]
     assert ask("mode='overwrite', deep_copy=false")[2] == "FINISHED"
@@ -90,9 +90,10 @@ def test_an_online_load_takes_append_only(server: ServerProcess, folder: Path) -
     for options in ("mode='overwrite'", "mode='append', deep_copy=false"):
         row = server.do(load(folder, options=options), mode="onsync")[0]
         assert (row[1], row[2]) == ("ImportOnlineData", "FAILED")
-        assert "mode='append'" in row[8]
+        assert "mode='append'" in server.reason(row)
     assert server.do(load(folder), mode="onsync")[0][2] == "FINISHED"
-    assert server.do("SELECT k, v FROM t LIMIT 3") == [["a", 1], ["b", None], [None, 3]]
+    rows = server.do("SELECT k, v FROM t")
+    assert sorted(rows, key=str) == sorted([["a", 1], ["b", None], [None, 3]] * 2, key=str)
     absent = load(folder, options="mode='append', put_if_absent=true")
     assert server.do(absent, mode="onsync")[0][2] == "FINISHED"
     assert server.do("SELECT count(*) FROM t") == [[6]]
@@ -104,7 +105,6 @@ def test_an_online_load_takes_append_only(server: ServerProcess, folder: Path) -
         ("k string, v bigint", "schema mismatch"),
         ("k string, w int", "schema mismatch"),
         ("v int, k string", "schema mismatch"),
-        ("k string", "schema mismatch"),
         ("k string, v int not null", "NOT NULL"),
     ],
 )
@@ -117,7 +117,7 @@ def test_parquet_that_does_not_fit_fails_the_job(
     assert found["code"] == 0  # as the real server: the state tells
     row = found["data"]["data"][0]
     assert row[2] == "FAILED"
-    assert reason in row[8]
+    assert reason in server.reason(row)
     assert reason in server.do(f"SHOW JOBLOG {row[0]}")[0][0]
 
 
@@ -133,12 +133,13 @@ def test_a_link_out_of_the_roots_does_not_help(server: ServerProcess, folder: Pa
     (folder / "way-out").symlink_to("/etc")
     row = server.do(load(folder, "way-out/passwd"), mode="offsync")[0]
     assert row[2] == "FAILED"
-    assert "outside the folders this server may use" in row[8]
+    assert "outside the folders this server may use" in server.reason(row)
 
 
 def test_unknown_jobs(server: ServerProcess) -> None:
-    for sql in ("SHOW JOB 99999", "STOP JOB 99999", "SHOW JOBLOG 99999"):
+    for sql in ("SHOW JOB 99999", "STOP JOB 99999"):
         assert server.ask(sql) == {"code": 2000, "msg": "Job not found: 99999"}
+    assert server.do("SHOW JOBLOG 99999") == [["Stdout:\n\n\nStderr:\n"]]
 
 
 def test_select_into_parquet_and_csv(server: ServerProcess, folder: Path) -> None:
@@ -178,22 +179,24 @@ def test_select_into_parquet_and_csv(server: ServerProcess, folder: Path) -> Non
     (folder / "out" / "p" / "thesis.txt").write_text("of three years")
     refused = server.do(again + ", mode='overwrite')", mode="offsync")[0]
     assert refused[2] == "FAILED"
-    assert "thesis.txt" in refused[8]
+    assert "thesis.txt" in server.reason(refused)
     assert (folder / "out" / "p" / "thesis.txt").read_text() == "of three years"
 
 
 def test_csv_read_back_and_cells_that_do_not_parse(server: ServerProcess, folder: Path) -> None:
     (folder / "cells.csv").write_text(
-        "a,b,c,d,e,f\n"
-        '1,1.5,true,2020-01-02,2020-01-02 08:00:00,"x, ""y"""\n'
-        "oops,oops,oops,oops,oops,null\n"
-        "40000,1e400,FALSE,2020-13-01,1000,\n"
-        ' 7 ,NaN,True,2020-1-2,2020-01-02T00:00:00.000Z,""\n'
+        "a,b,c,d,e,f,n\n"
+        '1,1.5,true,2020-01-02,2020-01-02 08:00:00,"x, ""y""",0\n'
+        "oops,oops,oops,oops,oops,null,1\n"
+        "40000,1e400,FALSE,2020-13-01,1000,,2\n"
+        ' 7 ,NaN,True,2020-1-2,2020-01-02T00:00:00.000Z,"",3\n'
     )
-    server.do("CREATE TABLE cells(a smallint, b double, c bool, d date, e timestamp, f string)")
+    server.do(
+        "CREATE TABLE cells(a smallint, b double, c bool, d date, e timestamp, f string, n int)"
+    )
     sql = f"LOAD DATA INFILE '{folder}/cells.csv' INTO TABLE cells OPTIONS(mode='append')"
     assert server.do(sql, mode="onsync")[0][2] == "FINISHED"
-    rows = server.do("SELECT * FROM cells")
+    rows = [server.do(f"SELECT * FROM cells WHERE n = {n}")[0][:-1] for n in range(4)]
     assert rows[0] == [1, 1.5, True, "2020-1-2", 1577923200000, 'x, "y"']
     assert rows[1] == [None] * 6
     assert rows[2] == [None, float("inf"), False, None, 1000, None]
@@ -208,19 +211,22 @@ def test_an_online_select_into_writes_one_csv_file(server: ServerProcess, folder
     target = folder / "one" / "rows.csv"
     into = f"SELECT * FROM o INTO OUTFILE '{target}' OPTIONS(format='csv'"
     assert server.ask(into + ")") == {"code": 0, "msg": "ok"}
-    assert target.read_text() == "a,b\n1,0.5\n2,null\n"
+    assert target.read_text() == "a,b\n2,null\n1,0.5\n"
     assert server.ask(into + ")")["code"] != 0
     assert server.ask(into + ", mode='append')")["code"] == 0
-    assert target.read_text() == "a,b\n1,0.5\n2,null\n1,0.5\n2,null\n"
-    heavy = into.replace("FROM o", "FROM o LEFT JOIN o AS p ON o.a = p.a").replace("*", "o.a")
-    assert server.ask(heavy + ", mode='overwrite')")["code"] == 0
-    assert target.read_text() == "a\n1\n2\n"
+    assert target.read_text() == "a,b\n2,null\n1,0.5\n2,null\n1,0.5\n"
+    joined = into.replace("FROM o", "FROM o LEFT JOIN o AS p ON o.a = p.a").replace("*", "o.a")
+    refused = server.ask(joined + ", mode='overwrite')")
+    assert refused["code"] == 1500
+    assert "Non-support kJoinPlan Op in cluster online training" in refused["msg"]
     assert [path.name for path in target.parent.iterdir()] == ["rows.csv"]
 
 
 def test_nan_as_null(server: ServerProcess) -> None:
-    sql = "SELECT log(-1.0) AS a FROM t LIMIT 1"
-    for mode in ("onsync", "offsync"):
+    server.do("CREATE TABLE nan(a int)")
+    server.do("INSERT INTO nan VALUES (1)")
+    for sql in ("SELECT log(-1.0) AS a FROM nan", "SELECT log(-1.0) AS a"):
+        mode = "onsync"
         value = server.do(sql, mode=mode)[0][0]
         assert value is None or value != value
         assert server.do(sql, mode=mode, write_nan_and_inf_null=True) == [[None]]
@@ -234,7 +240,9 @@ def test_duplicate_output_names_fail_the_job(server: ServerProcess, folder: Path
 
 
 def test_an_asynchronous_select_is_a_job(server: ServerProcess) -> None:
-    row = server.do("SELECT count(*) AS n FROM t", mode="offasync")[0]
+    row = server.do("SELECT count(*) AS n FROM t CONFIG (execute_mode='offline')", mode="offasync")[
+        0
+    ]
     assert row[1] == "RunBatchSql"
     assert wait(server, row[0])[2] == "FINISHED"
 

@@ -39,10 +39,10 @@ def loaded(new_server: Callable[..., ServerProcess], *arguments: str) -> ServerP
 def test_a_join_of_everything_with_everything(new_server: Callable[..., ServerProcess]) -> None:
     server = loaded(new_server, "--job-memory", "700")
     sql = "SELECT a.v AS x, b.v AS y FROM t a LEFT JOIN t b ON a.k = b.k"
-    for mode in ("onsync", "offsync"):
-        found = server.ask(sql, mode=mode)
-        assert found["code"] == 2000, found
-        assert "memory" in found["msg"] or "rows" in found["msg"], found
+    assert server.ask(sql)["code"] == 1500
+    found = server.ask(f"{sql} CONFIG (execute_mode='offline')", mode="offsync")
+    assert found["code"] == 2000, found
+    assert "memory" in found["msg"] or "rows" in found["msg"], found
     job = server.do(f"{sql} INTO OUTFILE '{server.data.parent}/out'", mode="offsync")[0]
     assert job[2] == "FAILED"
     assert server.do("SELECT count(v) FROM t") == [[ROWS]]
@@ -50,11 +50,11 @@ def test_a_join_of_everything_with_everything(new_server: Callable[..., ServerPr
 
 def test_an_answer_holds_so_many_rows(new_server: Callable[..., ServerProcess]) -> None:
     server = loaded(new_server, "--max-rows", "1000")
-    for mode in ("onsync", "offsync"):
-        found = server.ask("SELECT * FROM t", mode=mode)
+    for config in ("", " CONFIG (execute_mode='offline')"):
+        found = server.ask(f"SELECT * FROM t{config}", mode="offsync")
         assert found["code"] == 2000
         assert "at most 1000" in found["msg"]
-        assert len(server.do("SELECT * FROM t LIMIT 1000", mode=mode)) == 1000
+        assert len(server.do(f"SELECT * FROM t LIMIT 1000{config}", mode="offsync")) == 1000
 
 
 def test_a_query_ends_with_its_timeout_or_its_client(
@@ -68,7 +68,7 @@ def test_a_query_ends_with_its_timeout_or_its_client(
     columns = ", ".join(f"topn_frequency(v, 3) OVER w{n} AS c{n}" for n in range(20))
     slow = f"SELECT {columns} FROM t WINDOW {windows}"
     begin = time.monotonic()
-    found = server.ask(slow, mode="offsync", timeout=500)
+    found = server.ask(slow, timeout=500)
     assert found["code"] == 2000
     assert "given up" in found["msg"]
     assert time.monotonic() - begin < 30

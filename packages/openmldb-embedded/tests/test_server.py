@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -28,7 +29,7 @@ def tables(server: ServerProcess) -> None:
     )
     server.do(
         "INSERT INTO kinds VALUES (true, 1, 2, 3, 0.0288, 1.5, 'bb', '2021-12-01', 1000),"
-        "(null, null, null, null, null, null, 'n', null, null)"
+        "(null, null, null, null, null, null, 'n', null, 2000)"
     )
 
 
@@ -64,7 +65,7 @@ def test_every_type_in_a_result(server: ServerProcess) -> None:
 
 
 def test_nulls_in_a_result(server: ServerProcess) -> None:
-    assert server.do("SELECT * FROM kinds WHERE s = 'n'") == [[None] * 6 + ["n", None, None]]
+    assert server.do("SELECT * FROM kinds WHERE s = 'n'") == [[None] * 6 + ["n", None, 2000]]
 
 
 def test_only_the_first_statement_runs(server: ServerProcess) -> None:
@@ -121,11 +122,24 @@ def test_unknown_paths_and_methods(server: ServerProcess) -> None:
         assert (answer.status_code, answer.json()["code"]) == (200, -1)
 
 
-def test_syntax_and_plan_errors_have_the_real_servers_codes(server: ServerProcess) -> None:
-    for sql in ("SELEC 1", "SELECT nothing FROM kinds", "SELECT * FROM kinds GROUP"):
+def test_errors_have_the_real_servers_codes(server: ServerProcess) -> None:
+    planned, explained = (
+        "create logic plan tree failed--",
+        "get tablet client failed--fail to explain",
+    )
+    for sql, code, begin in (
+        ("SELEC 1", 1001, planned),
+        ("SELECT * FROM kinds GROUP", 1001, planned),
+        ("SELECT * FROM kinds WHERE s IS NULL", 1002, planned),
+        ("SELECT 1 << 2", 101, planned),
+        ("SELECT nothing FROM kinds", 1204, explained),
+        ("SELECT s + i32 FROM kinds", 3, explained),
+        ("SELECT * FROM nothing", 1000, explained),
+        ("SELECT * FROM kinds ORDER BY i32", 1500, "Query rpc failed--"),
+    ):
         found = server.ask(sql)
-        assert found["code"] in (1000, 1001), found
-        assert found["msg"].startswith("create logic plan tree failed--")
+        assert found["code"] == code, found
+        assert found["msg"].startswith(begin)
 
 
 def test_parameters(server: ServerProcess) -> None:
@@ -153,7 +167,7 @@ def test_put_takes_exactly_one_row_of_strict_types(server: ServerProcess) -> Non
     put = server.client.put
     assert put("/dbs/db/tables/one", json={"value": [[1, "2020-2-3"]]}).json()["code"] == 0
     for value in ([], [[1, None], [2, None]], [[1.0, None]], [["1", None]], [[1]], [[1, "x"]], 3):
-        assert put("/dbs/db/tables/one", json={"value": value}).json()["code"] == -1
+        assert put("/dbs/db/tables/one", json={"value": value}).json()["code"] in (-1, 2000)
     assert server.do("SELECT * FROM one") == [[1, "2020-2-3"]]
 
 
@@ -165,15 +179,19 @@ def test_shows(server: ServerProcess) -> None:
     assert "Varchar" in found["data"][0][0]
     assert server.ask("SHOW COMPONENTS")["code"] == 0
     assert ["execute_mode", "offline"] in server.do("SHOW VARIABLES")
-    status = server.do("SHOW TABLE STATUS LIKE 'kinds'")
-    assert [row[1:5] for row in status] == [["kinds", "db", "memory", "2"]]
+    status = server.do("SHOW TABLE STATUS LIKE 'd%'")
+    assert ["kinds", "db", "memory", "2"] in [row[1:5] for row in status]
+    assert server.do("SHOW TABLE STATUS LIKE 'kinds'") == []  # the pattern is of databases
 
 
 def test_show_create_table_makes_the_same_table(server: ServerProcess) -> None:
     created = server.do("SHOW CREATE TABLE kinds")[0][1]
     server.do("CREATE DATABASE IF NOT EXISTS copy")
     server.do(created, db="copy")
-    assert server.do("DESC kinds", db="copy") == server.do("DESC kinds")
+    again = [
+        re.sub(r"INDEX_\d+_\d+", "INDEX", row[0]) for row in server.do("DESC kinds", db="copy")
+    ]
+    assert again == [re.sub(r"INDEX_\d+_\d+", "INDEX", row[0]) for row in server.do("DESC kinds")]
     server.do("DROP TABLE kinds", db="copy")
     server.do("DROP DATABASE copy")
 
@@ -182,9 +200,9 @@ def test_delete_by_key_and_by_time(server: ServerProcess) -> None:
     server.do("CREATE TABLE gone(k string, ts bigint, v int, INDEX(key=k, ts=ts))")
     rows = ", ".join(f"('{k}', {ts}, {ts})" for k in "ab" for ts in range(5))
     server.do(f"INSERT INTO gone VALUES {rows}")
-    server.do("DELETE FROM gone WHERE k = 'a' AND ts >= 3")
+    server.do("DELETE FROM gone WHERE k = 'a' AND ts >= 3L")
     assert sorted(server.do("SELECT k, ts FROM gone WHERE k = 'a'")) == [["a", n] for n in range(3)]
-    server.do("DELETE FROM gone WHERE ts < 2")
+    server.do("DELETE FROM gone WHERE ts < 2L")
     assert sorted(server.do("SELECT k, ts FROM gone")) == [
         ["a", 2],
         ["b", 2],
@@ -198,9 +216,9 @@ def test_delete_by_key_and_by_time(server: ServerProcess) -> None:
 
 def test_insert_checks_types_and_fills_defaults(server: ServerProcess) -> None:
     server.do("CREATE TABLE strict(a smallint NOT NULL, b string DEFAULT 'x', c timestamp)")
-    server.do("INSERT INTO strict (c, a) VALUES ('1970-01-01 08:00:01.5', -3)")
+    server.do("INSERT INTO strict (c, a) VALUES (1500, -3)")
     assert server.do("SELECT * FROM strict") == [[-3, "x", 1500]]
-    for values in ("(null, 'a', 1)", "(40000, 'a', 1)", "('1', 'a', 1)", "(1, 2, 3)", "(1)"):
+    for values in ("(null, 'a', 1)", "('1', 'a', 1)", "(1, 2, 3)", "(1)", "(1, 'a', '2020-1-1')"):
         assert server.ask(f"INSERT INTO strict VALUES {values}")["code"] != 0
     assert len(server.do("SELECT * FROM strict")) == 1
 
@@ -216,12 +234,13 @@ def test_names_that_exist_and_names_that_do_not(server: ServerProcess) -> None:
         "TRUNCATE TABLE nothing",
         "INSERT INTO nothing VALUES (1)",
         "SELECT * FROM nothing",
-        "LOAD DATA INFILE 'x' INTO TABLE nothing",
         "SHOW DEPLOYMENT nothing",
         "DROP DEPLOYMENT nothing",
         "DROP DATABASE db",
     ):
         assert server.ask(sql)["code"] != 0, sql
+    job = server.do("LOAD DATA INFILE 'x' INTO TABLE nothing OPTIONS(mode='append')")[0]
+    assert job[2] == "FAILED"
     for sql in (
         "CREATE DATABASE IF NOT EXISTS db",
         "CREATE TABLE IF NOT EXISTS kinds(a int)",
@@ -234,7 +253,11 @@ def test_names_that_exist_and_names_that_do_not(server: ServerProcess) -> None:
 def test_create_and_drop_index(server: ServerProcess) -> None:
     server.do("CREATE TABLE ix(a int, b string, ts timestamp, f float)")
     server.do("CREATE INDEX second ON ix (b, a) OPTIONS(ts=ts, ttl=1d)")
-    assert "b|a" in server.do("DESC ix")[0][0]
+    assert "b|a" not in server.do("DESC ix")[0][0]  # seen a little later, as on a cluster
+    deadline = time.monotonic() + 10
+    while not any("b|a" in row[0] for row in server.do("DESC ix")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     for sql in (
         "CREATE INDEX third ON ix (b, a) OPTIONS(ts=ts)",
         "CREATE INDEX third ON ix (nothing)",
@@ -244,7 +267,7 @@ def test_create_and_drop_index(server: ServerProcess) -> None:
     ):
         assert server.ask(sql)["code"] != 0, sql
     server.do("DROP INDEX ix.second")
-    assert "b|a" not in server.do("DESC ix")[0][0]
+    assert not any("b|a" in row[0] for row in server.do("DESC ix"))
 
 
 def test_a_body_of_100_mb_is_refused_and_the_server_goes_on(server: ServerProcess) -> None:
@@ -316,7 +339,7 @@ def test_writers_and_readers_at_once(server: ServerProcess) -> None:
     assert not failures
     rows = server.do("SELECT a, b FROM busy")
     for name in range(6):
-        assert [b for a, b in rows if a == name] == list(range(25))
+        assert sorted(b for a, b in rows if a == name) == list(range(25))
 
 
 def test_requests_see_each_acknowledged_row_while_rows_arrive(server: ServerProcess) -> None:
@@ -395,18 +418,24 @@ def test_request_rows_as_arrays_and_as_objects(server: ServerProcess) -> None:
         "msg": "ok",
         "data": {"data": [dict(zip([*names, "before"], echoed, strict=True))]},
     }
-    assert server.post(path, {"input": []})["data"] == {"data": []}
-    for body in ({}, {"input": None}, {"input": {}}, {"input": [1]}, {"input": [[]]}):
+    for body in (
+        {},
+        {"input": []},
+        {"input": None},
+        {"input": {}},
+        {"input": [1]},
+        {"input": [[]]},
+    ):
         assert server.post(path, body)["code"] == -1
     nan = server.client.post(
         path,
-        content=b'{"input": [[null,null,null,null,NaN,1e999,"q",null,6]]}',
+        content=b'{"input": [[null,null,null,null,NaN,-Infinity,"q",null,6]]}',
         headers=JSON,
     )
-    assert b"NaN,Infinity" in nan.content
+    assert b"NaN,-Infinity" in nan.content
     nulled = server.client.post(
         path,
-        content=b'{"input": [[null,null,null,null,NaN,1e999,"q",null,6]],'
+        content=b'{"input": [[null,null,null,null,NaN,-Infinity,"q",null,6]],'
         b'"write_nan_and_inf_null": true}',
         headers=JSON,
     )

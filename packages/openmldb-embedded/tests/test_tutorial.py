@@ -56,7 +56,9 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess
     if not SEED.exists() or not DATA.is_dir():
         pytest.skip(f"the tutorial and its data are not below {SHARED}")
     folder = tmp_path_factory.mktemp("tutorial")
-    server = ServerProcess(folder / "data", "--root", str(SHARED), "--root", str(folder)).start()
+    roots = ("--root", str(SHARED), "--root", str(folder))
+    # The tutorial's query is of a version whose functions had the prefix fz_.
+    server = ServerProcess(folder / "data", "--lenient", *roots).start()
     creates, _ = tutorial_statements()
     assert len(creates) == 6
     server.do("CREATE DATABASE JD_db", db="JD_db", mode="online")
@@ -102,7 +104,7 @@ def test_online_features(tutorial: ServerProcess) -> None:
     assert tutorial.do("SHOW DEPLOYMENTS", db="JD_db") == [["JD_db", "demo"]]
     again = tutorial.ask(f"DEPLOY demo {features}", db="JD_db")
     assert again["msg"] == (
-        "ns create procedure failed--ReturnCode[157]--store procedure already exists"
+        "ns create procedure failed--ReturnCode[-1]--store procedure already exists"
     )
     assert tutorial.ask("DROP TABLE bo_action", db="JD_db")["code"] != 0
     request = {
@@ -134,8 +136,9 @@ def test_online_features(tutorial: ServerProcess) -> None:
     assert info["output_schema"] == found["data"]["schema"]
     shown = tutorial.do("SHOW DEPLOYMENT demo", db="JD_db")[0][0]
     assert "# Input Schema" in shown
+    row_0 = "Translate to request row failed in map row 0, INVALID_ARGUMENT:"
     missing = tutorial.post(path, {"input": [{"reqId": "x"}]})
-    assert missing == {"code": -1, "msg": "can't find col eventTime"}
+    assert missing == {"code": -1, "msg": f"{row_0} can't find col main_id"}
     short = tutorial.post(path, {"input": [["x"]]})
     assert short == {"code": -1, "msg": "Invalid input data size in row 0"}
     for name, value in (("eventTime", 1.5), ("eventTime", "2016"), ("split_id", 2**40)):

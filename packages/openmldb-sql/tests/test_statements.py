@@ -7,18 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openmldb_sql import statements as s
 from openmldb_sql.errors import PlanError, SqlError
+from openmldb_sql.syntax import Binary, ColumnRef, Literal
 from openmldb_sql.types import IndexDef, SqlType
 
 
 def test_a_script_splits_outside_quotes_and_comments() -> None:
     script = """
     -- a comment; with a semicolon
-    select ';' as a; /* ; */ insert into t values ('it''s; \\'fine\\''); # ; last
+    select ';' as a; /* ; */ insert into t values ('it\\'s; "fine"'); # ; last
     ;; use `odd;name`
     """
     assert s.split(script) == [
         "select ';' as a",
-        "insert into t values ('it''s; \\'fine\\'')",
+        "insert into t values ('it\\'s; \"fine\"')",
         "use `odd;name`",
     ]
 
@@ -102,27 +103,39 @@ def test_the_tutorials_load_and_export() -> None:
         ("SET @@execute_mode = 'offline'", s.SetVar("session", "execute_mode", "offline")),
         ("SET @@GLOBAL.sync_job=true", s.SetVar("global", "sync_job", True)),
         (
-            "DELETE FROM t WHERE a = 'x' AND ts >= 10 AND ts < 20",
+            "DELETE FROM t WHERE a = 'x' AND ts >= 10",
             s.Delete(
                 s.Name(None, "t"),
-                (
-                    s.Condition("a", "=", "x"),
-                    s.Condition("ts", ">=", 10),
-                    s.Condition("ts", "<", 20),
+                Binary(
+                    "AND",
+                    Binary("=", ColumnRef(("a",)), Literal("x", SqlType.STRING)),
+                    Binary(">=", ColumnRef(("ts",)), Literal(10, SqlType.INT32)),
                 ),
             ),
         ),
+        ("DELETE JOB 3", s.Refused("database or table is empty", 2000)),
         (
             "INSERT INTO t (a, b) VALUES (-1, null), (+2.5e3, true)",
             s.Insert(s.Name(None, "t"), ("a", "b"), ((-1, None), (2500.0, True))),
         ),
         (
-            "INSERT INTO t VALUES (0x1D, 7L, 2.5f, 3d, 1e2, .5)",
-            s.Insert(s.Name(None, "t"), None, ((29, 7, 2.5, 3.0, 100.0, 0.5),)),
-        ),
-        (
-            "SET @@x = 0x1d",
-            s.SetVar("session", "x", 29),
+            "INSERT INTO t VALUES (7L, 2.5f, 1e2, .5, ?, 1 + 1, now(2, 3), 3d)",
+            s.Insert(
+                s.Name(None, "t"),
+                None,
+                (
+                    (
+                        s.Long(7),
+                        s.Single(2.5),
+                        100.0,
+                        0.5,
+                        s.Placeholder(),
+                        s.NotConstant("1 + 1"),
+                        s.NotConstant("now(2, 3)"),
+                        s.NotConstant("3d"),
+                    ),
+                ),
+            ),
         ),
         (
             "CREATE INDEX i ON t (a, b) OPTIONS(ts=c, ttl=1d, ttl_type=absolute)",
@@ -148,10 +161,19 @@ def test_statements(sql: str, expected: s.Statement) -> None:
         "create table t (a int",
         "create table t ()",
         "create table t (a nothing)",
-        "create table t (a int, index(ts=a))",
+        "create table t (a int, index(key='a'))",
+        "create table t (a int) options(nonsense=1)",
+        "drop index i",
+        "show tables like 't%'",
+        "show databases like 'd%'",
+        "insert into t select 1",
+        "insert into t values (0x10)",
+        "insert into t values (9223372036854775808)",
+        "insert into t values ('it''s')",
+        "insert into t values ('two\nlines')",
+        "delete from t where a is null",
         "create table t (a int, index(key=a, ttl=3x))",
         "insert into t values ()",
-        "insert into t values (3s)",
         "insert into t values (3x)",
         "insert into t values (1) garbage",
         "load data infile nowhere into table t",
@@ -218,6 +240,63 @@ _PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.parametrize(
+    ("definition", "expected"),
+    [
+        ("ttl=0m", ("absolute", 0, 0)),
+        ("ttl=30s", ("absolute", 60_000, 0)),
+        ("ttl=61s", ("absolute", 120_000, 0)),
+        ("ttl=3, ttl_type=latest", ("latest", 0, 3)),
+        ("ttl=(1d, 5), ttl_type=absorlat", ("absorlat", 86_400_000, 5)),
+        ("foo=1", ("absolute", 0, 0)),
+    ],
+)
+def test_a_ttl_is_whole_minutes_or_rows(definition: str, expected: tuple[str, int, int]) -> None:
+    found = s.parse(f"create table t (a int, index(key=a, {definition}))")
+    assert isinstance(found, s.CreateTable)
+    (index,) = found.schema.indexes
+    assert (index.ttl_type, index.ttl_ms_abs, index.ttl_lat) == expected
+
+
+@pytest.mark.parametrize(
+    ("definition", "code"),
+    [
+        ("ttl=0", 2000),
+        ("ttl=10", 2000),
+        ("ttl=1d, ttl_type=latest", 2000),
+        ("ttl=(1d, 5)", 2000),
+        ("ttl=1d, ttl_type=other", 2000),
+        ("ttl=(5, 1d), ttl_type=absandlat", 1002),
+        ("ttl='1d'", 1002),
+        ("ttl=2000, ttl_type=latest", 2000),
+    ],
+)
+def test_a_ttl_needs_its_unit(definition: str, code: int) -> None:
+    with pytest.raises(SqlError) as caught:
+        s.parse(f"create table t (a int, index(key=a, {definition}))")
+    assert caught.value.code == code
+
+
+def test_a_script_is_read_to_its_end() -> None:
+    assert s.parse_script("use a; use b;") == [s.Use("a"), s.Use("b")]
+    assert s.parse_script("use a; -- c") == [s.Use("a")]
+    for wrong, code in (
+        (";", 1001),
+        ("use a;; use b", 1001),
+        ("use a; nonsense", 1001),
+        (" ", 1000),
+    ):
+        with pytest.raises(PlanError) as caught:
+            s.parse_script(wrong)
+        assert caught.value.code == code
+
+
+def test_what_ends_a_server_is_understood_and_refused() -> None:
+    found = s.parse("exit")
+    assert isinstance(found, s.Refused)
+    assert "ends the process" in found.reason
+
+
 @given(st.lists(_PIECES).map(" ".join) | st.text())
 def test_any_text_is_a_statement_or_an_error_of_ours(text: str) -> None:
     try:
@@ -227,11 +306,14 @@ def test_any_text_is_a_statement_or_an_error_of_ours(text: str) -> None:
         pass
 
 
+_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"})
+
+
 @given(st.text())
 def test_a_quoted_string_reads_back(value: str) -> None:
     if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
         return
-    quoted = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    quoted = "'" + value.translate(_ESCAPES) + "'"
     assert s.parse(f"insert into t values ({quoted})") == s.Insert(
         s.Name(None, "t"), None, ((value,),)
     )

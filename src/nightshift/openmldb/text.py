@@ -53,8 +53,11 @@ def normalise_sql(sql: str) -> str:
 
 
 def quote_literal(text: str) -> str:
-    """`text` as a string literal of OpenMLDB's SQL."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """`text` as a string literal of OpenMLDB's SQL, in which a line end needs an escape."""
+    return "'" + text.translate(_ESCAPES) + "'"
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"})
 
 
 def quote_name(name: str) -> str:

@@ -14,7 +14,7 @@ from nightshift.settings import PROJECT
 SCRIPT = """
 CREATE TABLE IF NOT EXISTS requests(
     id string, at timestamp, user string, sku string, shop int, note string,
-    INDEX(key=user, ts=at, ttl=0, ttl_type=absolute)
+    INDEX(key=user, ts=at, ttl=0m, ttl_type=absolute)
 ) OPTIONS (PARTITIONNUM=1);
 -- Two tables of one layout; the key of the second one has another name in features.
 create table `clicks`(buyer string, seen timestamp, item string);

@@ -27,7 +27,7 @@ from testing.serving import ROOT, Process, Trained, Triton, wait_until
 TABLE = """CREATE TABLE requests(
     reqId string, eventTime timestamp, user string, product string, ratio double, rate float,
     seen int, big bigint, small smallint, flag bool, day date,
-    INDEX(key=user, ts=eventTime, ttl=0, ttl_type=absolute)
+    INDEX(key=user, ts=eventTime, ttl=0m, ttl_type=absolute)
 )"""
 
 FEATURES = """SELECT

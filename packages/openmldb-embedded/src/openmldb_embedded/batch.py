@@ -167,7 +167,7 @@ class _Executor:
             ends = np.append(edges[1:], n)
             appearance = np.argsort(order[edges], kind="stable")
             lo, hi = edges[appearance], ends[appearance]
-        elif keys:
+        elif keys or not n:  # of no rows there is no group, not even that of all rows
             order = lo = hi = np.zeros(0, dtype=np.int64)
         else:
             order, lo, hi = np.arange(n), np.zeros(1, np.int64), np.full(1, n, np.int64)

@@ -14,12 +14,16 @@ from typing import Any
 from openmldb_sql.types import ColumnDef, IndexDef, Schema, SqlType
 
 from openmldb_embedded.columns import Batch
-from openmldb_embedded.errors import AlreadyExists, ExecutionError, NotFound
+from openmldb_embedded.errors import AlreadyExists, ExecutionError, NotFound, TableNotFound
 from openmldb_embedded.memtable import MemTable
 from openmldb_embedded.wire import from_log
 
 Record = dict[str, Any]
 
+SYSTEM_DB = "INFORMATION_SCHEMA"
+"""Always there, without tables of a user's; deployments may be kept in it."""
+SYSTEM_TABLES = ("DEPLOY_RESPONSE_TIME", "GLOBAL_VARIABLES")
+"""What SHOW TABLES lists of it; their rows are not kept here."""
 KEPT_JOBS = 10_000
 """Finished jobs beyond this many are forgotten, the oldest first."""
 
@@ -88,10 +92,14 @@ class Job:
     name: str = ""
     pid: int = 0
     task: str = ""
-    component: str = "taskmanager"
+    component: str = "TaskManager"
 
     def row(self) -> tuple[Any, ...]:
-        """The fourteen columns."""
+        """The fourteen columns, as TaskManager fills them.
+
+        ``error`` is always empty (the reason is at the head of SHOW JOBLOG), and the columns
+        that only the name server's jobs have are NULL.
+        """
         return (
             self.id,
             self.type,
@@ -101,11 +109,11 @@ class Job:
             self.parameter,
             self.cluster,
             self.application,
-            self.error,
-            self.db,
-            self.name,
-            self.pid,
-            self.task,
+            "",
+            None,
+            None,
+            None,
+            self.task or None,
             self.component,
         )
 
@@ -188,6 +196,7 @@ class State:
 
     def __init__(self, read_segment: Callable[[str, Schema], Batch]) -> None:
         self.databases: dict[str, dict[str, Table]] = {}
+        self.system: dict[str, Table] = {}
         self.deployments: dict[tuple[str, str], Deployment] = {}
         self.jobs: dict[int, Job] = {}
         self.variables: dict[str, str] = dict(DEFAULT_VARIABLES)
@@ -206,20 +215,20 @@ class State:
         Raises:
             NotFound: There is no such database.
         """
-        found = self.databases.get(db)
+        found = self.system if db == SYSTEM_DB else self.databases.get(db)
         if found is None:
-            raise NotFound(f"database {db} not found" if db else "Please use database first")
+            raise NotFound("database not found" if db else "Please use database first")
         return found
 
     def table(self, db: str, name: str) -> Table:
         """A table.
 
         Raises:
-            NotFound: There is no such database or table.
+            TableNotFound: There is no such database or table.
         """
-        found = self.database(db).get(name)
+        found = self.databases.get(db, self.system).get(name)
         if found is None:
-            raise NotFound(f"table {db}.{name} not found")
+            raise TableNotFound(db, name)
         return found
 
     def table_schema(self, db: str, name: str) -> Schema:
@@ -234,7 +243,7 @@ class State:
         """
         found = self.deployments.get((db, name))
         if found is None:
-            raise NotFound(f"{name} does not exist in {db}")
+            raise NotFound(f"{name} does not exist in {db}", -1)
         return found
 
     def _by_id(self, number: int) -> Table:
@@ -259,24 +268,20 @@ class State:
         return operation(record) if batch is None else operation(record, batch)
 
     def _do_create_database(self, record: Record) -> None:
-        if record["db"] in self.databases:
-            raise AlreadyExists(f"database {record['db']} already exists")
+        if record["db"] in self.databases or record["db"] == SYSTEM_DB:
+            raise AlreadyExists("Create database failed for database already exists")
         self.databases[record["db"]] = {}
 
     def _do_drop_database(self, record: Record) -> None:
         tables = self.database(record["db"])
-        if tables:
-            raise ExecutionError(
-                f"fail to drop database {record['db']}: it is not empty, drop its table(s) "
-                f"{', '.join(sorted(tables))} first",
-                -1,
-            )
+        if tables or record["db"] == SYSTEM_DB:
+            raise ExecutionError("database not empty")
         del self.databases[record["db"]]
 
     def _do_create_table(self, record: Record) -> None:
         tables = self.database(record["db"])
         if record["name"] in tables:
-            raise AlreadyExists(f"table {record['db']}.{record['name']} already exists")
+            raise AlreadyExists("table already exists")
         schema = schema_from(record["schema"])
         table = Table(
             record["id"],
@@ -292,13 +297,15 @@ class State:
 
     def _do_drop_table(self, record: Record) -> None:
         table = self.table(record["db"], record["name"])
-        for deployment in self.deployments.values():
-            if (table.db, table.name) in deployment.tables:
-                raise ExecutionError(
-                    f"table {table.db}.{table.name} is used by deployment "
-                    f"{deployment.db}.{deployment.name}: drop the deployment first",
-                    -1,
-                )
+        users = [
+            f"{deployment.db}.{deployment.name}"
+            for deployment in self.deployments.values()
+            if (table.db, table.name) in deployment.tables
+        ]
+        if users:
+            raise ExecutionError(
+                f"fail to drop, table has associated deployment: {', '.join(sorted(users))}"
+            )
         del self.databases[table.db][table.name]
         del self.by_id[table.id]
 
@@ -322,9 +329,9 @@ class State:
         table = self._by_id(record["id"])
         kept = tuple(i for i in table.schema.indexes if i.name != record["name"])
         if len(kept) == len(table.schema.indexes):
-            raise NotFound(f"index {record['name']} not found on table {table.db}.{table.name}")
-        if not kept:
-            raise ExecutionError(f"index {record['name']} is the table's last one and stays", -1)
+            raise NotFound("index doesn't exist!")
+        if table.schema.indexes[0].name == record["name"]:
+            raise ExecutionError("index is primary key")
         table.schema = replace(table.schema, indexes=kept)
 
     def _do_insert(self, record: Record) -> None:
@@ -366,10 +373,11 @@ class State:
 
     def _do_deploy(self, record: Record) -> None:
         db, name = record["db"], record["name"]
-        self.database(db)
+        if db != SYSTEM_DB and db not in self.databases:
+            raise NotFound("ns create procedure failed--ReturnCode[-1]--database not found", 2001)
         if (db, name) in self.deployments:
             raise AlreadyExists(
-                "ns create procedure failed--ReturnCode[157]--store procedure already exists"
+                "ns create procedure failed--ReturnCode[-1]--store procedure already exists", 2001
             )
         for number, index in record["indexes"]:
             self._set_index(self._by_id(number), index_from(index))
@@ -379,7 +387,7 @@ class State:
 
     def _do_drop_deployment(self, record: Record) -> None:
         if (record["db"], record["name"]) not in self.deployments:
-            raise NotFound(f"deployment {record['name']} does not exist in {record['db']}")
+            raise NotFound("deployment not found")
         del self.deployments[record["db"], record["name"]]
 
     def _do_job(self, record: Record) -> Job:

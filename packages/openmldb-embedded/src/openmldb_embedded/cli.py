@@ -65,6 +65,16 @@ def parser() -> argparse.ArgumentParser:
         help="size of the log at which a snapshot is taken, in MiB (%(default)s)",
     )
     found.add_argument(
+        "--lenient",
+        action="store_true",
+        help="run queries that OpenMLDB 0.9.2 refuses and this engine can compute",
+    )
+    found.add_argument(
+        "--exact",
+        action="store_true",
+        help="refuse values that OpenMLDB would change: numbers that wrap around, impossible dates",
+    )
+    found.add_argument(
         "--offline-engine",
         default="embedded",
         help="what runs the offline jobs: embedded, or spark: OpenMLDB's own batch engine "

@@ -20,9 +20,32 @@ class UnsupportedError(PlanError):
 class NotFound(SqlError):
     """A database, table, deployment, index or job that does not exist."""
 
+    default_code = 2000
+
+
+class TableNotFound(NotFound):
+    """A table that does not exist, or whose database does not."""
+
+    def __init__(self, db: str, name: str) -> None:
+        super().__init__(f"table {name} in db {db} does not exist")
+        self.db = db
+        self.name = name
+
 
 class AlreadyExists(SqlError):
     """A database, table, deployment or index whose name is taken."""
+
+    default_code = 2000
+
+
+class Fatal(SqlError):
+    """What ends the process of the real API server; it must not be sent to one."""
+
+    default_code = 2000
+    suffix = "; on a cluster this ends the API server's process, for all of its clients"
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message + self.suffix, code)
 
 
 class ExecutionError(SqlError):

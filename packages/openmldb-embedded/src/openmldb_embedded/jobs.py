@@ -126,9 +126,17 @@ class Jobs:
     """Submits, runs, shows and stops jobs."""
 
     def __init__(
-        self, store: Store, workers: Workers, at_once: int, offline: OfflineEngine
+        self,
+        store: Store,
+        workers: Workers,
+        at_once: int,
+        offline: OfflineEngine,
+        failed_seconds: float = 0.5,
     ) -> None:
         self._store = store
+        self._failed_seconds = failed_seconds
+        self._turning: set[int] = set()
+        """Jobs that have failed and are still shown as FINISHED, as a cluster shows them first."""
         self._workers = workers
         self._offline = offline
         self._active: dict[int, Context] = {}
@@ -219,6 +227,7 @@ class Jobs:
                 context.log(f"failed: {message}")
                 if not isinstance(error, SqlError) or getattr(error, "__notes__", None):
                     context.log("".join(traceback.format_exception(error)))
+                self._turning.add(context.number)
                 self._end(context, "FAILED", message[:2000])
             context.offline.forget(context.number)
         except (LogError, OSError) as error:
@@ -227,9 +236,19 @@ class Jobs:
                 lost = replace(context.job, state="FAILED", end=now_ms(), error=str(error))
                 self._store.state.jobs[lost.id] = lost
         finally:
-            with self._lock:
-                self._active.pop(context.number, None)
-            context.ended.set()
+            if context.number in self._turning:
+                timer = threading.Timer(self._failed_seconds, self._ended, (context,))
+                timer.daemon = True
+                timer.start()
+            else:
+                self._ended(context)
+
+    def _ended(self, context: Context) -> None:
+        """Let go of a job whose row will not change again."""
+        self._turning.discard(context.number)
+        with self._lock:
+            self._active.pop(context.number, None)
+        context.ended.set()
 
     def _end(self, context: Context, state: str, why: str) -> None:
         ended = replace(context.job, state=state, end=now_ms(), error=why)
@@ -244,26 +263,17 @@ class Jobs:
         found = self._store.state.jobs.get(number)
         if found is None:
             raise JobError(f"Job not found: {number}")
-        return found
+        return self._shown(found)
+
+    def _shown(self, job: Job) -> Job:
+        turning = job.id in self._turning and job.state == "FAILED"
+        return replace(job, state="FINISHED") if turning else job
 
     def all(self) -> list[Job]:
         """All rows by number."""
         with self._store.lock:
-            return [self._store.state.jobs[number] for number in sorted(self._store.state.jobs)]
-
-    def wait(self, number: int, timeout: float) -> Job:
-        """Return the job's row at its end.
-
-        Raises:
-            JobError: The end did not come within ``timeout`` seconds; the job goes on.
-        """
-        with self._lock:
-            context = self._active.get(number)
-        if context is not None and not context.ended.wait(timeout):
-            raise JobError(
-                f"job {number} has not ended within {timeout:g} s and goes on: see SHOW JOB {number}"
-            )
-        return self.get(number)
+            jobs = self._store.state.jobs
+            return [self._shown(jobs[number]) for number in sorted(jobs)]
 
     def ended(self, number: int, timeout: float) -> bool:
         """Whether a job has ended, or does within ``timeout`` seconds."""
@@ -272,26 +282,34 @@ class Jobs:
         return context is None or context.ended.wait(timeout)
 
     def stop(self, number: int) -> Job:
-        """Stop a job and return its row; one that has ended stays as it is.
+        """Stop a job and return its row.
+
+        One that has ended is called STOPPED from then on, as on a cluster; what it did stays.
 
         Raises:
             JobError: There is none of this number.
         """
-        self.get(number)
+        job = self.get(number)
         with self._lock:
             context = self._active.get(number)
-        if context is not None:
+        if context is not None and number not in self._turning:
             context.stop()
             context.ended.wait(5)
+        elif job.state != "STOPPED":
+            self._store.commit({"op": "job", **vars(replace(job, state="STOPPED"))})
         return self.get(number)
 
     def log(self, number: int) -> str:
-        """A job's log.
+        """A job's log: the reason of a failure at its head, where OpenMLDB has it.
 
-        Raises:
-            JobError: There is no job of this number.
+        A job that does not exist has an empty one, as there.
         """
-        self.get(number)
+        job = self._store.state.jobs.get(number)
+        failed = job is not None and job.error and number not in self._turning
+        reason = f"Get exception: {job.error}\n" if failed and job is not None else ""
+        return f"Stdout:\n{reason}\n\nStderr:\n{self._lines(number)}"
+
+    def _lines(self, number: int) -> str:
         path = self._store.data / "jobs" / f"{number}.log"
         if not path.exists():
             return ""

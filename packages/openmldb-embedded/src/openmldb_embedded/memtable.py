@@ -231,6 +231,34 @@ def live_from(times: list[int], index: IndexDef, now_ms: int) -> int:
     return max(limits, default=0)
 
 
+def live_places(times: Array, starts: Array, index: IndexDef, now_ms: int) -> Array:
+    """Which rows, sorted by key and time, an index's ttl keeps; ``live_from`` for all keys.
+
+    Args:
+        times: Times ``[rows]``, ascending within each key.
+        starts: Mask ``[rows]``: where a key's rows begin.
+        index: The ttl.
+        now_ms: The present, milliseconds since the epoch.
+    """
+    rows = len(times)
+    young = times >= now_ms - index.ttl_ms_abs if index.ttl_ms_abs else None
+    few = None
+    if index.ttl_lat:
+        first = np.flatnonzero(starts)
+        ends = np.append(first[1:], rows)
+        few = np.repeat(ends, np.diff(np.append(first, rows))) - np.arange(rows) <= index.ttl_lat
+    kind = index.ttl_type.lower()
+    everything = np.ones(rows, dtype=np.bool_)
+    if kind == "absolute":
+        return everything if young is None else young
+    if kind == "latest":
+        return everything if few is None else few
+    if young is None or few is None:
+        only = young if few is None else few
+        return everything if only is None or kind == "absandlat" else only
+    return young | few if kind == "absandlat" else young & few
+
+
 class MemTable:
     """An online table in memory: many readers, one writer at a time (a lock sees to it)."""
 
@@ -242,6 +270,7 @@ class MemTable:
         self._count = 0
         self._indexes: dict[tuple[tuple[str, ...], str | None], Index] = {}
         self._scan: Batch | None = None
+        self._sorted: tuple[Batch, tuple[Array, Array, Array]] | None = None
         for definition in schema.indexes:
             self.ensure_index(definition.keys, definition.ts, definition)
 
@@ -318,7 +347,61 @@ class MemTable:
                                 found.insert(row)
                     self._indexes[name] = found
         if definition is not None:
-            found.definition = definition
+            for (others, time_column), index in self._indexes.items():
+                if time_column == ts and set(others) == set(keys):
+                    index.definition = definition
+        elif found.definition is None:
+            # The same index with its keys in another order keeps the same rows.
+            found.definition = next(
+                (
+                    index.definition
+                    for (others, time_column), index in list(self._indexes.items())
+                    if time_column == ts and set(others) == set(keys)
+                ),
+                None,
+            )
+        return found
+
+    def visible(self, *, newest_first: bool = False) -> Batch:
+        """The rows that a SELECT sees: those that the first index keeps.
+
+        Args:
+            newest_first: Key by key, each key's rows from the newest to the oldest; otherwise in
+                order of insertion.
+        """
+        whole = self.scan()
+        if not self.schema.indexes or not whole.num_rows:
+            return whole
+        first = self.schema.indexes[0]
+        index = self._indexes[first.keys, first.ts]
+        definition = index.definition or first
+        if not newest_first and not definition.expires:
+            return whole
+        order, times, starts = self._by_key(whole, first)
+        live = live_places(times, starts, definition, int(time.time() * 1000))
+        if not newest_first:
+            return whole if live.all() else whole.take(np.sort(order[live]))
+        return whole.take(order[live][::-1])
+
+    def _by_key(self, whole: Batch, index: IndexDef) -> tuple[Array, Array, Array]:
+        """Places in order of key and time, the times there, and where each one's key begins."""
+        known = self._sorted
+        if known is not None and known[0] is whole:
+            return known[1]
+        codes = [_key_codes(whole.columns[self.schema.position(key)]) for key in index.keys]
+        times = np.zeros(whole.num_rows, dtype=np.int64)
+        if index.ts is not None:
+            column = whole.columns[self.schema.position(index.ts)]
+            times = column.values.astype(np.int64)
+            if column.valid is not None:
+                times = np.where(column.valid, times, NULL_TIME)
+        order = np.lexsort((times, *codes))
+        changed = np.zeros(whole.num_rows, dtype=np.bool_)
+        changed[0] = True
+        for code in codes:
+            changed[1:] |= code[order[1:]] != code[order[:-1]]
+        found = (order, times[order], changed)
+        self._sorted = (whole, found)
         return found
 
     def scan(self) -> Batch:

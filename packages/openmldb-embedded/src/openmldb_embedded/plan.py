@@ -213,6 +213,7 @@ class Join(Node):
         pairs: Left and right expressions that must be equal (NULL equals NULL).
         residual: What else must hold, over left columns followed by right columns.
         order: LAST: the match with the greatest value is taken (the least, if descending).
+        implied: The statement names no order: it is that of the index that is read.
     """
 
     kind: str
@@ -222,6 +223,7 @@ class Join(Node):
     residual: Expr | None
     order: Expr | None
     descending: bool
+    implied: bool = False
 
     def children(self) -> tuple[Node, ...]:
         """Left and right."""

@@ -54,6 +54,8 @@ def run(given: argparse.Namespace) -> int:
         endpoint=f"{given.host}:{listener.getsockname()[1]}",
         offline_engine=given.offline_engine,
         taskmanager=taskmanager,
+        exact=given.exact,
+        lenient=given.lenient,
     )
     roots = Roots(given.root or [given.data.absolute().parent, Path.cwd()], private=given.data)
     try:

@@ -7,9 +7,9 @@ corners are in docs/protocol.md.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +21,14 @@ from openmldb_sql.types import ColumnDef, Schema, SqlType
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
+from openmldb_embedded import jsons
 from openmldb_embedded.catalog import Table
 from openmldb_embedded.errors import ProtocolError
 from openmldb_embedded.guard import Forbidden, Guard, joined
 from openmldb_embedded.service import Mode, Reply, Runtime, Service, as_error
 from openmldb_embedded.stop import Stop
-from openmldb_embedded.text import ttl_title
-from openmldb_embedded.wire import RowReader, RowWriter
+from openmldb_embedded.text import kinds_of_storage, partitions, procedure
+from openmldb_embedded.wire import RowReader, RowWriter, put_row
 
 LOG = logging.getLogger("openmldb_embedded")
 MAX_BODY = 64 * 2**20
@@ -40,12 +41,14 @@ QUICK_BYTES = 16_384
 STATEMENT_THREADS = 256
 """Statements at once; most of them wait, for a job or for the disk."""
 ROW_THREADS = 8
+DEFAULT_TIMEOUT_MS = 600_000
+"""How long a statement's job or query is waited for where its request does not say."""
 
 
 def body_of(document: Mapping[str, Any]) -> bytes:
     """An answer's bytes; NaN and the infinities stay bare, as the real server writes them."""
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8", "replace")
+    return text.encode("utf-8", "surrogateescape")
 
 
 def error_body(error: SqlError) -> bytes:
@@ -53,27 +56,7 @@ def error_body(error: SqlError) -> bytes:
     return body_of({"code": error.code or -1, "msg": error.message})
 
 
-_DECODER = json.JSONDecoder(strict=False)  # SQL of several lines may stand in a string as it is
 OK = body_of({"code": 0, "msg": "ok"})
-
-
-def parse_json(body: bytes) -> dict[str, Any]:
-    """A request's JSON object.
-
-    Raises:
-        ProtocolError: It is none, or holds what no text can hold.
-    """
-    try:
-        found = _DECODER.decode(body.decode())
-        if b"\\u" in body:  # half a surrogate pair is no character
-            json.dumps(found, ensure_ascii=False).encode()
-    except RecursionError:
-        raise ProtocolError("Json parse failed, it nests too deep") from None
-    except ValueError as error:
-        raise ProtocolError(f"Json parse failed, {error}") from None
-    if not isinstance(found, dict):
-        raise ProtocolError("Json parse failed, the body is no JSON object")
-    return found
 
 
 def field(found: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
@@ -84,37 +67,76 @@ def field(found: Mapping[str, Any], name: str, kind: type, default: Any = None) 
     """
     value = found.get(name, default)
     wrong = kind is int and isinstance(value, bool)
-    if value is None or wrong or not isinstance(value, kind):
-        raise ProtocolError(f"Json parse failed, field {name} takes {_KINDS[kind]}")
+    fits = kind is not int or (isinstance(value, int) and -(2**31) <= value < 2**31)
+    if value is None or wrong or not isinstance(value, kind) or not fits:
+        raise ProtocolError(f"{BAD_REQUEST}{name} parse failed: it takes {_KINDS[kind]}")
     return value
 
 
-_KINDS = {str: "a string", int: "an integer", bool: "true or false", list: "an array"}
+BAD_REQUEST = "Json parse failed, INVALID_ARGUMENT: "
+_KINDS = {str: "a string", int: "an integer of 32 bits", bool: "true or false"}
+_PARAMETER_TYPES = {
+    "BOOL": SqlType.BOOL,
+    "SMALLINT": SqlType.INT16,
+    "INT16": SqlType.INT16,
+    "INT": SqlType.INT32,
+    "INT32": SqlType.INT32,
+    "BIGINT": SqlType.INT64,
+    "INT64": SqlType.INT64,
+    "FLOAT": SqlType.FLOAT,
+    "DOUBLE": SqlType.DOUBLE,
+    "STRING": SqlType.STRING,
+    "DATE": SqlType.DATE,
+    "TIMESTAMP": SqlType.TIMESTAMP,
+}
+"""Types of a statement's parameters, as the API server spells them."""
 
 
 def parameters(found: Mapping[str, Any]) -> list[tuple[SqlType, Any]]:
     """The types and values of a statement's ``?``: ``{"schema": [types], "data": [values]}``.
 
     Raises:
-        ProtocolError: Types and values do not fit.
+        ProtocolError: A type is unknown, or a value is not of its type. NULL is none's, and a
+            DATE is the integer by which OpenMLDB keeps it.
     """
-    given = found.get("input", found.get("parameter"))
-    if given is None:
-        return []
+    given = found.get("input", {})
     if not isinstance(given, dict):
-        raise ProtocolError("Json parse failed, field input takes an object")
-    schema, data = field(given, "schema", list, []), field(given, "data", list, [])
-    if len(data) == 1 and isinstance(data[0], list) and len(data[0]) == len(schema) != 1:
-        data = data[0]
-    if len(schema) != len(data):
-        raise ProtocolError(f"Invalid input: {len(schema)} types for {len(data)} values")
-    columns = []
-    for place, name in enumerate(schema):
-        if not isinstance(name, str):
-            raise ProtocolError("Invalid input: a type is a string")
-        columns.append(ColumnDef(str(place), SqlType.from_sql_name(name)))
-    values = RowReader(Schema(tuple(columns))).read([data])[0]
-    return [(column.type, value) for column, value in zip(columns, values, strict=True)]
+        raise ProtocolError(f"{BAD_REQUEST}input is not object")
+    if "schema" not in given or "data" not in given:
+        return []
+    schema, data = given["schema"], given["data"]
+    if not isinstance(schema, list):
+        raise ProtocolError(f"{BAD_REQUEST}schema parse failed")
+    kinds = []
+    for name in schema:
+        kind = _PARAMETER_TYPES.get(str(name).upper())
+        if kind is None:
+            raise ProtocolError(f"{BAD_REQUEST}invalid type {str(name).upper()[:60]}")
+        kinds.append(kind)
+    if not isinstance(data, list) or len(data) != len(kinds):
+        size = len(data) if isinstance(data, list) else 0
+        raise ProtocolError(f"{BAD_REQUEST}data size {size} != schema size {len(kinds)}")
+    return [
+        (kind, _parameter(kind, value, place))
+        for place, (kind, value) in enumerate(zip(kinds, data, strict=True))
+    ]
+
+
+def _parameter(kind: SqlType, value: Any, place: int) -> Any:
+    failed = ProtocolError(f"{BAD_REQUEST}append failed on {place} type {kind.value}")
+    if kind is SqlType.DATE:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise failed
+        try:
+            return dt.date((value >> 16) + 1900, (value >> 8 & 255) + 1, value & 255)
+        except ValueError:
+            raise failed from None
+    if value is None:
+        raise failed
+    try:
+        return RowReader(Schema((ColumnDef("", kind),))).read([[value]])[0][0]
+    except SqlError:
+        raise failed from None
 
 
 class App:
@@ -175,15 +197,17 @@ class App:
         return b"".join(chunks)
 
     async def dispatch(self, request: Request, body: bytes) -> bytes:
-        """Find the handler of a path."""
+        """Find the handler of a path, as the API server's own router does."""
         method = request.method
         parts = [part for part in request.url.path.split("/") if part]
         if parts == ["health"]:
             return b"OK"
+        if method not in ("GET", "POST", "PUT"):
+            raise ProtocolError("unsupported method")
         if parts == ["refresh"] and method == "POST":
             return OK
         if parts[:1] == ["dbs"]:
-            if len(parts) == 4 and parts[2] == "deployments" and method == "POST":
+            if len(parts) == 4 and parts[2] in ("deployments", "procedures") and method == "POST":
                 return await self.request_mode(parts[1], parts[3], body)
             if len(parts) == 2 and method == "POST":
                 return await self.statement(parts[1], body, request)
@@ -191,7 +215,7 @@ class App:
                 return await self.blocking(partial(self.put_row, parts[1], parts[3], body))
             if method == "GET":
                 return await self.blocking(partial(self.get, parts[1:]))
-        raise ProtocolError(f"no such path: {method} {request.url.path[:200]}")
+        raise ProtocolError("no match method")
 
     async def blocking(self, work: Callable[[], bytes]) -> bytes:
         """Run what may wait in a thread."""
@@ -214,21 +238,30 @@ class App:
     def run(self, db: str, body: bytes, stop: Stop) -> bytes:
         """Run a statement and write its answer."""
         try:
-            found = parse_json(body)
+            found = jsons.parse(body, nan=False)
+            if not isinstance(found, dict):
+                raise ProtocolError(f"{BAD_REQUEST}req is not object")
+            mode_name = field(found, "mode", str)
             sql = field(found, "sql", str)
-            mode = Mode.of(field(found, "mode", str))
-            timeout = field(found, "timeout", int, 600_000)
+            timeout = field(found, "timeout", int, DEFAULT_TIMEOUT_MS)
+            values = parameters(found)
             nan = field(found, "write_nan_and_inf_null", bool, False)
+            mode = Mode.of(mode_name)
+            if timeout < 0:
+                timeout = DEFAULT_TIMEOUT_MS
             reply = self.service.execute(
                 db,
                 sql,
                 mode,
-                min(max(timeout, 1) / 1000, threading.TIMEOUT_MAX),
-                parameters(found),
+                max(timeout, 1) / 1000,
+                values,
                 stop,
                 null_for_nan=nan,
+                has_input="input" in found,
             )
             return write(reply, null_for_nan=nan)
+        except jsons.JsonError as error:
+            return error_body(ProtocolError(f"{BAD_REQUEST}req is not object: {error}"))
         except Exception as error:
             if not isinstance(error, (SqlError, RecursionError, MemoryError)):
                 LOG.exception("a statement failed")
@@ -237,7 +270,7 @@ class App:
     # ---------------------------------------------------------------- deployments
 
     async def request_mode(self, db: str, name: str, body: bytes) -> bytes:
-        """``POST /dbs/{db}/deployments/{name}``."""
+        """``POST /dbs/{db}/deployments/{name}``, and ``procedures`` likewise."""
         runtime = self.service.deployments.ready(db, name)
         if runtime is None:
             runtime = await asyncio.get_running_loop().run_in_executor(
@@ -251,24 +284,27 @@ class App:
     def answer(runtime: Runtime, body: bytes) -> bytes:
         """Compute the features of the request rows."""
         try:
-            found = parse_json(body)
-            rows = found.get("input")
-            if not isinstance(rows, list):
-                raise ProtocolError("Invalid input: the body needs input, an array of rows")
+            found = jsons.parse(body)
+            rows = found.get("input") if isinstance(found, dict) else None
+            if not isinstance(rows, list) or not rows:
+                raise ProtocolError("Field input is invalid: it is an array of rows, not empty")
             stored = runtime.reader.read(rows)
             start = time.perf_counter()
-            results = runtime.answer(stored) if stored else []
+            results = runtime.answer(stored)
             runtime.took((time.perf_counter() - start) / max(len(stored), 1))
             out: Sequence[Any] = runtime.writer.write(
                 results, null_for_nan=found.get("write_nan_and_inf_null") is True
             )
-            if rows and isinstance(rows[0], dict):
+            if isinstance(rows[0], dict):
                 names = [name for name, _ in runtime.outputs]
                 out = [dict(zip(names, row, strict=True)) for row in out]
-            data: dict[str, Any] = {"data": out}
+            data: dict[str, Any] = {}
             if found.get("need_schema") is True:
                 data["schema"] = runtime.schema
+            data["data"] = out
             return body_of({"code": 0, "msg": "ok", "data": data})
+        except jsons.JsonError as error:
+            return error_body(ProtocolError(f"Request body json parse failed: {error}"))
         except Exception as error:
             if not isinstance(error, (SqlError, RecursionError, MemoryError)):
                 LOG.exception("deployment %s failed", runtime.deployment.name)
@@ -278,12 +314,25 @@ class App:
 
     def put_row(self, db: str, name: str, body: bytes) -> bytes:
         """``PUT /dbs/{db}/tables/{t}``: exactly one row."""
-        found = parse_json(body)
-        rows = found.get("value")
-        if not isinstance(rows, list) or len(rows) != 1:
+        try:
+            found = jsons.parse(body)
+            body.decode()  # what is stored must be text
+        except (jsons.JsonError, UnicodeDecodeError) as error:
+            raise ProtocolError(f"Json parse failed, error code: 4: {error}") from None
+        rows = found.get("value") if isinstance(found, dict) else None
+        if not isinstance(rows, list) or len(rows) != 1 or not isinstance(rows[0], list):
             raise ProtocolError("Invalid value in body, only support to put one row")
-        schema = self.service.state.table_schema(db, name)
-        self.service.rows.insert_rows(db, name, RowReader(schema).read(rows))
+        values = rows[0]
+        try:
+            schema = self.service.state.table_schema(db, name)
+        except SqlError:
+            reason = f"table with name {name} in db {db} does not exist"
+            raise ProtocolError(f"fail to get insert info--{reason}", 2000) from None
+        if len(values) < len(schema.columns):
+            marks = ",".join("?" * len(values))
+            reason = f"get default value map of insert into {name} values({marks}); failed"
+            raise ProtocolError(f"fail to get insert info--{reason}", 2000)
+        self.service.rows.insert_rows(db, name, [put_row(values, schema)])
         return OK
 
     def get(self, parts: list[str]) -> bytes:
@@ -295,17 +344,22 @@ class App:
         state, runtime = self.service.state, self.service.deployments.runtime
         if not parts:
             return {"dbs": sorted(state.databases)}
-        tables = state.database(parts[0])
-        if parts[1:] == ["tables"]:
-            return {"tables": [table_info(tables[name]) for name in sorted(tables)]}
-        if len(parts) == 3 and parts[1] == "tables":
-            return {"table": table_info(state.table(parts[0], parts[2]))}
-        if parts[1:] == ["deployments"]:
-            names = sorted(name for db, name in state.deployments if db == parts[0])
-            return {"data": [deployment_info(runtime(parts[0], name)) for name in names]}
-        if len(parts) == 3 and parts[1] == "deployments":
+        kind = parts[1:2]
+        if kind == ["tables"] and len(parts) in (2, 3):
+            if parts[0] not in state.databases:
+                raise ProtocolError("DB not found")
+            tables = state.databases[parts[0]]
+            if len(parts) == 2:
+                return {"tables": [table_info(tables[name]) for name in sorted(tables)]}
+            if parts[2] not in tables:
+                raise ProtocolError("Table not found")
+            return {"table": table_info(tables[parts[2]])}
+        if len(parts) == 3 and kind == ["deployments"]:
             return {"data": deployment_info(runtime(parts[0], parts[2]))}
-        raise ProtocolError(f"no such path: GET /dbs/{'/'.join(parts)[:200]}")
+        if len(parts) == 3 and kind == ["procedures"]:
+            state.deployment(parts[0], parts[2])
+            raise ProtocolError("procedure not found")
+        raise ProtocolError("no match method")
 
 
 def write(reply: Reply, *, null_for_nan: bool = False) -> bytes:
@@ -325,7 +379,7 @@ def deployment_info(runtime: Runtime) -> dict[str, Any]:
     tables = sorted(deployment.tables)
     return {
         "name": deployment.name,
-        "procedure": f"DEPLOY {deployment.name} {deployment.sql}",
+        "procedure": procedure(deployment, runtime.inputs),
         "input_schema": [{"name": n, "type": kind.lower_name} for n, kind in runtime.inputs],
         "input_common_cols": [],
         "output_schema": runtime.schema,
@@ -351,11 +405,15 @@ _PROTO = {
 
 def table_info(table: Table) -> dict[str, Any]:
     """A table as ``GET`` shows it."""
+    _, compression = kinds_of_storage(table)
     return {
         "name": table.name,
+        "seg_cnt": 8,
+        "table_partition_size": partitions(table),
         "tid": table.id,
-        "partition_num": 1,
-        "replica_num": 1,
+        "partition_num": partitions(table),
+        "replica_num": int(str(table.options.get("replicanum", 1))),
+        "compress_type": compression.lower(),
         "column_desc": [
             {"name": c.name, "data_type": _PROTO[c.type], "not_null": c.not_null}
             for c in table.schema.columns
@@ -364,16 +422,18 @@ def table_info(table: Table) -> dict[str, Any]:
             {
                 "index_name": index.name,
                 "col_name": list(index.keys),
-                "ts_name": index.ts or "",
+                **({"ts_name": index.ts} if index.ts else {}),
                 "flag": 0,
                 "ttl": {
-                    "ttl_type": ttl_title(index),
+                    "ttl_type": index.ttl_type,
                     "abs_ttl": index.ttl_ms_abs // 60_000,
                     "lat_ttl": index.ttl_lat,
                 },
             }
             for index in table.schema.indexes
         ],
+        "added_column_desc": [],
         "db": table.db,
-        "format_version": 1,
+        "partition_key": [],
+        "schema_versions": [],
     }

@@ -10,12 +10,14 @@ import math
 import re
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
-from openmldb_sql.errors import SqlError
+from openmldb_sql.statements import Long, Single
 from openmldb_sql.types import ColumnDef, Schema, SqlType
 
-from openmldb_embedded.errors import ExecutionError, ProtocolError
+from openmldb_embedded.errors import ExecutionError, Fatal, ProtocolError
+from openmldb_embedded.values import WRAP
 
 RANGES = {
     SqlType.INT16: (-(2**15), 2**15 - 1),
@@ -26,21 +28,62 @@ RANGES = {
 SHANGHAI = dt.timezone(dt.timedelta(hours=8))
 """OpenMLDB's fixed zone for text without one."""
 
-_DATE = re.compile(r"(\d{1,4})-(\d{1,2})-(\d{1,2})")
 _MOMENT = re.compile(
     r"(\d{1,4})-(\d{1,2})-(\d{1,2})(?:[ T](\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,6}))?)?)?"
 )
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 FLOAT_MAX = 3.4028234663852886e38
+FIRST_YEAR, LAST_YEAR = 1900, 9999
+"""The years that OpenMLDB's dates have."""
+
+
+@dataclass(frozen=True, order=True)
+class OddDate:
+    """A date of a request that the calendar does not have, as OpenMLDB reads it.
+
+    Its row format holds year, month and day as three numbers: 2021-2-30 stays what it is, and
+    what does not fit becomes 1900-1-0. Tables never hold one.
+    """
+
+    year: int
+    month: int
+    day: int
+
+    def toordinal(self) -> int:
+        """Refuse to be a day.
+
+        Raises:
+            ExecutionError: Always.
+        """
+        raise ExecutionError(f"{show_date(self)} is no day of the calendar: nothing follows it")
+
+    isoformat = weekday = isoweekday = timetuple = toordinal
+
+
+AnyDate = dt.date | OddDate
+
+
+def parts_of_date(text: str) -> tuple[int, int, int] | None:
+    """Year, month and day of ``Y-M-D``, digits only; None for other text."""
+    parts = text.split("-")
+    if len(parts) != 3 or not all(p.isascii() and p.isdecimal() and len(p) < 10 for p in parts):
+        return None
+    year, month, day = (int(part) for part in parts)
+    return year, month, day
+
+
+def is_encodable(year: int, month: int, day: int) -> bool:
+    """Whether OpenMLDB's row format takes a date; it counts to 31 in every month."""
+    return FIRST_YEAR <= year <= LAST_YEAR and 1 <= month <= 12 and 1 <= day <= 31
 
 
 def to_date(text: str) -> dt.date | None:
-    """A date of ``Y-M-D``, or None where the text is none."""
-    match = _DATE.fullmatch(text.strip())
-    if match is None:
+    """A date of ``Y-M-D`` from 1900 on, or None where the text is none."""
+    parts = parts_of_date(text)
+    if parts is None or not is_encodable(*parts):
         return None
     try:
-        return dt.date(*(int(part) for part in match.groups()))
+        return dt.date(*parts)
     except ValueError:
         return None
 
@@ -59,38 +102,54 @@ def to_moment(text: str) -> int | None:
     return whole + int((fraction or "0").ljust(6, "0")[:3])
 
 
-def from_literal(value: Any, column: ColumnDef) -> Any:
-    """The stored value of an INSERT's literal.
+class Misfit(Exception):
+    """A constant that a column does not take."""
+
+
+def from_literal(value: Any, column: ColumnDef, *, strict: bool = False) -> Any:
+    """The stored value of an INSERT's constant, by OpenMLDB's rules for each pair of types.
+
+    An INT or SMALLINT wraps around at its own width, as it does on a cluster, unless ``strict``.
 
     Raises:
-        ExecutionError: The literal does not fit the column.
+        Misfit: The constant's type does not go into the column, or it is no constant.
     """
     if value is None:
         if column.not_null:
-            raise ExecutionError(f"column {column.name} is NOT NULL: it takes no null value")
+            raise Misfit(f"column {column.name} can't be null")
         return None
-    kind = column.type
-    if kind is SqlType.STRING and isinstance(value, str):
+    found = _converted(value, column.type, strict=strict)
+    if found is None:
+        raise Misfit(f"{_shown(value)} is no {column.type.value} (column {column.name})")
+    return found
+
+
+def _converted(value: Any, kind: SqlType, *, strict: bool) -> Any:
+    if isinstance(value, bool):
+        return value if kind is SqlType.BOOL else None
+    if isinstance(value, int):
+        long = isinstance(value, Long)
+        number = int(value)
+        if kind is SqlType.BOOL:
+            return None if long else number > 0
+        if kind in (SqlType.INT64, SqlType.TIMESTAMP):
+            return number
+        if kind is SqlType.INT32 or (kind is SqlType.INT16 and not long):
+            low, high = RANGES[kind]
+            if strict and not low <= number <= high:
+                return None
+            return WRAP[kind](number)
+        return _floating(number, kind) if kind.is_floating and not long else None
+    if isinstance(value, float):
+        if not kind.is_floating:
+            return None
+        number_ = _floating(value, SqlType.FLOAT) if isinstance(value, Single) else float(value)
+        return _floating(number_, kind)
+    if isinstance(value, str) and kind is SqlType.STRING:
         return value
-    if kind is SqlType.BOOL and isinstance(value, bool):
-        return value
-    if kind in RANGES and isinstance(value, int) and not isinstance(value, bool):
-        low, high = RANGES[kind]
-        if low <= value <= high:
-            return value
-    elif kind.is_floating and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _floating(value, kind)
-    elif kind is SqlType.DATE and isinstance(value, str):
-        date = to_date(value)
-        if date is not None:
-            return date
-    elif kind is SqlType.TIMESTAMP and isinstance(value, str):
-        moment = to_moment(value)
-        if moment is not None:
-            return moment
-    raise ExecutionError(
-        f"convert data type failed: {_shown(value)} is no {kind.value} (column {column.name})"
-    )
+    if isinstance(value, str) and kind is SqlType.DATE:
+        return to_date(value)
+    return None
 
 
 def _floating(value: float, kind: SqlType) -> float:
@@ -107,42 +166,83 @@ def _floating(value: float, kind: SqlType) -> float:
 
 Checker = Callable[[Any], Any]
 
+PLACES = {
+    SqlType.BOOL: 0,
+    SqlType.INT16: 1,
+    SqlType.INT32: 2,
+    SqlType.INT64: 3,
+    SqlType.FLOAT: 4,
+    SqlType.DOUBLE: 5,
+    SqlType.STRING: 6,
+    SqlType.DATE: 7,
+    SqlType.TIMESTAMP: 8,
+}
+"""The numbers by which the API server's errors name types."""
 
-def _checker(column: ColumnDef) -> Checker:
-    """A function from a JSON value to a stored one, strict as the API server is."""
+
+def _checker(column: ColumnDef, *, strict: bool) -> Checker:
+    """A function from a JSON value to a stored one, by the API server's rules.
+
+    It raises Misfit for what does not fit, and Fatal for what ends the real server's process.
+    """
     kind, name = column.type, column.name
-    low, high = RANGES.get(kind, (0, 0))
-    whole = kind in RANGES
-    floating = kind.is_floating
+
+    def fail(value: Any) -> NoReturn:
+        raise Misfit(
+            f"trans failed on {name}({PLACES.get(kind, kind.value)}): {_printed(value)}; it takes "
+            f"{_WANTED[kind]}{' and no null' if column.not_null else ''}"
+        )
 
     def check(value: Any) -> Any:
         if value is None:
             if column.not_null:
-                raise ProtocolError(f"Translate to request row failed: column {name} is NOT NULL")
+                fail(value)
             return None
         python = type(value)
-        if whole:
-            if python is int and low <= value <= high:
-                return value
-        elif kind is SqlType.STRING:
+        if kind is SqlType.STRING:
             if python is str:
                 return value
+        elif kind in RANGES:
+            low, high = RANGES[SqlType.INT32 if kind is SqlType.INT16 else kind]
+            if python is int and low <= value <= high:
+                if kind is SqlType.INT16 and not -(2**15) <= value < 2**15:
+                    raise Fatal(f"column {name}: {value} is out of SMALLINT's range", -1)
+                return value
+        elif kind is SqlType.FLOAT:
+            if python is int or python is float:
+                return _floating(value, kind)
+        elif kind is SqlType.DOUBLE:
+            if python is float:
+                return value
+            if python is int and _is_exact(value):
+                return float(value)
         elif kind is SqlType.BOOL:
             if python is bool:
                 return value
-        elif floating:
-            if python is int or python is float:
-                return _floating(value, kind)
         elif kind is SqlType.DATE and python is str:
-            date = to_date(value)
-            if date is not None:
-                return date
-        raise ProtocolError(
-            f"Translate to request row failed: column {name} takes {_WANTED[kind]}, "
-            f"not {_shown(value)}"
-        )
+            parts = parts_of_date(value)
+            if parts is not None:
+                return _request_date(parts, name, strict=strict)
+        fail(value)
 
     return check
+
+
+def _is_exact(value: int) -> bool:
+    """Whether an integer is a DOUBLE without loss; beyond 64 bits the parser makes it one."""
+    return not -(2**63) <= value < 2**64 or int(float(value)) == value
+
+
+def _request_date(parts: tuple[int, int, int], name: str, *, strict: bool) -> AnyDate:
+    try:
+        if is_encodable(*parts):
+            return dt.date(*parts)
+    except ValueError:
+        if not strict:
+            return OddDate(*parts)
+    if strict:
+        raise Misfit(f"column {name}: {'-'.join(map(str, parts))} is no date")
+    return OddDate(FIRST_YEAR, 1, 0)
 
 
 _WANTED = {
@@ -151,7 +251,7 @@ _WANTED = {
     SqlType.INT32: "a JSON integer of 32 bits",
     SqlType.INT64: "a JSON integer of 64 bits",
     SqlType.FLOAT: "a JSON number",
-    SqlType.DOUBLE: "a JSON number",
+    SqlType.DOUBLE: "a JSON number that 64 bits hold exactly",
     SqlType.STRING: "a JSON string",
     SqlType.DATE: 'a string "Y-M-D"',
     SqlType.TIMESTAMP: "a JSON integer of milliseconds",
@@ -166,41 +266,101 @@ def _shown(value: Any) -> str:
     return text if len(text) < 60 else text[:57] + "..."
 
 
-class RowReader:
-    """Reads JSON rows, arrays or objects, into stored rows of one schema."""
+def _printed(value: Any) -> str:
+    """A JSON value as the API server prints it in its errors."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, float):
+        return f"{_floating(value, SqlType.FLOAT):f}"
+    if isinstance(value, int):
+        return str(value) if -(2**63) <= value < 2**63 else "unknown"
+    return value[:60] if isinstance(value, str) else "unknown"
 
-    def __init__(self, schema: Schema) -> None:
+
+class RowReader:
+    """Reads JSON rows, arrays or objects, into stored rows of one schema.
+
+    Args:
+        schema: The columns.
+        strict: Refuse dates that the calendar does not have.
+    """
+
+    def __init__(self, schema: Schema, *, strict: bool = False) -> None:
+        self.schema = schema
         self.names = schema.names
-        self.checkers = [_checker(column) for column in schema.columns]
+        self.checkers = [_checker(column, strict=strict) for column in schema.columns]
+        self._texts = [c.name for c in schema.columns if c.type is SqlType.STRING]
 
     def read(self, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The stored rows.
 
         Raises:
             ProtocolError: A row of another length, a key that is missing, a value of another type.
+            Fatal: A value that ends the real server's process.
         """
         return [self._row(row, place) for place, row in enumerate(rows)]
 
     def _row(self, row: Any, place: int) -> tuple[Any, ...]:
+        values: list[Any]
         if isinstance(row, dict):
-            values: list[Any] = []
+            what = "map"
+            failed = f"Translate to request row failed in map row {place}, INVALID_ARGUMENT: "
+            for name in self._texts:
+                if name not in row:
+                    raise ProtocolError(f"{failed}can't find col {name}")
+            values = []
             for name in self.names:
                 if name not in row:
-                    raise ProtocolError(f"can't find col {name}")
+                    raise ProtocolError(f"{failed}can't find {name}")
                 values.append(row[name])
         elif isinstance(row, list):
+            what = "array"
             if len(row) != len(self.names):
                 raise ProtocolError(f"Invalid input data size in row {place}")
             values = row
         else:
-            raise ProtocolError(f"Invalid input data: row {place} is neither array nor object")
+            raise ProtocolError(f"Must be array or map, row {place}")
         try:
             return tuple([check(value) for check, value in zip(self.checkers, values, strict=True)])
-        except SqlError as error:
-            raise ProtocolError(f"{error.message} in row {place}") from None
+        except Misfit as error:
+            raise ProtocolError(
+                f"Translate to request row failed in {what} row {place}, INVALID_ARGUMENT: {error}"
+            ) from None
 
 
-def show_date(value: dt.date) -> str:
+def put_row(values: Sequence[Any], schema: Schema, *, strict: bool = False) -> tuple[Any, ...]:
+    """The stored row of a PUT, by the API server's rules.
+
+    Raises:
+        ProtocolError: A value that the server refuses.
+        Fatal: A value that ends its process: a wrongly typed one, or NULL where there can be none.
+    """
+    if len(values) != len(schema.columns):
+        raise ProtocolError("column size != schema size")
+    for value, column in zip(values, schema.columns, strict=True):
+        if column.type is SqlType.STRING and value is not None and not isinstance(value, str):
+            raise ProtocolError(f"value is not string for col {column.name}")
+    row = []
+    for value, column in zip(values, schema.columns, strict=True):
+        try:
+            stored = _checker(column, strict=True)(value)
+        except Misfit:
+            message = f"convertion failed on col {column.name}[{PLACES.get(column.type)}]"
+            if isinstance(value, str):
+                raise ProtocolError(f"{message} with value {value[:60]}") from None
+            raise Fatal(f"{message}: {_printed(value)} is no {column.type.value}", -1) from None
+        if isinstance(stored, dt.date) and not FIRST_YEAR <= stored.year <= LAST_YEAR:
+            raise ProtocolError(f"convertion failed on col {column.name}[7] with value {value}")
+        row.append(stored)
+    times = {index.ts for index in schema.indexes if index.ts is not None}
+    for stored, column in zip(row, schema.columns, strict=True):
+        if column.name in times and (stored is None or stored < 0):
+            shown = "NULL" if stored is None else stored
+            raise Fatal(f"column {column.name} is an index's time and takes no {shown}", -1)
+    return tuple(row)
+
+
+def show_date(value: AnyDate) -> str:
     """A date as the API server writes it: without padding."""
     return f"{value.year}-{value.month}-{value.day}"
 

@@ -18,6 +18,7 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError
 from sqlglot.tokenizer_core import Token, TokenType
 
+from openmldb_sql.errors import AstError, PlanError
 from openmldb_sql.lexer import RESERVED, Lexer
 from openmldb_sql.tokens import NUMBER, UNITS, place
 
@@ -437,14 +438,14 @@ class OpenMLDB(Dialect):
                 return None
             kind = self._prev.text.upper()
             if self.strict and kind == "RANGE":
-                self._refuse("Non-support FrameType RANGE, use ROWS or ROWS_RANGE", self._prev)
+                raise PlanError("Non-support FrameType RANGE, use ROWS or ROWS_RANGE")
             if self._match(TokenType.BETWEEN):
                 start, start_side = self._parse_bound()
                 self._expect(TokenType.AND, "keyword AND")
                 end, end_side = self._parse_bound()
             else:
                 if self.strict:
-                    self._refuse(
+                    raise AstError(
                         "Un-support window frame with null end (write BETWEEN ... AND ...)"
                     )
                 start, start_side = self._parse_bound()

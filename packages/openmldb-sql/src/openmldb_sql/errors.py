@@ -1,9 +1,14 @@
 """What is wrong with a text of SQL, in the words and codes of OpenMLDB's API server.
 
-Codes: -1 generic, 1000 syntax, 1001 plan (names, types, windows), 2000 command, 2001 server.
+Codes, as ``hybridse/src/proto/fe_common.proto`` has them: -1 generic, 3 types, 101 not supported,
+1000 plan, 1001 syntax, 1100 code that cannot be generated, 1002 sound syntax that is none of OpenMLDB's statements, 1204 unknown column,
+2000 command, 2001 server.
 """
 
 from __future__ import annotations
+
+CODEGEN = 1100
+"""The code of an expression that is sound in its types and for which no code can be generated."""
 
 
 class SqlError(Exception):
@@ -11,7 +16,7 @@ class SqlError(Exception):
 
     Attributes:
         code: The API server's error code.
-        message: What is wrong, where, and how to mend it.
+        message: What is wrong, where, and how to fix it.
     """
 
     default_code = -1
@@ -25,7 +30,7 @@ class SqlError(Exception):
 class PlanError(SqlError):
     """A statement that cannot become a plan; its message begins as OpenMLDB's does."""
 
-    default_code = 1001
+    default_code = 1000
     prefix = "create logic plan tree failed--"
 
     def __init__(self, message: str, code: int | None = None) -> None:
@@ -42,12 +47,28 @@ class PlanError(SqlError):
 class SyntaxError_(PlanError):  # noqa: N801 - the builtin's name is taken
     """Text that is not SQL of this dialect, or is nested deeper than the limit."""
 
-    default_code = 1000
+    default_code = 1001
+
+
+class AstError(PlanError):
+    """Text that ZetaSQL reads and OpenMLDB does not: ``IS``, ``||``, SHOW TABLES LIKE, ..."""
+
+    default_code = 1002
+
+
+class UnsupportedSqlError(PlanError):
+    """A kind of expression or action that OpenMLDB has no node for: ``<<``, ALTER TABLE ADD."""
+
+    default_code = 101
 
 
 class TypeCheckError(PlanError):
-    """An expression whose operand or argument types do not fit."""
+    """An expression whose operand or argument types do not fit, or an unknown type."""
+
+    default_code = 3
 
 
 class NameResolutionError(PlanError):
-    """An unknown or ambiguous column, table alias, window or function."""
+    """An unknown or ambiguous column, table alias or window."""
+
+    default_code = 1204

@@ -1,8 +1,8 @@
 """Characters to tokens, the same for every statement.
 
-The lexical rules are ZetaSQL's, OpenMLDB's parser: single and double quotes both write strings,
-backslash escapes, backquotes write names, ``--``, ``#`` and ``/* */`` are comments.  One kindness
-over ZetaSQL: a doubled quote inside a string stands for the quote.
+The lexical rules are ZetaSQL's, OpenMLDB's parser: single and double quotes both write strings of
+one line, tripled ones of several, backslash escapes, backquotes write names, ``--``, ``#`` and
+``/* */`` are comments.  A doubled quote is not an escape: it ends one string and begins another.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ UNITS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PATTERN = re.compile(
     rf"""
     (?P<space>\s+|--[^\n]*|\#[^\n]*|/\*.*?\*/)
-  | (?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
+  | (?P<string>'{{3}}(?:[^'\\]|\\.|'(?!''))*'{{3}}|"{{3}}(?:[^"\\]|\\.|"(?!""))*"{{3}}
+             |'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")
   | (?P<name>`[^`]*`)
   | (?P<number>{NUMBER.pattern})
   | (?P<word>[^\W\d]\w*)
@@ -86,36 +87,43 @@ _ESCAPES = {
     "n": "\n",
     "t": "\t",
     "r": "\r",
-    "0": "\0",
     "b": "\b",
     "f": "\f",
     "a": "\a",
     "v": "\v",
+    **{same: same for same in "\\?\"'`"},
 }
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))|''|\"\"", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|[xX]([0-9a-fA-F]{2})|([0-3][0-7]{2})|(.))", re.DOTALL
+)
 
 
 def unquote(text: str) -> str:
     """Decode a string literal, quotes included, to its value.
 
     Raises:
-        SyntaxError_: An escape names half a surrogate pair, which is no character.
+        SyntaxError_: An escape that ZetaSQL does not have, or half a surrogate pair, which is no
+            character.
     """
-    quote, body = text[0], text[1:-1]
-    if "\\" not in body and quote not in body:
+    width = 3 if len(text) >= 6 and text[:3] in ("'''", '"""') else 1
+    body = text[width:-width]
+    if "\\" not in body:
         return body
 
     def decode(match: re.Match[str]) -> str:
-        unicode, byte, single = match.groups()
-        if unicode or byte:
-            code = int(unicode or byte, 16)
-            if 0xD800 <= code <= 0xDFFF:
-                raise SyntaxError_(f"Syntax error: illegal escape \\u{unicode} in a string")
+        short, long, byte, octal, single = match.groups()
+        if short or long or byte or octal:
+            code = int(octal, 8) if octal else int(short or long or byte, 16)
+            if 0xD800 <= code <= 0xDFFF or code > 0x10FFFF:
+                raise SyntaxError_(
+                    f"Syntax error: Illegal escape sequence: Unicode value {match[0]} is invalid"
+                )
             return chr(code)
-        if single is not None:
-            return _ESCAPES.get(single, single)
-        doubled = match.group(0)
-        return quote if doubled[0] == quote else doubled
+        if single in _ESCAPES:
+            return _ESCAPES[single]
+        raise SyntaxError_(
+            f"Syntax error: Illegal escape sequence: {match[0]}; a backslash itself is written \\\\"
+        )
 
     return _ESCAPE.sub(decode, body)
 
@@ -141,14 +149,19 @@ def scan(sql: str, start: int = 0) -> Iterator[Token]:
         kind = _KINDS[group]
         value = text
         if kind is Kind.STRING:
-            value = unquote(text)
+            try:
+                value = unquote(text)
+            except SyntaxError_ as error:
+                raise SyntaxError_(f"{error.reason} {place(sql, begin)}") from None
         elif kind is Kind.NAME:
             value = text[1:-1]
         elif kind is Kind.SYMBOL:
-            if text in "'\"`":
-                raise SyntaxError_(f"Syntax error: unclosed {text} {place(sql, begin)}")
+            if text in "'\"":
+                raise SyntaxError_(f"Syntax error: Unclosed string literal {place(sql, begin)}")
+            if text == "`":
+                raise SyntaxError_(f"Syntax error: Unclosed identifier literal {place(sql, begin)}")
             if text == "/" and sql.startswith("/*", begin):
-                raise SyntaxError_(f"Syntax error: unclosed comment {place(sql, begin)}")
+                raise SyntaxError_(f"Syntax error: Unclosed comment {place(sql, begin)}")
         yield Token(kind, text, value, begin, position)
 
 
@@ -179,8 +192,24 @@ def tokens(sql: str, start: int = 0) -> Iterator[Token]:
     yield Token(Kind.END, "", "", len(sql), len(sql))
 
 
+_SHOWN = 80
+"""Characters of a line that an error shows."""
+
+
 def place(sql: str, position: int) -> str:
-    """Name a place in a script as OpenMLDB's parser does: ``[at line:column]``."""
+    """Show a place in a script as OpenMLDB's parser does.
+
+    ``[at line:column]``, the line, and a caret below the place.
+    """
     line = sql.count("\n", 0, position) + 1
-    column = position - (sql.rfind("\n", 0, position) + 1) + 1
-    return f"[at {line}:{column}]"
+    start = sql.rfind("\n", 0, position) + 1
+    column = position - start
+    end = sql.find("\n", start)
+    text = (sql[start:] if end < 0 else sql[start:end]).replace("\t", " ")
+    at = column
+    if len(text) > _SHOWN:
+        first = max(0, min(column - _SHOWN // 2, len(text) - _SHOWN + 3))
+        cut = text[first : first + _SHOWN - 3 * (1 + (first > 0))]
+        at = column - first + 3 * (first > 0)
+        text = "..." * (first > 0) + cut + "..." * (first + len(cut) < len(text))
+    return f"[at {line}:{column + 1}]\n{text}\n{' ' * at}^"

@@ -35,12 +35,12 @@ class SqlType(Enum):
     @property
     def lower_name(self) -> str:
         """The name in deployment replies and table descriptions: ``int32``."""
-        return self.value
+        return "bool" if self is SqlType.NULL else self.value
 
     @property
     def wire_name(self) -> str:
-        """The name in query replies: ``Int32`` (``Unknown`` for an untyped null)."""
-        return "Unknown" if self is SqlType.NULL else self.value.capitalize()
+        """The name in query replies: ``Int32``; an untyped null is a ``Bool``, as it is there."""
+        return self.lower_name.capitalize()
 
     @property
     def is_integer(self) -> bool:
@@ -67,7 +67,9 @@ class SqlType(Enum):
         base = name.strip().lower().split("(")[0].strip()
         found = _SQL_NAMES.get(base)
         if found is None:
-            raise TypeCheckError(f"unknown type {name!r}; known: {', '.join(sorted(_SQL_NAMES))}")
+            raise TypeCheckError(
+                f"Unknow DataType identifier: {name}; known: {', '.join(sorted(_SQL_NAMES))}"
+            )
         return found
 
 
@@ -76,7 +78,6 @@ FLOATS = (SqlType.FLOAT, SqlType.DOUBLE)
 
 _SQL_NAMES: dict[str, SqlType] = {
     "bool": SqlType.BOOL,
-    "boolean": SqlType.BOOL,
     "smallint": SqlType.INT16,
     "int16": SqlType.INT16,
     "i16": SqlType.INT16,
@@ -87,15 +88,16 @@ _SQL_NAMES: dict[str, SqlType] = {
     "bigint": SqlType.INT64,
     "int64": SqlType.INT64,
     "i64": SqlType.INT64,
-    "long": SqlType.INT64,
     "float": SqlType.FLOAT,
+    "float32": SqlType.FLOAT,
     "double": SqlType.DOUBLE,
+    "float64": SqlType.DOUBLE,
     "string": SqlType.STRING,
     "varchar": SqlType.STRING,
-    "text": SqlType.STRING,
     "date": SqlType.DATE,
     "timestamp": SqlType.TIMESTAMP,
 }
+"""OpenMLDB's own names (``hybridse/src/node/sql_node.cc``), and no others."""
 
 
 @dataclass(frozen=True)

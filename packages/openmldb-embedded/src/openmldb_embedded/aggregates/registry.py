@@ -91,6 +91,7 @@ def resolve_aggregate(
     if impl is None:
         given = ", ".join(t.value for t in types)
         raise TypeCheckError(
-            f"Fail to resolve expression: no aggregate {name}({given}); it takes {entry.signature}"
+            f"Fail to resolve expression: no aggregate {name}({given}); it takes {entry.signature}",
+            1000,
         )
     return impl

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from openmldb_sql import syntax as s
-from openmldb_sql.errors import NameResolutionError, PlanError, TypeCheckError
+from openmldb_sql.errors import CODEGEN, PlanError, TypeCheckError
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.aggregates import AGGREGATES, NOT_CONSTANT, AggregateImpl, resolve_aggregate
@@ -56,14 +56,14 @@ class FunctionCalls:
     def _scalar(self, e: s.Call, c: Context) -> Expr:
         name = e.name.lower()
         if name not in SCALARS:
-            raise NameResolutionError(f"function {e.name} is not known")
+            raise PlanError(f"Fail to resolve expression: function {e.name} is not known")
         if e.distinct:
             raise UnsupportedError(f"{e.name}(DISTINCT ...) is not supported")
         entry = SCALARS[name]
         if self._strict and name.startswith("fz_"):
-            raise NameResolutionError(_removed(e.name))
+            raise PlanError(_removed(e.name))
         if self._strict and entry.instead is not None:
-            raise NameResolutionError(
+            raise PlanError(
                 f"Fail to resolve expression: OpenMLDB 0.9.2 has no function {e.name}: write "
                 f"{entry.instead}"
             )
@@ -74,7 +74,8 @@ class FunctionCalls:
                 given = ", ".join(a.type.value for a in args)
                 raise TypeCheckError(
                     f"Fail to resolve expression: no function {e.name}({given}); it takes "
-                    f"{entry.signature}"
+                    f"{entry.signature}",
+                    1000,
                 )
             return made
         return Apply(name, resolve_scalar(name, [a.type for a in args], strict=self._strict), args)
@@ -113,7 +114,7 @@ class FunctionCalls:
         if self._strict:
             for used in (e, *(a for a in args[:1] if isinstance(a, s.Call))):
                 if used.name.lower().startswith("fz_"):
-                    raise NameResolutionError(_removed(used.name))
+                    raise PlanError(_removed(used.name))
         expand: Impl | None = None
         first: list[Expr] = []
         if args and isinstance(args[0], s.Call) and args[0].name.lower() in LIST_AGGREGATES:
@@ -149,7 +150,8 @@ class FunctionCalls:
         if self._strict and args and all(isinstance(a, s.Literal) for a in listed or args):
             raise TypeCheckError(
                 f"Resolve udf signature failure: {e.name}({s.show(args[0])}): OpenMLDB aggregates "
-                f"columns, not a constant (count(*) counts rows)"
+                f"columns, not a constant (count(*) counts rows)",
+                CODEGEN,
             )
         if self._strict and c.over is None and name in _BY_PLACE:
             raise PlanError(
@@ -159,7 +161,8 @@ class FunctionCalls:
         if self._strict and name in _BY_PLACE and expand is None and not _is_column(args):
             raise TypeCheckError(
                 f"Can not lift child at 0 to list for {s.show(e)}: OpenMLDB takes columns "
-                f"only (compute the column in a subquery)"
+                f"only (compute the column in a subquery)",
+                CODEGEN,
             )
         if name == "distinct_count" and not isinstance(first[0], Col):
             first = [_zeroed(first[0])]

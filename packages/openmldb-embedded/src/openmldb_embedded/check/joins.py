@@ -111,11 +111,22 @@ class Joins:
             if found is not None:
                 right, at = found
                 order = Col(at, right.fields[at].type, right.fields[at].name)
-        if len(right.fields) == len(fields) - width:
-            return Join(fields, ref.kind, left, right, tuple(pairs), residual, order, descending)
+        timed = len(right.fields) > len(fields) - width
+        wide = left.fields + right.fields if timed else fields
+        join = Join(
+            wide,
+            ref.kind,
+            left,
+            right,
+            tuple(pairs),
+            residual,
+            order,
+            descending,
+            implied=not ref.order,
+        )
+        if not timed:
+            return join
         # The time that orders the matches is no column of the statement's: it ends here.
-        wide = left.fields + right.fields
-        join = Join(wide, ref.kind, left, right, tuple(pairs), residual, order, descending)
         shown = tuple(Col(i, f.type, f.name) for i, f in enumerate(fields))
         return Project(fields, join, shown)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from openmldb_sql.errors import TypeCheckError
+from openmldb_sql.errors import CODEGEN, TypeCheckError
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded import values as v
@@ -39,7 +39,8 @@ def boolean(e: Expr, where: str, *, strict: bool = False) -> Expr:
         if strict:
             raise TypeCheckError(
                 f"{where} of an untyped NULL: invalid type for bool expression (OpenMLDB takes "
-                f"CAST(NULL AS bool))"
+                f"CAST(NULL AS bool))",
+                CODEGEN,
             )
         return Const(None, T.BOOL)
     if e.type in v.COMPOSITE:

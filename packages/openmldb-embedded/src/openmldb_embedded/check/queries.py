@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from openmldb_sql import syntax as s
-from openmldb_sql.errors import PlanError, TypeCheckError
+from openmldb_sql.errors import PlanError
 from openmldb_sql.types import Schema, SqlType
 
 from openmldb_embedded.check.expressions import Expressions
@@ -50,16 +50,17 @@ def plan_query(
         PlanError: A name, type, window or join that OpenMLDB refuses.
         NotFound: An unknown database or table.
     """
-    if tree.parameters and len(params) != tree.parameters:
-        raise PlanError(f"{tree.parameters} parameters in the statement, {len(params)} given")
+    if len(params) < tree.parameters:
+        raise PlanError(f"Fail to get parameter type with position {len(params) + 1}", 3)
     node = _Queries(catalog, default_db, params, request=request, strict=strict).query(tree, {})
     if request and strict:
         _refuse_union(node)
     for f in node.fields:
         if f.type in COMPOSITE:
-            raise TypeCheckError(
+            raise PlanError(
                 f"column {f.name} is of type {f.type.value}, which no result can hold: pass it to "
-                f"a function that gives a value"
+                f"a function that gives a value",
+                3 if f.type is T.ARRAY else 1000,
             )
     return node
 

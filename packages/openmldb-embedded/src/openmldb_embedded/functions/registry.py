@@ -81,11 +81,13 @@ def resolve_scalar(name: str, types: Types, *, strict: bool = False) -> Impl:
     if strict and not entry.nulls and SqlType.NULL in types:
         raise TypeCheckError(
             f"Fail to resolve expression: {name}({given}): OpenMLDB takes no untyped NULL here, "
-            f"write CAST(NULL AS type)"
+            f"write CAST(NULL AS type)",
+            1000,
         )
     impl = entry.resolve(types)
     if impl is None:
         raise TypeCheckError(
-            f"Fail to resolve expression: no function {name}({given}); it takes {entry.signature}"
+            f"Fail to resolve expression: no function {name}({given}); it takes {entry.signature}",
+            1000,
         )
     return impl

@@ -9,6 +9,7 @@ from typing import Any
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.aggregates import resolve_aggregate
+from openmldb_embedded.expiry import LAST_JOIN, LEFT_JOIN, window_reach
 from openmldb_embedded.expr import Apply, Col, Const, Expr, Impl, Logic
 from openmldb_embedded.memtable import NULL_TIME, Key, Row
 from openmldb_embedded.plan import (
@@ -57,8 +58,8 @@ class Access:
         if path is not None and used:
             names = tuple(n for _, n in used)
             ts = self._join_order(node, path)
-            bound = None if node.residual is not None or rest or node.descending else 1
-            path.open(self._online, names, ts, None, bound)
+            reach = LAST_JOIN if node.kind == "LAST" else LEFT_JOIN
+            path.open(self._online, names, ts, reach, implied=node.implied)
             key = key_function([a for a, _ in used])
         else:
             path = self._materialised(node.right, tuple(b for _, b in node.pairs), node.order)
@@ -138,9 +139,7 @@ class Access:
             known = [n for n in names if n is not None]
             fits = len(set(known)) == len(names) and (w.order is None or ts is not None)
             if fits:
-                ms = f.start if f.kind == "range" else None
-                rows = f.start + 1 if f.kind == "rows" and f.start is not None else None
-                path.open(self._online, tuple(known), ts, ms, rows)
+                path.open(self._online, tuple(known), ts, window_reach(f))
                 return path
         return self._materialised(source, w.partition, w.order)
 

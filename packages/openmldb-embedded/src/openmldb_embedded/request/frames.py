@@ -15,6 +15,9 @@ from openmldb_embedded.request.paths import AccessPath
 from openmldb_embedded.request.rows import key_function
 from openmldb_embedded.rewrite import map_columns, substitute
 
+_AFTER_ALL = 2**64 - 1
+"""The time of a request whose time is NULL or negative: OpenMLDB's times have no sign."""
+
 
 class FrameRows:
     """A frame of one request row: base rows newest first, and values computed from them."""
@@ -51,17 +54,22 @@ class Frame:
             if f.start is not None:
                 lo = max(lo, bisect_left(times, t - f.start))
             if f.end > 0:
-                hi = min(hi, bisect_right(times, t - f.end))
+                hi = min(hi, bisect_right(times, max(0, t - f.end)))
         return times, rows, lo, max(lo, hi)
 
     def rows(self, x: Row) -> FrameRows:
         """The frame of a row of the main relation."""
         f = self.window.frame
         t = 0 if self._order is None else self._order(x)
-        current = x if self._with_current else None
-        if t is None or not self.paths:
+        if t is None or t < 0:
+            t = _AFTER_ALL
+        with_current = self._with_current
+        if t == 0 and f.kind == "range" and f.end > 0 and not f.exclude_current_row:
+            with_current = True  # an edge before the first moment is the first moment
+        current = x if with_current else None
+        if not self.paths:
             return FrameRows(current, [], None)
-        room = None if f.maxsize is None else f.maxsize - (1 if self._with_current else 0)
+        room = None if f.maxsize is None else f.maxsize - (1 if with_current else 0)
         key = self._key(x)
         if len(self.paths) == 1:
             path = self.paths[0]

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from openmldb_sql.types import IndexDef
 
+from openmldb_embedded.expiry import merged
 from openmldb_embedded.plan import Scan
 
 
 @dataclass
 class Needed:
-    """The indexes that a plan reads, with the ttl its windows imply."""
+    """The indexes that a plan reads, with the ttl its windows and joins imply."""
 
-    found: dict[
-        tuple[str, str, tuple[str, ...], str | None], list[tuple[int | None, int | None]]
-    ] = field(default_factory=dict)
+    found: list[tuple[str, str, IndexDef]] = field(default_factory=list)
 
-    def add(
-        self, scan: Scan, keys: tuple[str, ...], ts: str | None, ms: int | None, rows: int | None
-    ) -> None:
-        """Note a use that reaches back ``ms`` milliseconds or ``rows`` rows (neither: for ever)."""
-        self.found.setdefault((scan.db, scan.table, keys, ts), []).append((ms, rows))
+    def add(self, scan: Scan, keys: tuple[str, ...], ts: str | None, reach: IndexDef) -> None:
+        """Note a use that keeps what ``reach`` says; OpenMLDB sorts the keys by name."""
+        index = replace(reach, keys=tuple(sorted(set(keys))), ts=ts)
+        self.found.append((scan.db, scan.table, index))
 
     def definitions(self) -> list[tuple[str, str, IndexDef]]:
-        """One index for each (table, keys, ts): the longest reach of its uses."""
-        out = []
-        for (db, table, keys, ts), uses in self.found.items():
-            ms = [m for m, _ in uses if m is not None]
-            rows = [r for m, r in uses if m is None and r is not None]
-            if len(ms) + len(rows) < len(uses):
-                out.append((db, table, IndexDef(keys, ts)))
-                continue
-            kind = "absandlat" if ms and rows else "absolute" if ms else "latest"
-            out.append(
-                (db, table, IndexDef(keys, ts, kind, max(ms, default=0), max(rows, default=0)))
-            )
-        return out
+        """One index for each (table, keys, ts), in the order in which OpenMLDB makes them."""
+        out: dict[tuple[str, str, str], IndexDef] = {}
+        for db, table, index in self.found:
+            place = (db, table, f"{','.join(index.keys)};{index.ts or ''}")
+            out[place] = merged(out[place], index) if place in out else index
+        return [(db, table, out[db, table, text]) for db, table, text in sorted(out)]

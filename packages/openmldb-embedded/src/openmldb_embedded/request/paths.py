@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+from openmldb_sql.types import IndexDef
+
 from openmldb_embedded.batch import execute
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.expr import Col, Expr
@@ -76,14 +78,23 @@ class AccessPath:
         online: Online,
         keys: tuple[str, ...],
         ts: str | None,
-        ms: int | None,
-        rows: int | None,
+        reach: IndexDef,
+        *,
+        implied: bool = False,
     ) -> None:
-        """Read through the index on these columns."""
+        """Read through the index on these columns.
+
+        Args:
+            online: What the plan is bound to.
+            keys: The key columns, in the order of the keys that will be asked for.
+            ts: The time column.
+            reach: How much of each key the use needs kept.
+            implied: The use asks for no time: the index it needs is one without.
+        """
         assert self.scan is not None
         self.ts = ts
         if online.needed is not None:
-            online.needed.add(self.scan, keys, ts, ms, rows)
+            online.needed.add(self.scan, keys, None if implied else ts, reach)
         if online.tables is not None:
             table = online.tables(self.scan.db, self.scan.table)
             index = table.ensure_index(keys, ts)

@@ -193,10 +193,13 @@ class RequestPlan:
         below = self._rows(node.child)
         width = len(node.child.fields)
         frames = [self._frame(node, w) for w in node.windows]
+        offsets: dict[int, int] = {}
+        for c in node.calls:
+            if c.beyond_frame:
+                offsets[c.window] = max(offsets.get(c.window, 0), c.impl.offset or 0)
         beyond = {
-            c.window: self._frame(node, _beyond(node.windows[c.window]))
-            for c in node.calls
-            if c.beyond_frame
+            window: self._frame(node, _beyond(node.windows[window], offset))
+            for window, offset in offsets.items()
         }
         steps: list[tuple[int, Frame, Callable[[FrameRows, list[Any]], Any]]] = []
         for c in node.calls:
@@ -227,5 +230,6 @@ class RequestPlan:
         return Frame(w, paths)
 
 
-def _beyond(w: WindowPlan) -> WindowPlan:
-    return replace(w, frame=w.frame.beyond())
+def _beyond(w: WindowPlan, offset: int) -> WindowPlan:
+    """The window that ``lag`` counts back in: so many rows before the current one."""
+    return replace(w, frame=replace(w.frame.beyond(), start=offset))

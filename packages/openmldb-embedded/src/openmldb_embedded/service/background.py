@@ -20,9 +20,14 @@ class Background:
     def run(self, kind: str, call: Call, work: Callable[[Context], Finish | None]) -> Reply:
         """Submit work as a job of a kind; the answer is the job's row."""
         job = self._jobs.submit(kind, call.sql, call.db, work)
-        if call.mode.sync:
-            job = self._jobs.wait(job.id, call.timeout)
-        return jobs_reply([job])
+        if call.mode.sync and not self._jobs.ended(job.id, call.timeout):
+            reason = f"[E1008]Reached timeout={call.timeout * 1000:.0f}ms; job {job.id} goes on"
+            if kind.startswith("Import"):
+                raise ExecutionError(
+                    f"taskmanager load data failed--ReturnCode[1004]--{reason}", 2001
+                )
+            raise ExecutionError(reason)
+        return jobs_reply([self._jobs.get(job.id) if call.mode.sync else job])
 
     def show(self, kind: str, call: Call, work: Callable[[Context], Finish | None]) -> None:
         """Submit work as a job and wait for it as long as the caller does; then stop it.

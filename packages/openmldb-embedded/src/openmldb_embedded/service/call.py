@@ -10,6 +10,7 @@ from openmldb_sql import statements
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.errors import ExecutionError, ProtocolError
+from openmldb_embedded.moods import Moods
 from openmldb_embedded.options import flag_option
 from openmldb_embedded.stop import Stop
 
@@ -36,7 +37,9 @@ class Mode:
         }
         found = known.get(name.lower())
         if found is None:
-            raise ProtocolError(f"Invalid mode {name}: offsync, offasync, online or onsync")
+            raise ProtocolError(
+                f"Invalid mode {name.lower()}: it is offsync, offasync, online or onsync"
+            )
         return found
 
 
@@ -58,6 +61,9 @@ class Settings:
 
     Attributes:
         taskmanager: Settings of the offline engine, named as in OpenMLDB's taskmanager.properties.
+        exact: Refuse values that a real server would change or keep half of.
+        lenient: Run queries that OpenMLDB 0.9.2 refuses and this engine can compute.
+        moods: What goes wrong, for tests of clients.
     """
 
     jobs_at_once: int = 2
@@ -65,6 +71,9 @@ class Settings:
     max_rows: int = 1_000_000
     endpoint: str = "127.0.0.1:9080"
     offline_engine: str = "embedded"
+    exact: bool = False
+    lenient: bool = False
+    moods: Moods = field(default_factory=Moods)
     taskmanager: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -79,6 +88,7 @@ class Call:
     params: Sequence[Any]
     stop: Stop
     null_for_nan: bool = False
+    has_input: bool = False
 
     def name(self, name: statements.Name) -> tuple[str, str]:
         """A name's database, the call's where it gives none, and the name."""
@@ -91,7 +101,7 @@ def configured(mode: Mode, config: statements.Options) -> Mode:
     if wanted in ("offline", "online", "request"):
         mode = replace(mode, online=wanted != "offline")
     elif wanted:
-        raise ExecutionError(f"execute_mode takes offline or online, not {wanted!r}", -1)
+        raise ExecutionError(f"execute_mode takes offline or online, not {wanted!r}")
     if "sync_job" in config:
         mode = replace(mode, sync=flag_option(config, "sync_job", default=mode.sync))
     return mode

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pyarrow.parquet as pq
 from openmldb_sql import statements
+from openmldb_sql.errors import AstError, SqlError
 from openmldb_sql.types import ColumnDef, IndexDef, Schema, SqlType
 
 from openmldb_embedded.catalog import Record, State, index_record, schema_record
 from openmldb_embedded.columns import type_from_arrow
-from openmldb_embedded.errors import AlreadyExists, ExecutionError, NotFound
+from openmldb_embedded.errors import AlreadyExists, ExecutionError, NotFound, TableNotFound
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.service.call import DONE, Call, Reply
+from openmldb_embedded.service.operations import Operations
 from openmldb_embedded.store import Store
-from openmldb_embedded.wire import from_literal
+from openmldb_embedded.wire import Misfit, from_literal
 
 
 class Definitions:
     """Runs the statements that define what there is."""
 
-    def __init__(self, store: Store, roots: Roots) -> None:
+    def __init__(self, store: Store, roots: Roots, operations: Operations) -> None:
         self._store = store
         self._state = store.state
         self._roots = roots
+        self._operations = operations
 
     def create_database(self, call: Call, s: statements.CreateDatabase) -> Reply:
         """CREATE DATABASE."""
@@ -44,8 +48,11 @@ class Definitions:
         return DONE
 
     def use(self, call: Call, s: statements.Use) -> Reply:
-        """USE."""
-        self._state.database(s.name)
+        """USE; it changes nothing, since each HTTP request names its database."""
+        try:
+            self._state.database(s.name)
+        except NotFound:
+            raise NotFound("Use database failed for database not found") from None
         return DONE
 
     def create_table(self, call: Call, s: statements.CreateTable) -> Reply:
@@ -54,7 +61,9 @@ class Definitions:
         schema = s.schema
         if s.like_parquet is not None:
             schema = self._parquet_schema(s.like_parquet)
-        schema = complete_schema(_plain(name), schema)
+        check_options(s.options)
+        schema = complete_schema(schema)
+        _plain(name)
 
         def make(state: State) -> Record:
             return {
@@ -90,36 +99,48 @@ class Definitions:
             self._store.commit({"op": "drop_table", "db": db, "name": name})
         except NotFound:
             if not s.if_exists:
-                raise
+                raise NotFound("fail to drop, table does not exist!") from None
             return DONE
         self._store.discard_offline(parts)
         return DONE
 
     def create_index(self, call: Call, s: statements.CreateIndex) -> Reply:
-        """CREATE INDEX."""
+        """CREATE INDEX: an operation of the name server, which the answer does not wait for."""
         db, name = call.name(s.table)
 
         def make(state: State) -> Record:
             table = state.table(db, name)
-            index = check_index(replace(s.index, name=s.name), table.schema)
+            index = replace(s.index, name=s.name)
             for old in table.schema.indexes:
                 if old.name == s.name or (old.keys, old.ts) == (index.keys, index.ts):
-                    raise AlreadyExists(f"index {old.name} already exists on table {db}.{name}")
+                    raise AlreadyExists("index has already exist!")
+            for key in index.keys:
+                if key not in table.schema.names:
+                    raise ExecutionError("miss column desc in the request")
+            check_index(index, table.schema)
+            self._operations.begin(
+                "kAddIndexOP", db, name, (index.name,), self._operations.index_seconds
+            )
             return {"op": "index", "id": table.id, "index": index_record(index)}
 
-        self._store.commit(make)
+        try:
+            self._store.commit(make)
+        except TableNotFound:
+            raise NotFound("ns add index failed. msg: table does not exist!") from None
+        except SqlError as error:
+            raise ExecutionError(f"ns add index failed. msg: {error.message}") from None
         return DONE
 
     def drop_index(self, call: Call, s: statements.DropIndex) -> Reply:
         """DROP INDEX."""
         db, name = call.name(s.table)
-        self._store.commit(
-            lambda state: {
-                "op": "drop_index",
-                "id": state.table(db, name).id,
-                "name": s.name,
-            }
-        )
+        try:
+            table = self._state.table(db, name)
+        except TableNotFound:
+            raise NotFound("table does not exist!") from None
+        if s.name in self._operations.unseen(db, name):
+            raise NotFound("index doesn't exist!")
+        self._store.commit({"op": "drop_index", "id": table.id, "name": s.name})
         return DONE
 
 
@@ -130,8 +151,41 @@ def _plain(name: str) -> str:
         ExecutionError: Empty, overlong, or with characters no name holds.
     """
     if not name or len(name) > 128 or not all(c.isprintable() and c not in "/`'\"" for c in name):
-        raise ExecutionError(f"{name[:60]!r} cannot be a name", -1)
+        raise ExecutionError(f"{name[:60]!r} cannot be a name")
     return name
+
+
+def check_options(options: statements.Options) -> None:
+    """Refuse options of CREATE TABLE that a cluster of one tablet refuses.
+
+    Raises:
+        AstError: An option takes another kind of value.
+        ExecutionError: More replicas than tablets, no partition, or an unknown kind of storage.
+    """
+    for name in ("partitionnum", "replicanum"):
+        value = options.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise AstError(f"not an ASTIntLiteral: {name}={value!r}")
+        if value <= 0:
+            raise ExecutionError(f"{name} should be great than 0")
+    if int(str(options.get("replicanum", 1))) > TABLETS:
+        raise ExecutionError(
+            f"set partition info failed: replicanum is greater than the number of tablets, "
+            f"{TABLETS}"
+        )
+    for name, known in _CHOICES.items():
+        value = options.get(name)
+        if value is not None and str(value).lower() not in known:
+            error = ExecutionError if name == "storage_mode" else AstError
+            raise error(f"invalid {name} {value!r}: {', '.join(known)}")
+
+
+TABLETS = 1
+"""The tablets of this server, as a cluster would count them."""
+_CHOICES = {
+    "storage_mode": ("memory", "ssd", "hdd"),
+    "compress_type": ("nocompress", "snappy"),
+}
 
 
 def check_index(index: IndexDef, schema: Schema) -> IndexDef:
@@ -140,54 +194,79 @@ def check_index(index: IndexDef, schema: Schema) -> IndexDef:
     Raises:
         SqlError: An unknown column, or one that cannot be a key or a time.
     """
-    for key in index.keys:
+    for place, key in enumerate(index.keys):
+        if key in index.keys[:place]:
+            raise ExecutionError(f"duplicated col {key}")
         column = schema.columns[schema.position(key)]
         if column.type.is_floating:
-            raise ExecutionError(f"column {key} of type {column.type.value} cannot be a key", -1)
+            raise ExecutionError(f"float or double type column can not be index, column is: {key}")
     if index.ts is not None:
+        if index.ts not in schema.names:
+            raise ExecutionError(f"can not find col in schema. col: {index.ts}")
         column = schema.columns[schema.position(index.ts)]
         if column.type not in (SqlType.TIMESTAMP, SqlType.INT64):
             raise ExecutionError(
-                f"column {index.ts} of type {column.type.value} cannot be an index's ts: it "
-                f"takes timestamp or bigint",
-                -1,
+                f"ts column type should be bigint or timestamp, column is: {index.ts}"
             )
-    elif index.expires and index.ttl_type != "latest":
-        raise ExecutionError("an index that expires by time needs a ts column", -1)
     return index
 
 
-def complete_schema(name: str, schema: Schema) -> Schema:
+def complete_schema(schema: Schema) -> Schema:
     """A new table's schema: checked, defaults converted, indexes named, one made if none is there.
 
     Raises:
         SqlError: Two columns of a name, a default of another type, an index that cannot be.
     """
     names = [column.name for column in schema.columns]
-    for column in names:
-        if names.count(column) > 1:
-            raise ExecutionError(f"create table {name} failed: two columns named {column}", -1)
-    columns = tuple(
-        column
-        if column.default is None
-        else replace(column, default=from_literal(column.default, column))
-        for column in schema.columns
-    )
-    schema = replace(schema, columns=columns)
-    indexes = list(schema.indexes)
+    indexes = [_with_key(index, schema) for index in schema.indexes]
+    for index in indexes:
+        for key in index.keys:
+            if key not in names:
+                raise ExecutionError(f"column {key} does not exist")
+        if index.ts is not None and index.ts not in names:
+            raise ExecutionError(f"TS NAME {index.ts} not exists")
+    for column in schema.columns:
+        if names.count(column.name) > 1:
+            raise ExecutionError(f"check TableMeta failed! duplicated column: {column.name}")
+    if not names:
+        raise ExecutionError("check TableMeta failed! no column")
+    schema = replace(schema, columns=tuple(_with_default(column) for column in schema.columns))
     if not indexes:
-        keys = [c.name for c in columns if not c.type.is_floating]
+        keys = [c.name for c in schema.columns if not c.type.is_floating]
         if not keys:
-            raise ExecutionError(f"create table {name} failed: no column can be an index key", -1)
+            raise ExecutionError("check TableMeta failed! no index: no column can be its key")
         indexes = [IndexDef((keys[0],))]
     seen: set[tuple[tuple[str, ...], str | None]] = set()
-    for index in indexes:
-        check_index(index, schema)
+    for number, index in enumerate(indexes):
+        try:
+            check_index(index, schema)
+        except ExecutionError as error:
+            raise ExecutionError(f"check TableMeta failed! {error.message}") from None
         if (index.keys, index.ts) in seen:
-            raise ExecutionError(f"create table {name} failed: an index is given twice", -1)
+            raise ExecutionError(f"check TableMeta failed! duplicate index INDEX_{number}")
         seen.add((index.keys, index.ts))
+    now = int(time.time())
     named = tuple(
-        index if index.name else replace(index, name=f"INDEX_{number}")
+        index if index.name else replace(index, name=f"INDEX_{number}_{now}")
         for number, index in enumerate(indexes)
     )
     return replace(schema, indexes=named)
+
+
+def _with_key(index: IndexDef, schema: Schema) -> IndexDef:
+    """An index without a key takes the first column that can be one."""
+    if index.keys:
+        return index
+    for column in schema.columns:
+        if index.ts is not None and column.name != index.ts and not column.type.is_floating:
+            return replace(index, keys=(column.name,))
+    raise ExecutionError("INDEX KEY empty" if index.ts is None else "can not found index col")
+
+
+def _with_default(column: ColumnDef) -> ColumnDef:
+    if column.default is None:
+        return column
+    try:
+        return replace(column, default=from_literal(column.default, column))
+    except Misfit as error:
+        raise ExecutionError(f"default value type mismatch: {error}") from None

@@ -8,9 +8,11 @@ from openmldb_sql import statements
 from openmldb_sql.types import ColumnDef, Schema, SqlType
 
 from openmldb_embedded import engine
-from openmldb_embedded.catalog import Deployment, Job, Record, State
-from openmldb_embedded.errors import ExecutionError, NotFound
+from openmldb_embedded.catalog import Deployment, Record, State
+from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.service.call import DONE, Call, Reply
+from openmldb_embedded.service.operations import Operation, Operations
+from openmldb_embedded.service.planning import planning
 from openmldb_embedded.service.ttl import deploy_options, needed_indexes
 from openmldb_embedded.store import Store
 from openmldb_embedded.wire import RowReader, RowWriter
@@ -22,7 +24,7 @@ COLD = 1.0
 class Runtime:
     """A deployment that is ready to answer."""
 
-    def __init__(self, deployment: Deployment, state: State) -> None:
+    def __init__(self, deployment: Deployment, state: State, *, strict: bool = False) -> None:
         self.deployment = deployment
         self.query = engine.compile_request(deployment.sql, state, deployment.db)
         self.inputs = list(self.query.input_schema)
@@ -32,7 +34,7 @@ class Runtime:
             for column in state.table(*self.query.request_table).schema.columns
         }
         columns = tuple(known.get(f, ColumnDef(*f)) for f in self.inputs)
-        self.reader = RowReader(Schema(columns))
+        self.reader = RowReader(Schema(columns), strict=strict)
         self.writer = RowWriter([kind for _, kind in self.outputs])
         self.answer = self.query.bind(lambda db, name: state.table(db, name).memory)
         self.schema = [{"name": name, "type": kind.lower_name} for name, kind in self.outputs]
@@ -50,40 +52,82 @@ class Runtime:
 class Deployments:
     """Runs DEPLOY and DROP DEPLOYMENT, and hands out what answers requests."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self,
+        store: Store,
+        operations: Operations,
+        *,
+        exact: bool = False,
+        lenient: bool = False,
+    ) -> None:
         self._store = store
         self._state = store.state
+        self._operations = operations
+        self._exact = exact
+        self._lenient = lenient
         self._runtimes: dict[tuple[str, str], Runtime] = {}
         self._deploying = threading.Lock()
-        self._operations: list[tuple[int, str]] = []
 
     def deploy(self, call: Call, s: statements.Deploy) -> Reply:
-        """DEPLOY: nothing, or, where it is not to wait, the number of the operation."""
+        """DEPLOY: nothing, or, where it is not to wait, the number of the operation.
+
+        Raises:
+            SqlError: The query, its options or its name are refused; indexes stay as they were.
+        """
         if not call.mode.online:
-            raise ExecutionError("DEPLOY works in online mode only: use mode online or onsync", -1)
+            raise ExecutionError(
+                "Can not deploy in offline mode, please set @@SESSION.execute_mode='online' "
+                "(over HTTP: mode online or onsync)"
+            )
+        strict = not self._lenient
+        with planning("explain failed", s.sql, in_deployment=True, strict=strict):
+            query = engine.compile_request(s.sql, self._state, call.db, strict=strict)
         bias = deploy_options(s.options)
+        if not all(part.isalnum() or part == "_" for part in s.name):
+            raise ExecutionError(
+                f"ns create procedure failed--ReturnCode[-1]--create procedure on tablet failed, "
+                f"sp {call.db}.{s.name}: a deployment's name takes letters, digits and _",
+                2001,
+            )
         with self._deploying:
-            if s.if_not_exists and (call.db, s.name) in self._state.deployments:
-                return DONE
-            query = engine.compile_request(s.sql, self._state, call.db)
+            data = sum(self._state.table(*table).memory.num_rows for table in query.tables)
+            operation: Operation | None = None
 
             def make(state: State) -> Record:
-                return {
+                nonlocal operation
+                changes, new = needed_indexes(state, query, bias)
+                record = {
                     "op": "deploy",
                     "db": call.db,
                     "name": s.name,
                     "sql": s.sql,
                     "options": dict(s.options),
-                    "indexes": needed_indexes(state, query, bias),
+                    "indexes": changes,
                     "tables": sorted([db, name] for db, name in query.tables),
                 }
+                if new and (call.db, s.name) not in state.deployments:
+                    operation = self._begin(new, quick=not data)
+                return record
 
             self._store.commit(make)
             self.runtime(call.db, s.name)
-        if bias.sync:
-            return DONE
-        self._operations.append((len(self._operations) + 1, f"{call.db}.{s.name}"))
-        return Reply([SqlType.INT64], [(len(self._operations),)])
+        if operation is not None and bias.sync:
+            self._operations.wait(operation)
+        elif operation is not None and data:
+            return Reply([SqlType.INT64], [(operation.id,)])
+        return DONE
+
+    def _begin(
+        self, new: dict[tuple[str, str], tuple[str, ...]], *, quick: bool
+    ) -> Operation | None:
+        """Note the operation by which a deployment's indexes are made."""
+        seconds = self._operations.deploy_seconds * sum(len(names) for names in new.values())
+        if quick and not seconds:
+            return None
+        for db, table in new:
+            self._operations.check_free(db, table)
+        begun = [self._operations.begin("kDeployOP", db, table, (), seconds) for db, table in new]
+        return begun[-1]
 
     def ready(self, db: str, name: str) -> Runtime | None:
         """A deployment that has been used before, without waiting."""
@@ -99,40 +143,17 @@ class Deployments:
         if found is not None:
             return found
         deployment = self._state.deployment(db, name)
-        found = Runtime(deployment, self._state)
+        found = Runtime(deployment, self._state, strict=self._exact)
         with self._store.lock:
             if self._state.deployments.get((db, name)) is deployment:
                 self._runtimes[db, name] = found
         return found
 
     def drop_deployment(self, call: Call, s: statements.DropDeployment) -> Reply:
-        """DROP DEPLOYMENT."""
+        """DROP DEPLOYMENT; OpenMLDB has no effect for IF EXISTS, and neither has this."""
         db, name = call.name(s.name)
-        try:
-            with self._deploying:
-                self._store.commit({"op": "drop_deployment", "db": db, "name": name})
-                with self._store.lock:
-                    self._runtimes.pop((db, name), None)
-        except NotFound:
-            if not s.if_exists:
-                raise
+        with self._deploying:
+            self._store.commit({"op": "drop_deployment", "db": db, "name": name})
+            with self._store.lock:
+                self._runtimes.pop((db, name), None)
         return DONE
-
-    def operations(self) -> list[Job]:
-        """The DEPLOYs that did not wait, as the name server's jobs."""
-        return [
-            Job(
-                number,
-                "kAddIndexOP",
-                "FINISHED",
-                0,
-                0,
-                what,
-                "",
-                "",
-                "",
-                "",
-                component="nameserver",
-            )
-            for number, what in self._operations
-        ]

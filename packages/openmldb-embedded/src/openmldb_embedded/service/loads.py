@@ -32,7 +32,6 @@ class Loads:
     def load_data(self, call: Call, s: statements.LoadData) -> Reply:
         """LOAD DATA, of the kind that its mode says."""
         db, name = call.name(s.table)
-        self._state.table(db, name)
         mode = configured(call.mode, s.config)
         if not mode.online:
             work = self.offline_work(call, s)

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from openmldb_sql import statements
-from openmldb_sql.types import Schema, SqlType
+from openmldb_sql.types import ColumnDef, Schema
 
 from openmldb_embedded import load
 from openmldb_embedded.catalog import Record, State, Table
 from openmldb_embedded.columns import Batch
-from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.errors import ExecutionError, TableNotFound
 from openmldb_embedded.jobs import Context, Finish
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import DONE, Call, Reply
+from openmldb_embedded.service.deletes import deletion
 from openmldb_embedded.service.offline import adopt_offline
 from openmldb_embedded.store import Store
-from openmldb_embedded.wire import from_literal, to_log
+from openmldb_embedded.wire import Misfit, from_literal, to_log
 
 
 class Rows:
     """Runs the statements that change a table's rows."""
 
-    def __init__(self, store: Store, background: Background) -> None:
+    def __init__(self, store: Store, background: Background, *, exact: bool = False) -> None:
         self._store = store
+        self._exact = exact
         self._state = store.state
         self._background = background
 
@@ -40,16 +42,33 @@ class Rows:
         self._store.commit(make)
 
     def insert(self, call: Call, s: statements.Insert) -> Reply:
-        """INSERT: at once online, as a job offline."""
+        """INSERT: at once online, as a job offline.
+
+        The good rows of a statement stay when others fail, as they do on a cluster, unless the
+        server is strict.
+
+        Raises:
+            SqlError: The statement, or a row of it, cannot be stored.
+        """
         db, name = call.name(s.table)
-        rows = stored_rows(s, self._state.table(db, name).schema, db)
         if not call.mode.online:
-            work = partial(self._insert_offline, db=db, name=name, rows=rows)
+            work = partial(self._insert_offline, db=db, name=name, s=s)
             return self._background.run("InsertOfflineData", call, work)
-        if s.or_ignore:
-            self._insert_absent(db, name, rows)
-        else:
-            self.insert_rows(db, name, rows)
+        try:
+            schema = self._state.table(db, name).schema
+        except TableNotFound:
+            raise _refused(f"{db}-{name} not exist") from None
+        found = stored_rows(s, schema, strict=self._exact)
+        if found.rows and not (found.failed and self._exact):
+            if s.or_ignore:
+                self._insert_absent(db, name, found.rows)
+            else:
+                self.insert_rows(db, name, found.rows)
+        if found.failed:
+            peek = ",".join(map(str, found.failed[:10]))
+            raise ExecutionError(
+                f"insert values {len(found.failed)} failed, failed rows peek: {peek}"
+            )
         return DONE
 
     def _insert_absent(self, db: str, name: str, rows: list[tuple[Any, ...]]) -> None:
@@ -60,11 +79,12 @@ class Rows:
 
         self._store.commit(make)
 
-    def _insert_offline(
-        self, context: Context, db: str, name: str, rows: list[tuple[Any, ...]]
-    ) -> Finish:
+    def _insert_offline(self, context: Context, db: str, name: str, s: statements.Insert) -> Finish:
         table = self._state.table(db, name)
-        batch = Batch.from_rows(table.schema.fields, rows)
+        found = stored_rows(s, replace(table.schema, indexes=()), strict=True)
+        if found.failed:
+            raise ExecutionError("an offline INSERT takes no parameters")
+        batch = Batch.from_rows(table.schema.fields, found.rows)
         with context.staging() as folder:
             path = folder / "rows.parquet"
             load.stage_parquet(iter([batch.to_arrow()]), table.schema, path)
@@ -76,7 +96,10 @@ class Rows:
 
         def make(state: State) -> Record:
             table = state.table(db, name)
-            return {"op": "delete", "id": table.id, **delete_bounds(s, table.schema)}
+            found = deletion(s.where, table.schema)
+            if found is None:
+                return {"op": "nothing"}
+            return {"op": "delete", "id": table.id, **found}
 
         self._store.commit(make)
         return DONE
@@ -84,41 +107,85 @@ class Rows:
     def truncate(self, call: Call, s: statements.Truncate) -> Reply:
         """TRUNCATE, of online rows."""
         db, name = call.name(s.table)
-        self._store.commit(lambda state: {"op": "truncate", "id": state.table(db, name).id})
+        try:
+            self._store.commit(lambda state: {"op": "truncate", "id": state.table(db, name).id})
+        except TableNotFound:
+            raise ExecutionError("table does not exist") from None
         return DONE
 
 
-def stored_rows(s: statements.Insert, schema: Schema, db: str) -> list[tuple[Any, ...]]:
+@dataclass(frozen=True)
+class Insertion:
+    """An INSERT's rows.
+
+    Attributes:
+        rows: The rows that can be stored.
+        failed: Places of the rows that cannot, though each of their values can.
+    """
+
+    rows: list[tuple[Any, ...]]
+    failed: list[int]
+
+
+def stored_rows(s: statements.Insert, schema: Schema, *, strict: bool = False) -> Insertion:
     """An INSERT's rows as stored values in the schema's order, defaults filled in.
 
+    As in OpenMLDB, values beyond the last column are not looked at, and a row without its index's
+    time (or with a negative one, or with a ``?``) is the only kind that fails by itself.
+
     Raises:
-        SqlError: An unknown column, a row of another length, a value of another type.
+        SqlError: An unknown column, a row too short, a value that its column does not take.
     """
+    given: dict[int, int] = {}
+    for at, name in enumerate(s.columns or ()):
+        if name not in schema.names:
+            raise _refused(f"can't find column {name} in table {s.table.name}")
+        place = schema.names.index(name)
+        if place in given:
+            raise _refused(f"duplicate column of {name}")
+        given[place] = at
     if s.columns is None:
-        places = list(range(len(schema.columns)))
-    else:
-        places = [schema.position(name) for name in s.columns]
-        if len(set(places)) != len(places):
-            raise ExecutionError("a column is named twice in the INSERT", -1)
-    given = {place: at for at, place in enumerate(places)}
-    rows = []
+        given = {place: place for place in range(len(schema.columns))}
+    times = [schema.names.index(i.ts) for i in schema.indexes if i.ts is not None]
+    rows: list[tuple[Any, ...]] = []
+    failed: list[int] = []
     for number, row in enumerate(s.rows):
-        if len(row) != len(places):
-            raise ExecutionError(
-                f"insert into {db}.{s.table.name} failed: row {number} has {len(row)} values for "
-                f"{len(places)} columns",
-                -1,
+        if len(row) < len(given):
+            raise _refused(
+                f"fail to parse row[{number}]: it has {len(row)} values for {len(given)} columns"
             )
-        values = []
-        for place, column in enumerate(schema.columns):
-            at = given.get(place)
-            value = column.default if at is None else row[at]
-            if at is None and column.default is not None:
-                values.append(value)
-            else:
-                values.append(from_literal(value, column))
-        rows.append(tuple(values))
-    return rows
+        try:
+            stored = tuple(
+                _value(row, given.get(place), column, strict=strict)
+                for place, column in enumerate(schema.columns)
+            )
+        except Misfit as error:
+            raise _refused(f"fail to parse row[{number}]: {error}") from None
+        open_ = any(isinstance(value, statements.Placeholder) for value in stored)
+        if open_ or any(stored[place] is None or stored[place] < 0 for place in times):
+            failed.append(number)
+        else:
+            rows.append(stored)
+    return Insertion(rows, failed)
+
+
+def _value(
+    row: Sequence[statements.Value], at: int | None, column: ColumnDef, *, strict: bool
+) -> Any:
+    if at is None:
+        if column.default is not None:
+            return column.default
+        return from_literal(None, column)
+    value = row[at]
+    if isinstance(value, statements.Placeholder):
+        return value
+    if isinstance(value, statements.NotConstant):
+        raise Misfit(f"{value.text[:60]} is no constant (column {column.name})")
+    return from_literal(value, column, strict=strict)
+
+
+def _refused(reason: str) -> ExecutionError:
+    return ExecutionError(f"Fail to get insert info--{reason}")
 
 
 def absent(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[int]:
@@ -137,45 +204,3 @@ def absent(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[int]:
             seen.add(row)
             found.append(number)
     return found
-
-
-def delete_bounds(s: statements.Delete, schema: Schema) -> Record:
-    """A DELETE's conditions: columns to equal, and the bounds of one index's time column.
-
-    Raises:
-        SqlError: A column that is in no index, or a bound on one that is no time.
-    """
-    keys = {key for index in schema.indexes for key in index.keys}
-    times = {index.ts for index in schema.indexes if index.ts is not None}
-    equals: dict[str, Any] = {}
-    ts: str | None = None
-    low: int | None = None
-    high: int | None = None
-    for condition in s.where:
-        column = schema.columns[schema.position(condition.column)]
-        if column.name not in keys | times:
-            raise ExecutionError(
-                f"DELETE needs indexed columns: {column.name} is in no index of {s.table.name}", -1
-            )
-        value = from_literal(condition.value, replace(column, not_null=False))
-        if condition.operator == "=" and column.name in keys:
-            if column.name in equals and equals[column.name] != value:
-                raise ExecutionError(f"DELETE compares {column.name} with two values", -1)
-            equals[column.name] = value.toordinal() if column.type is SqlType.DATE else value
-            continue
-        if column.name not in times or value is None:
-            raise ExecutionError(
-                f"DELETE takes {condition.operator} on an index's ts column only, not on "
-                f"{column.name}",
-                -1,
-            )
-        if ts not in (None, column.name):
-            raise ExecutionError(f"DELETE takes one ts column, not {ts} and {column.name}", -1)
-        ts = column.name
-        if condition.operator in ("=", ">", ">="):
-            bound = value + (condition.operator == ">")
-            low = bound if low is None else max(low, bound)
-        if condition.operator in ("=", "<", "<="):
-            bound = value - (condition.operator == "<")
-            high = bound if high is None else min(high, bound)
-    return {"equals": equals, "ts": ts, "min": low, "max": high}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from openmldb_sql import statements
-from openmldb_sql.errors import SqlError, SyntaxError_
+from openmldb_sql.errors import PlanError, SqlError, SyntaxError_
 
 from openmldb_embedded.catalog import Job
 from openmldb_embedded.errors import ExecutionError
@@ -19,6 +19,7 @@ from openmldb_embedded.service.call import Call, Mode, Reply, Settings
 from openmldb_embedded.service.ddl import Definitions
 from openmldb_embedded.service.deployments import Deployments
 from openmldb_embedded.service.loads import Loads
+from openmldb_embedded.service.operations import Operations
 from openmldb_embedded.service.queries import Queries
 from openmldb_embedded.service.rows import Rows
 from openmldb_embedded.service.system import System
@@ -40,14 +41,23 @@ class Service:
         self.state = store.state
         self._workers = Workers(settings.job_memory)
         self._offline = ENGINES[settings.offline_engine](store, self._workers, settings.taskmanager)
-        self._jobs = Jobs(store, self._workers, settings.jobs_at_once, self._offline)
+        self._jobs = Jobs(
+            store,
+            self._workers,
+            settings.jobs_at_once,
+            self._offline,
+            settings.moods.failed_seconds,
+        )
         background = Background(self._jobs)
-        self.rows = Rows(store, background)
-        self.deployments = Deployments(store)
+        operations = Operations(settings.moods.index_seconds, settings.moods.deploy_seconds)
+        self.rows = Rows(store, background, exact=settings.exact)
+        self.deployments = Deployments(
+            store, operations, exact=settings.exact, lenient=settings.lenient
+        )
         self._queries = Queries(store, roots, settings, self._workers, background, self._offline)
         self._loads = Loads(store, roots, background)
-        definitions = Definitions(store, roots)
-        system = System(store, settings, self._jobs, self.deployments)
+        definitions = Definitions(store, roots, operations)
+        system = System(store, settings, self._jobs, self.deployments, operations)
         self._handlers: dict[type, Callable[[Call, Any], Reply]] = {
             statements.CreateDatabase: definitions.create_database,
             statements.DropDatabase: definitions.drop_database,
@@ -119,17 +129,22 @@ class Service:
         stop: Stop | None = None,
         *,
         null_for_nan: bool = False,
+        has_input: bool = False,
     ) -> Reply:
-        """Run the first statement of ``sql``.
+        """Run the statement of ``sql`` that counts.
+
+        As on the real server every statement must be sound; then the first one is run and the
+        rest forgotten, except that of several SELECTs the last one is run.
 
         Args:
             db: The database of names without one; it need not exist for what needs none.
-            sql: A script; what follows the first statement is not looked at.
+            sql: A script.
             mode: Online or offline, and whether to wait for a job's end.
             timeout: Seconds to wait for a job or a query at most.
             params: The values of the statement's ``?``.
             stop: Called by the caller to give a query up.
             null_for_nan: Whether NaN and the infinities are answered as null.
+            has_input: Whether the request spoke of parameters, be it of none.
 
         Raises:
             SqlError: The statement is wrong or failed.
@@ -139,8 +154,15 @@ class Service:
                 f"the statement has {len(sql)} characters, at most {MAX_SQL} are taken: insert "
                 f"fewer rows at once, or use LOAD DATA"
             )
-        statement = statements.parse(sql)
-        call = Call(db, sql.strip(), mode, timeout, params, stop or Stop(), null_for_nan)
+        statement, *others = statements.parse_script(sql)
+        if others and isinstance(statement, statements.Select):
+            other = next((o for o in others if not isinstance(o, statements.Select)), None)
+            if other is not None:
+                raise PlanError(f"Plan type not supported: {type(other).__name__} after SELECT")
+            statement = others[-1]
+        call = Call(db, sql.strip(), mode, timeout, params, stop or Stop(), null_for_nan, has_input)
+        if isinstance(statement, statements.Refused):
+            raise ExecutionError(statement.reason, statement.code)
         return self._handlers[type(statement)](call, statement)
 
 

@@ -6,11 +6,10 @@ SELECT text is handed on untouched to the query parser; only what surrounds it (
 
 from __future__ import annotations
 
-from openmldb_sql.errors import SyntaxError_
+from openmldb_sql.errors import PlanError, SyntaxError_
 from openmldb_sql.statements.grammar import Parser
-from openmldb_sql.statements.indexes import TTL_TYPES, duration_ms, index_of
+from openmldb_sql.statements.indexes import TTL_TYPES, duration_ms, index_of, whole_minutes
 from openmldb_sql.statements.nodes import (
-    Condition,
     CreateDatabase,
     CreateIndex,
     CreateTable,
@@ -21,26 +20,32 @@ from openmldb_sql.statements.nodes import (
     DropDeployment,
     DropIndex,
     DropTable,
+    Duration,
     Explain,
     Insert,
     Literal,
     LoadData,
+    Long,
     Name,
+    NotConstant,
     Options,
+    Placeholder,
+    Refused,
     Select,
     SelectInto,
     SetVar,
     Show,
+    Single,
     Statement,
     StopJob,
     Truncate,
     Use,
+    Value,
 )
-from openmldb_sql.tokens import Kind, tokens
+from openmldb_sql.tokens import Kind, place, tokens
 
 __all__ = [
     "TTL_TYPES",
-    "Condition",
     "CreateDatabase",
     "CreateIndex",
     "CreateTable",
@@ -51,24 +56,33 @@ __all__ = [
     "DropDeployment",
     "DropIndex",
     "DropTable",
+    "Duration",
     "Explain",
     "Insert",
     "Literal",
     "LoadData",
+    "Long",
     "Name",
+    "NotConstant",
     "Options",
+    "Placeholder",
+    "Refused",
     "Select",
     "SelectInto",
     "SetVar",
     "Show",
+    "Single",
     "Statement",
     "StopJob",
     "Truncate",
     "Use",
+    "Value",
     "duration_ms",
     "index_of",
     "parse",
+    "parse_script",
     "split",
+    "whole_minutes",
 ]
 
 
@@ -100,4 +114,28 @@ def parse(script: str) -> Statement:
         if found[0].kind is not Kind.END:
             return Parser(script, found).statement()
         position = max(found[0].end, position + 1)
-    raise SyntaxError_("Syntax error: Unexpected end of statement, the SQL is empty")
+    raise PlanError("fail to create plan, sql trees is null or empty")
+
+
+def parse_script(script: str) -> list[Statement]:
+    """Parse all statements of a script; a ``;`` may follow the last one.
+
+    Raises:
+        PlanError: There is no statement.
+        SyntaxError_: One is none of OpenMLDB's, or is empty.
+    """
+    parsed: list[Statement] = []
+    position = 0
+    while position < len(script):
+        found = list(tokens(script, position))
+        closed = found[-1].end > found[-1].start
+        if found[0].kind is not Kind.END:
+            parsed.append(Parser(script, found).statement())
+        elif closed:
+            raise SyntaxError_(
+                f'Syntax error: Expected end of input but got ";" {place(script, found[-1].start)}'
+            )
+        position = max(found[-1].end, position + 1)
+    if not parsed:
+        raise PlanError("fail to create plan, sql trees is null or empty")
+    return parsed

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from openmldb_sql.errors import SyntaxError_
-from openmldb_sql.statements.nodes import Literal, Name
+from openmldb_sql.errors import AstError, SyntaxError_
+from openmldb_sql.statements.nodes import Duration, Literal, Long, Name, Single
 from openmldb_sql.tokens import NUMBER, Kind, Token, place
+
+_WHAT = {
+    Kind.WORD: "identifier ",
+    Kind.NAME: "identifier ",
+    Kind.STRING: "string literal ",
+    Kind.SYMBOL: "",
+}
 
 
 class Cursor:
@@ -23,7 +30,11 @@ class Cursor:
     def fail(self, wanted: str) -> SyntaxError_:
         """The error that says what was wanted here and what there is."""
         token = self.token
-        got = "end of statement" if token.kind is Kind.END else f'"{token.text[:60]}"'
+        got = f"{_WHAT.get(token.kind, '')}{token.text[:60]}"
+        if token.kind in (Kind.WORD, Kind.SYMBOL):
+            got = f'{_WHAT[token.kind]}"{token.text[:60]}"'
+        elif token.kind is Kind.END:
+            got = "end of statement"
         return SyntaxError_(
             f"Syntax error: Expected {wanted} but got {got} {place(self.sql, token.start)}"
         )
@@ -110,38 +121,32 @@ class Cursor:
         text = token.text
         following = self.token
         if following.kind is Kind.WORD and following.start == token.end:
-            if following.upper != "D":  # 2.5d, a double
-                raise self.fail("a literal")
-            self.at += 1
+            raise SyntaxError_(
+                f"Syntax error: Missing whitespace between literal and alias "
+                f"{place(self.sql, following.start)}"
+            )
         found = NUMBER.fullmatch(text)
         kind = found.lastgroup if found else None
-        number: int | float
         if kind == "hex":
-            number = int(text, 16)
-        elif kind in ("int", "long"):
-            if len(text) > 40:
-                raise SyntaxError_(f"Syntax error: Invalid integer literal {text[:20]}...")
-            number = int(text.rstrip("lL"))
-        elif kind == "float" or text[-1] in "dD":
-            number = float(text.rstrip("fFdD"))
-        else:
-            self.at -= 1
-            raise self.fail("a literal")
-        return -number if negative else number
+            raise AstError(f"Un-support hex integer literal: {text[:40]}")
+        if kind in ("int", "long"):
+            return integer(text, negative=negative)
+        if kind == "float":
+            number = float(text.rstrip("fF"))
+            number = -number if negative else number
+            return Single(number) if text[-1] in "fF" else number
+        self.at -= 1
+        raise self.fail("a literal")
 
     def option_value(self) -> Literal:
-        """A literal, a bare word, or a duration such as ``10d`` or ``10 d``, kept as text."""
+        """A literal, a bare word, or a duration such as ``10d``."""
         token = self.token
-        if token.kind is Kind.WORD and token.upper not in ("NULL", "TRUE", "FALSE"):
+        if token.kind in (Kind.WORD, Kind.NAME) and token.upper not in ("NULL", "TRUE", "FALSE"):
             return self.identifier("a value")
         number = NUMBER.fullmatch(token.text) if token.kind is Kind.NUMBER else None
         if number is not None and number.lastgroup == "interval":
             self.at += 1
-            return token.text.lower()
-        following = self.found[min(self.at + 1, len(self.found) - 1)]
-        if token.kind is Kind.NUMBER and token.text.isdecimal() and following.kind is Kind.WORD:
-            self.at += 2
-            return f"{token.text}{following.text.lower()}"
+            return Duration(token.text.lower())
         return self.literal()
 
     def options(self, keyword: str) -> dict[str, Literal]:
@@ -175,3 +180,17 @@ class Cursor:
             self.at += 1
             if depth == 0:
                 return self.sql[start : token.end]
+
+
+def integer(text: str, *, negative: bool = False) -> int:
+    """The value of an integer literal; the literal itself must fit 64 bits, its sign aside.
+
+    Raises:
+        AstError: It does not.
+    """
+    digits = text.rstrip("lL")
+    if len(digits) > 40 or int(digits) >= 2**63:
+        raise AstError(f"Invalid integer literal<OUT_OF_RANGE: {digits[:40]} (overflow)>")
+    wide = digits != text or int(digits) >= 2**31
+    number = -int(digits) if negative else int(digits)
+    return Long(number) if wide else number

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from openmldb_sql.errors import SyntaxError_
+from openmldb_sql.errors import AstError, SyntaxError_, UnsupportedSqlError
+from openmldb_sql.parse import parse_select
+from openmldb_sql.refused import refuse_unknown
 from openmldb_sql.statements.cursor import Cursor
 from openmldb_sql.statements.indexes import index_of
 from openmldb_sql.statements.nodes import (
-    Condition,
     CreateDatabase,
     CreateIndex,
     CreateTable,
@@ -24,6 +25,9 @@ from openmldb_sql.statements.nodes import (
     Literal,
     LoadData,
     Name,
+    NotConstant,
+    Placeholder,
+    Refused,
     Select,
     SelectInto,
     SetVar,
@@ -32,8 +36,10 @@ from openmldb_sql.statements.nodes import (
     StopJob,
     Truncate,
     Use,
+    Value,
 )
-from openmldb_sql.tokens import Kind
+from openmldb_sql.syntax import Select as SelectNode
+from openmldb_sql.tokens import Kind, place
 from openmldb_sql.types import ColumnDef, IndexDef, Schema, SqlType
 
 
@@ -61,6 +67,11 @@ class Parser(Cursor):
             "DESCRIBE": self._desc,
             "SET": self._set_variable,
             "EXPLAIN": self._explain,
+            "EXIT": self._exit,
+            "ALTER": self._alter,
+            "CALL": self._other,
+            "GRANT": self._other,
+            "REVOKE": self._other,
         }
         start = starts.get(self.token.upper) if self.token.kind is Kind.WORD else None
         if start is not None:
@@ -70,7 +81,7 @@ class Parser(Cursor):
             return found
         if self.peek("SELECT") or self.peek("WITH") or self.peek("("):
             return self._query()
-        raise self.fail("a statement (SELECT, CREATE, LOAD DATA, DEPLOY, SHOW ...)")
+        raise self.fail("end of input")
 
     def _create(self) -> Statement:
         if self.take("DATABASE"):
@@ -78,8 +89,12 @@ class Parser(Cursor):
             return CreateDatabase(self.identifier("a database name"), exists)
         if self.take("INDEX"):
             return self._create_index()
+        if self.peek("FUNCTION") or self.peek("AGGREGATE") or self.peek("USER"):
+            return self._other()
+        if self.peek("PROCEDURE") or self.peek("OR"):
+            return self._other()
         if not self.take("TABLE"):
-            raise self.fail("DATABASE, TABLE or INDEX")
+            raise self.fail("keyword TABLE")
         exists = self.take("IF", "NOT", "EXISTS")
         table = self.name()
         if self.take("LIKE"):
@@ -99,8 +114,9 @@ class Parser(Cursor):
                 break
             self.expect(",")
         options = self.options("OPTIONS")
-        if not columns:
-            raise SyntaxError_(f"create table {table.name} failed: it has no column")
+        for option in options:
+            if option not in _TABLE_OPTIONS:
+                raise AstError(f"invalid option {option}; known: {', '.join(_TABLE_OPTIONS)}")
         return CreateTable(table, Schema(tuple(columns), tuple(indexes)), exists, options)
 
     def _column(self) -> ColumnDef:
@@ -116,32 +132,37 @@ class Parser(Cursor):
                 not_null = True
             elif self.take("DEFAULT"):
                 default = self.literal()
-            elif not self.take("NULL"):
+            elif not self.take("NULL") and not self.take("PRIMARY", "KEY"):
                 return ColumnDef(name, type_, not_null, default)
 
     def _index_definition(self) -> IndexDef:
         """``(key=(a, b), ts=c, ttl=(10d, 5), ttl_type=absorlat)``, in any order."""
         self.expect("(")
-        keys: tuple[str, ...] = ()
-        ts: str | None = None
-        ttl: list[str] = []
-        ttl_type: str | None = None
+        found: dict[str, tuple[Literal, ...]] = {}
         while True:
-            what = self.identifier("key, ts, ttl or ttl_type").lower()
-            self.expect("=")
-            if what == "key":
-                keys = self._column_list()
-            elif what == "ts":
-                ts = self.identifier("the ts column")
-            elif what == "ttl":
-                ttl = self._ttl_list()
-            elif what == "ttl_type":
-                ttl_type = str(self.option_value()).lower()
-            else:
-                raise SyntaxError_(f"Syntax error: an index has no {what}; key, ts, ttl, ttl_type")
+            self._index_option(found)
             if self.take(")"):
-                return index_of(keys, ts, ttl, ttl_type)
+                return _index(found, 2000)
             self.expect(",")
+
+    def _index_option(self, found: dict[str, tuple[Literal, ...]]) -> None:
+        """One option of an index; those that OpenMLDB does not have are ignored, as it does."""
+        what = self.identifier("an index option").lower()
+        self.expect("=")
+        start = self.token
+        if self.take("("):
+            values = [self.option_value()]
+            while self.take(","):
+                values.append(self.option_value())
+            self.expect(")")
+        else:
+            values = [self.option_value()]
+        if what in ("key", "ts", "ttl_type") and start.kind not in (Kind.WORD, Kind.NAME):
+            names = start.text == "(" and what == "key"
+            if not names or not all(isinstance(v, str) for v in values):
+                raise AstError(f"Invalid index {what}, should be path expression")
+        if what in ("key", "ts", "ttl", "ttl_type"):
+            found[what] = tuple(values)
 
     def _column_list(self) -> tuple[str, ...]:
         if not self.take("("):
@@ -152,41 +173,21 @@ class Parser(Cursor):
         self.expect(")")
         return tuple(found)
 
-    def _ttl_list(self) -> list[str]:
-        if not self.take("("):
-            return [str(self.option_value())]
-        found = [str(self.option_value())]
-        while self.take(","):
-            found.append(str(self.option_value()))
-        self.expect(")")
-        return found
-
     def _create_index(self) -> CreateIndex:
         name = self.identifier("an index name")
         self.expect("ON")
         table = self.name()
         self.expect("(")
         self.at -= 1
+        found: dict[str, tuple[Literal, ...]] = {}
         keys = self._column_list()
-        ts: str | None = None
-        ttl: list[str] = []
-        ttl_type: str | None = None
         if self.take("OPTIONS"):
             self.expect("(")
             while not self.take(")"):
-                what = self.identifier("ts, ttl or ttl_type").lower()
-                self.expect("=")
-                if what == "ts":
-                    ts = self.identifier("the ts column")
-                elif what == "ttl":
-                    ttl = self._ttl_list()
-                elif what == "ttl_type":
-                    ttl_type = str(self.option_value()).lower()
-                else:
-                    raise SyntaxError_(f"Syntax error: CREATE INDEX has no option {what}")
+                self._index_option(found)
                 if not self.peek(")"):
                     self.expect(",")
-        return CreateIndex(name, table, index_of(keys, ts, ttl, ttl_type))
+        return CreateIndex(name, table, _index({**found, "key": keys}, 101))
 
     def _drop(self) -> Statement:
         if self.take("DATABASE"):
@@ -199,6 +200,7 @@ class Parser(Cursor):
             exists = self.take("IF", "EXISTS")
             return DropDeployment(self.name("a deployment name"), exists)
         if self.take("INDEX"):
+            self.take("IF", "EXISTS")
             parts = [self.identifier("table.index")]
             while self.take("."):
                 parts.append(self.identifier("table.index"))
@@ -206,8 +208,10 @@ class Parser(Cursor):
                 return DropIndex(Name(None, parts[0]), parts[1])
             if len(parts) == 3:
                 return DropIndex(Name(parts[0], parts[1]), parts[2])
-            raise self.fail("table.index")
-        raise self.fail("DATABASE, TABLE, INDEX or DEPLOYMENT")
+            raise AstError(f"Invalid index path expression {'.'.join(parts)}")
+        if self.peek("PROCEDURE") or self.peek("FUNCTION") or self.peek("USER"):
+            return self._other()
+        raise self.fail("keyword TABLE, DATABASE, INDEX or DEPLOYMENT")
 
     def _use(self) -> Use:
         return Use(self.identifier("a database name"))
@@ -220,42 +224,90 @@ class Parser(Cursor):
         columns: tuple[str, ...] | None = None
         if self.peek("("):
             columns = self._column_list()
+        if self.peek("SELECT") or self.peek("WITH"):
+            raise AstError("Un-support insert statement with query")
         if not self.take("VALUES") and not self.take("VALUE"):
-            raise self.fail("VALUES")
+            raise self.fail("keyword VALUES")
         rows = [self._row()]
         while self.take(","):
             rows.append(self._row())
         return Insert(table, columns, tuple(rows), or_ignore)
 
-    def _row(self) -> tuple[Literal, ...]:
+    def _row(self) -> tuple[Value, ...]:
         self.expect("(")
-        found = [self.literal()]
+        found = [self._value()]
         while self.take(","):
-            found.append(self.literal())
+            found.append(self._value())
         self.expect(")")
         return tuple(found)
 
-    def _delete(self) -> Delete:
-        self.expect("FROM")
-        table = self.name()
-        self.expect("WHERE")
-        found = [self._condition()]
-        while self.take("AND"):
-            found.append(self._condition())
-        return Delete(table, tuple(found))
+    def _value(self) -> Value:
+        """A constant, a ``?``, or an expression that is read over and will be refused."""
+        start = self.at
+        if self.take("?") and (self.peek(",") or self.peek(")")):
+            return Placeholder()
+        self.at = start
+        try:
+            found = self.literal()
+        except AstError:
+            raise
+        except SyntaxError_:
+            pass
+        else:
+            if self.peek(",") or self.peek(")"):
+                return found
+        self.at = start
+        first = self.token
+        depth = 0
+        while depth or not (self.peek(",") or self.peek(")")):
+            if self.token.kind is Kind.END:
+                raise self.fail('")" or ","')
+            depth += self.peek("(") - self.peek(")")
+            self.at += 1
+        text = self.sql[first.start : self.found[self.at - 1].end] if self.at > start else ""
+        if not text:
+            raise self.fail("an expression")
+        if not (self.at == start + 1 and first.kind is Kind.NUMBER):  # a duration: 10d
+            self._check_expression(text, first.start)
+        return NotConstant(text)
 
-    def _condition(self) -> Condition:
-        column = self.identifier("a column name")
-        if self.take("."):
-            column = self.identifier("a column name")
-        if self.take("IS"):
-            self.expect("NULL")
-            return Condition(column, "=", None)
-        token = self.token
-        if token.text not in ("=", "==", "<", "<=", ">", ">="):
-            raise self.fail("=, <, <=, > or >=")
+    def _check_expression(self, text: str, at: int) -> None:
+        """Refuse what is no expression, or goes on after it."""
+        try:
+            query = parse_select(f"SELECT {text}")
+        except SyntaxError_ as error:
+            reason = error.reason.split(" [at ")[0]
+            raise SyntaxError_(f"{reason} {place(self.sql, at)}") from None
+        only = query.selects[0]
+        if not isinstance(only, SelectNode) or only.items[0].alias is not None or only.source:
+            raise SyntaxError_(
+                f'Syntax error: Expected ")" or "," after {text[:40]} {place(self.sql, at)}'
+            )
+
+    def _delete(self) -> Delete | Refused:
+        self.take("FROM")
+        table = self.name()
+        if not self.peek("WHERE"):
+            if table.name.lower() == "job" and self.token.kind is Kind.NUMBER:
+                self.integer("a job's number")
+                return Refused("database or table is empty", 2000)
+            self.end()
+            raise AstError("unsupported delete sql: DELETE needs a WHERE; TRUNCATE TABLE empties")
         self.at += 1
-        return Condition(column, "=" if token.text == "==" else token.text, self.literal())
+        start, end = self.token.start, self.found[-1].start
+        try:
+            query = parse_select(f"SELECT 1 FROM t WHERE {self.sql[start:end]}")
+        except SyntaxError_ as error:
+            reason = error.reason.split(" [at ")[0]
+            raise SyntaxError_(f"{reason} {place(self.sql, start)}") from None
+        only = query.selects[0]
+        if not isinstance(only, SelectNode) or only.where is None:
+            raise self.fail("a condition")
+        refuse_unknown(only.where)
+        if only.group or only.having or only.windows or query.order or query.limit is not None:
+            raise self.fail("end of statement")
+        self.at = len(self.found) - 1
+        return Delete(table, only.where)
 
     def _truncate(self) -> Truncate:
         self.expect("TABLE")
@@ -290,31 +342,29 @@ class Parser(Cursor):
         return Deploy(name, sql, options, exists)
 
     def _show(self) -> Show:
-        for what in ("DATABASES", "COMPONENTS", "FUNCTIONS", "USERS"):
-            if self.take(what):
-                return Show(what)
-        for what in ("TABLES", "DEPLOYMENTS", "JOBS"):
-            if self.take(what):
-                source = self.identifier("a name") if self.take("FROM") else None
-                if source is None and self.take("IN"):
-                    source = self.identifier("a name")
-                return Show(what, source=source, like=self._like())
-        if self.take("TABLE", "STATUS"):
-            return Show("TABLE STATUS", like=self._like())
-        if self.take("PROCEDURE", "STATUS"):
-            return Show("PROCEDURE STATUS", like=self._like())
         for what in ("JOB", "JOBLOG"):
             if self.take(what):
                 return Show(what, number=self.integer("a job's number"))
-        if self.take("DEPLOYMENT"):
-            return Show("DEPLOYMENT", self.name("a deployment name"))
-        for scope in ("GLOBAL ", "SESSION ", ""):
-            if self.take(*scope.split(), "VARIABLES"):
-                return Show(f"{scope.replace('SESSION ', '')}VARIABLES", like=self._like())
-        for what in ("CREATE TABLE", "CREATE PROCEDURE"):
+        for what in ("CREATE TABLE", "CREATE PROCEDURE", "DEPLOYMENT"):
             if self.take(*what.split()):
-                return Show(what, self.name())
-        raise self.fail("DATABASES, TABLES, JOBS, JOB, JOBLOG, DEPLOYMENTS, DEPLOYMENT ...")
+                return Show(what, self.name("a name"))
+        for what in _SHOWN:
+            if self.take(*what.split()):
+                source = None
+                if self.take("FROM") or self.take("IN"):
+                    source = self.identifier("a name")
+                like = self._like()
+                if what == "JOBS" and source is not None:
+                    return Show(what, source=source, like=like)
+                if like is not None and what != "TABLE STATUS":
+                    raise AstError(f"Non-support LIKE in SHOW {what} statement")
+                plain = what.replace("SESSION ", "").replace("PROCEDURES", "PROCEDURE STATUS")
+                return Show(plain, like=like)
+        if self.token.kind is Kind.WORD:
+            words = [self.identifier("a word")]
+            self.at = len(self.found) - 1
+            raise AstError(f"Un-support SHOW: {words[0].upper()}")
+        raise self.fail("a word after SHOW")
 
     def _like(self) -> str | None:
         if not self.take("LIKE"):
@@ -322,6 +372,34 @@ class Parser(Cursor):
         if self.token.kind is Kind.NUMBER:
             return str(self.integer("a pattern"))
         return self.string("a pattern in quotes")
+
+    def _exit(self) -> Refused:
+        return Refused(
+            "EXIT is refused: it ends the process of OpenMLDB's API server, for all its clients",
+            2000,
+        )
+
+    def _alter(self) -> Refused:
+        if self.take("USER"):
+            return self._other()
+        self.expect("TABLE")
+        self.name()
+        text = self.sql[self.token.start : self.found[-1].start]
+        self.at = len(self.found) - 1
+        if "OFFLINE_PATH" not in text.upper():
+            raise UnsupportedSqlError(f"ALTER TABLE {text[:60]}: OpenMLDB cannot alter columns")
+        return Refused("ALTER TABLE ... OFFLINE_PATH is not offered by the embedded server", 2000)
+
+    def _other(self) -> Refused:
+        """Statements of the real server that the embedded one does not offer."""
+        words = self.sql[self.found[0].start : self.found[-1].start].split()
+        self.at = len(self.found) - 1
+        what = " ".join(words[:2]).upper()
+        if what.startswith(("CREATE FUNCTION", "CREATE AGGREGATE")):
+            return Refused("missing FILE option: the embedded server loads no functions", 2000)
+        if what == "CREATE USER":
+            return Refused(f"Fail to create user: {' '.join(words[2:3])}", 2)
+        return Refused(f"{what} is not offered by the embedded server", 2000)
 
     def _stop(self) -> StopJob:
         self.expect("JOB")
@@ -381,3 +459,32 @@ class Parser(Cursor):
             depth += self.peek("(") - self.peek(")")
             self.at += 1
         return Select(self.sql[start : self.token.start].strip(), {})
+
+
+_TABLE_OPTIONS = ("partitionnum", "replicanum", "distribution", "storage_mode", "compress_type")
+_SHOWN = (
+    "DATABASES",
+    "TABLES",
+    "TABLE STATUS",
+    "PROCEDURES",
+    "PROCEDURE STATUS",
+    "DEPLOYMENTS",
+    "JOBS",
+    "VARIABLES",
+    "SESSION VARIABLES",
+    "GLOBAL VARIABLES",
+    "COMPONENTS",
+    "FUNCTIONS",
+    "CURRENT_USER",
+)
+
+
+def _index(found: dict[str, tuple[Literal, ...]], code: int) -> IndexDef:
+    ts, kind = found.get("ts"), found.get("ttl_type")
+    return index_of(
+        tuple(str(key) for key in found.get("key", ())),
+        None if ts is None else str(ts[0]),
+        found.get("ttl", ()),
+        None if kind is None else str(kind[0]),
+        code,
+    )

@@ -6,10 +6,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from openmldb_sql.syntax import Expr
 from openmldb_sql.types import IndexDef, Schema
 
 Literal: TypeAlias = bool | int | float | str | None
 Options: TypeAlias = Mapping[str, Literal]
+
+
+class Duration(str):
+    """A span written bare, such as ``10d``: what takes one does not take the text ``'10d'``."""
+
+    __slots__ = ()
+
+
+class Long(int):
+    """A BIGINT literal: with an L, or beyond 32 bits."""
+
+    __slots__ = ()
+
+
+class Single(float):
+    """A FLOAT literal, such as ``1.5f``."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """A ``?`` among an INSERT's values."""
+
+
+@dataclass(frozen=True)
+class NotConstant:
+    """An expression among an INSERT's values; OpenMLDB stores constants only."""
+
+    text: str
+
+
+Value: TypeAlias = Literal | Placeholder | NotConstant
 
 
 @dataclass(frozen=True)
@@ -85,25 +119,16 @@ class Insert:
 
     table: Name
     columns: tuple[str, ...] | None
-    rows: tuple[tuple[Literal, ...], ...]
+    rows: tuple[tuple[Value, ...], ...]
     or_ignore: bool = False
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One comparison of a DELETE: ``column operator literal``."""
-
-    column: str
-    operator: str
-    value: Literal
-
-
-@dataclass(frozen=True)
 class Delete:
-    """``DELETE FROM t WHERE condition AND ...``."""
+    """``DELETE FROM t WHERE condition``: the condition as it is written."""
 
     table: Name
-    where: tuple[Condition, ...]
+    where: Expr
 
 
 @dataclass(frozen=True)
@@ -143,7 +168,7 @@ class SelectInto:
 
 @dataclass(frozen=True)
 class Deploy:
-    """``DEPLOY [IF NOT EXISTS] name [OPTIONS (...)] SELECT ...``."""
+    """``DEPLOY [IF NOT EXISTS] name [OPTIONS (...)] SELECT ...``; IF NOT EXISTS has no effect."""
 
     name: str
     sql: str
@@ -153,7 +178,7 @@ class Deploy:
 
 @dataclass(frozen=True)
 class DropDeployment:
-    """``DROP DEPLOYMENT [IF EXISTS] name``."""
+    """``DROP DEPLOYMENT [IF EXISTS] name``; IF EXISTS has no effect."""
 
     name: Name
     if_exists: bool = False
@@ -200,6 +225,14 @@ class Explain:
     sql: str
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A statement that is understood and never run: why, and the code that says so."""
+
+    reason: str
+    code: int
+
+
 Statement: TypeAlias = (
     CreateDatabase
     | DropDatabase
@@ -221,4 +254,5 @@ Statement: TypeAlias = (
     | Desc
     | SetVar
     | Explain
+    | Refused
 )
