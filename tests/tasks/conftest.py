@@ -33,7 +33,7 @@ SPEC = {
     "numeric": {
         "ratio": {"type": "double", "decimals": 2},
         "rate": {"type": "float", "decimals": 1},
-        "count": {"type": "int64"},
+        "count": {"type": "int64", "decimals": 0},
     },
 }
 
@@ -108,6 +108,12 @@ def start(task, *arguments):
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def golden_of(model):
+    """Ids and scores of a model folder's golden rows."""
+    with np.load(model / "golden.npz") as held:
+        return held["input/INPUT_0"], held["output/OUTPUT_0"][:, 0]
 
 
 _BEFORE = "import json; globals().update(json.loads(input()))"
@@ -185,6 +191,14 @@ def workshop(tmp_path):
     if not TASKS_PYTHON.exists():
         pytest.skip(f"{TASKS_PYTHON} is not there; ./nightshift setup makes it")
     return Workshop(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def workshops(tmp_path_factory):
+    """Makes workshops that live as long as the session."""
+    if not TASKS_PYTHON.exists():
+        pytest.skip(f"{TASKS_PYTHON} is not there; ./nightshift setup makes it")
+    return lambda name: Workshop(tmp_path_factory.mktemp(name))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nightshift.errors import ContractError
-from nightshift.features.encoding import Ids, encode_rows
+from nightshift.features.encoding import Ids, encode_rows, shown
 from nightshift.features.specification import FeatureSpec, sql_type
 from nightshift.openmldb.protocol import DeploymentInfo
 from nightshift.registry.pointer import LivePointer
@@ -219,15 +219,14 @@ class CtrRelease(Release):
             pairs = zip(self.feature_names, scored.features[row], strict=True)
             found["features"] = {name: _finite(value) for name, value in pairs}
             # Text: JavaScript's numbers hold 53 bits.
-            ids = zip(self.spec.names, scored.ids[row].tolist(), strict=True)
-            found["ids"] = {name: str(value) for name, value in ids}
+            found["ids"] = shown(self.spec, scored.ids[row])
         return found
 
     async def probe(self, timeout_s: float) -> dict[str, str | None]:
         """Call the deployment with a row of plain values, and the model with a row of ids."""
         p = self.pointer
         rows = [[_neutral(sql_type(kind)) for _, kind in self.request_schema]]
-        ids = np.zeros((1, len(self.spec.fields)), dtype=np.int64)
+        ids = np.zeros((1, self.spec.width), dtype=np.int64)
         openmldb, triton = await asyncio.gather(
             problem_of(self._context.openmldb.call(*deployment_of(p), rows, timeout_s=timeout_s)),
             problem_of(self._infer(ids, timeout_s)),
@@ -249,7 +248,7 @@ def deployment_of(pointer: LivePointer) -> tuple[str, str]:
 def _read(pointer: LivePointer, _: Path) -> FeatureSpec:
     deployment_of(pointer)
     spec = FeatureSpec.load(Path(str(pointer.feature_spec)))
-    if spec.schema_hash != pointer.spec_hash:
+    if not spec.accepts(str(pointer.spec_hash)):
         raise ContractError(
             f"{pointer.feature_spec} has schema hash {spec.schema_hash} and release "
             f"{pointer.release_id} was tested with {pointer.spec_hash}; the file was changed"
@@ -262,7 +261,7 @@ async def _prepare(pointer: LivePointer, spec: FeatureSpec, context: Context) ->
     spec.check_columns(info.output_schema)
     release = CtrRelease(pointer, spec, info, context)
     # A model whose process died is READY to Triton: only an inference shows it.
-    ids = np.zeros((1, len(spec.fields)), dtype=np.int64)
+    ids = np.zeros((1, spec.width), dtype=np.int64)
     await release._infer(ids, context.settings.predict_timeout_s)
     return release
 

@@ -131,6 +131,17 @@ class QualityGate(Strict):
     slices: list[str] = Field(default_factory=list)
 
 
+class BaselineGate(Strict):
+    """The comparison with a logistic regression on the same rows.
+
+    A model that is shown to be worse is told; one that is shown to be worse by more than
+    `fail_margin` (of AUC) is rejected.
+    """
+
+    fail_margin: float = Field(0.02, ge=0)
+    level: Level = "fail"
+
+
 class Latency(Strict):
     """How much slower than the live pair a candidate may be."""
 
@@ -159,5 +170,6 @@ class GatesConfig(Strict):
 
     data: DataGate = DataGate()
     quality: QualityGate = QualityGate()
+    baseline: BaselineGate = BaselineGate()
     rehearsal: RehearsalGate = RehearsalGate()
     consistency: ConsistencyGate = ConsistencyGate()

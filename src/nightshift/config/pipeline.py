@@ -12,7 +12,7 @@ from nightshift.config.reading import Strict
 NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 """A pipeline's name: it becomes part of names in OpenMLDB, Triton, Airflow and the file system."""
 
-DEFAULT_GATES = ("data", "quality", "rehearsal", "consistency")
+DEFAULT_GATES = ("data", "quality", "baseline", "rehearsal", "consistency")
 
 
 def _identifier(value: str | None) -> str | None:

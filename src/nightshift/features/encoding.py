@@ -11,6 +11,15 @@ seen:
   rounded to the field's decimals like a `double`, and printed without trailing zeros or a
   negative zero: `0.5`, `3`, `0`.
 - A date is `YYYY-MM-DD` (JSON's is not padded), a timestamp its milliseconds since 1970 UTC.
+
+An encoded row is int64, and a field takes one column of it, or one a token:
+
+- a number that stays a number is there by the bits of its float32 (rounded to the field's
+  decimals first, if it has any): `nightshift.features.numbers` does the rest. Float32, because
+  OpenMLDB may add up a window in another order offline than online, which shows in the last
+  bits of a double. NULL is NaN, and what float32 cannot hold is its largest number;
+- a text of several values is split, blanks around a token are cut off, empty tokens are passed
+  over; a token's id is that of the token as a text; `PAD_ID` fills the columns that are left.
 """
 
 from __future__ import annotations
@@ -39,6 +48,7 @@ NULL_TEXT = b"\xff"
 """Canonical text of NULL; no valid UTF-8 holds this byte."""
 
 Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 _FLOAT32 = struct.Struct("<f")
 _DATE = re.compile(r"(\d{1,4})-(\d{1,2})-(\d{1,2})")
@@ -64,6 +74,14 @@ def hash_text(text: bytes) -> int:
 
 NULL_ID = hash_text(NULL_TEXT)
 """Id of NULL, the same in every field."""
+
+PAD_ID = hash_text(b"\xfe")
+"""Fills the columns of a multi-valued field that has fewer tokens; no UTF-8 holds this byte."""
+
+MISSING_BITS = int(np.array([np.nan], np.float32).view(np.uint32)[0])
+"""A missing number in an encoded row."""
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def canonical(value: Any, field: Field) -> bytes:
@@ -205,27 +223,151 @@ def encode_column(column: pa.Array | pa.ChunkedArray, field: Field) -> Ids:
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
+def number_bits(values: npt.NDArray[np.float64], field: Field) -> Ids:
+    """Encoded column of numbers: float64 [n], NaN where one is missing, to int64 [n]."""
+    if field.decimals is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            rounded = np.round(values, field.decimals)
+        # A value whose scaled form overflows has no decimals to round.
+        values = np.where(np.isfinite(rounded), rounded, values)
+    values = np.where(np.isfinite(values), np.clip(values, -_LARGEST, _LARGEST), np.nan)
+    bits = (values + 0.0).astype(np.float32).view(np.uint32).astype(np.int64)
+    return np.where(np.isnan(values), MISSING_BITS, bits)
+
+
+def numbers_of(column: Ids) -> Floats:
+    """Raw values of an encoded column of numbers: int64 [n] to float32 [n]."""
+    return column.astype(np.uint32).view(np.float32)
+
+
+def _number_column(chunk: pa.Array, field: Field) -> Ids:
+    given = describe(chunk.type)
+    if given != field.type:
+        raise ContractError(
+            f"column {field.name} is {given} and {field.type} is specified; make them one"
+        )
+    if pa.types.is_dictionary(chunk.type):
+        chunk = chunk.dictionary_decode()
+    doubles = chunk.cast(pa.float64(), safe=False)
+    return number_bits(doubles.fill_null(np.nan).to_numpy(zero_copy_only=False), field)
+
+
+def split_tokens(text: str | None, field: Field) -> list[str]:
+    """Tokens of a multi-valued text, the first `most` of them; none of NULL."""
+    if text is None or field.tokens is None:
+        return []
+    parts = (part.strip() for part in text.split(field.tokens.separator))
+    return [part for part in parts if part][: field.tokens.most]
+
+
+def _token_ids(text: str | None, field: Field) -> list[int]:
+    ids = [hash_text(_utf8(token, field)) for token in split_tokens(text, field)]
+    return ids + [PAD_ID] * (field.width - len(ids))
+
+
+def _token_columns(chunk: pa.Array, field: Field) -> Ids:
+    given = describe(chunk.type)
+    if given != "string":
+        raise ContractError(
+            f"column {field.name} is {given} and {field.type} is specified; make them one"
+        )
+    encoded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+    texts = [*encoded.dictionary.to_pylist(), None]
+    known = np.array([_token_ids(text, field) for text in texts], dtype=np.int64)
+    codes = encoded.indices.cast(pa.int64()).fill_null(len(texts) - 1)
+    return np.asarray(known[codes.to_numpy(zero_copy_only=False)])
+
+
+def encode_field(column: pa.Array | pa.ChunkedArray, field: Field) -> Ids:
+    """Encoded columns of one field: int64 [n, width of the field]."""
+    if field.number is None and field.tokens is None:
+        return encode_column(column, field)[:, None]
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    parts = [
+        _number_column(chunk, field)[:, None] if field.number else _token_columns(chunk, field)
+        for chunk in chunks
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, field.width), dtype=np.int64)
+
+
+def stored_types(spec: FeatureSpec) -> list[tuple[str, pa.DataType]]:
+    """(name, Arrow type) of a dataset's columns: float32 for a number, int64 for an id."""
+    return [
+        (name, pa.float32() if field.number else pa.int64())
+        for field, names in zip(spec.fields, _names_by_field(spec), strict=True)
+        for name in names
+    ]
+
+
+def stored_columns(spec: FeatureSpec, encoded: Sequence[Ids]) -> list[pa.Array]:
+    """A dataset's columns from what `encode_field` gave for each field."""
+    return [
+        pa.array(numbers_of(ids[:, at]) if field.number else ids[:, at])
+        for field, ids in zip(spec.fields, encoded, strict=True)
+        for at in range(field.width)
+    ]
+
+
+def encoded_of_stored(spec: FeatureSpec, table: pa.Table | pa.RecordBatch) -> Ids:
+    """Encoded rows int64 [n, width] of a dataset's table; the inverse of `stored_columns`."""
+    encoded = np.empty((table.num_rows, spec.width), dtype=np.int64)
+    for at, (name, _) in enumerate(stored_types(spec)):
+        encoded[:, at] = stored_column(table.column(name))
+    return encoded
+
+
+def stored_column(column: pa.Array | pa.ChunkedArray) -> Ids:
+    """One encoded column of a dataset's: its ids, or the bits of its numbers."""
+    values = column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else None
+    values = column.to_numpy() if values is None else values
+    if values.dtype == np.float32:
+        bits = np.ascontiguousarray(values).view(np.uint32).astype(np.int64)
+        return np.where(np.isnan(values), MISSING_BITS, bits)
+    ids: Ids = values.astype(np.int64, copy=False)
+    return ids
+
+
+def shown(spec: FeatureSpec, encoded: Ids) -> dict[str, str]:
+    """One encoded row, int64 [width], for a person: numbers by value, ids as decimal text."""
+    texts: dict[str, str] = {}
+    for field, names in zip(spec.fields, _names_by_field(spec), strict=True):
+        for name in names:
+            value = encoded[len(texts) : len(texts) + 1]
+            texts[name] = f"{numbers_of(value)[0]:g}" if field.number else str(value[0])
+    return texts
+
+
+def _names_by_field(spec: FeatureSpec) -> list[tuple[str, ...]]:
+    names, start = [], 0
+    for field in spec.fields:
+        names.append(spec.columns[start : start + field.width])
+        start += field.width
+    return names
+
+
 def encode_table(spec: FeatureSpec, table: pa.Table) -> Ids:
-    """Ids of feature rows read from parquet.
+    """Encoded feature rows, read from parquet.
 
     Args:
         spec: the feature specification.
         table: n rows; columns that are no features are not looked at.
 
     Returns:
-        int64 of shape [n, number of fields], in the specification's order.
+        int64 of shape [n, width of the specification], in the specification's order.
 
     Raises:
         ContractError: a feature is missing or of another type.
     """
-    ids = np.empty((table.num_rows, len(spec.fields)), dtype=np.int64)
-    for position, at in enumerate(_positions(spec, table.column_names)):
-        ids[:, position] = encode_column(table.column(at), spec.fields[position])
+    ids = np.empty((table.num_rows, spec.width), dtype=np.int64)
+    start = 0
+    for field, at in zip(spec.fields, _positions(spec, table.column_names), strict=True):
+        ids[:, start : start + field.width] = encode_field(table.column(at), field)
+        start += field.width
     return ids
 
 
 def encode_rows(spec: FeatureSpec, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Ids:
-    """Ids of feature rows as the API server's JSON gives them.
+    """Encoded feature rows, as the API server's JSON gives them.
 
     Args:
         spec: the feature specification.
@@ -233,7 +375,7 @@ def encode_rows(spec: FeatureSpec, names: Sequence[str], rows: Sequence[Sequence
         rows: n rows of JSON values: timestamps as milliseconds, dates as text.
 
     Returns:
-        int64 of shape [n, number of fields], in the specification's order.
+        int64 of shape [n, width of the specification], in the specification's order.
 
     Raises:
         ContractError: a feature is missing, a row is too short, or a value is of another type.
@@ -244,16 +386,41 @@ def encode_rows(spec: FeatureSpec, names: Sequence[str], rows: Sequence[Sequence
             raise ContractError(
                 f"feature row {number} has {len(row)} values and {len(names)} column names"
             )
-    ids = np.empty((len(rows), len(spec.fields)), dtype=np.int64)
-    for position, (at, field) in enumerate(zip(positions, spec.fields, strict=True)):
-        ids[:, position] = _encode_values([row[at] for row in rows], field)
+    ids = np.empty((len(rows), spec.width), dtype=np.int64)
+    start = 0
+    for at, field in zip(positions, spec.fields, strict=True):
+        values = [row[at] for row in rows]
+        _check_types(values, field)
+        if field.tokens:
+            ids[:, start : start + field.width] = [_token_ids(value, field) for value in values]
+        elif field.number:
+            ids[:, start] = number_bits(_doubles(values, field), field)
+        else:
+            ids[:, start] = _encode_values(values, field)
+        start += field.width
     return ids
 
 
-def _encode_values(values: list[Any], field: Field) -> list[int]:
+def _check_types(values: list[Any], field: Field) -> None:
     allowed = {*_JSON_TYPES[field.type], type(None)}
     if not {type(value) for value in values} <= allowed:
         raise _mismatch(field, next(v for v in values if type(v) not in allowed))
+
+
+def _doubles(values: list[Any], field: Field) -> npt.NDArray[np.float64]:
+    return np.array([np.nan if v is None else _double(v, field) for v in values], np.float64)
+
+
+def _double(value: float, field: Field) -> float:
+    if field.type in _INT_BITS:
+        _integer(int(value), field)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
+def _encode_values(values: list[Any], field: Field) -> list[int]:
     show = _printer(field)
     known: dict[Any, int] = {None: NULL_ID}
     ids = []

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,18 @@ NUMERIC_TYPES = ("int16", "int32", "int64", "float", "double")
 
 MAX_DECIMALS = 15
 """A double holds no more decimal digits than these exactly."""
+
+TRANSFORMS = ("auto", "standard", "minmax", "log1p", "signed_log1p", "quantile", "none", "hash")
+"""What becomes of a numeric value; `nightshift.features.numbers` has the formulas."""
+
+MISSING = ("indicator", "zero", "mean", "median")
+"""What stands for a missing number, unless the specification gives a number."""
+
+POOLINGS = ("mean", "sum")
+"""How the embeddings of a multi-valued field's tokens become one."""
+
+MAX_BINS = 1024
+MAX_TOKENS = 1000
 
 _ALIASES = {
     "boolean": "bool",
@@ -64,21 +77,93 @@ def sql_type(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class Number:
+    """How a numeric field is fed as a number.
+
+    Attributes:
+        transform: one of `TRANSFORMS` other than `hash`; `auto` chooses by the training values.
+        bins: quantile bins that stand beside the number, each an embedding; 0 for none, `auto`
+            lets training choose.
+        missing: one of `MISSING`, or the raw value that a missing number counts as.
+        clip: raw values are held within these bounds, None leaves a side open.
+    """
+
+    transform: str = "auto"
+    bins: int | str = "auto"
+    missing: str | float = "indicator"
+    clip: tuple[float | None, float | None] = (None, None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "clip": list(self.clip)}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How a text that holds several values is split.
+
+    Attributes:
+        separator: what is between two tokens; blanks around a token are not part of it.
+        most: the first so many tokens count.
+        pool: one of `POOLINGS`.
+        sequence: the order of the tokens means something; models that use it may.
+        shares: a categorical field whose values the tokens are; they then share its embeddings.
+    """
+
+    separator: str
+    most: int
+    pool: str = "mean"
+    sequence: bool = False
+    shares: str | None = None
+
+
+@dataclass(frozen=True)
 class Field:
-    """One feature of the model: one column of ids.
+    """One feature of the model.
 
     Attributes:
         name: the column's name in the feature query.
         type: its SQL type, one of `TYPES`.
         kind: `categorical` or `numeric`.
-        decimals: a `float` or `double` is rounded to so many decimals before it becomes an
-            id; None keeps the value whole.
+        decimals: a `float` or `double` is rounded to so many decimals before anything else;
+            None keeps the value whole.
+        number: for a number that stays one; None where the value becomes an id.
+        tokens: for a text of several values; None where it holds one.
     """
 
     name: str
     type: str
     kind: str
     decimals: int | None = None
+    number: Number | None = None
+    tokens: Tokens | None = None
+
+    @property
+    def width(self) -> int:
+        """Columns of the encoded row that the field takes: one, or one a token."""
+        return self.tokens.most if self.tokens else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as a model folder keeps them."""
+        value = asdict(self)
+        if self.number:
+            value["number"] = self.number.to_json()
+        return value
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Field:
+        """Read what `to_json` gave."""
+        number, tokens = value["number"], value["tokens"]
+        if number is not None:
+            number = Number(**{**number, "clip": tuple(number["clip"])})
+        return cls(
+            value["name"],
+            value["type"],
+            value["kind"],
+            value["decimals"],
+            number,
+            None if tokens is None else Tokens(**tokens),
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +177,8 @@ class FeatureSpec:
         time: timestamp column that decides a row's day.
         keys: columns that name a row and are never learned.
         ignored: columns that the model does not see, each with the reason.
-        fields: the features, categorical before numeric, in the file's order.
+        fields: the features, categorical before numeric, in the file's order. Each takes
+            `width` columns of an encoded row.
         label_settle_days: rows younger than this at the run's date are left out.
         test_days: last judged days, held out for the test.
         valid_days: days before those, for validation.
@@ -163,6 +249,7 @@ class FeatureSpec:
             lookback_days=lookback,
         )
         spec._check_roles()
+        spec._check_shared()
         return spec
 
     def _check_roles(self) -> None:
@@ -184,9 +271,19 @@ class FeatureSpec:
                 "time orders the rows and is not learned"
             )
 
+    def _check_shared(self) -> None:
+        single = {f.name for f in self.fields if f.kind == "categorical" and f.tokens is None}
+        for field in self.fields:
+            other = field.tokens.shares if field.tokens else None
+            if other is not None and other not in single:
+                raise ConfigurationError(
+                    f"{self.source}: categorical.{field.name} shares {other!r}, which is not a "
+                    f"categorical field with one value{nearest(other, single)}"
+                )
+
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The features' names, in the order of the id columns."""
+        """The features' names, in the order of the encoded row."""
         return tuple(field.name for field in self.fields)
 
     @cached_property
@@ -198,8 +295,56 @@ class FeatureSpec:
         return types
 
     @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the encoded row's columns: a field's own, or `name#0`, `name#1` a token."""
+        return tuple(
+            name
+            for field in self.fields
+            for name in (
+                [f"{field.name}#{at}" for at in range(field.width)]
+                if field.tokens
+                else [field.name]
+            )
+        )
+
+    @property
+    def width(self) -> int:
+        """Number of columns of an encoded row."""
+        return len(self.columns)
+
+    def field_of_column(self, position: int) -> Field:
+        """The field that a column of an encoded row belongs to."""
+        for field in self.fields:
+            if position < field.width:
+                return field
+            position -= field.width
+        raise IndexError(position)
+
+    @cached_property
     def schema_hash(self) -> str:
-        """Hex SHA-256 over what ids depend on: encoding version, fields, order, rounding."""
+        """Hex SHA-256 over all that a model's input depends on.
+
+        Encoding version; for each field, in order: name, type, kind, rounding, and every
+        parameter of its encoding.
+        """
+        content = {
+            "encoding": ENCODING_VERSION,
+            "fields": [field.to_json() for field in self.fields],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def accepts(self, schema_hash: str) -> bool:
+        """Whether what carries this schema hash was encoded as this specification says.
+
+        Hashes made before numbers could stay numbers left out the kind. They are still taken
+        where every field becomes an id, so that releases of that time can be rolled back to.
+        """
+        return schema_hash in (self.schema_hash, self._early_schema_hash)
+
+    @cached_property
+    def _early_schema_hash(self) -> str | None:
+        if any(field.number or field.tokens for field in self.fields):
+            return None
         content = {
             "encoding": ENCODING_VERSION,
             "fields": [[field.name, field.type, field.decimals] for field in self.fields],
@@ -286,53 +431,142 @@ class _Reader:
 
 
 def _categorical(source: str, name: str, value: Any) -> Field:
-    if isinstance(value, dict):
-        return _field(source, name, value, "categorical", TYPES)
-    return _field(source, name, {"type": value}, "categorical", TYPES)
+    content = value if isinstance(value, dict) else {"type": value}
+    place = f"{source}: categorical.{name}"
+    _check_keys(place, content, ("type", "decimals", "split", "most", "pool", "sequence", "shares"))
+    type_name = _type_of(place, content, TYPES)
+    decimals = _decimals_of(place, content, type_name)
+    return Field(
+        name, type_name, "categorical", decimals, tokens=_tokens(place, content, type_name)
+    )
+
+
+def _tokens(place: str, content: dict[str, Any], type_name: str) -> Tokens | None:
+    separator = content.get("split")
+    if separator is None:
+        for key in ("most", "pool", "sequence", "shares"):
+            if key in content:
+                raise ConfigurationError(
+                    f"{place} has {key} and no split; write {{type: string, split: ',', "
+                    f"most: 3, ...}} for a text that holds several values"
+                )
+        return None
+    if type_name != "string":
+        raise ConfigurationError(f"{place} is of type {type_name}; only a string can be split")
+    if not isinstance(separator, str) or not separator:
+        raise ConfigurationError(f"{place} has split {separator!r}; give the text between tokens")
+    most = content.get("most", 10)
+    if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MAX_TOKENS:
+        raise ConfigurationError(
+            f"{place} has most {most!r}; give how many tokens count, 1 to {MAX_TOKENS}"
+        )
+    pool = content.get("pool", "mean")
+    if pool not in POOLINGS:
+        raise ConfigurationError(f"{place} has pool {pool!r}; it must be {' or '.join(POOLINGS)}")
+    sequence = content.get("sequence", False)
+    if not isinstance(sequence, bool):
+        raise ConfigurationError(f"{place} has sequence {sequence!r}; it must be true or false")
+    shares = content.get("shares")
+    if shares is not None and not isinstance(shares, str):
+        raise ConfigurationError(f"{place} has shares {shares!r}; give a categorical field's name")
+    return Tokens(separator, most, pool, sequence, shares)
 
 
 def _numeric(source: str, name: str, value: Any) -> Field:
-    if not isinstance(value, dict):
+    content = value if isinstance(value, dict) else {"type": value}
+    place = f"{source}: numeric.{name}"
+    _check_keys(place, content, ("type", "decimals", "transform", "bins", "missing", "clip"))
+    type_name = _type_of(place, content, NUMERIC_TYPES)
+    decimals = _decimals_of(place, content, type_name)
+    # A column that gives nothing but decimals is of the form that was there first.
+    early = "decimals" in content and not content.keys() & {"transform", "bins", "missing", "clip"}
+    transform = content.get("transform", "hash" if early else "auto")
+    if transform not in TRANSFORMS:
         raise ConfigurationError(
-            f"{source}: numeric.{name} is {value!r}; write {{type: double, decimals: 2}}"
+            f"{place} has transform {transform!r}; it must be one of {', '.join(TRANSFORMS)}"
+            f"{nearest(str(transform), TRANSFORMS)}"
         )
-    field = _field(source, name, value, "numeric", NUMERIC_TYPES)
-    if field.type in ("float", "double") and field.decimals is None:
-        raise ConfigurationError(
-            f"{source}: numeric.{name} is of type {field.type} and needs decimals: without "
-            "rounding nearly every value is an id of its own"
-        )
-    return field
-
-
-def _field(
-    source: str, name: str, value: dict[str, Any], kind: str, types: tuple[str, ...]
-) -> Field:
-    for key in value:
-        if key not in ("type", "decimals"):
+    if transform == "hash":
+        for key in ("bins", "missing", "clip"):
+            if key in content:
+                raise ConfigurationError(f"{place} is hashed and cannot have {key}; remove it")
+        if type_name in ("float", "double") and decimals is None:
             raise ConfigurationError(
-                f"{source}: {kind}.{name} has the unknown key {key!r}"
-                f"{nearest(str(key), ('type', 'decimals'))}"
+                f"{place} is of type {type_name}, is hashed, and needs decimals: without "
+                "rounding nearly every value is an id of its own"
             )
-    type_name = value.get("type")
-    if not isinstance(type_name, str) or sql_type(type_name) not in types:
+        return Field(name, type_name, "numeric", decimals)
+    return Field(name, type_name, "numeric", decimals, number=_number(place, content, transform))
+
+
+def _number(place: str, content: dict[str, Any], transform: str) -> Number:
+    bins = content.get("bins", "auto")
+    if bins != "auto" and (
+        not isinstance(bins, int)
+        or isinstance(bins, bool)
+        or bins == 1
+        or not 0 <= bins <= MAX_BINS
+    ):
         raise ConfigurationError(
-            f"{source}: {kind}.{name} has type {type_name!r}; it must be one of {', '.join(types)}"
+            f"{place} has bins {bins!r}; give auto, 0 for none, or 2 to {MAX_BINS}"
         )
-    decimals = value.get("decimals")
+    missing = content.get("missing", "indicator")
+    if not _is_number(missing) and missing not in MISSING:
+        raise ConfigurationError(
+            f"{place} has missing {missing!r}; it must be a number or one of {', '.join(MISSING)}"
+        )
+    clip = content.get("clip", [None, None])
+    if (
+        not isinstance(clip, list)
+        or len(clip) != 2
+        or not all(bound is None or _is_number(bound) for bound in clip)
+        or (None not in clip and clip[0] >= clip[1])
+    ):
+        raise ConfigurationError(
+            f"{place} has clip {clip!r}; give [lowest, highest], null where a side is open"
+        )
+    low, high = (None if bound is None else float(bound) for bound in clip)
+    return Number(
+        transform=transform,
+        bins=bins,
+        missing=float(missing) if _is_number(missing) else missing,
+        clip=(low, high),
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_keys(place: str, content: dict[str, Any], known: tuple[str, ...]) -> None:
+    for key in content:
+        if key not in known:
+            raise ConfigurationError(
+                f"{place} has the unknown key {key!r}{nearest(str(key), known)}"
+            )
+
+
+def _type_of(place: str, content: dict[str, Any], types: tuple[str, ...]) -> str:
+    given = content.get("type")
+    if not isinstance(given, str) or sql_type(given) not in types:
+        raise ConfigurationError(
+            f"{place} has type {given!r}; it must be one of {', '.join(types)}"
+        )
+    return sql_type(given)
+
+
+def _decimals_of(place: str, content: dict[str, Any], type_name: str) -> int | None:
+    decimals = content.get("decimals")
     if decimals is not None and (
         not isinstance(decimals, int)
         or isinstance(decimals, bool)
         or not 0 <= decimals <= MAX_DECIMALS
     ):
-        raise ConfigurationError(
-            f"{source}: {kind}.{name} has decimals {decimals!r}; give 0 to {MAX_DECIMALS}"
-        )
-    if sql_type(type_name) not in ("float", "double"):
+        raise ConfigurationError(f"{place} has decimals {decimals!r}; give 0 to {MAX_DECIMALS}")
+    if type_name not in ("float", "double"):
         if decimals:
             raise ConfigurationError(
-                f"{source}: {kind}.{name} is of type {type_name} and cannot have {decimals} "
-                "decimals"
+                f"{place} is of type {type_name} and cannot have {decimals} decimals"
             )
-        decimals = None
-    return Field(name=name, type=sql_type(type_name), kind=kind, decimals=decimals)
+        return None
+    return decimals

@@ -122,7 +122,7 @@ def judge(
     findings += _days(card, {**DAY_LEVELS, **gates.get("days", {})})
     drifted: dict[str, Any] = {}
     if champion_card is not None:
-        if champion_card["schema_hash"] == card["schema_hash"]:
+        if spec.accepts(champion_card["schema_hash"]):
             drifted, more = _drift(card, champion_card, gates["drift"], champion_id)
             findings += more
         else:
@@ -152,7 +152,7 @@ def judge(
 
 def _schema(card: Mapping[str, Any], spec: FeatureSpec) -> list[Finding]:
     findings = []
-    if card["schema_hash"] != spec.schema_hash:
+    if not spec.accepts(card["schema_hash"]):
         findings.append(
             Finding(
                 "schema",

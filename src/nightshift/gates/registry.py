@@ -60,6 +60,13 @@ GATES: Mapping[str, Gate] = {
             "Challenger and champion on the same held-out rows.",
         ),
         Gate(
+            "baseline",
+            "nightshift.gates.baseline",
+            "scored",
+            ("ctr",),
+            "Challenger and a logistic regression on the same held-out rows.",
+        ),
+        Gate(
             "rehearsal",
             "nightshift.gates.rehearsal",
             "loaded",

@@ -140,7 +140,7 @@ def _features(night: Night, sql: str, deployment: str) -> FeatureStamp:
         spec=SpecStamp(
             sha256=files.sha256_file(night.pipeline.features.spec_file),
             schema_hash=spec.schema_hash,
-            fields=len(spec.fields),
+            fields=spec.width,
         ),
     )
 

@@ -19,11 +19,19 @@ import nightshift
 from nightshift import files
 from nightshift.data import reading
 from nightshift.errors import ContractError, DataError
-from nightshift.features.encoding import column_types, hash_texts, unique_texts
+from nightshift.features.encoding import (
+    column_types,
+    encode_field,
+    hash_texts,
+    numbers_of,
+    stored_columns,
+    stored_types,
+    unique_texts,
+)
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
 from tasks.ctr.preprocess.daily import Daily
 from tasks.ctr.preprocess.ordering import RowSorter, in_blocks
-from tasks.ctr.preprocess.profile import FeatureProfile, weekday_of
+from tasks.ctr.preprocess.profile import FeatureProfile, number_buckets, weekday_of
 from tasks.ctr.preprocess.window import (
     SPLITS,
     TRAIN,
@@ -41,7 +49,7 @@ BATCH_ROWS = 65_536
 """Rows held at a time; a row group of the written files holds as many at most."""
 
 ROW_COLUMNS = ("request_id", "request_time", "label")
-"""First columns of every split's file; the id columns follow, named as the features."""
+"""First columns of every split's file; the features' follow: int64 ids, float32 numbers."""
 
 
 def feature_files(folder: Path) -> list[Path]:
@@ -82,7 +90,7 @@ def build_dataset(
         ContractError: a file's columns are not the specification's.
         DataError: the rows cannot be split as the rule says.
     """
-    if clash := set(spec.names) & set(ROW_COLUMNS):
+    if clash := set(spec.columns) & set(ROW_COLUMNS):
         raise ContractError(
             f"features of {spec.source} are named {', '.join(sorted(clash))}, as the dataset's own "
             "columns are; rename them in the feature query"
@@ -177,7 +185,7 @@ def _write_splits(
             ("request_id", pa.string()),
             ("request_time", pa.timestamp("ms")),
             ("label", pa.int8()),
-            *((name, pa.int64()) for name in spec.names),
+            *stored_types(spec),
         ]
     )
     with contextlib.ExitStack() as stack:
@@ -240,14 +248,20 @@ def _encode(
     recent: list[FeatureProfile],
     weekdays: npt.NDArray[np.int64],
 ) -> list[pa.Array]:
-    """Id columns of a batch; its values are counted into the two profiles on the way."""
-    ids = []
+    """The features' columns of a batch; its values are counted into the profiles on the way."""
+    encoded = []
     for position, field in enumerate(spec.fields):
-        texts, codes = unique_texts(batch.column(field.name), field)
+        column = batch.column(field.name)
+        if field.number:
+            ids = encode_field(column, field)
+            texts, codes = number_buckets(numbers_of(ids[:, 0]))
+        else:
+            texts, codes = unique_texts(column, field)
+            ids = encode_field(column, field) if field.tokens else hash_texts(texts)[codes][:, None]
         trained[position].add(texts, codes[in_train], weekdays[in_train])
         recent[position].add(texts, codes[is_recent], weekdays[is_recent])
-        ids.append(pa.array(hash_texts(texts)[codes]))
-    return ids
+        encoded.append(ids)
+    return stored_columns(spec, encoded)
 
 
 def _card(

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 from nightshift import files
 from nightshift.data import reading
 from nightshift.errors import ContractError
-from nightshift.features.encoding import Ids, encode_table
+from nightshift.features.encoding import Ids, encode_table, encoded_of_stored
 from nightshift.features.specification import FeatureSpec
 from tasks.ctr.train.serving import Scorer, check_device
 from tasks.entry import TaskParser, log, run_task
@@ -52,13 +51,13 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     check_device(options.device)
     spec = FeatureSpec.load(options.spec)
     card = files.read_json(options.dataset / "data_card.json")
-    if card.get("schema_hash") != spec.schema_hash:
+    if not spec.accepts(card.get("schema_hash", "")):
         raise ContractError(
             f"{options.dataset} was encoded by another specification than {options.spec}; run "
             "tasks.ctr.preprocess again"
         )
     challenger = Scorer.load(options.model, options.device)
-    if challenger.schema_hash != spec.schema_hash:
+    if not spec.accepts(challenger.schema_hash):
         raise ContractError(
             f"{options.model} was trained by another specification than {options.spec}; run "
             "tasks.ctr.train again"
@@ -67,7 +66,7 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     source = options.dataset / card["splits"][options.split]["file"]
     parts = []
     for batch in _batches(source):
-        ids = np.column_stack([batch[name].to_numpy() for name in spec.names])
+        ids = encoded_of_stored(spec, batch)
         columns = {name: batch[name] for name in ("request_id", "request_time", "label")}
         columns["challenger"] = pa.array(challenger.score(ids))
         if champion is not None and encode is not None:
@@ -131,12 +130,12 @@ def _champion(
     if options.champion_model is None:
         return None, None, None
     champion = Scorer.load(options.champion_model, options.device)
-    if champion.schema_hash == spec.schema_hash:
+    if spec.accepts(champion.schema_hash):
         return champion, _SameIds(), None
     if options.champion_spec is None or options.features is None:
         return None, None, "it is of another specification, and its own is not at hand"
     own = FeatureSpec.load(options.champion_spec)
-    if own.schema_hash != champion.schema_hash:
+    if not own.accepts(champion.schema_hash):
         raise ContractError(f"{options.champion_model} is not of the specification {own.source}")
     sample = next(iter(reading.parquet_files(options.features)), None)
     there = set(pq.read_schema(sample).names) if sample else set()

@@ -30,7 +30,8 @@ class Progress:
         step: its next step.
         loss_sum: sum over the epoch's rows so far of the training loss.
         history: one entry an ended epoch, as in `metrics.jsonl`.
-        best_epoch: the epoch with the best validation score, or None.
+        best_epoch: the epoch with the best validation score, -1 for the start, or None.
+        best_score: that score.
         finished: no epoch is left: early stopping or the last one.
         seconds: time spent training so far.
     """
@@ -40,6 +41,7 @@ class Progress:
     loss_sum: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int | None = None
+    best_score: float | None = None
     finished: bool = False
     seconds: float = 0.0
 

@@ -1,4 +1,4 @@
-"""The dataset in memory: table rows and labels of each split, and the vocabulary."""
+"""The dataset in memory: each split as a network takes it, the vocabulary, the statistics."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ import pyarrow.parquet as pq
 
 from nightshift import files
 from nightshift.errors import ContractError, DataError
+from nightshift.features.encoding import PAD_ID, Ids, numbers_of, stored_column
+from nightshift.features.numbers import learn
 from nightshift.features.specification import FeatureSpec
+from tasks.ctr.train import defaults
+from tasks.ctr.train.inputs import VALUE_ID, Inputs, Tensors
 from tasks.ctr.train.metrics import Labels
-from tasks.ctr.train.vocabulary import Ids, Rows, Vocabulary
+from tasks.ctr.train.vocabulary import Vocabulary
 
 SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split: table rows int32 [n, number of fields] and labels int8 [n]."""
+    """One split: the network's input of n rows, and labels int8 [n]."""
 
-    rows: Rows
+    tensors: Tensors
     labels: Labels
 
     def __len__(self) -> int:
@@ -40,6 +44,7 @@ class Dataset:
     Attributes:
         folder: where it lies.
         card: its data card.
+        inputs: how encoded rows become the network's input, by the training split's statistics.
         vocabulary: ids of the training split.
         splits: by name, `train`, `valid`, `test`.
         digest: hex SHA-256 over the splits' files and the schema hash.
@@ -47,20 +52,48 @@ class Dataset:
 
     folder: Path
     card: dict[str, Any]
+    inputs: Inputs
     vocabulary: Vocabulary
     splits: dict[str, Split]
     digest: str
 
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """For each of the network's columns the row of unknown ids."""
+        parts = [source.part for source in self.inputs.sources]
+        offsets: npt.NDArray[np.int64] = self.vocabulary.offsets[parts]
+        return offsets
 
-def load(folder: Path, spec: FeatureSpec, min_count: int) -> Dataset:
-    """Read a dataset, one id column at a time: 4 bytes an id stay in memory.
+    def penalty_of_row(self) -> npt.NDArray[np.float32]:
+        """1 / the training lookups of each row of the table; so much of its penalty has each.
+
+        A row that a number weighs counts by its lookups, too.
+        """
+        x = self.splits["train"].tensors
+        looked = x.rows.ravel() if x.weights is None else x.rows[x.weights != 0]
+        counts = np.bincount(looked, minlength=self.vocabulary.num_rows)
+        shares: npt.NDArray[np.float32] = (1.0 / np.maximum(counts, 1)).astype(np.float32)
+        return shares
+
+
+def load(
+    folder: Path, spec: FeatureSpec, min_count: int | None, auto_bins: int | None = None
+) -> Dataset:
+    """Read a dataset, one column at a time: 4 bytes an id stay in memory.
+
+    Args:
+        folder: what tasks.ctr.preprocess wrote.
+        spec: its specification.
+        min_count: an id seen less often in training counts as never seen; None: by the data.
+        auto_bins: bins of a number whose specification leaves them to training; None: by the
+            data.
 
     Raises:
         ContractError: it was made by another specification, or a file is not as its card says.
         DataError: a split is empty.
     """
     card = files.read_json(folder / "data_card.json")
-    if card.get("schema_hash") != spec.schema_hash:
+    if not spec.accepts(card.get("schema_hash", "")):
         raise ContractError(
             f"{folder} was encoded by a specification of schema {card.get('schema_hash')}, and "
             f"{spec.source} has {spec.schema_hash}; run tasks.ctr.preprocess again"
@@ -76,14 +109,62 @@ def load(folder: Path, spec: FeatureSpec, min_count: int) -> Dataset:
                 f"{path} is not the file that its data card describes; run tasks.ctr.preprocess again"
             )
         digest.update(found.encode())
-    vocabulary = Vocabulary.learn((_ids(sources["train"], name) for name in spec.names), min_count)
-    splits = {name: _split(path, spec, vocabulary) for name, path in sources.items()}
-    return Dataset(folder, card, vocabulary, splits, digest.hexdigest())
+    stored = {name: _Columns(path, spec.columns) for name, path in sources.items()}
+    labels = {name: _labels(path) for name, path in sources.items()}
+    bins = auto_bins
+    if bins is None:
+        bins = defaults.bins(len(labels["train"]), int(np.count_nonzero(labels["train"])))
+    inputs = _inputs(spec, stored["train"], bins)
+    vocabulary = _vocabulary(inputs, stored["train"], min_count)
+    splits = {
+        name: Split(inputs.of_columns(stored[name], len(labels[name]), vocabulary), labels[name])
+        for name in sources
+    }
+    return Dataset(folder, card, inputs, vocabulary, splits, digest.hexdigest())
 
 
-def _ids(path: Path, column: str) -> Ids:
-    ids: Ids = _column(path, column).to_numpy()
-    return ids
+class _Columns:
+    """Encoded columns of a split's file by number, read when they are asked for."""
+
+    def __init__(self, path: Path, names: tuple[str, ...]) -> None:
+        self.path, self.names = path, names
+
+    def __getitem__(self, at: int) -> Ids:
+        return stored_column(_column(self.path, self.names[at]))
+
+
+def _inputs(spec: FeatureSpec, train: _Columns, auto_bins: int) -> Inputs:
+    statistics = {}
+    at = 0
+    for field in spec.fields:
+        if field.number:
+            statistics[field.name] = learn(numbers_of(train[at]), field, auto_bins)
+        at += field.width
+    return Inputs(spec.fields, statistics)
+
+
+def _vocabulary(inputs: Inputs, train: _Columns, min_count: int | None) -> Vocabulary:
+    """Each part's known ids; tokens that share a field's embeddings are counted with it."""
+    hashes: list[Ids] = []
+    for part in range(len(inputs.part_names)):
+        sources = [source for source in inputs.sources if source.part == part]
+        kind = sources[0].kind
+        if kind == "value":
+            hashes.append(np.array([VALUE_ID], dtype=np.int64))
+        elif kind == "bin":
+            name = inputs.part_names[part].removesuffix("/bin")
+            bins = len(inputs.statistics[name].edges) + 1
+            hashes.append(np.arange(1, bins + 1, dtype=np.int64))
+        else:
+            columns = [train[source.column] for source in sources]
+            ids = columns[0] if len(columns) == 1 else np.concatenate(columns)
+            known, counts = np.unique(ids, return_counts=True)
+            least = defaults.min_count(counts) if min_count is None else min_count
+            kept = counts >= least
+            if len(columns) > 1 or kind == "token":
+                kept &= known != PAD_ID
+            hashes.append(known[kept])
+    return Vocabulary(hashes)
 
 
 def _column(path: Path, column: str) -> pa.ChunkedArray:
@@ -93,19 +174,17 @@ def _column(path: Path, column: str) -> pa.ChunkedArray:
         raise ContractError(f"{path} has no readable column {column}: {error}") from error
 
 
-def _split(path: Path, spec: FeatureSpec, vocabulary: Vocabulary) -> Split:
-    labels = _column(path, "label").to_numpy().astype(np.int8)
+def _labels(path: Path) -> Labels:
+    labels: Labels = _column(path, "label").to_numpy().astype(np.int8)
     if not len(labels):
         raise DataError(f"{path} holds no row; give the split more days")
-    rows = np.empty((len(labels), len(spec.names)), dtype=np.int32)
-    for position, name in enumerate(spec.names):
-        rows[:, position] = vocabulary.rows_of_field(position, _ids(path, name))
-    return Split(rows, labels)
+    return labels
 
 
 def first_ids(path: Path, spec: FeatureSpec, at: npt.NDArray[np.int64]) -> Ids:
-    """Ids of some rows of a split's file: int64 [k, number of fields]."""
-    return np.stack([_ids(path, name)[at] for name in spec.names], axis=1)
+    """Encoded rows of some rows of a split's file: int64 [k, width]."""
+    columns = _Columns(path, spec.columns)
+    return np.stack([columns[position][at] for position in range(spec.width)], axis=1)
 
 
 @dataclass(frozen=True)
@@ -113,16 +192,29 @@ class Batch:
     """One training step's inputs, of a static size B; rows past the data weigh nothing.
 
     Attributes:
-        rows: int32 [B, number of fields].
+        tensors: the network's input, B rows.
         labels: float32 [B].
-        weights: float32 [B], 1 for a real row and 0 for a padding one.
-        masks: per hidden layer uint8 [B, width], empty without dropout.
+        weights: float32 [B], 0 for a padding row, else 1 (or the weight of the row's class).
+        count: rows that are no padding.
+        penalties: float32 [B, columns], the share of its row's L2 penalty that a lookup has; None
+            where every lookup has the whole of it.
+        masks: per masked layer uint8 [B, width], empty without dropout.
     """
 
-    rows: Rows
+    tensors: Tensors
     labels: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
+    count: int
+    penalties: npt.NDArray[np.float32] | None
     masks: tuple[npt.NDArray[np.uint8], ...]
+
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """What the training graph takes, in its order."""
+        x = self.tensors
+        given: list[npt.NDArray[Any] | None] = [x.rows, x.weights, x.dense]
+        given += [self.labels, self.weights, self.penalties]
+        given.extend(self.masks)
+        return [array for array in given if array is not None]
 
 
 @dataclass(frozen=True)
@@ -130,45 +222,98 @@ class Batches:
     """The training batches of any epoch; every random number depends on (seed, epoch, step) only.
 
     So an epoch can be taken up again at any step, with the same batches and the same dropout.
+
+    Attributes:
+        split: the training rows.
+        offsets: for each input column the row of unknown ids.
+        may_be_unknown: which input columns hold ids.
+        batch_size: rows a step.
+        seed: of all random numbers.
+        oov_rate: share of ids replaced by the row of unknown ones.
+        dropped: of 256 byte values, how many drop a unit.
+        widths: of the layers that are masked.
+        kept_negatives: share of the negatives that an epoch draws.
+        positive_weight: weight of a positive row; a negative one weighs 1.
+        penalty_of_row: float32 [rows of the table], what one lookup of a row is penalized by.
     """
 
     split: Split
-    vocabulary: Vocabulary
+    offsets: npt.NDArray[np.int64]
+    may_be_unknown: npt.NDArray[np.bool_]
     batch_size: int
     seed: int
     oov_rate: float
     dropped: int
-    hidden: tuple[int, ...]
+    widths: tuple[int, ...]
+    kept_negatives: float = 1.0
+    positive_weight: float = 1.0
+    penalty_of_row: npt.NDArray[np.float32] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows an epoch."""
+        if self.kept_negatives == 1.0:
+            return len(self.split)
+        positives = int(np.count_nonzero(self.split.labels))
+        return positives + self._drawn(len(self.split) - positives)
 
     @property
     def steps(self) -> int:
         """Steps an epoch."""
-        return -(-len(self.split) // self.batch_size)
+        return -(-self.rows // self.batch_size)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """Batches of an epoch from `first_step` on, in that epoch's random order."""
-        order = self._rng(1, epoch).permutation(len(self.split))
+        order = self._order(self._rng(1, epoch))
         for step in range(first_step, self.steps):
             taken = order[step * self.batch_size : (step + 1) * self.batch_size]
             yield self._batch(taken, self._rng(2, epoch, step))
+
+    def _drawn(self, negatives: int) -> int:
+        return max(1, round(negatives * self.kept_negatives)) if negatives else 0
+
+    def _order(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        if self.kept_negatives == 1.0:
+            return rng.permutation(len(self.split))
+        negatives = np.flatnonzero(self.split.labels == 0)
+        drawn = rng.choice(negatives, self._drawn(len(negatives)), replace=False)
+        both = np.concatenate([np.flatnonzero(self.split.labels == 1), drawn])
+        return rng.permutation(both)
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64([self.seed, *key]))
 
     def _batch(self, taken: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
         size, count = self.batch_size, len(taken)
-        rows = np.zeros((size, self.vocabulary.num_fields), dtype=np.int32)
-        rows[:count] = self.split.rows[taken]
+        taken_rows = self.split.tensors.rows[taken]
         if self.oov_rate:
-            unknown = rng.random((count, rows.shape[1]), dtype=np.float32) < self.oov_rate
-            rows[:count] = np.where(unknown, self.vocabulary.offsets, rows[:count])
+            unknown = rng.random(taken_rows.shape, dtype=np.float32) < self.oov_rate
+            unknown &= self.may_be_unknown
+            taken_rows = np.where(unknown, self.offsets, taken_rows)
+        source = self.split.tensors
+        tensors = Tensors(
+            _padded(taken_rows.astype(np.int32, copy=False), size),
+            None if source.weights is None else _padded(source.weights[taken], size),
+            None if source.dense is None else _padded(source.dense[taken], size),
+        )
         labels = np.zeros(size, dtype=np.float32)
         labels[:count] = self.split.labels[taken]
         weights = np.zeros(size, dtype=np.float32)
         weights[:count] = 1.0
-        masks = tuple(self._mask(rng, width) for width in self.hidden) if self.dropped else ()
-        return Batch(rows, labels, weights, masks)
+        if self.positive_weight != 1.0:
+            weights[labels == 1.0] = self.positive_weight
+        penalties = None if self.penalty_of_row is None else self.penalty_of_row[tensors.rows]
+        masks = tuple(self._mask(rng, width) for width in self.widths) if self.dropped else ()
+        return Batch(tensors, labels, weights, count, penalties, masks)
 
     def _mask(self, rng: np.random.Generator, width: int) -> npt.NDArray[np.uint8]:
         drawn = np.frombuffer(rng.bytes(self.batch_size * width), dtype=np.uint8)
         return (drawn >= self.dropped).astype(np.uint8).reshape(self.batch_size, width)
+
+
+def _padded(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    if len(values) == size:
+        return values
+    whole = np.zeros((size, values.shape[1]), dtype=values.dtype)
+    whole[: len(values)] = values
+    return whole

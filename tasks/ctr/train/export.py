@@ -19,38 +19,45 @@ from nightshift.contract.golden import Golden
 from nightshift.contract.signature import FILE as SIGNATURE
 from nightshift.contract.signature import ctr_signature
 from nightshift.errors import ContractError
-from nightshift.features.encoding import hash_text
+from nightshift.features.encoding import MISSING_BITS, Ids, hash_text
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
 from tasks.ctr.train.dataset import Dataset, first_ids
 from tasks.ctr.train.metrics import Labels, Scores
-from tasks.ctr.train.network import DeepFM, build, parameters
+from tasks.ctr.train.models import Network, build, parameters
 from tasks.ctr.train.serving import NETWORK_VERSION, Scorer
-from tasks.ctr.train.vocabulary import Ids
 
 _EXACT = 1e-6
 _GRAPH_ROWS = 1000
 
 
 class ScoreGraph(nn.Graph):  # type: ignore[misc]
-    """The network as OneFlow's C++ backend runs it: table rows in, probabilities out."""
+    """The network as OneFlow's C++ backend runs it: its input tensors in, probabilities out."""
 
-    def __init__(self, network: DeepFM) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.module = network
 
-    def build(self, rows: flow.Tensor) -> flow.Tensor:
-        """Probabilities float32 [n, 1] of rows int32 [n, number of fields]."""
-        return flow.sigmoid(self.module(rows)).reshape(rows.shape[0], 1)
+    def build(self, rows: flow.Tensor, *given: flow.Tensor) -> flow.Tensor:
+        """Probabilities float32 [n, 1] of the network's inputs."""
+        shape, rest = self.module.shape, list(given)
+        weights = rest.pop(0) if shape.weighted else None
+        dense = rest.pop(0) if shape.num_dense else None
+        return flow.sigmoid(self.module(rows, weights, dense)).reshape(rows.shape[0], 1)
 
 
-def save_network(folder: Path, network: DeepFM, data: Dataset, spec: FeatureSpec) -> None:
+def save_network(folder: Path, network: Network, data: Dataset, spec: FeatureSpec) -> None:
     """Write the model folder that `tasks.ctr.train.serving` reads; `folder` must be new."""
     network = build(network.shape, parameters(network), "cpu")
     network.eval()
     graph = ScoreGraph(network)
-    rows = np.zeros((_GRAPH_ROWS, network.shape.num_fields), dtype=np.int32)
+    shape = network.shape
+    given: list[npt.NDArray[Any]] = [np.zeros((_GRAPH_ROWS, shape.num_columns), dtype=np.int32)]
+    if shape.weighted:
+        given.append(np.zeros((_GRAPH_ROWS, shape.num_columns), dtype=np.float32))
+    if shape.num_dense:
+        given.append(np.zeros((_GRAPH_ROWS, shape.num_dense), dtype=np.float32))
     with flow.no_grad():
-        graph(flow.from_numpy(rows))
+        graph(*(flow.from_numpy(array) for array in given))
     flow.save(graph, str(folder))
     data.vocabulary.save(folder / "vocabulary.npz")
     files.write_json(
@@ -62,6 +69,10 @@ def save_network(folder: Path, network: DeepFM, data: Dataset, spec: FeatureSpec
                 name: list(value.shape) for name, value in sorted(parameters(network).items())
             },
             "fields": list(spec.names),
+            "inputs": {
+                "fields": [field.to_json() for field in data.inputs.fields],
+                "numbers": data.inputs.to_json(),
+            },
             "table_sizes": data.vocabulary.table_sizes,
             "schema_hash": spec.schema_hash,
             "encoding_version": ENCODING_VERSION,
@@ -71,17 +82,21 @@ def save_network(folder: Path, network: DeepFM, data: Dataset, spec: FeatureSpec
 
 
 def golden_ids(data: Dataset, spec: FeatureSpec, count: int) -> Ids:
-    """Ids whose scores are kept: int64 [count + 2, number of fields].
+    """Encoded rows whose scores are kept: int64 [count + 2, width].
 
     Rows of the test, positives first as far as half of them, then one of them with an unseen id
-    in its first field, and one row in which every id is unseen.
+    (or a missing number) in its first column, and one row in which nothing is known.
     """
     labels = data.splits["test"].labels
     positives = np.flatnonzero(labels == 1)[: -(-count // 2)]
     negatives = np.flatnonzero(labels == 0)[: count - len(positives)]
     taken = np.sort(np.concatenate([positives, negatives]))
     ids = first_ids(data.folder / data.card["splits"]["test"]["file"], spec, taken)
-    unseen = np.array([_unseen(known, at) for at, known in enumerate(data.vocabulary.hashes)])
+    unseen = np.empty(spec.width, dtype=np.int64)
+    for source in data.inputs.sources:
+        number = source.kind in ("value", "bin")
+        known = data.vocabulary.hashes[source.part]
+        unseen[source.column] = MISSING_BITS if number else _unseen(known, source.column)
     partly = ids[0].copy()
     partly[0] = unseen[0]
     return np.concatenate([ids, partly[None], unseen[None]])

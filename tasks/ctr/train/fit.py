@@ -1,4 +1,4 @@
-"""The training loop: a static graph a step, early stopping, checkpoints, a clean stop."""
+"""The training loop: batches, early stopping, checkpoints, a clean stop."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import oneflow as flow
-from oneflow import nn
 
 from nightshift.errors import TerminalError
 from tasks.ctr.train.checkpoint import Arrays, Checkpoint, CheckpointStore, Progress
 from tasks.ctr.train.dataset import Batch, Batches, Dataset, Split
+from tasks.ctr.train.graph import TrainGraph, learning_rate
 from tasks.ctr.train.hyperparameters import Hyperparameters
-from tasks.ctr.train.metrics import Scores, auc, logloss, stopping_score
-from tasks.ctr.train.network import Architecture, DeepFM, build, parameters
+from tasks.ctr.train.metrics import auc, logloss, stopping_score
+from tasks.ctr.train.models import Architecture, Network, build, parameters
+from tasks.ctr.train.models.base import BIAS
+from tasks.ctr.train.scoring import score
 from tasks.entry import Stopped, log
-
-SCORING_ROWS = 4096
-"""Rows scored at a time."""
 
 _FETCH_EVERY = 200
 _PROGRESS_EVERY_S = 5.0
@@ -52,68 +51,12 @@ def stop_on_sigterm() -> Iterator[StopSignal]:
         signal.signal(signal.SIGTERM, old)
 
 
-class TrainGraph(nn.Graph):  # type: ignore[misc]
-    """One step, compiled: forward, backward, and Adam twice.
-
-    The embeddings' Adam is sparse: it updates the rows that the batch looked up (lazily, as
-    TensorFlow's LazyAdam does), so that a step's time does not grow with the table.
-    """
-
-    def __init__(self, network: DeepFM, chosen: Hyperparameters, steps_per_epoch: int) -> None:
-        super().__init__()
-        self.network = network
-        self.l2 = chosen.l2_embedding
-        tables = [*network.embedding.parameters(), *network.linear.parameters()]
-        of_tables = {id(parameter) for parameter in tables}
-        dense = [p for p in network.parameters() if id(p) not in of_tables]
-        for group, sparse, decay in ((tables, True, 0.0), (dense, False, chosen.weight_decay)):
-            optimizer = flow.optim.Adam(group, lr=chosen.learning_rate, weight_decay=decay)
-            schedule = None
-            if chosen.lr_decay != 1.0:
-                schedule = flow.optim.lr_scheduler.StepLR(
-                    optimizer, step_size=steps_per_epoch, gamma=chosen.lr_decay
-                )
-            self.add_optimizer(optimizer, lr_sch=schedule, is_sparse=sparse)
-
-    def build(
-        self,
-        rows: flow.Tensor,
-        labels: flow.Tensor,
-        weights: flow.Tensor,
-        *masks: flow.Tensor,
-    ) -> flow.Tensor:
-        """Mean logloss of the rows that weigh, before the step."""
-        embedded = self.network.embed(rows)
-        logits = self.network.logits(embedded, rows, masks)
-        # log(1 + e^z) - y z: the logistic loss in a form that does not overflow.
-        losses = nn.functional.softplus(logits) - labels * logits
-        count = weights.sum()
-        loss = (losses * weights).sum() / count
-        total = loss
-        if self.l2:
-            penalty = (flow.square(embedded).sum(dim=1) * weights).sum() / count
-            total = loss + 0.5 * self.l2 * penalty
-        total.backward()
-        return loss
-
-
 @dataclass(frozen=True)
 class Fitted:
     """A trained network (its parameters are those of the best epoch) and how it came about."""
 
-    network: DeepFM
+    network: Network
     progress: Progress
-
-
-def score(network: DeepFM, rows: npt.NDArray[np.int32], device: str) -> Scores:
-    """Probabilities float32 [n] of table rows int32 [n, number of fields]."""
-    parts = []
-    network.eval()
-    with flow.no_grad():
-        for at in range(0, len(rows), SCORING_ROWS):
-            taken = flow.from_numpy(np.ascontiguousarray(rows[at : at + SCORING_ROWS]))
-            parts.append(flow.sigmoid(network(taken.to(device))).numpy())
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
 
 class _LossSum:
@@ -142,34 +85,41 @@ class Trainer:
     def __init__(
         self,
         data: Dataset,
+        shape: Architecture,
         chosen: Hyperparameters,
         start: Arrays,
         store: CheckpointStore,
         stop: StopSignal,
         device: str,
+        *,
+        judge_start: bool = False,
     ) -> None:
         self.data = data
+        self.judge_start = judge_start
         self.chosen = chosen
         self.store = store
         self.stop = stop
         self.device = device
-        shape = Architecture(
-            data.vocabulary.num_rows,
-            data.vocabulary.num_fields,
-            chosen.embedding_dim,
-            chosen.hidden,
-        )
+        # Training sees other odds than the world; the difference is kept out of the parameters
+        # while they are trained, and put into them wherever they score.
+        self.shift = logit_shift(chosen)
+        start = {**start, BIAS: start[BIAS] - self.shift} if self.shift else start
         self.network = build(shape, start, device, chosen.dropout)
         train = data.splits["train"]
         self.batches = Batches(
             split=train,
-            vocabulary=data.vocabulary,
-            batch_size=min(chosen.batch_size, len(train)),
+            offsets=data.offsets,
+            may_be_unknown=data.inputs.may_be_unknown(),
+            batch_size=chosen.batch_size,
             seed=chosen.seed,
             oov_rate=chosen.oov_rate,
             dropped=self.network.dropped,
-            hidden=chosen.hidden,
+            widths=self.network.mask_widths(shape),
+            kept_negatives=chosen.negative_rate,
+            positive_weight=chosen.positive_weight,
+            penalty_of_row=data.penalty_of_row() if chosen.l2_by == "id" else None,
         )
+        self.batches = replace(self.batches, batch_size=min(chosen.batch_size, self.batches.rows))
         self.graph = TrainGraph(self.network, chosen, self.batches.steps)
         self.progress = Progress()
         self.best: Arrays = {}
@@ -189,6 +139,11 @@ class Trainer:
                 f"goes on from a checkpoint: epoch {self.progress.epoch + 1}, step "
                 f"{self.progress.step} of {self.batches.steps}"
             )
+        elif self.judge_start:
+            # What training begins with may be the best there is.
+            found = stopping_score(self._evaluate(self.data.splits["valid"]), self.chosen.monitor)
+            self.progress.best_epoch, self.progress.best_score = -1, found
+            self.best = self._scoring_parameters()
         self._begun = time.monotonic() - self.progress.seconds
         while not self.progress.finished:
             self._epoch()
@@ -208,7 +163,7 @@ class Trainer:
                     f"SIGTERM in epoch {progress.epoch + 1}, step {progress.step}; the checkpoint "
                     f"is kept in {self.store.folder}"
                 )
-            losses.add(self._step(batch), int(batch.weights.sum()))
+            losses.add(self._step(batch), batch.count)
             progress.step += 1
             if progress.step % _FETCH_EVERY == 0:
                 losses.value()
@@ -227,19 +182,20 @@ class Trainer:
         self._end_epoch(time.monotonic() - begun)
 
     def _step(self, batch: Batch) -> flow.Tensor:
-        arrays = (batch.rows, batch.labels, batch.weights, *batch.masks)
-        return self.graph(*(flow.from_numpy(array).to(self.device) for array in arrays))
+        return self.graph(*(flow.from_numpy(array).to(self.device) for array in batch.arrays()))
 
     def _end_epoch(self, seconds: float) -> None:
         progress, chosen = self.progress, self.chosen
         valid = self._evaluate(self.data.splits["valid"])
         entry: dict[str, Any] = {
             "epoch": progress.epoch + 1,
-            "train_loss": progress.loss_sum / len(self.batches.split),
+            "train_loss": progress.loss_sum / self.batches.rows,
             "valid_auc": valid["auc"],
             "valid_logloss": valid["logloss"],
-            "valid_score": stopping_score(valid),
-            "learning_rate": chosen.learning_rate * chosen.lr_decay**progress.epoch,
+            "valid_score": stopping_score(valid, chosen.monitor),
+            "learning_rate": learning_rate(
+                chosen, progress.epoch * self.batches.steps, self.batches.steps
+            ),
             "seconds": round(seconds, 3),
         }
         if not math.isfinite(entry["train_loss"] + valid["logloss"]):
@@ -248,19 +204,20 @@ class Trainer:
                 f"validation logloss {valid['logloss']}; lower learning_rate or init_std"
             )
         progress.history.append(entry)
-        scores = [item["valid_score"] for item in progress.history]
         best = progress.best_epoch
-        if best is None or entry["valid_score"] > scores[best]:
+        if progress.best_score is None or entry["valid_score"] > progress.best_score:
             best = progress.best_epoch = progress.epoch
-            self.best = parameters(self.network)
+            progress.best_score = entry["valid_score"]
+            self.best = self._scoring_parameters()
         shown = "undefined" if valid["auc"] is None else f"{valid['auc']:.4f}"
         log(
             f"epoch {entry['epoch']}: train loss {entry['train_loss']:.5f}, valid auc {shown}, "
             f"logloss {valid['logloss']:.5f}, {seconds:.1f} s"
             + (" *" if best == progress.epoch else "")
         )
+        assert best is not None
         progress.finished = (
-            progress.epoch + 1 >= chosen.epochs or progress.epoch - best >= chosen.patience
+            progress.epoch + 1 >= chosen.epochs or progress.epoch - max(best, 0) >= chosen.patience
         )
         progress.epoch += 1
         progress.step = 0
@@ -268,12 +225,48 @@ class Trainer:
         self._keep()
 
     def _evaluate(self, split: Split) -> dict[str, Any]:
-        scores = score(self.network, split.rows, self.device)
+        network = self.network
+        if self.shift:
+            network = build(network.shape, self._scoring_parameters(), self.device)
+        scores = score(network, split.tensors, self.device)
         return {"auc": auc(split.labels, scores), "logloss": logloss(split.labels, scores)}
+
+    def _scoring_parameters(self) -> Arrays:
+        values = parameters(self.network)
+        if self.shift:
+            values[BIAS] = values[BIAS] + self.shift
+        return values
 
     def _keep(self) -> None:
         self.progress.seconds = time.monotonic() - self._begun
         self.store.save(Checkpoint(self.progress, _flatten(self.graph.state_dict()), self.best))
+
+
+def begin_with(start: Arrays, weights: npt.NDArray[np.float64], bias: float) -> Arrays:
+    """Fresh parameters that answer as a logistic regression does; as given without a linear part.
+
+    Args:
+        start: parameters by name.
+        weights: of the regression, float64 [rows of the table].
+        bias: its constant.
+    """
+    if "linear.weight" not in start:
+        return start
+    begun = {**start, "linear.weight": weights.astype(np.float32)[:, None]}
+    begun[BIAS] = np.array([bias], np.float32)
+    if "out.weight" in begun:
+        # Random layers would begin by spoiling what the regression says.
+        begun["out.weight"] = np.zeros_like(start["out.weight"])
+    return begun
+
+
+def logit_shift(chosen: Hyperparameters) -> np.float32:
+    """What is added to a trained logit so that scores speak of the true rates.
+
+    Of training on a share r of the negatives and positives that weigh w, the odds are w / r times
+    the true ones (King and Zeng 2001, "Logistic Regression in Rare Events Data"): log(r / w).
+    """
+    return np.float32(math.log(chosen.negative_rate / chosen.positive_weight))
 
 
 def _flatten(state: dict[str, Any]) -> Arrays:

@@ -1,57 +1,164 @@
-"""The hyper-parameters: one documented file, overridable one by one, checked before use."""
+"""The hyper-parameters: defaults for all of them, a documented file, overrides, one check."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError
 
-EMBEDDING_STORES = ("memory", "one_embedding")
+AUTO: Any = "auto"
+"""Stands for a value that training chooses once it knows the data."""
+
+Family = Literal[
+    "autoint",
+    "dcn",
+    "dcnv2",
+    "deepfefm",
+    "deepfm",
+    "din",
+    "dlrm",
+    "dnn",
+    "ffm",
+    "fm",
+    "gatednn",
+    "lr",
+    "ncf",
+    "wide_deep",
+    "xdeepfm",
+]
 
 
-@dataclass(frozen=True)
-class Hyperparameters:
-    """Values of one training; `include/hyperparameters.yaml` says what each means."""
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3 (no point) as text, and true is no number."""
+    if isinstance(value, str) and value != AUTO:
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number")
+    return value
 
-    embedding_dim: int
-    hidden: tuple[int, ...]
-    dropout: float
-    embedding_store: str
-    oov_rate: float
-    min_count: int
-    learning_rate: float
-    lr_decay: float
-    batch_size: int
-    epochs: int
-    patience: int
-    l2_embedding: float
-    weight_decay: float
-    init_std: float
-    seed: int
-    threads: int
-    checkpoint_steps: int
-    golden_rows: int
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, (bool, float)):
+        raise ValueError("Input should be a whole number")
+    return value
+
+
+def _widths(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_whole(width) for width in value)
+    return value
+
+
+def _or_auto(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    return value if isinstance(value, str) and value == AUTO else check(value)
+
+
+Auto = WrapValidator(_or_auto)
+
+Size = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=65536)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**31 - 1)]
+Counted = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**31 - 1)]
+Real = BeforeValidator(_number)
+Widths = Annotated[tuple[Size, ...], BeforeValidator(_widths), Field(min_length=1, max_length=20)]
+Penalty = Annotated[float, Real, Field(ge=0, le=1e6)]
+Share = Annotated[float, Real, Field(ge=0, le=1)]
+Positive = Annotated[float, Real, Field(gt=0, le=1)]
+
+
+class Hyperparameters(BaseModel):
+    """Values of one training; `include/hyperparameters.yaml` says what each means.
+
+    `auto` is replaced by `tasks.ctr.train.defaults` once the data is known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+    family: Family = "deepfm"
+    embedding_dim: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1024), Auto] = AUTO
+    hidden: Annotated[Widths, Auto] = AUTO
+    dropout: Annotated[float, Real, Field(ge=0, le=0.9), Auto] = AUTO
+    cross_layers: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=20)] = 3
+    cross_rank: Whole = 0
+    cin_layers: Widths = (64, 64)
+    bottom: Widths = (64,)
+    attention_layers: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=20)] = 2
+    attention_heads: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=64)] = 2
+    attention_dim: Size = 16
+    attention_hidden: Widths = (64, 32)
+    user_field: str = AUTO
+    item_field: str = AUTO
+    history_field: str = AUTO
+    target_field: str = AUTO
+    embedding_store: Literal["memory", "one_embedding"] = "memory"
+
+    oov_rate: Annotated[float, Real, Field(ge=0, le=0.5), Auto] = AUTO
+    min_count: Annotated[Counted, Auto] = AUTO
+    bins: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1024), Auto] = AUTO
+
+    optimizer: Literal["adam", "sgd", "adagrad"] = "adam"
+    learning_rate: Annotated[Positive, Auto] = AUTO
+    schedule: Literal["step", "cosine"] = "step"
+    lr_decay: Positive = 0.9
+    warmup_steps: Whole = 0
+    batch_size: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1_000_000), Auto] = AUTO
+    epochs: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10_000)] = 20
+    patience: Counted = 3
+    monitor: Literal["auc-logloss", "auc", "logloss"] = "auc-logloss"
+    l2_by: Literal["id", "lookup"] = "id"
+    l2_embedding: Annotated[Penalty, Auto] = AUTO
+    l2_linear: Annotated[Penalty, Auto] = AUTO
+    weight_decay: Share = 0.001
+    init_std: Positive = 0.01
+    linear_start: Annotated[Literal["zero", "baseline"], Auto] = AUTO
+
+    label_smoothing: Annotated[float, Real, Field(ge=0, lt=1)] = 0.0
+    focal_gamma: Annotated[float, Real, Field(ge=0, le=10)] = 0.0
+    positive_weight: Annotated[float, Real, Field(gt=0, le=1e6)] = 1.0
+    negative_rate: Positive = 1.0
+
+    baseline: bool = True
+    importance_rows: Whole = 20_000
+
+    seed: Whole = 1
+    threads: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1024)] = 0
+    checkpoint_steps: Whole = 0
+    golden_rows: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)] = 16
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the model card."""
-        return {**asdict(self), "hidden": list(self.hidden)}
+        return self.model_dump(mode="json", warnings=False)
+
+    def replaced(self, values: dict[str, Any]) -> Hyperparameters:
+        """With some values replaced, and checked again."""
+        return Hyperparameters(**{**self.model_dump(warnings=False), **values})
 
 
-NAMES = tuple(item.name for item in fields(Hyperparameters))
+NAMES = tuple(Hyperparameters.model_fields)
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Hyperparameters:
     """Read the file, then apply `key=value` overrides (values in YAML's syntax).
 
     Raises:
-        ConfigurationError: a key is unknown or missing, or a value out of its range; the message
-            names the file or the override, and the nearest known key.
+        ConfigurationError: a key is unknown, or a value out of its range; the message names the
+            file or the override, and the nearest known key.
     """
     values = load_yaml_mapping(path)
     origin = dict.fromkeys(values, str(path))
@@ -69,83 +176,26 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Hyperparameters:
             raise ConfigurationError(
                 f"{origin[key]}: unknown hyper-parameter {key!r}{nearest(key, NAMES)}"
             )
-    for name in NAMES:
-        if name not in values:
-            raise ConfigurationError(f"{path}: hyper-parameter {name!r} is missing")
-    checked = {}
-    for name in NAMES:
-        check, wanted = _RULES[name]
-        try:
-            checked[name] = check(values[name])
-        except ValueError:
-            raise ConfigurationError(
-                f"{origin[name]}: {name} is {values[name]!r}; it must be {wanted}"
-            ) from None
-    if checked["embedding_store"] == "one_embedding":
+    try:
+        chosen = Hyperparameters(**values)
+    except ValidationError as error:
+        raise ConfigurationError(_problems(error, values, origin)) from None
+    if chosen.embedding_store == "one_embedding":
         raise ConfigurationError(
             f"{origin['embedding_store']}: embedding_store one_embedding is not available yet; it "
             "needs a GPU and comes with a later version: use memory"
         )
-    return Hyperparameters(**checked)
+    return chosen
 
 
-Rule = tuple[Callable[[Any], Any], str]
-
-
-def _whole(least: int, most: int = 2**31 - 1) -> Rule:
-    def check(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(value)
-        return value
-
-    upper = "" if most == 2**31 - 1 else f" to {most}"
-    return check, f"a whole number, {least}{upper or ' or more'}"
-
-
-def _number(least: float, most: float, *, open_below: bool = False) -> Rule:
-    def check(value: Any) -> float:
-        # YAML 1.1 reads 1e-3 (no point) as text.
-        if isinstance(value, str):
-            value = float(value)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(value)
-        if not least <= value <= most or (open_below and value == least):
-            raise ValueError(value)
-        return float(value)
-
-    return check, f"a number {'above' if open_below else 'from'} {least:g} up to {most:g}"
-
-
-def _widths(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= 20:
-        raise ValueError(value)
-    check, _ = _whole(1, 65536)
-    return tuple(check(width) for width in value)
-
-
-def _store(value: Any) -> str:
-    if value not in EMBEDDING_STORES:
-        raise ValueError(value)
-    return str(value)
-
-
-_RULES: dict[str, Rule] = {
-    "embedding_dim": _whole(1, 1024),
-    "hidden": (_widths, "a list of 1 to 20 widths, such as [256, 128]"),
-    "dropout": _number(0, 0.9),
-    "embedding_store": (_store, f"one of {', '.join(EMBEDDING_STORES)}"),
-    "oov_rate": _number(0, 0.5),
-    "min_count": _whole(1),
-    "learning_rate": _number(0, 1, open_below=True),
-    "lr_decay": _number(0, 1, open_below=True),
-    "batch_size": _whole(1, 1_000_000),
-    "epochs": _whole(1, 10_000),
-    "patience": _whole(1),
-    "l2_embedding": _number(0, 1),
-    "weight_decay": _number(0, 1),
-    "init_std": _number(0, 1, open_below=True),
-    "seed": _whole(0),
-    "threads": _whole(0, 1024),
-    "checkpoint_steps": _whole(0),
-    "golden_rows": _whole(1, 1000),
-}
+def _problems(error: ValidationError, values: dict[str, Any], origin: dict[str, str]) -> str:
+    """One line a hyper-parameter: where it was set, its value, and what it may be."""
+    wanted: dict[str, list[str]] = {}
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        wanted.setdefault(str(problem["loc"][0]), []).append(message)
+    return "; ".join(
+        f"{origin[name]}: {name} is {values[name]!r}; it must be "
+        + ", or ".join(dict.fromkeys(messages))
+        for name, messages in wanted.items()
+    )

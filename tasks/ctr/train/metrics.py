@@ -57,6 +57,8 @@ def summary(labels: Labels, scores: Scores) -> dict[str, Any]:
     }
 
 
-def stopping_score(split: dict[str, Any]) -> float:
-    """What early stopping maximises: AUC - logloss, or -logloss where AUC is undefined."""
-    return float((split["auc"] or 0.0) - split["logloss"])
+def stopping_score(split: dict[str, Any], monitor: str = "auc-logloss") -> float:
+    """What early stopping maximises: AUC - logloss, or one of them; -logloss without an AUC."""
+    if split["auc"] is None or monitor == "logloss":
+        return -float(split["logloss"])
+    return float(split["auc"] - (split["logloss"] if monitor == "auc-logloss" else 0.0))

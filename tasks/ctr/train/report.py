@@ -48,7 +48,8 @@ def render(card: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
         f"<h1>{html.escape(title)}</h1>{_summary(card)}{warnings}"
         f"{chart('Logloss by epoch', losses, best)}{chart('AUC by epoch', areas, best)}"
-        f"{_table(history, best)}</html>\n"
+        f"{_table(history, best)}{_importance(card.get('importance') or [])}"
+        f"{_chosen(card)}</html>\n"
     )
 
 
@@ -79,11 +80,12 @@ def chart(title: str, lines: Sequence[Line], best: int) -> str:
             f'stroke="#8886" stroke-width="0.5"/><text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" '
             f'text-anchor="end">{value:.4f}</text>'
         )
-    parts.append(
-        f'<line x1="{x(best):.1f}" x2="{x(best):.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}" '
-        'stroke="#3a9a55" stroke-dasharray="4 3"/>'
-        f'<text x="{x(1):.1f}" y="{HEIGHT - 12}" text-anchor="middle">1</text>'
-    )
+    if best:
+        parts.append(
+            f'<line x1="{x(best):.1f}" x2="{x(best):.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}" '
+            'stroke="#3a9a55" stroke-dasharray="4 3"/>'
+        )
+    parts.append(f'<text x="{x(1):.1f}" y="{HEIGHT - 12}" text-anchor="middle">1</text>')
     if count > 1:
         parts.append(f'<text x="{x(count):.1f}" y="{HEIGHT - 12}" text-anchor="end">{count}</text>')
     for at, (name, points) in enumerate(lines):
@@ -118,10 +120,69 @@ def _summary(card: dict[str, Any]) -> str:
         f"<td>{_number(card[name]['calibration'], 3)}</td></tr>"
         for name in ("valid", "test")
     )
+    return f"{_figures(rows)}{_versus(card.get('baseline'))}"
+
+
+def _figures(rows: str) -> str:
     return (
         "<table><tr><th></th><th>rows</th><th>positives</th><th>AUC</th><th>logloss</th>"
         f"<th>logloss of a constant</th><th>calibration</th></tr>{rows}</table>"
     )
+
+
+def _versus(compared: dict[str, Any] | None) -> str:
+    """The model beside the logistic regression on the same held-out rows."""
+    if not compared:
+        return ""
+    parts = [f"AUC {_number(compared['test']['auc'], 4)}"]
+    gap = compared["auc_difference"]
+    if gap:
+        parts.append(
+            f"this model {gap['difference']:+.4f} ({gap['confidence']:.0%} interval "
+            f"{gap['low']:+.4f} to {gap['high']:+.4f})"
+        )
+    parts.append(f"logloss {_number(compared['test']['logloss'])}")
+    gap = compared["logloss_difference"]
+    if gap:
+        parts.append(
+            f"this model {gap['difference']:+.5f} ({gap['low']:+.5f} to {gap['high']:+.5f})"
+        )
+    return f"<p>Baseline on the test rows, {compared['model']}: {', '.join(parts)}.</p>"
+
+
+def _importance(found: Sequence[dict[str, Any]]) -> str:
+    """Bars of what each feature is worth."""
+    if not found:
+        return ""
+    key = "auc_loss" if found[0]["auc_loss"] is not None else "logloss_gain"
+    most = max([abs(item[key]) for item in found] + [1e-12])
+    height, bar, left = 20 * len(found) + 8, 240, 250
+    parts = [f'<svg role="img" viewBox="0 0 640 {height}" width="640" height="{height}">']
+    for at, item in enumerate(found):
+        width, y = bar * abs(item[key]) / most, 20 * at + 4
+        colour = _COLOURS[0] if item[key] >= 0 else _COLOURS[1]
+        parts.append(
+            f'<text x="{left - 6}" y="{y + 12}" text-anchor="end">{html.escape(item["feature"])}'
+            f'</text><rect x="{left}" y="{y}" width="{width:.1f}" height="14" fill="{colour}"/>'
+            f'<text x="{left + width + 6:.1f}" y="{y + 12}">{item[key]:+.4f}</text>'
+        )
+    what = "AUC lost" if key == "auc_loss" else "logloss gained"
+    return (
+        f"<h2>Importance</h2><p>{what} on held-out rows when the feature's values are shuffled "
+        f"among them.</p>{''.join(parts)}</svg>"
+    )
+
+
+def _chosen(card: dict[str, Any]) -> str:
+    """The hyper-parameters that followed from the data, and why."""
+    rows = "".join(
+        f"<tr><th>{name}</th><td>{html.escape(str(card['hyperparameters'][name]))}</td>"
+        f"<td>{html.escape(why)}</td></tr>"
+        for name, why in (card.get("chosen") or {}).items()
+    )
+    if not rows:
+        return ""
+    return f"<h2>Chosen from the data</h2><table>{rows}</table>"
 
 
 def _table(history: Sequence[dict[str, Any]], best: int) -> str:

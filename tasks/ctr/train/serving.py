@@ -17,13 +17,18 @@ import numpy.typing as npt
 
 from nightshift import files
 from nightshift.errors import ConfigurationError, ContractError
+from nightshift.features.numbers import NumberStatistics
+from nightshift.features.specification import Field
 from tasks.ctr.train import runtime
+from tasks.ctr.train.inputs import Inputs
 from tasks.ctr.train.vocabulary import Ids, Vocabulary
 
 if TYPE_CHECKING:
-    from tasks.ctr.train.network import DeepFM
+    from tasks.ctr.train.models import Network
 
-NETWORK_VERSION = 1
+NETWORK_VERSION = 2
+"""Version 1 had no `inputs`: each field was an id."""
+
 Parameters = dict[str, npt.NDArray[np.float32]]
 
 
@@ -33,11 +38,13 @@ class SavedModel:
 
     Attributes:
         network: `network.json`: architecture, fields, schema hash.
+        inputs: how encoded rows become the network's input.
         vocabulary: the ids that it knows.
         parameters: float32 arrays by name.
     """
 
     network: dict[str, Any]
+    inputs: Inputs
     vocabulary: Vocabulary
     parameters: Parameters
 
@@ -51,10 +58,10 @@ class SavedModel:
         if not (folder / "network.json").exists() and (folder / "model").is_dir():
             folder = folder / "model"
         network = files.read_json(folder / "network.json")
-        if network.get("version") != NETWORK_VERSION:
+        if network.get("version") not in (1, NETWORK_VERSION):
             raise ContractError(
                 f"{folder / 'network.json'} has version {network.get('version')}; this Nightshift "
-                f"reads version {NETWORK_VERSION}"
+                f"reads versions up to {NETWORK_VERSION}"
             )
         vocabulary = Vocabulary.load(folder / "vocabulary.npz")
         if vocabulary.table_sizes != network["table_sizes"]:
@@ -71,15 +78,30 @@ class SavedModel:
                     f"{path} holds {values.size} numbers, and network.json says {shape}"
                 )
             loaded[name] = values.reshape(shape)
-        return cls(network, vocabulary, loaded)
+        return cls(network, _inputs(network, str(folder / "network.json")), vocabulary, loaded)
+
+
+def _inputs(network: dict[str, Any], where: str) -> Inputs:
+    if network["version"] == 1:
+        return Inputs(tuple(Field(name, "string", "categorical") for name in network["fields"]), {})
+    try:
+        fields = tuple(Field.from_json(value) for value in network["inputs"]["fields"])
+        statistics = {
+            name: NumberStatistics.from_json(value, where)
+            for name, value in network["inputs"]["numbers"].items()
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ContractError(f"{where} holds no whole `inputs`: {error!r}") from error
+    return Inputs(fields, statistics)
 
 
 class Scorer:
     """A model that turns ids into probabilities; safe to call from one thread at a time."""
 
-    def __init__(self, model: SavedModel, network: DeepFM, device: str) -> None:
+    def __init__(self, model: SavedModel, network: Network, device: str) -> None:
         self._network = network
         self._device = device
+        self.inputs = model.inputs
         self.vocabulary = model.vocabulary
         self.fields: tuple[str, ...] = tuple(model.network["fields"])
         self.schema_hash: str = model.network["schema_hash"]
@@ -99,12 +121,11 @@ class Scorer:
         """
         model = SavedModel.load(Path(model_dir))
         runtime.prepare(threads)
-        from tasks.ctr.train.network import Architecture, build
+        from tasks.ctr.train.models import Architecture, build
 
         check_device(device)
-        architecture = dict(model.network["architecture"])
-        architecture["hidden"] = tuple(architecture["hidden"])
-        network = build(Architecture(**architecture), model.parameters, device)
+        shape = Architecture.from_json(model.network["architecture"], str(model_dir))
+        network = build(shape, model.parameters, device)
         network.eval()
         return cls(model, network, device)
 
@@ -112,7 +133,7 @@ class Scorer:
         """Probabilities of ids.
 
         Args:
-            ids: int64 [n, number of fields] as `nightshift.features.encoding` gives them.
+            ids: int64 [n, width], encoded rows as `nightshift.features.encoding` gives them.
 
         Returns:
             float32 [n]; an id's row does not depend on what else is in the batch, but the last
@@ -121,12 +142,10 @@ class Scorer:
         Raises:
             ContractError: another dtype or number of columns.
         """
-        rows = self.vocabulary.rows(ids)
-        if not len(rows):
-            return np.empty(0, dtype=np.float32)
-        from tasks.ctr.train.fit import score
+        tensors = self.inputs.tensors(ids, self.vocabulary)
+        from tasks.ctr.train.scoring import score
 
-        return score(self._network, rows, self._device)
+        return score(self._network, tensors, self._device)
 
 
 def check_device(device: str) -> None:

@@ -9,20 +9,32 @@ import numpy as np
 from nightshift.errors import ContractError
 from nightshift.features.specification import FeatureSpec
 from tasks.ctr.train.checkpoint import Arrays
+from tasks.ctr.train.inputs import Inputs
+from tasks.ctr.train.models.base import Plan
 from tasks.ctr.train.serving import SavedModel
 from tasks.ctr.train.vocabulary import Vocabulary
 from tasks.entry import log
 
 
-def carry_over(folder: Path, fresh: Arrays, vocabulary: Vocabulary, spec: FeatureSpec) -> Arrays:
+def carry_over(
+    folder: Path,
+    fresh: Arrays,
+    plan: Plan,
+    inputs: Inputs,
+    vocabulary: Vocabulary,
+    spec: FeatureSpec,
+) -> Arrays:
     """Fresh parameters with an earlier model's put in.
 
     Ids that both models know keep their embedding; an id that only the new one knows begins as
-    the field's out-of-vocabulary row; the other weights are taken as they are.
+    the field's out-of-vocabulary row; the other weights are taken as they are. A number's value
+    row and bins are carried over as they are: they follow its distribution.
 
     Args:
         folder: the earlier model's folder.
         fresh: parameters of the new network, by name.
+        plan: the new network's parameters.
+        inputs: of the new network.
         vocabulary: of the new network.
         spec: the new run's specification.
 
@@ -30,13 +42,19 @@ def carry_over(folder: Path, fresh: Arrays, vocabulary: Vocabulary, spec: Featur
         ContractError: the earlier model is of other features or of another architecture.
     """
     old = SavedModel.load(folder)
-    if old.network["schema_hash"] != spec.schema_hash:
+    if not spec.accepts(old.network["schema_hash"]):
         raise ContractError(
             f"the model in {folder} was trained on other features (schema "
             f"{old.network['schema_hash'][:12]}, now {spec.schema_hash[:12]}); train without a "
             "warm start"
         )
-    tables = ("embedding.weight", "linear.weight")
+    family = old.network["architecture"].get("family", "deepfm")
+    if old.inputs.part_names != inputs.part_names:
+        raise ContractError(
+            f"the model in {folder} has other inputs (the bins of some number came or went); train "
+            "without a warm start, or set bins"
+        )
+    tables = {name for name, weight in plan.items() if weight.table}
     for name, values in fresh.items():
         here = values.shape[1:] if name in tables else values.shape
         there = old.parameters[name].shape if name in old.parameters else None
@@ -44,8 +62,9 @@ def carry_over(folder: Path, fresh: Arrays, vocabulary: Vocabulary, spec: Featur
             there = there[1:]
         if here != there:
             raise ContractError(
-                f"the model in {folder} has {name} of shape {there}, and the hyper-parameters give "
-                f"{here}; keep embedding_dim and hidden, or train without a warm start"
+                f"the model in {folder} is a {family} with {name} of shape {there}, and the "
+                f"hyper-parameters give {here}; keep family, embedding_dim and hidden, or train "
+                "without a warm start"
             )
     known = 0
     carried = dict(fresh)

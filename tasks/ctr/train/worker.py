@@ -14,7 +14,7 @@ from typing import Any
 
 from nightshift import files
 from nightshift.features.specification import FeatureSpec
-from tasks.ctr.train import hyperparameters, report, runtime
+from tasks.ctr.train import advice, hyperparameters, report, runtime
 from tasks.ctr.train.arguments import parse_arguments
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.entry import log, run_task
@@ -28,51 +28,90 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     """Do the task; returns the result's figures."""
     begun = time.monotonic()
     spec = FeatureSpec.load(options.spec)
-    chosen = hyperparameters.load(options.hyperparameters, options.set)
-    threads = runtime.prepare(chosen.threads)
+    asked = hyperparameters.load(options.hyperparameters, options.set)
+    threads = runtime.prepare(asked.threads)
     # OneFlow reads its environment at import.
-    from tasks.ctr.train import dataset, export, fit, metrics, network, serving, warm_start
+    from tasks.ctr.train import (
+        baseline,
+        dataset,
+        defaults,
+        export,
+        fit,
+        importance,
+        metrics,
+        models,
+        serving,
+        warm_start,
+    )
     from tasks.ctr.train.checkpoint import CheckpointStore
+    from tasks.ctr.train.scoring import score
 
     serving.check_device(options.device)
     with fit.stop_on_sigterm() as stop:
-        data = dataset.load(options.dataset, spec, chosen.min_count)
+        data = dataset.load(options.dataset, spec, _given(asked.min_count), _given(asked.bins))
         loaded = time.monotonic()
         rows = {name: len(split) for name, split in data.splits.items()}
+        labels = data.splits["train"].labels
         log(
-            f"{rows['train']} rows to train on, {export.positives(data.splits['train'].labels)} "
+            f"{rows['train']} rows to train on, {export.positives(labels)} "
             f"positives, {data.vocabulary.num_rows} table rows, {threads} threads"
         )
-        shape = network.Architecture(
-            data.vocabulary.num_rows,
-            data.vocabulary.num_fields,
-            chosen.embedding_dim,
-            chosen.hidden,
+        chosen, reasons = defaults.choose(asked, defaults.facts_of(data), data.inputs)
+        shape = models.Architecture(
+            num_rows=data.vocabulary.num_rows,
+            num_fields=len(data.inputs.groups),
+            embedding_dim=chosen.embedding_dim,
+            hidden=chosen.hidden,
+            family=chosen.family,
+            group_widths=data.inputs.group_widths,
+            num_dense=len(data.inputs.numbers),
+            weighted=data.inputs.weighted,
+            options=defaults.options(chosen, data.inputs),
         )
-        start = network.initial_parameters(
-            shape,
-            seed=chosen.seed,
-            init_std=chosen.init_std,
-            base_rate=float(data.splits["train"].labels.mean()),
+        plan = models.plan(shape)
+        start = models.initial_parameters(
+            plan, seed=chosen.seed, init_std=chosen.init_std, base_rate=float(labels.mean())
         )
+        linear = baseline.fit(data) if chosen.baseline else None
+        begins = linear is not None and chosen.linear_start == "baseline"
+        if linear is not None and begins and options.warm_start is None:
+            start = fit.begin_with(start, linear.weights, linear.bias)
         if options.warm_start is not None:
-            start = warm_start.carry_over(options.warm_start, start, data.vocabulary, spec)
+            start = warm_start.carry_over(
+                options.warm_start, start, plan, data.inputs, data.vocabulary, spec
+            )
         store = CheckpointStore(
             options.checkpoint, _fingerprint(data.digest, chosen, options, start)
         )
-        trainer = fit.Trainer(data, chosen, start, store, stop, options.device)
+        trainer = fit.Trainer(
+            *(data, shape, chosen, start, store, stop, options.device), judge_start=begins
+        )
         fitted = trainer.fit()
         trained = time.monotonic()
-        figures = {}
+        figures, compared = {}, None
         for name in ("valid", "test"):
             split = data.splits[name]
-            scores = fit.score(fitted.network, split.rows, options.device)
+            scores = score(fitted.network, split.tensors, options.device)
             figures[name] = metrics.summary(split.labels, scores)
-        warnings = list(data.card["warnings"])
+            if name == "test" and linear is not None:
+                theirs = linear.score(split.tensors)
+                compared = baseline.compare(split.labels, scores, theirs, linear)
+        worth = importance.permutation(
+            data,
+            lambda tensors: score(fitted.network, tensors, options.device),
+            chosen.importance_rows,
+            chosen.seed,
+        )
+        warnings = [
+            *data.card["warnings"],
+            *advice.of(fitted.progress, chosen, compared),
+        ]
         if figures["valid"]["auc"] is None:
             warnings.append("early stopping used -logloss: the validation AUC is undefined")
         golden = export.golden_ids(data, spec, chosen.golden_rows)
-        expected = fit.score(fitted.network, data.vocabulary.rows(golden), options.device)
+        expected = score(
+            fitted.network, data.inputs.tensors(golden, data.vocabulary), options.device
+        )
         progress = fitted.progress
         with files.staged_dir(options.out, replace=True) as staged:
             export.save_network(staged / "model", fitted.network, data, spec)
@@ -80,21 +119,25 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             export.write_metrics(staged / "metrics.jsonl", progress.history)
             card = {
                 "version": CARD_VERSION,
-                "model": "DeepFM",
+                "model": models.FAMILIES[chosen.family].title,
+                "family": chosen.family,
                 "dataset": export.dataset_summary(data),
                 "schema_hash": spec.schema_hash,
                 "fields": list(spec.names),
                 "table_sizes": data.vocabulary.table_sizes,
                 "hyperparameters": chosen.to_json(),
+                "chosen": reasons,
                 "overrides": options.set,
                 "warm_start": None if options.warm_start is None else str(options.warm_start),
                 "device": options.device,
                 "threads": threads,
                 "epochs": len(progress.history),
-                "best_epoch": (progress.best_epoch or 0) + 1,
+                "best_epoch": 1 + (0 if progress.best_epoch is None else progress.best_epoch),
                 "parameters": sum(int(value.size) for value in start.values()),
                 "valid": figures["valid"],
                 "test": figures["test"],
+                "baseline": compared,
+                "importance": worth,
                 "warnings": warnings,
                 "model_sha256": files.sha256_tree(staged / "model"),
                 "versions": export.versions(),
@@ -116,6 +159,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         "best_epoch": card["best_epoch"],
         "valid": figures["valid"],
         "test": figures["test"],
+        "baseline": compared,
         "model_sha256": card["model_sha256"],
         "dataset_sha256": data.digest,
         "warnings": warnings,
@@ -127,6 +171,11 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             "report": str(options.out / "training.html"),
         },
     }
+
+
+def _given(value: int | str) -> int | None:
+    """The value, or None for `auto`."""
+    return None if isinstance(value, str) else value
 
 
 def _fingerprint(

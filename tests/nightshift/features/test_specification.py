@@ -1,6 +1,8 @@
 """The feature specification: what it holds, and what a wrong one says."""
 
 import copy
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import yaml
 
 from nightshift.config.yamlfile import load_yaml_mapping
 from nightshift.errors import ConfigurationError, ContractError
-from nightshift.features.specification import FeatureSpec, Field, sql_type
+from nightshift.features.specification import FeatureSpec, Field, Number, sql_type
 
 PROJECT = Path(__file__).resolve().parents[3]
 SPEC = PROJECT / "pipelines" / "jd" / "feature_spec.yaml"
@@ -79,7 +81,24 @@ def test_sql_types_have_one_name(name, canonical):
         ({"keys": ["bought"]}, ["bought", "label"]),
         ({"time": "ratio"}, ["ratio", "time"]),
         ({"categorical": {"colour": "text"}}, ["categorical.colour", "'text'", "string"]),
-        ({"numeric": {"ratio": {"type": "double"}}}, ["numeric.ratio", "decimals"]),
+        (
+            {"numeric": {"ratio": {"type": "double", "transform": "hash"}}},
+            ["numeric.ratio", "decimals"],
+        ),
+        ({"numeric": {"ratio": {"type": "double", "transform": "log"}}}, ["did you mean 'log1p'"]),
+        ({"numeric": {"ratio": {"type": "double", "bins": 1}}}, ["numeric.ratio", "bins 1"]),
+        ({"numeric": {"ratio": {"type": "double", "missing": "no"}}}, ["missing 'no'", "median"]),
+        ({"numeric": {"ratio": {"type": "double", "clip": [2, 1]}}}, ["clip [2, 1]", "lowest"]),
+        (
+            {"numeric": {"n": {"type": "int64", "transform": "hash", "bins": 4}}},
+            ["numeric.n", "hashed", "bins"],
+        ),
+        ({"categorical": {"tags": {"type": "int32", "split": ","}}}, ["tags", "only a string"]),
+        ({"categorical": {"tags": {"type": "string", "most": 3}}}, ["tags", "no split"]),
+        (
+            {"categorical": {"tags": {"type": "string", "split": ",", "shares": "colur"}}},
+            ["tags", "'colur'"],
+        ),
         ({"numeric": {"ratio": {"type": "double", "decimal": 2}}}, ["did you mean 'decimals'"]),
         ({"numeric": {"ratio": {"type": "double", "decimals": -1}}}, ["ratio", "-1"]),
         ({"numeric": {"count": {"type": "int64", "decimals": 1}}}, ["count", "int64"]),
@@ -119,6 +138,85 @@ def test_the_schema_hash_follows_what_ids_depend_on_and_nothing_else():
         base,
     }
     assert len(hashes) == 4
+
+
+def test_the_schema_hash_follows_the_kind_and_every_parameter_of_an_encoding():
+    numbers = [
+        {"type": "bigint"},
+        {"type": "bigint", "transform": "standard"},
+        {"type": "bigint", "bins": 8},
+        {"type": "bigint", "missing": "zero"},
+        {"type": "bigint", "missing": 0},
+        {"type": "bigint", "clip": [0, None]},
+        {"type": "bigint", "decimals": 0},
+    ]
+    tags = [
+        {"type": "string"},
+        {"type": "string", "split": ","},
+        {"type": "string", "split": ";"},
+        {"type": "string", "split": ",", "most": 3},
+        {"type": "string", "split": ",", "pool": "sum"},
+        {"type": "string", "split": ",", "sequence": True},
+        {"type": "string", "split": ",", "shares": "colour"},
+    ]
+    hashes = {parse(numeric={"n": n}).schema_hash for n in numbers}
+    hashes |= {parse(categorical={"colour": "string", "t": t}).schema_hash for t in tags}
+    hashes.add(parse(categorical={"colour": "string", "n": "bigint"}, numeric={}).schema_hash)
+    hashes.add(
+        parse(
+            categorical={"colour": "string"}, numeric={"n": {"type": "bigint", "decimals": 0}}
+        ).schema_hash
+    )
+    assert len(hashes) == len(numbers) + len(tags) + 2
+
+
+def test_hashes_of_releases_made_before_numbers_are_accepted_where_all_are_ids():
+    # sha256 over the early canonical JSON of SMALL, written out by hand.
+    early = json.dumps(
+        {
+            "encoding": 1,
+            "fields": [
+                ["colour", "string", None],
+                ["weekday", "int32", None],
+                ["ratio", "double", 2],
+                ["count", "int64", None],
+            ],
+        }
+    )
+    digest = hashlib.sha256(early.encode()).hexdigest()
+    assert parse().accepts(digest)
+    assert parse().accepts(parse().schema_hash)
+    assert not parse(numeric={"ratio": {"type": "double"}}).accepts(digest)
+
+
+def test_a_number_is_one_unless_it_is_given_nothing_but_decimals():
+    fields = parse(
+        numeric={
+            "a": "double",
+            "b": {"type": "float", "decimals": 2},
+            "c": {"type": "float", "decimals": 2, "transform": "auto"},
+            "d": {"type": "int64", "transform": "hash"},
+        }
+    ).fields[2:]
+    assert [field.number is not None for field in fields] == [True, False, True, False]
+    assert fields[0].number == Number("auto", "auto", "indicator", (None, None))
+    assert fields[2].decimals == 2
+
+
+def test_a_text_of_several_values_takes_a_column_a_token():
+    spec = parse(
+        categorical={
+            "colour": "string",
+            "tags": {"type": "string", "split": ",", "most": 2, "shares": "colour"},
+        }
+    )
+    assert spec.columns == ("colour", "tags#0", "tags#1", "ratio", "count")
+    assert spec.width == 5
+    assert [spec.field_of_column(at).name for at in range(5)] == [
+        *("colour", "tags", "tags", "ratio", "count")
+    ]
+    for field in spec.fields:
+        assert Field.from_json(json.loads(json.dumps(field.to_json()))) == field
 
 
 def test_the_specified_columns_pass_whatever_their_order_and_spelling():

@@ -30,8 +30,8 @@ from nightshift.errors import (
     DeadlineExceeded,
     ServiceUnavailable,
 )
-from nightshift.features.encoding import encode_rows, encode_table
-from nightshift.features.specification import FeatureSpec
+from nightshift.features.encoding import encode_rows, encode_table, encoded_of_stored
+from nightshift.features.specification import FeatureSpec, Field
 from nightshift.features.tables import SourceTables
 from nightshift.gates.base import Finding, report
 from nightshift.gates.parity import fairness, source_rows
@@ -120,7 +120,7 @@ def sample_offline(
     return Offline(
         names,
         features.take(pa.array([where[name] for name in names])),
-        np.column_stack([chosen[name].to_numpy() for name in spec.names]),
+        encoded_of_stored(spec, chosen),
         offline_scores,
     )
 
@@ -342,7 +342,8 @@ def compare(
     again = encode_table(spec, values)
     mismatches: list[dict[str, Any]] = []
     for i, j in np.argwhere(ids != stored).tolist():
-        name = spec.names[j]
+        field = spec.field_of_column(j)
+        name = field.name
         before, after = plain_values(values[name].slice(i, 1))[0], rows[i][columns.index(name)]
         mismatches.append(
             {
@@ -352,7 +353,7 @@ def compare(
                 "online": after,
                 "offline_id": str(stored[i, j]),
                 "online_id": str(ids[i, j]),
-                "cause": "the values differ: the query, or the rows it saw"
+                "cause": _cause(field, before, after)
                 if again[i, j] == stored[i, j]
                 else "the encoders differ: preprocessing gave the value another id",
             }
@@ -406,6 +407,17 @@ def compare(
         largest_score_difference=worst,
         scores_from="training" if offline.scores is not None else "Triton, from the offline ids",
     )
+
+
+def _cause(field: Field, before: Any, after: Any) -> str:
+    if field.number and field.decimals is None:
+        pair = np.array([before, after], dtype=np.float64)
+        if np.isclose(pair[0], pair[1], rtol=1e-5, atol=0.0):
+            return (
+                "the values differ by rounding: sums may be added up in another order offline; "
+                f"give numeric.{field.name} decimals"
+            )
+    return "the values differ: the query, or the rows it saw"
 
 
 def _scores(

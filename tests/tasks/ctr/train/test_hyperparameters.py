@@ -1,12 +1,13 @@
 """The documented file of hyper-parameters, and what a wrong one says."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from nightshift.errors import ConfigurationError
-from tasks.ctr.train.hyperparameters import NAMES, load
+from tasks.ctr.train.hyperparameters import NAMES, Family, load
 
 FILE = Path(__file__).resolve().parents[4] / "pipelines" / "jd" / "hyperparameters.yaml"
 
@@ -30,17 +31,19 @@ def test_overrides_are_read_as_yaml():
     [
         ("epoch=3", ["unknown hyper-parameter 'epoch'", "did you mean 'epochs'"]),
         ("epochs", ["key=value"]),
-        ("epochs=0", ["epochs is 0", "whole number, 1 to 10000"]),
+        ("epochs=0", ["epochs is 0", "greater than or equal to 1"]),
         ("epochs=2.5", ["epochs is 2.5"]),
         ("epochs=true", ["epochs is True"]),
         ("epochs=[", ["no YAML"]),
-        ("dropout=1", ["dropout is 1", "0 up to 0.9"]),
+        ("dropout=1", ["dropout is 1", "less than or equal to 0.9"]),
         ("dropout=.nan", ["dropout is nan"]),
         ("learning_rate=fast", ["learning_rate is 'fast'"]),
-        ("hidden=128", ["hidden is 128", "[256, 128]"]),
+        ("hidden=128", ["hidden is 128", "tuple"]),
         ("hidden=[]", ["hidden is []"]),
         ("hidden=[8, 0]", ["hidden"]),
-        ("embedding_store=disk", ["embedding_store is 'disk'", "memory, one_embedding"]),
+        ("embedding_store=disk", ["embedding_store is 'disk'", "'memory' or 'one_embedding'"]),
+        ("family=deepfn", ["family is 'deepfn'", "'deepfm'"]),
+        ("optimizer=auto", ["optimizer is 'auto'", "'adam'"]),
         ("embedding_store=one_embedding", ["not available yet", "GPU", "use memory"]),
     ],
 )
@@ -56,6 +59,28 @@ def test_a_wrong_file_is_named(tmp_path):
     path.write_text(FILE.read_text() + "\ndropuot: 0.1\n")
     with pytest.raises(ConfigurationError, match=r"mine\.yaml: .*'dropuot'.* 'dropout'"):
         load(path)
-    path.write_text(FILE.read_text().replace("patience:", "# patience:"))
-    with pytest.raises(ConfigurationError, match=r"mine\.yaml: .*'patience' is missing"):
-        load(path)
+
+
+def test_an_empty_file_has_all_defaults(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("{}\n")
+    chosen = load(path)
+    assert chosen.family == "deepfm"
+    assert chosen.learning_rate == "auto"
+    assert chosen.patience == 3
+
+
+def test_all_wrong_values_are_told_at_once(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("epochs: 0\ndropout: 2\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, ["patience=0"])
+    for words in ("epochs is 0", "dropout is 2", "--set patience=0: patience is 0"):
+        assert words in str(caught.value)
+
+
+def test_the_families_that_may_be_asked_for_are_those_of_the_registry(workshop):
+    found = workshop.evaluate(
+        "from tasks.ctr.train.models import FAMILIES\nanswer = list(FAMILIES)"
+    )
+    assert sorted(found) == sorted(get_args(Family))

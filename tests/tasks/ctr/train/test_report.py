@@ -51,3 +51,36 @@ def test_points_lie_inside_the_chart_higher_values_higher():
 def test_one_epoch_and_no_values_are_drawn_too():
     assert svg(chart("t", [("a", [0.5])], best=1)).find("polyline") is not None
     assert "undefined" in chart("t", [("a", [None])], best=1)
+
+
+def test_the_baseline_the_importance_and_what_was_chosen_are_shown():
+    gap = {"difference": -0.0256, "low": -0.035, "high": -0.016, "confidence": 0.95}
+    page = render(
+        {
+            **CARD,
+            "baseline": {
+                "model": "logistic regression",
+                "test": {**FIGURES, "auc": 0.6926},
+                "auc_difference": gap,
+                "logloss_difference": None,
+            },
+            "importance": [
+                {"feature": "age<1>", "auc_loss": 0.02, "logloss_gain": 0.1},
+                {"feature": "noise", "auc_loss": -0.001, "logloss_gain": 0.0},
+            ],
+            "hyperparameters": {"batch_size": 512},
+            "chosen": {"batch_size": "300000 rows"},
+        },
+        HISTORY,
+    )
+    assert "AUC 0.6926, this model -0.0256 (95% interval -0.0350 to -0.0160)" in page
+    bars = svg(page[page.index("Importance") :])
+    widths = [float(bar.get("width")) for bar in bars.findall("rect")]
+    assert widths[0] == 240.0
+    assert widths[1] == 12.0
+    assert [text.text for text in bars.findall("text")][:2] == ["age<1>", "+0.0200"]
+    assert "<td>512</td><td>300000 rows</td>" in page
+
+
+def test_a_start_that_was_best_marks_no_epoch():
+    assert "stroke-dasharray" not in render({**CARD, "best_epoch": 0}, HISTORY)

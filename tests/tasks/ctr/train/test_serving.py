@@ -8,6 +8,7 @@ import pytest
 
 from nightshift.errors import ContractError
 from tasks.ctr.train.serving import SavedModel
+from tests.tasks.conftest import golden_of
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +53,26 @@ def by_formula(model, ids):
 
 
 def test_golden_rows_score_as_training_said_and_as_the_formula_says(workshop, model):
-    golden = json.loads((model / "golden.json").read_text())
-    assert golden["tolerance"] == 1e-5
-    (found,) = score(workshop, model, [golden["ids"]])
-    np.testing.assert_allclose(found, golden["scores"], atol=1e-6)
-    np.testing.assert_allclose(found, by_formula(model, golden["ids"]), atol=1e-6)
+    ids, scores = golden_of(model)
+    signature = json.loads((model / "signature.json").read_text())
+    assert signature["outputs"][0]["tolerance"] == 1e-5
+    (found,) = score(workshop, model, [ids.tolist()])
+    np.testing.assert_allclose(found, scores, atol=1e-6)
+    np.testing.assert_allclose(found, by_formula(model, ids), atol=1e-6)
     assert np.ptp(found) > 0.05, "the rows do not all score the same"
 
 
 def test_golden_rows_hold_unseen_ids(model):
-    golden = json.loads((model / "golden.json").read_text())
+    ids, _ = golden_of(model)
     vocabulary = SavedModel.load(model).vocabulary
-    unknown = vocabulary.rows(np.array(golden["ids"], np.int64)) == vocabulary.offsets
+    unknown = vocabulary.rows(ids) == vocabulary.offsets
     assert unknown[-1].all()
     assert unknown[-2, 0]
     assert not unknown[:-2].all(axis=1).any()
 
 
 def test_a_score_does_not_depend_on_its_batch(workshop, model):
-    ids = json.loads((model / "golden.json").read_text())["ids"]
+    ids = golden_of(model)[0].tolist()
     whole, *single = score(workshop, model, [ids, *([row] * len(ids) for row in ids)])
     for at, scores in enumerate(single):
         np.testing.assert_allclose(scores, whole[at], atol=1e-6)
@@ -111,7 +113,7 @@ def copy(model, tmp_path):
         ),
         (
             lambda m: (m / "network.json").write_text(
-                (m / "network.json").read_text().replace('"version": 1', '"version": 9')
+                (m / "network.json").read_text().replace('"version": 2', '"version": 9')
             ),
             "version 9",
         ),

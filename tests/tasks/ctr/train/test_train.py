@@ -21,7 +21,7 @@ def parameters(workshop, out="model"):
 
 
 def golden_of(workshop):
-    return (workshop.root / "model" / "golden.json").read_bytes()
+    return (workshop.root / "model" / "golden.npz").read_bytes()
 
 
 def losses_of(workshop, out="model"):
@@ -74,11 +74,15 @@ def test_it_writes_model_card_metrics_and_golden_rows(trained):
     assert card["versions"]["oneflow"] == "0.9.0"
     assert {path.name for path in out.iterdir()} >= {
         "model",
-        "golden.json",
+        "golden.npz",
+        "signature.json",
         "training.html",
     }
-    golden = json.loads((out / "golden.json").read_text())
-    assert len(golden["ids"]) == len(golden["scores"]) == 18
+    with np.load(out / "golden.npz") as golden:
+        assert {name: golden[name].shape for name in golden.files} == {
+            "input/INPUT_0": (18, 6),
+            "output/OUTPUT_0": (18, 1),
+        }
     assert not list(workshop.root.glob("trained-checkpoint"))
 
 

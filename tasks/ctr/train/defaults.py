@@ -1,0 +1,156 @@
+"""Values of the hyper-parameters that are `auto`: from the data's size and sparseness.
+
+`bench/strangers.py` measures them on data sets that they were not chosen on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nightshift.errors import ConfigurationError
+from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters
+from tasks.ctr.train.inputs import Group, Inputs
+
+if TYPE_CHECKING:
+    from tasks.ctr.train.dataset import Dataset
+
+
+def bins(rows: int, positives: int) -> int:
+    """Bins of a number: a bin needs some rows of the rarer class to say anything."""
+    rarer = min(positives, rows - positives)
+    return int(np.clip(rarer // 50, 0, 32)) if rarer >= 200 else 0
+
+
+def min_count(counts: npt.NDArray[np.int64]) -> int:
+    """Rows of training that an id must be seen in, of one field with these counts."""
+    return 2 if len(counts) > 20 else 1
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the choice depends on.
+
+    Attributes:
+        rows: training rows.
+        positives: of them.
+        ids: ids that the model knows.
+        fields: the network's fields.
+    """
+
+    rows: int
+    positives: int
+    ids: int
+    fields: int
+
+    @property
+    def rarer(self) -> int:
+        """Rows of the rarer class, which bound what can be learned."""
+        return min(self.positives, self.rows - self.positives)
+
+
+def facts_of(data: Dataset) -> Facts:
+    """Of a dataset's training rows."""
+    labels = data.splits["train"].labels
+    ids = data.vocabulary.num_rows - data.vocabulary.num_fields
+    return Facts(len(labels), int(np.count_nonzero(labels)), ids, len(data.inputs.groups))
+
+
+def choose(
+    chosen: Hyperparameters, facts: Facts, inputs: Inputs
+) -> tuple[Hyperparameters, dict[str, str]]:
+    """Replace every `auto`.
+
+    Args:
+        chosen: the run's hyper-parameters.
+        facts: of the training rows.
+        inputs: the network's fields.
+
+    Returns:
+        Hyper-parameters without `auto`, and for each one that was chosen here the reason.
+
+    Raises:
+        ConfigurationError: a field that the family needs is not there.
+    """
+    found: dict[str, tuple[Any, str]] = {}
+    size = f"{facts.rows} rows, {facts.rarer} of the rarer class"
+    large = facts.rarer >= 20_000
+    found["embedding_dim"] = (16 if large else 8, f"{size}: 16 from 20000 on, else 8")
+    found["hidden"] = (
+        (256, 128) if large else (64, 32),
+        f"{size}: [256, 128] from 20000 on, else [64, 32]",
+    )
+    found["dropout"] = (0.2, "0.2 in every layer")
+    found["oov_rate"] = (0.0, "unknown ids learn from the ids rarer than min_count")
+    found["min_count"] = (1, "each field by itself")
+    found["bins"] = (
+        bins(facts.rows, facts.positives),
+        "one for 50 rows of the rarer class, at most 32",
+    )
+    batch = int(np.clip(2 ** round(np.log2(max(facts.rows / 400, 1))), 64, 1024))
+    found["batch_size"] = (batch, f"{facts.rows} rows: about 400 steps an epoch, 64 to 1024 rows")
+    rate = 1e-3
+    found["learning_rate"] = (rate, "Adam's usual rate")
+    found["l2_embedding"] = (10.0, "")
+    found["l2_linear"] = (3.0, "")
+    found["linear_start"] = (
+        ("baseline", "a network need not learn anew what a logistic regression knows")
+        if chosen.baseline
+        else ("zero", "there is no baseline")
+    )
+    found.update(_fields(chosen, inputs))
+    given = chosen.model_dump(warnings=False)
+    taken = {name: item for name, item in found.items() if given[name] == AUTO}
+    values = {name: value for name, (value, _) in taken.items()}
+    return chosen.replaced(values), {name: why for name, (_, why) in taken.items()}
+
+
+def _fields(chosen: Hyperparameters, inputs: Inputs) -> dict[str, tuple[Any, str]]:
+    """The fields that some families look at, by name; an empty name where there is none."""
+    ids = [group for group in inputs.groups if group.kind == "id"]
+    histories = [group for group in inputs.groups if group.kind == "token"]
+    ordered = [group for group in histories if group.sequence] or histories
+    shares = {f.name: f.tokens.shares for f in inputs.fields if f.tokens}
+    found: dict[str, tuple[Any, str]] = {
+        "user_field": (ids[0].name if ids else "", "the first categorical field"),
+        "item_field": (ids[1].name if len(ids) > 1 else "", "the second categorical field"),
+        "history_field": (ordered[0].name if ordered else "", "the first sequence"),
+    }
+    history = found["history_field"][0] if chosen.history_field == AUTO else chosen.history_field
+    found["target_field"] = (shares.get(history) or "", "the field that the history shares")
+    return found
+
+
+def options(chosen: Hyperparameters, inputs: Inputs) -> dict[str, Any]:
+    """The family's own sizes, fields by their place among the network's.
+
+    Raises:
+        ConfigurationError: a field that the family needs is not there.
+    """
+    from tasks.ctr.train.models import FAMILIES
+
+    taken: dict[str, Any] = {}
+    for name in FAMILIES[chosen.family].takes:
+        value = getattr(chosen, name)
+        if name == "hidden":
+            continue
+        taken[name] = _place(chosen, name, inputs) if name.endswith("_field") else value
+    return taken
+
+
+def _place(chosen: Hyperparameters, name: str, inputs: Inputs) -> int:
+    wanted = getattr(chosen, name)
+    kind = "token" if name == "history_field" else "id"
+    fitting: list[Group] = [group for group in inputs.groups if group.kind == kind]
+    for group in fitting:
+        if group.name == wanted:
+            return inputs.groups.index(group)
+    what = "a categorical field with split" if kind == "token" else "a categorical field"
+    raise ConfigurationError(
+        f"the family {chosen.family} needs {name}, {what}, and has {wanted!r}; the specification "
+        f"has {', '.join(group.name for group in fitting) or 'none'}"
+        + ("; give the history `shares: <the target>`" if name == "target_field" else "")
+    )

@@ -1,0 +1,122 @@
+"""One training step, compiled: forward, loss, backward, and the optimizers."""
+
+from __future__ import annotations
+
+import math
+
+import oneflow as flow
+from oneflow import nn
+
+from tasks.ctr.train.hyperparameters import Hyperparameters
+from tasks.ctr.train.models import Network
+
+
+class TrainGraph(nn.Graph):  # type: ignore[misc]
+    """A step over a batch of a static size.
+
+    The tables have an optimizer of their own. Adam and SGD are sparse there: they update the
+    rows that the batch looked up (Adam lazily, as TensorFlow's LazyAdam does), so that a step's
+    time does not grow with the table. OneFlow has no sparse Adagrad; the dense one leaves the
+    other rows alone by itself, at a cost that grows with the table.
+    """
+
+    def __init__(self, network: Network, chosen: Hyperparameters, steps: int) -> None:
+        super().__init__()
+        self.network = network
+        self.chosen = chosen
+        self.weighted = network.shape.weighted
+        self.by_id = chosen.l2_by == "id"
+        self.has_dense = network.shape.num_dense > 0
+        plan = network.plan(network.shape)
+        named = dict(network.named_parameters())
+        tables = [named[name] for name, weight in plan.items() if weight.table]
+        dense = [named[name] for name, weight in plan.items() if not weight.table]
+        sparse = chosen.optimizer != "adagrad"
+        for group, is_sparse, decay in (
+            (tables, sparse, 0.0),
+            (dense, False, chosen.weight_decay),
+        ):
+            optimizer = _optimizer(group, chosen, decay)
+            schedule = _schedule(optimizer, chosen, steps)
+            self.add_optimizer(optimizer, lr_sch=schedule, is_sparse=is_sparse)
+
+    def build(self, rows: flow.Tensor, *given: flow.Tensor) -> flow.Tensor:
+        """Mean loss of the rows that weigh, before the step."""
+        rest = list(given)
+        input_weights = rest.pop(0) if self.weighted else None
+        dense = rest.pop(0) if self.has_dense else None
+        labels, weights, *rest = rest
+        shares = rest.pop(0) if self.by_id else None
+        masks = rest
+        x = self.network.look_up(rows, input_weights, dense)
+        logits = self.network.logits(x, masks)
+        count = weights.sum()
+        loss = (self._losses(logits, labels) * weights).sum() / count
+        total = loss
+        if self.chosen.l2_embedding and x.flat is not None:
+            squares = (
+                flow.square(x.flat).sum(dim=1)
+                if shares is None
+                else (flow.square(x.each).sum(dim=2) * shares).sum(dim=1)
+            )
+            penalty = (squares * weights).sum() / count
+            total = total + 0.5 * self.chosen.l2_embedding * penalty
+        if self.chosen.l2_linear and hasattr(self.network, "linear"):
+            own = flow.square(self.network.linear(rows).reshape(rows.shape[0], rows.shape[1]))
+            squares = (own if shares is None else own * shares).sum(dim=1)
+            penalty = (squares * weights).sum() / count
+            total = total + 0.5 * self.chosen.l2_linear * penalty
+        total.backward()
+        return loss
+
+    def _losses(self, logits: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
+        smoothing, gamma = self.chosen.label_smoothing, self.chosen.focal_gamma
+        if smoothing:
+            labels = labels * (1.0 - smoothing) + 0.5 * smoothing
+        # log(1 + e^z) - y z: the logistic loss in a form that does not overflow.
+        losses = nn.functional.softplus(logits) - labels * logits
+        if gamma:
+            # Lin et al. 2017, "Focal Loss for Dense Object Detection": (1 - p_t)^gamma, with
+            # 1 - p_t = |y - p|; its logarithm keeps the power's gradient finite.
+            p = flow.sigmoid(logits)
+            missed = labels * (1.0 - p) + (1.0 - labels) * p
+            losses = losses * flow.exp(gamma * flow.log(missed + 1e-8))
+        return losses
+
+
+def _optimizer(
+    group: list[nn.Parameter], chosen: Hyperparameters, decay: float
+) -> flow.optim.Optimizer:
+    kinds = {"adam": flow.optim.Adam, "sgd": flow.optim.SGD, "adagrad": flow.optim.Adagrad}
+    return kinds[chosen.optimizer](group, lr=chosen.learning_rate, weight_decay=decay)
+
+
+def _schedule(
+    optimizer: flow.optim.Optimizer, chosen: Hyperparameters, steps: int
+) -> flow.optim.lr_scheduler.LRScheduler | None:
+    schedule = None
+    if chosen.schedule == "cosine":
+        schedule = flow.optim.lr_scheduler.CosineDecayLR(
+            optimizer, decay_steps=steps * chosen.epochs
+        )
+    elif chosen.lr_decay != 1.0:
+        schedule = flow.optim.lr_scheduler.StepLR(optimizer, step_size=steps, gamma=chosen.lr_decay)
+    if chosen.warmup_steps:
+        schedule = flow.optim.lr_scheduler.WarmUpLR(
+            schedule or optimizer,
+            warmup_factor=1.0 / (chosen.warmup_steps + 1),
+            warmup_iters=chosen.warmup_steps,
+            warmup_method="linear",
+        )
+    return schedule
+
+
+def learning_rate(chosen: Hyperparameters, step: int, steps: int) -> float:
+    """The learning rate of a step, counted from 0 over all epochs; `steps` an epoch."""
+    rate = float(chosen.learning_rate)
+    if step < chosen.warmup_steps:
+        return rate * (step + 1) / (chosen.warmup_steps + 1)
+    if chosen.schedule == "cosine":
+        share = min(step / (steps * chosen.epochs), 1.0)
+        return rate * 0.5 * (1.0 + math.cos(math.pi * share))
+    return rate * chosen.lr_decay ** (step // steps)

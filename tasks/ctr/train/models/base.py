@@ -1,0 +1,343 @@
+"""What all families share: their shape, the embedding table, and how parameters come to be.
+
+A family is one module here with one class, and one line in the registry (`__init__`). The class
+says its parameters twice: `plan` as plain shapes, which training, warm start and the model card
+read without OneFlow's help, and `__init__` as OneFlow modules of the same names.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import oneflow as flow
+from oneflow import nn
+
+from nightshift.errors import ContractError
+
+MASK_LEVELS = 256
+"""Dropout masks come from random bytes, so rates are multiples of 1/256."""
+
+BIAS = "out.bias"
+"""The parameter of every family that is added to each logit."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What decides the shapes of a network's parameters.
+
+    Attributes:
+        num_rows: rows of the embedding table, all fields together.
+        num_fields: F, the network's fields.
+        embedding_dim: k, the length of an embedding.
+        hidden: widths of the DNN's layers.
+        family: name in the registry.
+        group_widths: input columns of each field, added up to one embedding; empty: one each.
+        num_dense: M, dense numbers beside the embeddings.
+        weighted: input columns have weights.
+        options: the family's own sizes.
+    """
+
+    num_rows: int
+    num_fields: int
+    embedding_dim: int
+    hidden: tuple[int, ...]
+    family: str = "deepfm"
+    group_widths: tuple[int, ...] = ()
+    num_dense: int = 0
+    weighted: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Input columns of each field."""
+        return self.group_widths or (1,) * self.num_fields
+
+    @property
+    def num_columns(self) -> int:
+        """Input columns, all fields together."""
+        return sum(self.widths)
+
+    @property
+    def flat(self) -> int:
+        """Length of all embeddings side by side, with the dense numbers after them."""
+        return self.num_fields * self.embedding_dim + self.num_dense
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            **asdict(self),
+            "hidden": list(self.hidden),
+            "group_widths": list(self.group_widths),
+            "options": {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in self.options.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], where: str) -> Architecture:
+        """Read what `to_json` gave; families came later than the format.
+
+        Raises:
+            ContractError: a key is missing or unknown; `where` is named.
+        """
+        try:
+            lists = {name: tuple(value.get(name, ())) for name in ("hidden", "group_widths")}
+            options = {
+                key: tuple(item) if isinstance(item, list) else item
+                for key, item in value.get("options", {}).items()
+            }
+            return cls(**{**value, **lists, "options": options})
+        except TypeError as error:
+            raise ContractError(f"{where} holds no architecture: {error}") from error
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One parameter of a family, as plain figures.
+
+    Attributes:
+        shape: its shape.
+        start: fresh values: `zeros`, `ones`, `normal` (of the run's `init_std`), `uniform`
+            between -`bound` and `bound`, or `odds`: the logit of the share of positives.
+        bound: of `uniform`.
+        table: a row belongs to an id; sparse updates, and carried over by id in a warm start.
+    """
+
+    shape: tuple[int, ...]
+    start: str
+    bound: float = 0.0
+    table: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+Plan = dict[str, Weight]
+
+
+def table(rows: int, width: int, start: str = "normal") -> Weight:
+    """An embedding table."""
+    return Weight((rows, width), start, table=True)
+
+
+def dense(name: str, inputs: int, outputs: int) -> Plan:
+    """A layer that ReLU follows (He et al. 2015, "Delving Deep into Rectifiers")."""
+    return {
+        f"{name}.weight": Weight((outputs, inputs), "uniform", math.sqrt(6.0 / inputs)),
+        f"{name}.bias": Weight((outputs,), "zeros"),
+    }
+
+
+def glorot(inputs: int, outputs: int, *shape: int) -> Weight:
+    """A linear map (Glorot and Bengio 2010)."""
+    return Weight(shape or (outputs, inputs), "uniform", math.sqrt(6.0 / (inputs + outputs)))
+
+
+def mlp(name: str, widths: Sequence[int]) -> Plan:
+    """Layers of the given widths, the first being the input's."""
+    plan: Plan = {}
+    for layer, (a, b) in enumerate(itertools.pairwise(widths)):
+        plan |= dense(f"{name}.{layer}", a, b)
+    return plan
+
+
+def out(inputs: int) -> Plan:
+    """The last layer: a logit, whose bias begins at the logit of the share of positives."""
+    return {"out.weight": glorot(inputs, 1), BIAS: Weight((1,), "odds")}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was looked up for n rows.
+
+    Attributes:
+        rows: int32 [n, columns].
+        weights: float32 [n, columns] or None.
+        dense: float32 [n, M] or None.
+        each: float32 [n, columns, width of the table], before weights; None without a table.
+        flat: float32 [n, F * width of the table]: weighted, and added up by field; None likewise.
+    """
+
+    rows: flow.Tensor
+    weights: flow.Tensor | None
+    dense: flow.Tensor | None
+    each: flow.Tensor
+    flat: flow.Tensor
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        count: int = self.rows.shape[0]
+        return count
+
+    def wide(self) -> flow.Tensor:
+        """Embeddings and dense numbers side by side: [n, F * k + M]."""
+        return self.flat if self.dense is None else flow.cat([self.flat, self.dense], dim=1)
+
+
+class Bias(nn.Module):  # type: ignore[misc]
+    """The constant of a family that ends in no layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(flow.zeros(1))
+
+
+class Network(nn.Module):  # type: ignore[misc]
+    """A family's network: the logit of a click or purchase.
+
+    Attributes:
+        title: the family's name for people.
+        takes: hyper-parameters of the family's own.
+        masked: layers that dropout masks, `hidden` by default.
+    """
+
+    title: ClassVar[str] = ""
+    takes: ClassVar[tuple[str, ...]] = ("hidden",)
+
+    def __init__(self, shape: Architecture, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.shape = shape
+        self.dropped = dropped_levels(dropout)
+        plan = self.plan(shape)
+        for name in ("embedding", "linear"):
+            weight = plan.get(f"{name}.weight")
+            if weight is not None:
+                setattr(self, name, nn.Embedding(*weight.shape))
+        self.has_embedding = "embedding.weight" in plan
+
+    @classmethod
+    def plan(cls, shape: Architecture) -> Plan:
+        """The parameters by name, in the order in which they are drawn."""
+        raise NotImplementedError
+
+    @classmethod
+    def mask_widths(cls, shape: Architecture) -> tuple[int, ...]:
+        """Widths of the layers that dropout masks."""
+        return shape.hidden
+
+    def logits(self, x: Looked, masks: Sequence[flow.Tensor]) -> flow.Tensor:
+        """Logits float32 [n] of what was looked up."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        rows: flow.Tensor,
+        weights: flow.Tensor | None = None,
+        dense: flow.Tensor | None = None,
+        masks: Sequence[flow.Tensor] = (),
+    ) -> flow.Tensor:
+        """Logits.
+
+        Args:
+            rows: int32 [n, columns] rows of the table.
+            weights: float32 [n, columns]; None where every one is 1.
+            dense: float32 [n, M], transformed numbers; None where there are none.
+            masks: in training with dropout, one uint8 tensor of 0 and 1 a masked layer, of the
+                layer's shape [n, width]: inputs rather than the graph's own random numbers, so
+                that a resumed training draws the same ones.
+
+        Returns:
+            float32 [n].
+        """
+        return self.logits(self.look_up(rows, weights, dense), masks)
+
+    def look_up(
+        self, rows: flow.Tensor, weights: flow.Tensor | None, dense: flow.Tensor | None
+    ) -> Looked:
+        """The embeddings of n rows."""
+        if not self.has_embedding:
+            return Looked(rows, weights, dense, None, None)
+        each = self.embedding(rows)
+        n, columns, k = each.shape
+        weighted = each if weights is None else each * weights.reshape(n, columns, 1)
+        if columns == self.shape.num_fields:
+            return Looked(rows, weights, dense, each, weighted.reshape(n, columns * k))
+        parts = []
+        start = single = 0
+        for width in (*self.shape.widths, 0):
+            if width == 1:
+                start += 1
+                continue
+            if start > single:
+                block = weighted[:, single:start, :]
+                parts.append(block.reshape(n, (start - single) * k))
+            if width:
+                parts.append(weighted[:, start : start + width, :].sum(dim=1))
+            start += width
+            single = start
+        return Looked(rows, weights, dense, each, flow.cat(parts, dim=1))
+
+    def first_order(self, x: Looked) -> flow.Tensor:
+        """The sum of the inputs' own weights: float32 [n]."""
+        own = self.linear(x.rows).reshape(x.n, self.shape.num_columns)
+        return (own if x.weights is None else own * x.weights).sum(dim=1)
+
+    def masked(self, x: flow.Tensor, mask: flow.Tensor) -> flow.Tensor:
+        """Drop units, and scale the others up."""
+        return x * (mask.to(flow.float32) * (MASK_LEVELS / (MASK_LEVELS - self.dropped)))
+
+    def run(
+        self, layers: nn.ModuleList, x: flow.Tensor, masks: Sequence[flow.Tensor]
+    ) -> flow.Tensor:
+        """ReLU layers, masked in training."""
+        for at, layer in enumerate(layers):
+            x = flow.relu(layer(x))
+            if masks:
+                x = self.masked(x, masks[at])
+        return x
+
+
+def layers(widths: Sequence[int]) -> nn.ModuleList:
+    """Linear layers of the given widths, the first being the input's."""
+    pairs = itertools.pairwise(widths)
+    return nn.ModuleList([nn.Linear(a, b) for a, b in pairs])
+
+
+def dropped_levels(rate: float) -> int:
+    """How many of 256 byte values drop a unit."""
+    return round(rate * MASK_LEVELS)
+
+
+def initial_parameters(
+    plan: Plan, *, seed: int, init_std: float, base_rate: float
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Fresh parameters, drawn by NumPy so that a seed means the same in every version.
+
+    Args:
+        plan: the family's.
+        seed: of the generator.
+        init_std: standard deviation of embeddings.
+        base_rate: share of positives; the output bias begins at its logit, which spares a rare
+            class the epochs in which only the bias moves, and keeps scores calibrated.
+    """
+    rng = np.random.Generator(np.random.PCG64([seed, 0]))
+    values: dict[str, npt.NDArray[np.float32]] = {}
+    for name, weight in plan.items():
+        if weight.start == "normal":
+            drawn = rng.standard_normal(weight.shape, dtype=np.float32)
+            values[name] = drawn * np.float32(init_std)
+        elif weight.start == "uniform":
+            drawn = rng.random(weight.shape, dtype=np.float32)
+            values[name] = (drawn * 2 - 1) * np.float32(weight.bound)
+        elif weight.start == "odds":
+            values[name] = np.array([np.log(base_rate / (1.0 - base_rate))], np.float32)
+        else:
+            values[name] = np.full(weight.shape, float(weight.start == "ones"), np.float32)
+    return values
+
+
+def parameters(network: Network) -> dict[str, npt.NDArray[np.float32]]:
+    """Copies of every parameter, by name."""
+    return {
+        name: np.array(tensor.numpy(), copy=True) for name, tensor in network.named_parameters()
+    }
