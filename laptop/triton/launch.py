@@ -129,7 +129,13 @@ def command(settings: Settings) -> Launch:
     python = TasksPython.inspect(settings.task_python)
     backends = assemble_backends(settings.home / "triton" / "backends", python, settings.project)
     settings.model_repo.mkdir(parents=True, exist_ok=True)
+    env = _environment(settings, python)
+    rule = restriction(credentials.ensure(settings, credentials.TRITON_KEY))
+    env |= {"NIGHTSHIFT_HTTP_RULE": f"--http-restricted-api={rule}"}
+    env |= {"NIGHTSHIFT_GRPC_RULE": f"--grpc-restricted-protocol={rule}"}
     argv = [
+        # Becomes the server, and keeps the key out of what other users see of a process.
+        *(str(python.executable), "-I", str(Path(__file__).with_name("hidden.py"))),
         str(python.site_packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
         # Relative: the python backend starts its stubs by a shell line without quotes, and a
         # blank in a path makes the load of a model hang for ever.
@@ -150,23 +156,22 @@ def command(settings: Settings) -> Launch:
         "--reuse-http-port=false",
         "--reuse-grpc-port=false",
     ]
-    argv += restrictions(credentials.ensure(settings, credentials.TRITON_KEY))
+    argv += ["@NIGHTSHIFT_HTTP_RULE", "@NIGHTSHIFT_GRPC_RULE"]
     for model in model_repository.models(settings.model_repo):
         pins = model_repository.pins(settings.model_repo, model)
         # A damaged version beside others can crash the server as it starts, and again and again.
         if pins and not model_repository.damaged(settings.model_repo, model, pins):
             argv.append(f"--load-model={model}")
-    return Launch(argv, _environment(settings, python), settings.home)
+    return Launch(argv, env, settings.home)
 
 
 CONTROL = "model-repository,model-config,shared-memory,trace,logging"
 """What a key is needed for: loading a model runs code, a trace or a log writes files."""
 
 
-def restrictions(key: str) -> list[str]:
-    """Arguments that let only requests with the key load models or change the server."""
-    rule = f"{CONTROL}:{credentials.TRITON_HEADER}={key}"
-    return [f"--http-restricted-api={rule}", f"--grpc-restricted-protocol={rule}"]
+def restriction(key: str) -> str:
+    """What lets only requests with the key load models or change the server."""
+    return f"{CONTROL}:{credentials.TRITON_HEADER}={key}"
 
 
 def _environment(settings: Settings, python: TasksPython) -> dict[str, str]:

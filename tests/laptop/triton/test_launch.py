@@ -11,6 +11,7 @@ import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
 from laptop.triton.launch import TasksPython, assemble_backends, command
+from nightshift import credentials
 from nightshift import triton as publishing
 from nightshift.errors import ConfigurationError, ContractError
 from nightshift.triton import TritonControl
@@ -210,3 +211,13 @@ def test_with_the_key_models_load(triton, evil):
         triton.control.load("evil")  # it runs, and has no TritonPythonModel
     assert evil.exists()
     evil.unlink()
+
+
+def test_nobody_sees_the_key_among_the_processes(triton):
+    key = credentials.read(triton.settings, credentials.TRITON_KEY)
+    processes = [triton.server.process.pid, *triton.stubs()]
+    for pid in processes:
+        assert key.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert Path(f"/proc/{pid}/environ").stat().st_mode & 0o077 == 0
+    assert key not in " ".join(triton.server.launch.argv)
+    assert b"tritonserver" in Path(f"/proc/{processes[0]}/cmdline").read_bytes()
