@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from nightshift.errors import ConfigurationError, ServiceUnavailable
+from nightshift.serving.access import predict_access
 
 if TYPE_CHECKING:
     from nightshift.pipeline import Pipeline
@@ -27,22 +27,24 @@ def post(pipeline: Pipeline, body: bytes) -> Any:
     """
     operation = "predict" if pipeline.has_features else "infer"
     settings = pipeline.settings
+    access = predict_access(settings)
     url = f"{settings.predict_url}/v1/pipelines/{pipeline.name}/{operation}"
-    request = urllib.request.Request(  # noqa: S310 (our own address)
-        url, data=body, headers={"Content-Type": "application/json"}, method="POST"
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=60) as answer:
-            return json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        text = f"{url} answered {error.code}: {error.read().decode(errors='replace')}"
-        raise (ServiceUnavailable if error.code >= 500 else ConfigurationError)(text) from error
-    except OSError as error:
+        answer = httpx.post(
+            url,
+            content=body,
+            headers={"Content-Type": "application/json", **access.pop("headers", {})},
+            timeout=60,
+            **access,
+        )
+    except httpx.TransportError as error:
         raise ServiceUnavailable(
-            f"no predict server at {url} ({getattr(error, 'reason', error)}); ./nightshift up "
-            "starts it"
+            f"no predict server at {url} ({error}); ./nightshift up starts it"
         ) from error
+    if answer.status_code != 200:
+        text = f"{url} answered {answer.status_code}: {answer.text}"
+        raise (ServiceUnavailable if answer.status_code >= 500 else ConfigurationError)(text)
+    return answer.json()
 
 
 def example(pipeline: Pipeline) -> dict[str, Any]:

@@ -184,5 +184,7 @@ def _environment(settings: Settings, python: TasksPython) -> dict[str, str]:
         PYTHONPATH=os.pathsep.join([str(settings.project / "src"), str(settings.project)]),
         PYTHONDONTWRITEBYTECODE="1",
         GLOG_minloglevel="3",
+        # NumPy's, which is there before the backend can say how many it wants.
+        OPENBLAS_NUM_THREADS=str(settings.triton_threads),
     )
     return env

@@ -221,9 +221,7 @@ class App:
             if operation == "upload":
                 await self.uploads.answer(host, exchange)
             else:
-                body = await exchange.body(
-                    self.settings.predict_max_body, "NIGHTSHIFT_PREDICT_MAX_BODY"
-                )
+                body = await exchange.body(host.max_body, "NIGHTSHIFT_PREDICT_MAX_BODY")
                 call = Call(
                     body,
                     exchange.header(b"content-type").partition(";")[0].strip().lower(),

@@ -82,6 +82,7 @@ class Host:
         self.metrics = context.metrics
         self.follower = Follower(ref.releases, family, context)
         self.in_flight = 0
+        self.max_body = family.body * context.settings.predict_max_body
         self._family = family
         self._context = context
         self._health: tuple[float, Release | None, dict[str, str | None]] | None = None

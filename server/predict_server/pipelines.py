@@ -31,20 +31,20 @@ ListPipelines = Callable[[], list[PipelineRef]]
 
 
 def of_installation(settings: Settings) -> ListPipelines:
-    """The pipelines of an installation."""
+    """The pipelines of an installation.
+
+    A folder that is broken now must not stop what serves: its family stays what it was.
+    """
+    families: dict[str, str] = {}
 
     def listed() -> list[PipelineRef]:
-        return [
-            PipelineRef(name, _family(settings, name), settings.releases_root / name)
-            for name in names(settings)
-        ]
+        found = []
+        for name in names(settings):
+            try:
+                families[name] = Pipeline.load(settings, name).family
+            except ConfigurationError:
+                families.setdefault(name, "ctr")
+            found.append(PipelineRef(name, families[name], settings.releases_root / name))
+        return found
 
     return listed
-
-
-def _family(settings: Settings, name: str) -> str:
-    """The pipeline's family; a folder that is broken now must not stop what serves."""
-    try:
-        return Pipeline.load(settings, name).family
-    except ConfigurationError:
-        return "ctr"

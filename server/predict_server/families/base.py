@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -24,8 +25,16 @@ from predict_server.triton import AsyncTriton
 
 JSON = "application/json"
 
-encode_json = msgspec.json.Encoder().encode
-"""JSON bytes of plain values; NaN and the infinities become null."""
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_json(value: Any) -> bytes:
+    """JSON bytes of plain values; NaN and the infinities become null."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, from a broken file of ours: escaped, it can be written.
+        return json.dumps(value).encode()
 
 
 @dataclass(frozen=True)
@@ -122,11 +131,13 @@ class Family:
             thread of its own, because a path may hang.
         prepare: makes ready what `read` gave, and sees that all its parts answer.
         parts: names of the parts behind a release of this kind.
+        body: how many times `NIGHTSHIFT_PREDICT_MAX_BODY` a request may hold.
     """
 
     read: Callable[[LivePointer, Path], Any]
     prepare: Callable[[LivePointer, Any, Context], Awaitable[Release]]
     parts: tuple[str, ...]
+    body: int = 1
 
 
 def overloaded(waiting: int) -> RequestError:

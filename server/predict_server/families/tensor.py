@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nightshift import files
+from nightshift.contract.signature import ModelSignature, Tensor
 from nightshift.errors import ContractError, DeadlineExceeded
 from nightshift.registry.pointer import LivePointer
 from nightshift.registry.store import ReleaseStore
@@ -46,109 +46,6 @@ NPZ = "application/x-npz"
 CALLS = 8
 """Calls of one release under way at once; Triton joins them as its configuration says."""
 
-_DTYPES: dict[str, str] = {
-    "BOOL": "?",
-    **{f"INT{bits}": f"<i{bits // 8}" for bits in (8, 16, 32, 64)},
-    **{f"UINT{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
-    **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
-    "BYTES": "O",
-}
-_ALIASES = {"STRING": "BYTES", "OBJECT": "BYTES", "FLOAT": "FP32", "DOUBLE": "FP64"}
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One named tensor of a signature.
-
-    Attributes:
-        name: as Triton knows it.
-        datatype: Triton's word: FP32, INT64, BYTES.
-        dims: without the batch; -1 is any size.
-    """
-
-    name: str
-    datatype: str
-    dims: tuple[int, ...]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """NumPy's; objects for BYTES."""
-        return np.dtype(_DTYPES[self.datatype])
-
-    def describe(self) -> dict[str, Any]:
-        """As the signature writes it."""
-        return {"name": self.name, "dtype": self.datatype, "dims": list(self.dims)}
-
-    @classmethod
-    def parse(cls, value: Any, where: str) -> Tensor:
-        """Read one entry of a signature.
-
-        Raises:
-            ContractError: a key is missing or of the wrong type.
-        """
-        try:
-            name, dims = str(value["name"]), tuple(int(size) for size in value["dims"])
-            datatype = datatype_of(str(value["dtype"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ContractError(f"{where} is no tensor of a signature: {error!r}") from error
-        return cls(name, datatype, dims)
-
-
-def datatype_of(name: str) -> str:
-    """Triton's word for a data type, from that word, TYPE_..., or NumPy's.
-
-    Raises:
-        ValueError: it is none of them.
-    """
-    word = name.upper().removeprefix("TYPE_")
-    word = _ALIASES.get(word, word)
-    if word in _DTYPES:
-        return word
-    try:
-        kind = np.dtype(name)
-    except TypeError:
-        raise ValueError(f"unknown data type {name!r}") from None
-    for word, text in _DTYPES.items():
-        if kind == np.dtype(text):
-            return word
-    raise ValueError(f"data type {name!r} is none of {', '.join(_DTYPES)}")
-
-
-@dataclass(frozen=True)
-class Signature:
-    """The tensors of a model.
-
-    Attributes:
-        inputs: what a request gives.
-        outputs: what an answer gives.
-        batched: whether each tensor has a batch as its first dimension.
-    """
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    batched: bool
-
-    @classmethod
-    def load(cls, path: Path) -> Signature:
-        """Read `signature.json`.
-
-        Raises:
-            ContractError: it is absent or broken.
-        """
-        value = files.read_json(path)
-        try:
-            inputs, outputs = list(value["inputs"]), list(value["outputs"])
-            batched = int(value.get("max_batch_size", 1)) > 0
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ContractError(f"{path} is no signature: {error!r}") from error
-        if not inputs or not outputs:
-            raise ContractError(f"{path} has no inputs or no outputs")
-        return cls(
-            tuple(Tensor.parse(item, f"{path}: {shown(item)}") for item in inputs),
-            tuple(Tensor.parse(item, f"{path}: {shown(item)}") for item in outputs),
-            batched,
-        )
-
 
 class TensorRelease(Release):
     """A model version behind its signature.
@@ -159,7 +56,7 @@ class TensorRelease(Release):
         context: the server.
     """
 
-    def __init__(self, pointer: LivePointer, signature: Signature, context: Context) -> None:
+    def __init__(self, pointer: LivePointer, signature: ModelSignature, context: Context) -> None:
         self.pointer = pointer
         self.signature = signature
         self._context = context
@@ -191,10 +88,13 @@ class TensorRelease(Release):
         """The tensors of a request and of an answer."""
         settings = self._context.settings
         return {
-            "inputs": [tensor.describe() for tensor in self.signature.inputs],
-            "outputs": [tensor.describe() for tensor in self.signature.outputs],
+            "inputs": [_describe(tensor) for tensor in self.signature.inputs],
+            "outputs": [_describe(tensor) for tensor in self.signature.outputs],
             "batched": self.signature.batched,
-            "limits": {"rows": settings.predict_max_rows, "body_bytes": settings.predict_max_body},
+            "limits": {
+                "rows": settings.predict_max_rows,
+                "body_bytes": BODY * settings.predict_max_body,
+            },
             **self._names,
         }
 
@@ -295,28 +195,37 @@ class TensorRelease(Release):
         return {"triton": await problem_of(self._ask(self.zeros(), timeout_s))}
 
     def zeros(self) -> Tensors:
-        """Inputs of one row that every model takes."""
+        """Inputs of one row: zeros, or the least value that the signature allows."""
         found = {}
         for tensor in self.signature.inputs:
             dims = [max(size, 1) for size in tensor.dims]
             shape = [1, *dims] if self.signature.batched else dims
-            blank = b"" if tensor.datatype == "BYTES" else 0
-            found[tensor.name] = np.full(shape, blank, dtype=tensor.dtype)
+            least = 0 if tensor.minimum is None else max(tensor.minimum, 0)
+            found[tensor.name] = np.full(shape, least, dtype=tensor.numpy_dtype)
         return found
 
 
-def _read(pointer: LivePointer, releases: Path) -> Signature:
+def _read(pointer: LivePointer, releases: Path) -> ModelSignature:
     folder = ReleaseStore(releases).folder(pointer.release_id)
-    return Signature.load(folder.model / "signature.json")
+    return ModelSignature.load(folder.model)
 
 
-async def _prepare(pointer: LivePointer, signature: Signature, context: Context) -> Release:
+async def _prepare(pointer: LivePointer, signature: ModelSignature, context: Context) -> Release:
     release = TensorRelease(pointer, signature, context)
     await release._ask(release.zeros(), context.settings.predict_timeout_s)
     return release
 
 
-FAMILY = Family(read=_read, prepare=_prepare, parts=("triton",))
+BODY = 16
+"""Tensors are larger than rows: 64 MB by default, as much as Triton takes in one message."""
+
+FAMILY = Family(read=_read, prepare=_prepare, parts=("triton",), body=BODY)
+
+
+def _describe(tensor: Tensor) -> dict[str, Any]:
+    found = {"name": tensor.name, "dtype": tensor.dtype, "dims": list(tensor.dims)}
+    bounds = {"minimum": tensor.minimum, "maximum": tensor.maximum}
+    return found | {name: value for name, value in bounds.items() if value is not None}
 
 
 def _invalid(message: str) -> RequestError:
@@ -379,54 +288,38 @@ def _array(value: Any, tensor: Tensor) -> npt.NDArray[Any]:
     return _convert(array, tensor)
 
 
-_TAKEN = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "O": "US"}
+_TAKEN = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}
 
 
 def _convert(array: npt.NDArray[Any], tensor: Tensor) -> npt.NDArray[Any]:
-    wanted = tensor.dtype
+    wanted = tensor.numpy_dtype
     if array.dtype.kind not in _TAKEN[wanted.kind] and array.size:
-        if array.dtype.kind == "O" and wanted.kind == "O":
-            return _bytes(array, tensor)
         raise _invalid(
-            f"{tensor.name} is {tensor.datatype} and cannot hold these values "
+            f"{tensor.name} is {tensor.dtype} and cannot hold these values "
             f"({_kind_of(array)}); give {_EXAMPLES[wanted.kind]}"
         )
-    if wanted.kind == "O":
-        return _bytes(array, tensor)
     if wanted.kind in "iu" and array.size:
         limits = np.iinfo(wanted)
         low, high = int(array.min()), int(array.max())
         if low < limits.min or high > limits.max:
-            raise _invalid(f"{tensor.name} is {tensor.datatype}; a value is beyond its range")
+            raise _invalid(f"{tensor.name} is {tensor.dtype}; a value is beyond its range")
     with np.errstate(over="ignore"):
         taken = array.astype(wanted, copy=False)
     if wanted.kind == "f" and not np.isfinite(taken).all():
-        raise _invalid(f"{tensor.name} is {tensor.datatype}; a value is beyond it, or not finite")
+        raise _invalid(f"{tensor.name} is {tensor.dtype}; a value is beyond it, or not finite")
+    if taken.size and tensor.minimum is not None and taken.min() < tensor.minimum:
+        raise _invalid(f"{tensor.name} holds a value below {tensor.minimum:g}")
+    if taken.size and tensor.maximum is not None and taken.max() > tensor.maximum:
+        raise _invalid(f"{tensor.name} holds a value above {tensor.maximum:g}")
     return np.ascontiguousarray(taken)
 
 
-_EXAMPLES = {"b": "true or false", "i": "whole numbers", "u": "whole numbers", "f": "numbers"} | {
-    "O": "text"
-}
+_EXAMPLES = {"b": "true or false", "i": "whole numbers", "u": "whole numbers", "f": "numbers"}
 
 
 def _kind_of(array: npt.NDArray[Any]) -> str:
     words = {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "f": "numbers"}
     return words.get(array.dtype.kind, "text or null" if array.dtype.kind in "US" else "mixed")
-
-
-def _bytes(array: npt.NDArray[Any], tensor: Tensor) -> npt.NDArray[Any]:
-    packed = np.empty(array.size, dtype=np.object_)
-    for at, item in enumerate(array.reshape(-1).tolist()):
-        if isinstance(item, str):
-            try:
-                item = item.encode()
-            except UnicodeEncodeError:
-                raise _invalid(f"{tensor.name} holds half of a surrogate pair") from None
-        if not isinstance(item, bytes):
-            raise _invalid(f"{tensor.name} is BYTES; give text")
-        packed[at] = item
-    return packed.reshape(array.shape)
 
 
 def _check_dims(shape: tuple[int, ...], tensor: Tensor, wanted: tuple[int | str, ...]) -> None:
@@ -456,15 +349,8 @@ def _npz(body: bytes, expected: tuple[Tensor, ...]) -> dict[str, Any]:
         raise RequestError(400, "no_npz", f"the body is no .npz of arrays: {message}") from None
 
 
-def _values(array: npt.NDArray[Any]) -> Any:
-    if array.dtype == np.object_:
-        flat = [item.decode("utf-8", "replace") for item in array.reshape(-1).tolist()]
-        return np.array(flat, dtype=np.object_).reshape(array.shape).tolist()
-    return array.tolist()
-
-
 def _to_json(outputs: Tensors, release: TensorRelease) -> Answer:
-    values = {name: _values(array) for name, array in outputs.items()}
+    values = {name: array.tolist() for name, array in outputs.items()}
     return Answer(encode_json({"outputs": values, **release.names()}))
 
 
@@ -482,13 +368,13 @@ def _to_kserve(outputs: Tensors, release: TensorRelease) -> Answer:
 
 
 def _described(outputs: Tensors, release: TensorRelease) -> list[dict[str, Any]]:
-    kinds = {tensor.name: tensor.datatype for tensor in release.signature.outputs}
+    kinds = {tensor.name: tensor.dtype for tensor in release.signature.outputs}
     return [
         {
             "name": name,
             "datatype": kinds[name],
             "shape": list(array.shape),
-            "data": _values(array.reshape(-1)),
+            "data": array.reshape(-1).tolist(),
         }
         for name, array in outputs.items()
     ]
@@ -496,9 +382,5 @@ def _described(outputs: Tensors, release: TensorRelease) -> list[dict[str, Any]]
 
 def _to_npz(outputs: Tensors, release: TensorRelease) -> Answer:
     file = io.BytesIO()
-    arrays = {
-        name: array.astype("S") if array.dtype == np.object_ else array
-        for name, array in outputs.items()
-    }
-    np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes a keyword for a flag
+    np.savez(file, **outputs)  # type: ignore[arg-type]  # its stub takes a keyword for a flag
     return Answer(file.getvalue(), NPZ)

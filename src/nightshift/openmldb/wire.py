@@ -14,18 +14,21 @@ from nightshift.openmldb.protocol import Request
 
 HEALTH: Final = Request("GET", "/health", "GET /health")
 
-# What the API server says, with code -1, 2000 or 2001, when a part behind it is away; the same
-# statement may well succeed later.
+_AWAY_CODES: Final = (-1, 1400, 1500, 2000, 2001)
+# What the API server says, with one of these codes, when a part behind it is away; the same
+# statement may well succeed later. The same codes with other words are refusals.
 _AWAY = re.compile(
-    r"connection refused|connection reset|timed? ?out|rpc fail|not connected|server error"
-    r"|taskmanager client|no taskmanager|no leader|shutting down|host is down",
+    r"connection refused|connection reset|timed? ?out|not connected|server error"
+    r"|rpc fail(?!ed-+ReturnCode)"  # the ReturnCode is the engine's: the query itself is wrong
+    r"|taskmanager client|no taskmanager|no leader|shutting down|host is down"
+    r"|accessor is null|get tablet client|connect tablet|fail to get (?:[\w.]+ )*tablets?\b",
     re.IGNORECASE,
 )
 
 
 def _raise_code(code: Any, message: str, about: str, place: str) -> NoReturn:
     text = f"OpenMLDB at {place} refused {about}: {message} (code {code})"
-    if code in (-1, 2000, 2001) and _AWAY.search(message):
+    if code in _AWAY_CODES and _AWAY.search(message):
         raise ServiceUnavailable(text)
     raise OpenMLDBError(text, code if isinstance(code, int) else None)
 

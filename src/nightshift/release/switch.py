@@ -28,6 +28,7 @@ from nightshift.registry.pointer import LivePointer, Promote
 from nightshift.registry.retention import models_of
 from nightshift.registry.store import ReleaseFolder, ReleaseStore
 from nightshift.serving import pair, probe
+from nightshift.serving.access import predict_access
 from nightshift.triton import TritonControl
 from nightshift.triton import repository as model_repository
 
@@ -75,7 +76,7 @@ def switch(
     refusal = pointer.reason_not_to_promote(live, manifest.ds, promote)
     if refusal and not (live and live.release_id == release):
         return _report(switched=False, why=refusal, live=live.release_id if live else None)
-    probe.alive(pipeline.settings.predict_url)
+    probe.alive(pipeline.settings.predict_url, access=predict_access(pipeline.settings))
 
     def ready(folder: ReleaseFolder, manifest: Manifest) -> Sequence[str]:
         return pair.problems(servers.openmldb, servers.triton, folder, manifest)
@@ -135,19 +136,27 @@ def _probe(
     requests: Requests,
     deadline_s: float,
 ) -> dict[str, Any]:
-    url = pipeline.settings.predict_url
+    url, access = pipeline.settings.predict_url, predict_access(pipeline.settings)
     if live.database is None or live.deployment is None:
         signature = ModelSignature.load(folder.model)
         golden = Golden.load(folder.model, signature)
         answer = probe.infers_by(
-            url, pipeline.name, live.release_id, golden, signature, deadline_s=deadline_s
+            url,
+            pipeline.name,
+            live.release_id,
+            golden,
+            signature,
+            deadline_s=deadline_s,
+            access=access,
         )
         found: dict[str, Any] = {"rows": golden.rows}
     else:
         info = servers.openmldb.deployment(live.database, live.deployment)
         columns = [name for name, _ in info.input_schema]
         rows = [dict(zip(columns, row, strict=True)) for row in requests(columns)]
-        answer = probe.answers_by(url, pipeline.name, live.release_id, rows, deadline_s=deadline_s)
+        answer = probe.answers_by(
+            url, pipeline.name, live.release_id, rows, deadline_s=deadline_s, access=access
+        )
         found = {"rows": len(rows), "first": answer["predictions"][0]}
     named = (answer.get("deployment"), answer.get("model_version"))
     if named != (live.deployment, live.model_version):

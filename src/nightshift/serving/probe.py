@@ -12,15 +12,18 @@ from nightshift.contract.golden import Golden
 from nightshift.contract.signature import ModelSignature
 from nightshift.errors import ContractError, ServiceUnavailable
 
+PLAIN: Mapping[str, Any] = {"trust_env": False}
+"""httpx's arguments for a server that asks for nothing."""
 
-def alive(url: str, *, timeout_s: float = 5.0) -> None:
+
+def alive(url: str, *, timeout_s: float = 5.0, access: Mapping[str, Any] = PLAIN) -> None:
     """The predict server answers at all, whatever it says of its parts.
 
     Raises:
         ServiceUnavailable: it does not.
     """
     try:
-        httpx.get(f"{url}/health", timeout=timeout_s, trust_env=False)
+        httpx.get(f"{url}/health", timeout=timeout_s, **access)
     except httpx.TransportError as error:
         raise ServiceUnavailable(
             f"the predict server at {url} does not answer ({error}); a release is not switched "
@@ -36,6 +39,7 @@ def answers_by(
     *,
     deadline_s: float = 30.0,
     timeout_s: float = 10.0,
+    access: Mapping[str, Any] = PLAIN,
 ) -> dict[str, Any]:
     """Post requests until the answer is by `release`; the server needs a moment to prepare it.
 
@@ -46,6 +50,7 @@ def answers_by(
         rows: request rows as objects.
         deadline_s: how long it may go on answering by the old one.
         timeout_s: limit of one request.
+        access: httpx's arguments, from `nightshift.serving.access`.
 
     Returns:
         The server's answer.
@@ -56,7 +61,9 @@ def answers_by(
         ServiceUnavailable: it did not answer until the deadline.
     """
     path = f"{url}/v1/pipelines/{pipeline}/predict"
-    value = _asked(path, release, {"rows": list(rows)}, deadline_s, timeout_s)
+    end = time.monotonic() + deadline_s
+    value = _asked(path, release, {"rows": list(rows)}, deadline_s, timeout_s, access)
+    _all_follow(url, pipeline, release, end, timeout_s, access)
     return _checked(value, len(rows))
 
 
@@ -69,6 +76,7 @@ def infers_by(
     *,
     deadline_s: float = 30.0,
     timeout_s: float = 30.0,
+    access: Mapping[str, Any] = PLAIN,
 ) -> dict[str, Any]:
     """Post the golden examples until the answer is by `release`, and compare its outputs.
 
@@ -80,6 +88,7 @@ def infers_by(
         signature: its signature.
         deadline_s: how long it may go on answering by the old one.
         timeout_s: limit of one request.
+        access: httpx's arguments, from `nightshift.serving.access`.
 
     Returns:
         The server's answer.
@@ -101,7 +110,9 @@ def infers_by(
         }
     }
     path = f"{url}/v1/pipelines/{pipeline}/infer"
-    value = _asked(path, release, body, deadline_s, timeout_s)
+    end = time.monotonic() + deadline_s
+    value = _asked(path, release, body, deadline_s, timeout_s, access)
+    _all_follow(url, pipeline, release, end, timeout_s, access)
     outputs = value.get("outputs")
     if not isinstance(outputs, dict):
         raise ContractError(f"{path} answered a probe of {release} without outputs")
@@ -117,14 +128,19 @@ def infers_by(
 
 
 def _asked(
-    path: str, release: str, body: Mapping[str, Any], deadline_s: float, timeout_s: float
+    path: str,
+    release: str,
+    body: Mapping[str, Any],
+    deadline_s: float,
+    timeout_s: float,
+    access: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Post until the answer is by `release`."""
     end = time.monotonic() + deadline_s
     last = ""
     while True:
         try:
-            response = httpx.post(path, json=body, timeout=timeout_s, trust_env=False)
+            response = httpx.post(path, json=body, timeout=timeout_s, **access)
         except httpx.TransportError as error:
             last, unavailable = f"no answer ({error})", True
         else:
@@ -140,6 +156,43 @@ def _asked(
             message = f"{path} did not answer by {release} within {deadline_s:g} s; last: {last}"
             raise ServiceUnavailable(message) if unavailable else ContractError(message)
         time.sleep(0.1)
+
+
+def _all_follow(
+    url: str,
+    pipeline: str,
+    release: str,
+    end: float,
+    timeout_s: float,
+    access: Mapping[str, Any],
+) -> None:
+    """Wait until every worker process of the server answers by `release`.
+
+    Raises:
+        ContractError: one does not, at the deadline; its reason is named.
+        ServiceUnavailable: the server did not answer.
+    """
+    path = f"{url}/v1/pipelines/{pipeline}/health"
+    while True:
+        try:
+            workers = httpx.get(path, timeout=timeout_s, **access).json().get("workers", {})
+            behind = [
+                f"worker {line['pid']}: {line.get('problem') or line['release']}"
+                for line in workers.get("following", [])
+                if line["release"] != release
+            ]
+            missing = workers.get("expected", 0) - workers.get("serving", 0)
+            error: str | None = None
+        except (httpx.TransportError, ValueError, KeyError) as failure:
+            behind, missing, error = [], 0, str(failure)
+        # A worker that is being replaced follows as it starts.
+        if error is None and not behind and (missing <= 0 or time.monotonic() >= end):
+            return
+        if time.monotonic() >= end:
+            if error is not None:
+                raise ServiceUnavailable(f"{path} did not answer: {error}")
+            raise ContractError(f"not every worker answers by {release}: {'; '.join(behind)}")
+        time.sleep(0.05)
 
 
 def _checked(value: dict[str, Any], count: int) -> dict[str, Any]:

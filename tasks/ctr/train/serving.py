@@ -4,13 +4,15 @@ A saved model is a folder with `network.json`, `vocabulary.npz` and one folder a
 `oneflow.save` of a graph writes them (`module.<name>/out`, raw little-endian float32), so the
 same folder also suits OneFlow's own C++ backend. OneFlow 0.9 cannot run a saved graph from
 Python: the network is built anew and given the parameters, which is exact. Nothing is unpickled.
+On a CPU, a network that is plain arithmetic is scored by NumPy (`arithmetic`), without OneFlow.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +21,9 @@ from nightshift import files
 from nightshift.errors import ConfigurationError, ContractError
 from nightshift.features.numbers import NumberStatistics
 from nightshift.features.specification import Field
-from tasks.ctr.train import runtime
-from tasks.ctr.train.inputs import Inputs
+from tasks.ctr.train import arithmetic, runtime
+from tasks.ctr.train.inputs import Inputs, Tensors
 from tasks.ctr.train.vocabulary import Ids, Vocabulary
-
-if TYPE_CHECKING:
-    from tasks.ctr.train.models import Network
 
 NETWORK_VERSION = 2
 """Version 1 had no `inputs`: each field was an id."""
@@ -98,9 +97,10 @@ def _inputs(network: dict[str, Any], where: str) -> Inputs:
 class Scorer:
     """A model that turns ids into probabilities; safe to call from one thread at a time."""
 
-    def __init__(self, model: SavedModel, network: Network, device: str) -> None:
-        self._network = network
-        self._device = device
+    def __init__(
+        self, model: SavedModel, score: Callable[[Tensors], npt.NDArray[np.float32]]
+    ) -> None:
+        self._score = score
         self.inputs = model.inputs
         self.vocabulary = model.vocabulary
         self.fields: tuple[str, ...] = tuple(model.network["fields"])
@@ -121,13 +121,18 @@ class Scorer:
         """
         model = SavedModel.load(Path(model_dir))
         runtime.prepare(threads)
-        from tasks.ctr.train.models import Architecture, build
-
         check_device(device)
+        widths = model.inputs.group_widths
+        plain = arithmetic.of(model.network, model.parameters, widths) if device == "cpu" else None
+        if plain is not None:
+            return cls(model, plain.score)
+        from tasks.ctr.train.models import Architecture, build
+        from tasks.ctr.train.scoring import score
+
         shape = Architecture.from_json(model.network["architecture"], str(model_dir))
         network = build(shape, model.parameters, device)
         network.eval()
-        return cls(model, network, device)
+        return cls(model, lambda tensors: score(network, tensors, device))
 
     def score(self, ids: Ids) -> npt.NDArray[np.float32]:
         """Probabilities of ids.
@@ -136,16 +141,13 @@ class Scorer:
             ids: int64 [n, width], encoded rows as `nightshift.features.encoding` gives them.
 
         Returns:
-            float32 [n]; an id's row does not depend on what else is in the batch, but the last
-            bit of a score may, as BLAS sums in another order.
+            float32 [n]. Scored by NumPy, a row has the same bits in every batch; by OneFlow its
+            last bit may depend on the batch, as BLAS sums in another order.
 
         Raises:
             ContractError: another dtype or number of columns.
         """
-        tensors = self.inputs.tensors(ids, self.vocabulary)
-        from tasks.ctr.train.scoring import score
-
-        return score(self._network, tensors, self._device)
+        return self._score(self.inputs.tensors(ids, self.vocabulary))
 
 
 def check_device(device: str) -> None:

@@ -22,7 +22,8 @@ from nightshift.openmldb import OpenMLDBClient
 from nightshift.pipeline import Pipeline
 from nightshift.registry.pointer import LivePointer
 from nightshift.settings import Settings
-from testing.serving import ROOT, Process, Trained, Triton, wait_until
+from nightshift.triton import INPUT
+from testing.serving import ROOT, Process, Trained, Triton, free_ports, wait_until
 
 TABLE = """CREATE TABLE requests(
     reqId string, eventTime timestamp, user string, product string, ratio double, rate float,
@@ -120,7 +121,7 @@ class House:
         info = self.openmldb.deployment("shop", pair.deployment)
         names = [name for name, _ in info.output_schema]
         ids = encode_rows(self.spec, names, self.features(pair, rows))
-        return [float(s) for s in self.triton.control.infer(self.model, pair.version, ids)]
+        return [float(s) for s in self.triton.control.score(self.model, pair.version, {INPUT: ids})]
 
 
 @pytest.fixture(scope="session")
@@ -183,6 +184,13 @@ class Predict:
             if sample.split("{")[0] == name and all(w in sample for w in wanted):
                 total += float(value)
         return total
+
+
+def own_settings(house: House, home: Path, **changes: Any) -> Settings:
+    """Settings of a server of a test's own, between the shared OpenMLDB and Triton."""
+    (port,) = free_ports(1)
+    changed = {"home": home, "data": home / "data", "predict_port": port, **changes}
+    return dataclasses.replace(house.settings, **changed)
 
 
 def launch(settings: Settings) -> Predict:

@@ -314,31 +314,31 @@ def test_before_the_first_release_the_server_is_up_and_says_so(house, apart, tmp
     assert health.status_code == 503
     assert "no release is live yet" in health.json()["parts"]["release"]
     assert server.http.get("/schema").status_code == 503
-    house.switch(house.pairs[0], tmp_path / "releases")
+    house.switch(house.pairs[0], tmp_path / "releases" / "jd")
     assert server.ask(row(1))["release"] == "r1"
 
 
 def test_a_release_that_hangs_while_it_gets_ready_holds_nobody_up(house, apart, tmp_path):
-    house.switch(house.pairs[0], tmp_path / "releases")
+    house.switch(house.pairs[0], tmp_path / "releases" / "jd")
     server = apart()
     assert server.ask(row(1))["release"] == "r1"
     stuck = tmp_path / "feature_spec.yaml"
     os.mkfifo(stuck)  # as a file on a network drive that does not answer
-    house.switch(house.pairs[1], tmp_path / "releases", feature_spec=str(stuck))
+    house.switch(house.pairs[1], tmp_path / "releases" / "jd", feature_spec=str(stuck))
     try:
         assert [server.ask(row(n))["release"] for n in range(20)] == ["r1"] * 20
         wait_until(
             lambda: server.http.get("/health").json()["switch_problem"], "the reason is told"
         )
         assert "not ready within 3 s" in server.http.get("/health").json()["switch_problem"]
-        house.switch(house.pairs[1], tmp_path / "releases")
+        house.switch(house.pairs[1], tmp_path / "releases" / "jd")
         wait_until(lambda: server.ask(row(1))["release"] == "r2", "a sound release is taken up")
     finally:
         os.close(os.open(stuck, os.O_RDWR | os.O_NONBLOCK))
 
 
 def test_a_backend_that_is_down_is_503_with_its_name(house, apart, tmp_path):
-    house.switch(house.pairs[0], tmp_path / "releases")
+    house.switch(house.pairs[0], tmp_path / "releases" / "jd")
     closed = free_ports(1)[0]
     server = apart(openmldb_port=closed)
     health = server.http.get("/health").json()
@@ -350,7 +350,7 @@ def test_a_backend_that_is_down_is_503_with_its_name(house, apart, tmp_path):
 def test_openmldb_that_stops_is_told_and_the_next_request_after_its_return_is_answered(
     house, apart, tmp_path
 ):
-    house.switch(house.pairs[0], tmp_path / "releases")
+    house.switch(house.pairs[0], tmp_path / "releases" / "jd")
     server = apart()
     assert server.ask(row(1))["release"] == "r1"
     os.kill(house.openmldb_server.process.pid, signal.SIGSTOP)
@@ -401,7 +401,7 @@ class CuttingProxy(threading.Thread):
 
 
 def test_a_connection_cut_at_the_moment_of_a_request_costs_no_answer(house, apart, tmp_path):
-    house.switch(house.pairs[0], tmp_path / "releases")
+    house.switch(house.pairs[0], tmp_path / "releases" / "jd")
     proxy = CuttingProxy(house.settings.openmldb_port)
     proxy.start()
     server = apart(openmldb_port=proxy.port)
@@ -432,7 +432,7 @@ def test_triton_that_went_and_came_back_is_found_again_soon(house, live_first):
 
 
 def test_sigterm_answers_what_is_in_flight_and_ends_with_0(house, apart, tmp_path):
-    house.switch(house.pairs[0], tmp_path / "releases")
+    house.switch(house.pairs[0], tmp_path / "releases" / "jd")
     server = apart()
     answers = []
 

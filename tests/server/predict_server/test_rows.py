@@ -179,3 +179,33 @@ def test_whatever_is_sent_is_taken_or_refused_in_words(payload):
             assert name is None or isinstance(name, str)
             assert when is None or type(when) is int
             assert number is None or (type(number) is int and -(2**31) <= number < 2**31)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "says"),
+    [
+        ("double", 10**400, "does not fit type double"),
+        ("double", -(10**400), "does not fit type double"),
+        ("float", 10**400, "does not fit type float"),
+        ("float", 1e39, "does not fit type float"),
+        ("int64", 10**400, "does not fit type int64"),
+        ("int16", 32768, "does not fit type int16"),
+        ("timestamp", 10**400, "does not fit type timestamp"),
+        ("string", [[["deep"]]], "an array does not fit"),
+        ("string", "a\udc00b", "surrogate"),
+        ("date", "1899-12-31", "before 1900"),
+        ("date", "x" * 10_000, "does not fit"),
+        ("timestamp", "9" * 10_000, "is no time"),
+    ],
+)
+def test_values_that_would_harm_the_server_are_refused_in_few_words(kind, value, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        check_value(value, kind)
+    assert len(str(caught.value)) < 400
+
+
+def test_names_of_unknown_fields_are_cut_and_can_be_written():
+    with pytest.raises(InvalidRows) as caught:
+        read({**GOOD, "\ud800" + "k" * 10_000: 1, **{f"f{n}": n for n in range(1000)}})
+    body = json.dumps(caught.value.body(), ensure_ascii=False)
+    assert len(body.encode()) < 20_000

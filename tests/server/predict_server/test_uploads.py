@@ -1,0 +1,131 @@
+"""Uploaded files: scored as single predictions are, and errors stay with their rows."""
+
+import csv
+import datetime as dt
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.server.predict_server.conftest import row
+
+CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
+
+
+def to_csv(rows, **extra):
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]))
+    writer.writeheader()
+    for item in rows:
+        shown = {k: str(v).lower() if isinstance(v, bool) else v for k, v in item.items()}
+        writer.writerow({**shown, **extra})
+    return out.getvalue().encode()
+
+
+def to_parquet(rows, **schema):
+    made = {
+        "reqId": pa.string(),
+        "eventTime": pa.timestamp("ms"),
+        "user": pa.large_string(),
+        "product": pa.string(),
+        "ratio": pa.float64(),
+        "rate": pa.float32(),
+        "seen": pa.int32(),
+        "big": pa.int64(),
+        "small": pa.int16(),
+        "flag": pa.bool_(),
+        "day": pa.date32(),
+        **schema,
+    }
+    items = [
+        {
+            **item,
+            "eventTime": dt.datetime.fromtimestamp(item["eventTime"] / 1000, dt.timezone.utc),
+            "day": dt.date.fromisoformat(item["day"]),
+        }
+        for item in rows
+    ]
+    out = io.BytesIO()
+    fields = [pa.field(name, kind) for name, kind in made.items()]
+    pq.write_table(pa.Table.from_pylist(items, pa.schema(fields)), out)
+    return out.getvalue()
+
+
+def upload(server, content, kind, status=200, path="/upload"):
+    answer = server.http.post(path, content=content, headers={"Content-Type": kind})
+    assert answer.status_code == status, answer.text[:500]
+    return answer
+
+
+def singles(server, rows):
+    return [p["score"] for p in server.ask({"rows": rows})["predictions"]]
+
+
+def test_a_csv_file_scores_as_its_rows_do_and_keeps_its_columns(live_first):
+    rows = [{"note": f"n{n}", **row(n)} for n in range(700)]
+    answer = upload(live_first, to_csv(rows), CSV, path="/v1/pipelines/jd/upload")
+    found = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [item["note"] for item in found] == [f"n{n}" for n in range(700)]
+    assert {item["error"] for item in found} == {""}
+    plain = [row(n) for n in range(700)]
+    assert [float(item["score"]) for item in found] == singles(live_first, plain)
+    assert answer.headers["x-nightshift-release"] == "r1"
+    assert answer.headers["x-nightshift-rows"] == "700"
+    assert answer.headers["x-nightshift-failed-rows"] == "0"
+
+
+def test_a_parquet_file_comes_back_as_one(live_first):
+    rows = [row(n) for n in range(620)]
+    answer = upload(live_first, to_parquet(rows), PARQUET)
+    table = pq.read_table(io.BytesIO(answer.content))
+    assert table.column_names == [*row(), "score", "error"]
+    assert table.schema.field("user").type == pa.large_string()
+    assert table.column("score").type == pa.float32()
+    assert table.column("score").to_pylist() == singles(live_first, rows)
+    assert table.column("error").null_count == 620
+
+
+def test_a_row_that_does_not_fit_keeps_its_place_and_says_why(live_first):
+    lines = to_csv([row(n) for n in range(6)]).decode().splitlines()
+    lines[2] = lines[2].replace(",-3,", ",99999,")
+    lines[3] += ",too,many"
+    lines[5] = lines[5].replace(",0.4,", ",much,")
+    answer = upload(live_first, "\n".join(lines).encode(), CSV)
+    found = list(csv.DictReader(io.StringIO(answer.text)))
+    errors = [item["error"] for item in found]
+    assert [bool(error) for error in errors] == [False, True, True, False, True, False]
+    assert errors[1].startswith("small: 99999 does not fit")
+    assert "13 cells, not 11" in errors[2]
+    assert errors[4].startswith('ratio: "much" does not fit')
+    assert [item["score"] == "" for item in found] == [bool(error) for error in errors]
+    assert answer.headers["x-nightshift-failed-rows"] == "3"
+    good = singles(live_first, [row(0), row(3), row(5)])
+    assert [float(item["score"]) for item in found if item["score"]] == good
+
+
+def test_a_form_is_taken_too_and_an_empty_cell_is_null(live_first):
+    rows = [row(1, product=None, day=None)]
+    file = ("rows.csv", to_csv(rows), "application/octet-stream")
+    answer = live_first.http.post("/upload", files={"file": file})
+    assert answer.status_code == 200, answer.text
+    (found,) = csv.DictReader(io.StringIO(answer.text))
+    assert float(found["score"]) == singles(live_first, rows)[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status", "says"),
+    [
+        (b"a,b\n1,2\n", CSV, 422, "no column reqId"),
+        (b"", CSV, 422, "empty"),
+        (b"\xff\xfe\n", CSV, 422, "utf-8"),
+        (to_csv([{**row(1), "score": 1}]), CSV, 422, "column score"),
+        (b"no parquet", PARQUET, 422, "no parquet"),
+        (b"{}", "application/json", 415, "text/csv"),
+        (b"", "multipart/form-data", 400, "boundary"),
+        (b"--x--\r\n", "multipart/form-data; boundary=x", 422, "no file"),
+    ],
+)
+def test_what_is_no_such_file_is_refused(live_first, content, kind, status, says):
+    assert says in upload(live_first, content, kind, status).json()["message"]

@@ -1,0 +1,174 @@
+"""Workers behind one port: deaths, rolling restarts, switches, slow clients."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+from testing.serving import wait_until
+from tests.server.predict_server.conftest import launch, own_settings, row
+
+
+@pytest.fixture(scope="module")
+def crew(house, tmp_path_factory):
+    """A server of two workers, with a short time for slow clients."""
+    home = tmp_path_factory.mktemp("crew")
+    house.switch(house.pairs[0], home / "releases" / "jd")
+    settings = own_settings(house, home, predict_workers=2, predict_client_timeout_s=1.5)
+    started = launch(settings)
+    wait_until(lambda: len(workers(started)) == 2, "both workers serve")
+    yield started
+    started.http.close()
+    assert started.server.stop() == 0
+
+
+def workers(server):
+    """Release by pid; over a connection of its own, which may be one to a worker that dies."""
+    try:
+        answer = httpx.get(f"{server.settings.predict_url}/health", timeout=30, trust_env=False)
+    except httpx.TransportError:
+        return {}
+    return {line["pid"]: line["release"] for line in answer.json()["workers"]["following"]}
+
+
+@contextlib.contextmanager
+def asking(server, clients=4):
+    """Requests all the while, each client over kept connections; yields their failures."""
+    stop, failures, count = threading.Event(), [], [0]
+
+    def ask():
+        with httpx.Client(base_url=server.settings.predict_url, timeout=30) as http:
+            while not stop.is_set():
+                try:
+                    answer = http.post("/predict", json=row(count[0]))
+                except httpx.TransportError as error:
+                    failures.append(repr(error))
+                else:
+                    if answer.status_code != 200:
+                        failures.append(answer.text)
+                count[0] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: count[0] > 20, "requests flow")
+    try:
+        yield failures, count
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_worker_that_dies_costs_what_it_had_in_flight_and_is_replaced(crew):
+    before = workers(crew)
+    victim = min(before)
+    with asking(crew) as (failures, count):
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(workers(crew)) == 2 and victim not in workers(crew), "replaced")
+        reached = count[0]
+        wait_until(lambda: count[0] > reached + 20, "requests flow on")
+    assert len(failures) <= 4, failures
+    assert all("RemoteProtocolError" in f or "ReadError" in f for f in failures), failures
+
+
+def test_a_rolling_restart_fails_no_request(crew):
+    before = set(workers(crew))
+    with asking(crew) as (failures, _):
+        os.kill(crew.server.process.pid, signal.SIGHUP)
+        wait_until(
+            lambda: len(workers(crew)) == 2 and not before & set(workers(crew)), "all are new"
+        )
+    assert failures == []
+
+
+def test_every_worker_follows_a_switch_while_few_ask(house, crew):
+    releases = crew.settings.releases_root / "jd"
+    for pair in (house.pairs[1], house.pairs[0]):
+        house.switch(pair, releases)
+        wanted = {pair.release_id}
+        wait_until(lambda wanted=wanted: set(workers(crew).values()) == wanted, "all follow", 10)
+
+
+def test_metrics_speak_for_all_workers(crew):
+    def total():
+        return crew.metric("nightshift_predict_requests_total", endpoint="predict", status="200")
+
+    before = total()
+    for number in range(20):
+        with httpx.Client(base_url=crew.settings.predict_url) as http:  # each a new connection
+            assert http.post("/predict", json=row(number)).status_code == 200
+    assert total() == before + 20
+    assert crew.metric("nightshift_predict_workers") == 2
+
+
+def raw(server, *pieces, pause_s=0.0):
+    """Send pieces of a request; returns all that comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.settings.predict_port)) as client:
+        client.settimeout(20)
+        for piece in pieces:
+            client.sendall(piece)
+            time.sleep(pause_s)
+        got = b""
+        while True:
+            piece = client.recv(65536)
+            if not piece:
+                return got
+            got += piece
+
+
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "answered"),
+    [
+        ((), False),
+        ((b"POST /pre",), True),
+        ((HEAD,), True),
+        ((HEAD + b"\r\n", b'{"half": '), True),
+    ],
+)
+def test_half_a_request_ends_after_a_time(crew, pieces, answered):
+    started = time.monotonic()
+    got = raw(crew, *pieces)
+    assert 1 < time.monotonic() - started < 8
+    assert (b" 408 " in got) == answered
+
+
+def test_a_request_in_slow_pieces_ends_too(crew):
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", crew.settings.predict_port)) as client:
+        client.sendall(HEAD + b"\r\n")
+        with contextlib.suppress(OSError):
+            while time.monotonic() - started < 15:
+                client.sendall(b" ")
+                time.sleep(0.2)
+                client.settimeout(0.01)
+                with contextlib.suppress(TimeoutError):
+                    if not client.recv(4096):
+                        break
+    assert time.monotonic() - started < 10
+
+
+def test_a_reader_who_does_not_read_is_cut_off(crew):
+    rows = b"[" + b",".join([httpx.Request("POST", "http://x", json=row(1)).content] * 900) + b"]"
+    request = b"POST /predict?explain=true HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", crew.settings.predict_port))
+        client.sendall((request % (len(rows), rows)) * 12)  # megabytes of answers, pipelined
+        time.sleep(6)
+        client.settimeout(10)
+        got = 0
+        with contextlib.suppress(ConnectionResetError):
+            while piece := client.recv(1 << 20):
+                got += len(piece)
+    # Not all of it came: what the server could not send in time, it gave up.
+    assert got < 12 * 900 * 300
+    assert crew.ask(row(1))["release"] == "r1"
