@@ -11,6 +11,7 @@ from nightshift import files
 from nightshift.config.gates import Level
 from nightshift.errors import ContractError
 from nightshift.features.specification import FeatureSpec
+from nightshift.gates import days_page
 from nightshift.gates.base import Finding, report
 from nightshift.night import Night
 from nightshift.registry import pointer
@@ -79,7 +80,7 @@ def check(night: Night, release: str | None) -> dict[str, Any]:
     if live is not None:
         path = night.folder(live.release_id).data_card
         card_of_live = files.read_json(path) if path.is_file() else None
-    return judge(
+    report = judge(
         files.read_json(night.run.dataset / "data_card.json"),
         night.pipeline.features.spec,
         night.gate("data"),
@@ -87,6 +88,9 @@ def check(night: Night, release: str | None) -> dict[str, Any]:
         champion_card=card_of_live,
         champion_id=live.release_id if live else None,
     )
+    title = f"{night.pipeline.name}, {night.ds}: rows and labels by day"
+    files.write_text(night.run.reports / "days.html", days_page.render(report, title))
+    return report
 
 
 def judge(

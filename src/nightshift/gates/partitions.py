@@ -6,13 +6,16 @@ import datetime as dt
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from nightshift import layout
-from nightshift.data.declared import Declared
+from nightshift.data.declared import Declared, declared_tables
 from nightshift.data.scan import SNAPSHOT, Facts, Scan, scan
 from nightshift.features.tables import SourceTables
 from nightshift.gates.base import Finding, report
+
+if TYPE_CHECKING:
+    from nightshift.night import Night
 
 LevelOrOff = Literal["fail", "warn", "off"]
 
@@ -82,6 +85,23 @@ def check(
             name: {day: facts.as_json() for day, facts in days.items()}
             for name, days in found.items()
         },
+    )
+
+
+def of_night(night: Night) -> dict[str, Any]:
+    """`check` of a night's partitions, by the pipeline's own files."""
+    files = night.pipeline.features
+    settle_days = files.tables.label_settle_days
+    return check(
+        night.pipeline.data,
+        declared_tables(files.tables, files.create_script(), str(files.create_tables)),
+        files.tables,
+        ds=night.ds,
+        partitions=night.plan["partitions"],
+        lookback_days=files.spec.lookback_days,
+        train_days=night.plan["train_days"],
+        settle_days=files.spec.label_settle_days if settle_days is None else settle_days,
+        levels=night.gate("data")["partitions"],
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 
 from nightshift import layout
 from nightshift.data import reading
+from nightshift.data.declared import declared_tables
 from nightshift.errors import ContractError, DeadlineExceeded, RetryableError
 from nightshift.features.tables import SourceTables
 from nightshift.openmldb import (
@@ -26,6 +27,7 @@ from nightshift.openmldb import (
     job_error,
     quote_literal,
     quote_name,
+    reconcile,
     split_script,
     tail,
 )
@@ -46,6 +48,7 @@ class OnlineLoad(TypedDict):
     count_sql: str | None
     delete_sql: str | None
     reload: bool
+    days: list[str]
 
 
 def plan_online_loads(
@@ -105,6 +108,7 @@ def plan_online_loads(
             count_sql=None,
             delete_sql=None,
             reload=False,
+            days=[],
         )
         for table in tables.snapshots
     )
@@ -114,7 +118,10 @@ def plan_online_loads(
 def bring_online(
     client: OpenMLDBClient, pipeline: Pipeline, *, ds: str, timeout_s: float = 6 * 3600.0
 ) -> dict[str, Any]:
-    """Make the online tables, and load what they lack for the night of a date.
+    """Make the online tables, and bring them into agreement with their partitions.
+
+    Days that the store holds are reconciled row by row (see `reconcile`); days that it lacks are
+    loaded as a whole.
 
     It may be called again after it was cut off: loads that still run are waited for first, then
     rows are counted anew.
@@ -126,7 +133,7 @@ def bring_online(
         timeout_s: limit of all loads together.
 
     Returns:
-        Loads made, with table, path and rows.
+        Loads made, with table, path and rows; and the days that were compared.
 
     Raises:
         JobFailed: a load failed.
@@ -144,6 +151,19 @@ def bring_online(
     for statement in split_script(files.create_script()):
         client.execute(database, statement, mode="onsync")
     _await_jobs(client, _running_loads(client, database), deadline, settle_s)
+    known_file = pipeline.runs / "online.json"
+    known = reconcile.load_known(known_file)
+    reconciled = reconcile.reconcile(
+        client,
+        database,
+        data=pipeline.data,
+        declared=declared_tables(files.tables, files.create_script(), str(files.create_tables)),
+        days=_days_online(pipeline, ds),
+        work=pipeline.runs / "online",
+        known=known,
+        waiting=reconcile.Waiting(settle_s=settle_s),
+    )
+    reconcile.save_known(known_file, known)
     count = count_online(client, database)
     loads = plan_online_loads(
         pipeline.data,
@@ -175,11 +195,29 @@ def bring_online(
                 f"after the load {load['table']} holds {rows} rows of {load['path']} instead of "
                 f"{load['expect_rows']}"
             )
+        for day in load["days"]:
+            rows = partition_rows(pipeline.data, load["table"], dt.date.fromisoformat(day))
+            reconcile.note_loaded(
+                known, pipeline.data, load["table"], dt.date.fromisoformat(day), rows
+            )
+    reconcile.save_known(known_file, known)
     return {
+        "reconciled": [
+            day.as_json() for day in reconciled if day.how not in ("absent", "unchanged")
+        ],
         "loads": [
             {"table": x["table"], "path": x["path"], "rows": x["expect_rows"]} for x in loads
         ],
         "job_ids": [job.job_id for job in jobs],
+    }
+
+
+def _days_online(pipeline: Pipeline, ds: str) -> dict[str, list[dt.date]]:
+    """Days of each event table that the windows of a night can reach, as far as they are there."""
+    last, reach = layout.parse_date(ds), pipeline.features.spec.lookback_days
+    return {
+        table: layout.present(pipeline.data, table, layout.days_back(last, reach.get(table, 0) + 1))
+        for table in pipeline.features.tables.events
     }
 
 
@@ -247,6 +285,7 @@ def _event_load(
         count_sql=_count_sql(table, column, *_range_ms(days)),
         delete_sql=_delete_sql(table, column, days),
         reload=False,
+        days=[day.isoformat() for day in days],
     )
 
 

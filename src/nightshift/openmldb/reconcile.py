@@ -127,7 +127,11 @@ def reconcile(
     seen: Known = {} if known is None else known
     for table, wanted in days.items():
         one = _Table(client, database, declared[table], data, work, waiting, sleep)
-        made += [one.day(day, seen, thorough=thorough) for day in wanted]
+        counts = one.counts(wanted, seen)
+        made += [
+            one.day(day, count, seen, thorough=thorough)
+            for day, count in zip(wanted, counts, strict=True)
+        ]
     return made
 
 
@@ -149,7 +153,8 @@ def reload(
         ServiceUnavailable, ContractError, DataError: as `reconcile`.
     """
     one = _Table(client, database, declared[table], data, work, waiting, sleep)
-    return one.day(day, {}, thorough=True, load_absent=True)
+    (count,) = one.counts([day], {})
+    return one.day(day, count, {}, thorough=True, load_absent=True)
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
@@ -181,22 +186,16 @@ class _Table:
     # -- one day
 
     def day(
-        self, day: dt.date, known: Known, *, thorough: bool, load_absent: bool = False
+        self, day: dt.date, count: int, known: Known, *, thorough: bool, load_absent: bool = False
     ) -> DayReport:
+        """Bring one day into agreement; `count` rows of it are in the store."""
         paths = reading.parquet_files(layout.partition(self.data, self.name, day))
         rows = reading.rows(paths)
-        span = layout.day_start_ms(day), layout.day_start_ms(day) + layout.DAY_MS
+        span = _span(day)
 
         def report(how: str, **more: Any) -> DayReport:
             return DayReport(self.name, day.isoformat(), rows, count, how, **more)
 
-        key = f"{self.name}/{day.isoformat()}"
-        before = _count_of(known.get(key, ""))
-        count = self.settled_count(*span)
-        if count < before:
-            # Rows do not go by themselves: more likely a tablet is still loading them.
-            self.sleep(self.waiting.poll_s * 3)
-            count = self.settled_count(*span)
         if not paths:
             # No partition says nothing: rows may have been streamed for a day not written yet.
             return report("absent", why="there is no partition")
@@ -207,7 +206,7 @@ class _Table:
             return report("skipped", why="rows of this day have expired")
         if rows and not count and not load_absent:
             return report("absent", why="the store holds nothing of it")
-        mark = f"{fingerprint(paths)} {count}"
+        mark, key = f"{fingerprint(paths)} {count}", known_key(self.name, day)
         if not thorough and known.get(key) == mark and count == rows:
             return report("unchanged")
         known.pop(key, None)
@@ -400,14 +399,22 @@ class _Table:
 
     # -- reading
 
-    def settled_count(self, from_ms: int, until_ms: int) -> int:
-        """A count that two readings of a healthy table agree on."""
-        count: int = self._settled(
-            lambda: stored_count(
-                self.client, self.database, self.name, self.time, from_ms, until_ms
-            )
-        )
-        return count
+    def counts(self, days: Sequence[dt.date], known: Known) -> list[int]:
+        """Rows of each day that two readings of a healthy table agree on."""
+
+        def read() -> list[int]:
+            return [
+                stored_count(self.client, self.database, self.name, self.time, *_span(day))
+                for day in days
+            ]
+
+        counts: list[int] = self._settled(read)
+        before = [_count_of(known.get(known_key(self.name, day), "")) for day in days]
+        if any(now < then for now, then in zip(counts, before, strict=True)):
+            # Rows do not go by themselves: more likely a tablet is still loading them.
+            self.sleep(self.waiting.poll_s * 3)
+            counts = self._settled(read)
+        return counts
 
     def settled_rows(self, from_ms: int, until_ms: int) -> list[Row]:
         """Rows that two readings of a healthy table agree on."""
@@ -469,6 +476,21 @@ class _Table:
         """The oldest moment, in milliseconds, that every index still keeps; None: all."""
         ages = [index.ttl_ms_abs for index in self.declared.indexes if index.ttl_ms_abs]
         return int(clock.time() * 1000) - min(ages) if ages else None
+
+
+def known_key(table: str, day: dt.date) -> str:
+    """Key of a day in `Known`."""
+    return f"{table}/{day.isoformat()}"
+
+
+def note_loaded(known: Known, data: Path, table: str, day: dt.date, rows: int) -> None:
+    """Remember that a day was loaded as a whole, and that its rows are all there."""
+    paths = reading.parquet_files(layout.partition(data, table, day))
+    known[known_key(table, day)] = f"{fingerprint(paths)} {rows}"
+
+
+def _span(day: dt.date) -> tuple[int, int]:
+    return layout.day_start_ms(day), layout.day_start_ms(day) + layout.DAY_MS
 
 
 def _count_of(mark: str) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nightshift.errors import ContractError, NightshiftError
-from nightshift.gates import registry
+from nightshift.gates import partitions, registry
 from nightshift.gates.base import demand
 from nightshift.night import Night
 from nightshift.registry import leases, pointer, retention
@@ -29,10 +29,28 @@ PROBE_ROWS = 3
 
 
 def begin(night: Night) -> dict[str, Any]:
-    """Open the run's lease and clean up what dead runs left."""
+    """Open the run's lease, clean up what dead runs left, and look at the partitions.
+
+    Raises:
+        ReleaseRejected: a partition is not as a night needs it.
+    """
     lease = night.renew(workspace=night.plan["workspace"])
     with night.servers() as servers:
-        return night.write(recover.recover(servers, night.pipeline, run_token=lease.run_token))
+        value = recover.recover(servers, night.pipeline, run_token=lease.run_token)
+    night.write(value)
+    if night.pipeline.has_features:
+        _pass(night, partitions.of_night(night), None)
+    return value
+
+
+def _pass(night: Night, value: dict[str, Any], release: str | None) -> dict[str, Any]:
+    """Write a report; where it says fail, the verdict too, and raise."""
+    night.write(value)
+    if value["failures"]:
+        reasons = [f"{value['check']}: {text}" for text in value["failures"]]
+        candidate.reject(night, release, reasons)
+    demand(value)
+    return value
 
 
 def gate(night: Night, name: str, release: str | None = None) -> dict[str, Any]:
@@ -47,12 +65,7 @@ def gate(night: Night, name: str, release: str | None = None) -> dict[str, Any]:
         ReleaseRejected: a check with the level `fail` says no.
     """
     night.renew()
-    value = night.write(registry.check(name, night, release))
-    if value["failures"]:
-        reasons = [f"{value['check']}: {text}" for text in value["failures"]]
-        candidate.reject(night, release, reasons)
-    demand(value)
-    return value
+    return _pass(night, registry.check(name, night, release), release)
 
 
 def make_candidate(night: Night, *, triggered_by: str = "unknown") -> dict[str, Any]:
