@@ -7,6 +7,7 @@ Airflow connections and in the compose profile's `.env`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -124,6 +125,7 @@ class Settings:
         _one_of("task_runner", self.task_runner, ("process", "docker"))
         _one_of("task_device", self.task_device, ("cpu", "cuda"))
         _one_of("offline_engine", self.offline_engine, ("embedded", "spark"))
+        self._check_plain()
         self._check_predict()
         for name in (
             "openmldb",
@@ -139,6 +141,32 @@ class Settings:
                     f"{_PREFIX}{name.upper()}_PORT is {port}; a port is 1 to 65535"
                 )
         _one_of("schedules", self.schedules, ("on", "off"))
+
+    def _check_plain(self) -> None:
+        for item in fields(self):
+            value, name = getattr(self, item.name), f"{_PREFIX}{item.name.upper()}"
+            if isinstance(value, float) and not 0 <= value < float("inf"):
+                raise ConfigurationError(f"{name} is {value:g}; it must be a number from 0 on")
+            if isinstance(value, str | Path) and not str(value).isprintable():
+                raise ConfigurationError(f"{name} holds a line break or another control character")
+            if item.name.endswith("_host") or item.name == "bind":
+                if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", str(value)):
+                    raise ConfigurationError(
+                        f"{name} is {value!r}; give the name or the address of a host alone"
+                    )
+        if not self.task_cpus:
+            raise ConfigurationError(f"{_PREFIX}TASK_CPUS must be more than 0")
+        if not re.fullmatch(r"[1-9][0-9]*[bkmgBKMG]?", self.task_memory):
+            raise ConfigurationError(
+                f"{_PREFIX}TASK_MEMORY is {self.task_memory!r}; write a size such as 8g"
+            )
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", self.pipeline):
+            raise ConfigurationError(
+                f"{_PREFIX}PIPELINE is {self.pipeline!r}; a pipeline's name has letters a-z, "
+                "digits and _, a letter first"
+            )
+        if self.home == self.home.parent:
+            raise ConfigurationError(f"{_PREFIX}HOME is {self.home}; give a folder of its own")
 
     def _check_predict(self) -> None:
         for name in (

@@ -51,3 +51,28 @@ def test_every_setting_is_described():
     assert len({name for name, _, _ in rows}) == len(rows)
     assert all(name.startswith("NIGHTSHIFT_") and doc for name, _, doc in rows)
     assert ("NIGHTSHIFT_HOME", "<project>/var") in [(name, default) for name, default, _ in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RETIRE_GRACE_S", "nan"),
+        ("RETIRE_GRACE_S", "inf"),
+        ("RETIRE_GRACE_S", "-5"),
+        ("STOP_GRACE_S", "1e999"),
+        ("TASK_CPUS", "0"),
+        ("TASK_MEMORY", "lots"),
+        ("TASK_MEMORY", "8g; rm"),
+        ("OPENMLDB_HOST", "evil.example/x?"),
+        ("OPENMLDB_HOST", "user@evil.example"),
+        ("TRITON_HOST", "a b"),
+        ("BIND", "x y"),
+        ("PIPELINE", "../../evil"),
+        ("PIPELINE", "Evil"),
+        ("HOME", "/"),
+        ("TASK_IMAGE_TRAIN", "a\nb"),
+    ],
+)
+def test_odd_values_are_refused_by_name(name, value):
+    with pytest.raises(ConfigurationError, match=f"NIGHTSHIFT_{name}"):
+        Settings.from_env({f"NIGHTSHIFT_{name}": value})
