@@ -149,11 +149,11 @@ class Settings:
                 raise ConfigurationError(f"{name} is {value:g}; it must be a number from 0 on")
             if isinstance(value, str | Path) and not str(value).isprintable():
                 raise ConfigurationError(f"{name} holds a line break or another control character")
-            if item.name.endswith("_host") or item.name == "bind":
-                if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", str(value)):
-                    raise ConfigurationError(
-                        f"{name} is {value!r}; give the name or the address of a host alone"
-                    )
+            is_host = item.name.endswith("_host") or item.name == "bind"
+            if is_host and not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", str(value)):
+                raise ConfigurationError(
+                    f"{name} is {value!r}; give the name or the address of a host alone"
+                )
         if not self.task_cpus:
             raise ConfigurationError(f"{_PREFIX}TASK_CPUS must be more than 0")
         if not re.fullmatch(r"[1-9][0-9]*[bkmgBKMG]?", self.task_memory):
