@@ -14,7 +14,7 @@ from openmldb_embedded.check import Catalog, plan_query
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import UnsupportedError
 from openmldb_embedded.memtable import MemTable, Row
-from openmldb_embedded.plan import Node, Scan, explain, walk
+from openmldb_embedded.plan import Join, Node, Scan, explain, walk
 from openmldb_embedded.request import Needed, RequestPlan, request_scan
 
 TableName = tuple[str, str]
@@ -33,6 +33,11 @@ class BatchQuery:
     plan: Node
     schema: list[tuple[str, SqlType]]
     tables: set[TableName]
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether it may make many more rows than its tables hold: a LEFT JOIN does."""
+        return any(isinstance(n, Join) and n.kind == "LEFT" for n in walk(self.plan))
 
     def explain(self) -> str:
         """The plan as indented text."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import NoReturn
 
 from sqlglot import exp
@@ -57,6 +58,9 @@ __all__ = ["MAX_CHAIN", "MAX_DEPTH", "MAX_LENGTH", "parse_select"]
 MAX_LENGTH = 1_000_000
 """Characters a statement may have."""
 
+MAX_REMEMBERED = 50_000
+"""Characters up to which a statement's tree is kept, so that a text is parsed once."""
+
 _BINARY: dict[type[exp.Expr], str] = {
     exp.Or: "OR",
     exp.Xor: "XOR",
@@ -98,6 +102,16 @@ def parse_select(sql: str, *, strict: bool = False) -> SelectTree:
     """
     if len(sql) > MAX_LENGTH:
         raise SyntaxError_(f"statement of {len(sql)} characters; the limit is {MAX_LENGTH}")
+    return _parsed(sql, strict) if len(sql) <= MAX_REMEMBERED else _parse(sql, strict)
+
+
+@lru_cache(maxsize=64)
+def _parsed(sql: str, strict: bool) -> SelectTree:
+    """The tree of a text that is asked for again and again: by the server, the plan, the docs."""
+    return _parse(sql, strict)
+
+
+def _parse(sql: str, strict: bool) -> SelectTree:
     openmldb = OpenMLDB()
     try:
         tokens = _one_statement(openmldb.tokenize(sql), sql)

@@ -31,7 +31,6 @@ from openmldb_embedded.workers import Workers
 
 LIGHT_ROWS = 20_000
 """An online query over more rows than this runs in a process of its own."""
-_HEAVY = re.compile(r"\b(left|right|full|inner|cross|outer)\b", re.IGNORECASE)
 _REFUSED_ONLINE = re.compile(r"\b(order|join)\b", re.IGNORECASE)
 MISSING_PARAMETER = "Fail to get parameter type"
 
@@ -75,7 +74,7 @@ class Queries:
         if not mode.online and self._offline.outlives:
             return self._show_offline(call, s)
         query = self._compiled(call, s.sql, online=mode.online)
-        if mode.online and self._is_light(s.sql, query):
+        if mode.online and self._is_light(query):
             result = query.execute(self._online_rows(query))
             return Reply(
                 body=worker.reply(result, self._settings.max_rows, null_for_nan=call.null_for_nan)
@@ -113,10 +112,10 @@ class Queries:
         self._background.show("RunBatchAndShow", call, work)
         return Reply(body=replies[0])
 
-    def _is_light(self, sql: str, query: engine.BatchQuery) -> bool:
+    def _is_light(self, query: engine.BatchQuery) -> bool:
         """Whether a query over the online tables may run in the server's own process."""
         rows = sum(self._state.table(*table).memory.num_rows for table in query.tables)
-        return rows <= LIGHT_ROWS and _HEAVY.search(sql) is None
+        return rows <= LIGHT_ROWS and not query.multiplies
 
     def _mode(self, call: Call, s: statements.Select) -> Mode:
         """How a plain SELECT runs: online whatever the request's mode, unless CONFIG says offline.
@@ -273,7 +272,7 @@ class Queries:
             export.check_file(target, options)
             with self._store.scratch() as folder:
                 one = replace(options, coalesce=1)
-                if self._is_light(s.sql, query):
+                if self._is_light(query):
                     (folder / "parts").mkdir()
                     export.stage(query.execute(self._online_rows(query)), folder / "parts", one)
                 else:
