@@ -126,6 +126,7 @@ def openmldb(settings: Settings) -> Launch:
         *(part for root in file_roots(settings) for part in ("--root", str(root))),
         *(part for p in Pipelines(settings) if p.config.data for part in ("--root", str(p.data))),
         *spark.server_arguments(settings),
+        *(["--lenient"] if settings.openmldb_mode == "lenient" else []),
     ]
     return Launch(_python(settings, *arguments), base_env(settings), settings.project)
 

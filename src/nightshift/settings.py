@@ -54,6 +54,10 @@ class Settings:
         "seconds between FINISHED and the second look at a job (a cluster's may still turn to "
         "FAILED; the laptop's own server sets less)",
     )
+    openmldb_mode: str = _setting(
+        "strict",
+        "strict: the embedded OpenMLDB refuses what OpenMLDB 0.9.2 would; lenient: it may run it",
+    )
     triton_host: str = _setting("127.0.0.1", "host of Triton")
     triton_http_port: int = _setting(8000, "Triton's HTTP port")
     triton_grpc_port: int = _setting(8001, "Triton's gRPC port: model control and inference")
@@ -123,6 +127,7 @@ class Settings:
             if getattr(self, name) == Path():
                 object.__setattr__(self, name, value)
         _one_of("task_runner", self.task_runner, ("process", "docker"))
+        _one_of("openmldb_mode", self.openmldb_mode, ("strict", "lenient"))
         _one_of("task_device", self.task_device, ("cpu", "cuda"))
         _one_of("offline_engine", self.offline_engine, ("embedded", "spark"))
         self._check_plain()

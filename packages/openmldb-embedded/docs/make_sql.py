@@ -32,6 +32,11 @@ A SELECT is read, checked and planned before anything runs: an unknown or ambigu
 that does not fit, a window or join that OpenMLDB refuses is an error whose message begins with
 `create logic plan tree failed--` (code 1000 for syntax, 1001 otherwise). `EXPLAIN` shows the plan.
 
+In strict mode, the default, OpenMLDB 0.9.2's own compiler must accept a query, too, and refuses it
+in its own words (codes 1000 to 1204). So these run with `--lenient` only: `IS [NOT] NULL`, `||`,
+joins and ORDER BY over online tables, WHERE on a deployment's request table, and the functions
+marked so below.
+
 ## Modes
 
 | | batch | request (a deployment) |

@@ -37,7 +37,7 @@ def loaded(new_server: Callable[..., ServerProcess], *arguments: str) -> ServerP
 
 
 def test_a_join_of_everything_with_everything(new_server: Callable[..., ServerProcess]) -> None:
-    server = loaded(new_server, "--job-memory", "700")
+    server = loaded(new_server, "--job-memory", "700", "--lenient")
     sql = "SELECT a.v AS x, b.v AS y FROM t a LEFT JOIN t b ON a.k = b.k"
     assert server.ask(sql)["code"] == 1500
     found = server.ask(f"{sql} CONFIG (execute_mode='offline')", mode="offsync")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from openmldb_sql import syntax as s
 from openmldb_sql.errors import SqlError
@@ -64,7 +64,7 @@ class Refusal:
 
     def first(self, kind: type[N]) -> N | None:
         """The first node of a kind in the tree."""
-        return next((n for n in nodes(self.tree) if isinstance(n, kind)), None)
+        return next((n for n in s.nodes(self.tree) if isinstance(n, kind)), None)
 
     def line_of(self, *words: str) -> int | None:
         """The line where these words first stand in a row; names match whatever their case."""
@@ -90,20 +90,6 @@ def hint_for(sql: str, message: str, *, request: bool) -> Hint | None:
         if found is not None:
             return found
     return None
-
-
-def nodes(tree: Any) -> Iterator[Any]:
-    """Every node of a syntax tree, outer ones first."""
-    if isinstance(tree, (tuple, list)):
-        for item in tree:
-            yield from nodes(item)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            yield from nodes(item)
-    elif is_dataclass(tree) and not isinstance(tree, type):
-        yield tree
-        for f in fields(tree):
-            yield from nodes(getattr(tree, f.name))
 
 
 def _rule(rule: Rule) -> Rule:
@@ -132,7 +118,7 @@ def _is_null(r: Refusal) -> Hint | None:
 def _concat(r: Refusal) -> Hint | None:
     if "binary operator: ||" not in r.message:
         return None
-    pair = next((n for n in nodes(r.tree) if isinstance(n, s.Binary) and n.op == "||"), None)
+    pair = next((n for n in s.nodes(r.tree) if isinstance(n, s.Binary) and n.op == "||"), None)
     parts: list[str] = []
 
     def collect(e: s.Expr) -> None:
@@ -152,7 +138,7 @@ def _concat(r: Refusal) -> Hint | None:
 def _count_constant(r: Refusal) -> Hint | None:
     if "Illegal while condition" not in r.message:
         return None
-    for n in nodes(r.tree):
+    for n in s.nodes(r.tree):
         if isinstance(n, s.Call) and n.args and isinstance(n.args[0], s.Literal):
             name = n.name.lower()
             shown = s.show(n.args[0])
@@ -197,7 +183,7 @@ def _keyword_function(r: Refusal) -> Hint | None:
 def _distinct(r: Refusal) -> Hint | None:
     if "Modifiers for function call" not in r.message:
         return None
-    call = next((n for n in nodes(r.tree) if isinstance(n, s.Call) and n.distinct), None)
+    call = next((n for n in s.nodes(r.tree) if isinstance(n, s.Call) and n.distinct), None)
     name = "count" if call is None else call.name.lower()
     what = "x" if call is None else ", ".join(s.show(a) for a in call.args)
     if name == "count":
@@ -212,9 +198,11 @@ def _distinct(r: Refusal) -> Hint | None:
 @_rule
 def _left_join(r: Refusal) -> Hint | None:
     join = r.first(s.Join)
-    union = next((n for n in nodes(r.tree) if isinstance(n, s.Query) and len(n.selects) > 1), None)
+    union = next(
+        (n for n in s.nodes(r.tree) if isinstance(n, s.Query) and len(n.selects) > 1), None
+    )
     if "non-row output type" in r.message:
-        if any(isinstance(n, s.Join) and n.kind == "LEFT" for n in nodes(r.tree)):
+        if any(isinstance(n, s.Join) and n.kind == "LEFT" for n in s.nodes(r.tree)):
             return Hint(
                 "a deployment answers one row: write LAST JOIN ... ORDER BY time for LEFT JOIN",
                 r.line_of("left"),
@@ -227,7 +215,7 @@ def _left_join(r: Refusal) -> Hint | None:
             )
     if re.search(r"unsupport join type", r.message) and join is not None:
         kind = next(
-            (n.kind for n in nodes(r.tree) if isinstance(n, s.Join) and n.kind != "LAST"), ""
+            (n.kind for n in s.nodes(r.tree) if isinstance(n, s.Join) and n.kind != "LAST"), ""
         )
         return Hint(
             f"OpenMLDB has LAST JOIN (one row of the right side) and, in batch, LEFT JOIN"
@@ -401,7 +389,7 @@ def _parameters(r: Refusal) -> Hint | None:
 
 @_rule
 def _removed_inside(r: Refusal) -> Hint | None:
-    for n in nodes(r.tree):
+    for n in s.nodes(r.tree):
         if isinstance(n, s.Call) and n.name.lower() in REPLACEMENTS:
             name = n.name.lower()
             return Hint(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from openmldb_compiler.beyond import request_refusal
 from openmldb_sql.parse import parse_select
 from openmldb_sql.types import IndexDef, SqlType
 
@@ -121,6 +122,9 @@ def compile_request(
     tree = parse_select(select_sql, strict=strict)
     if tree.parameters:
         raise UnsupportedError("a deployment takes no parameters: its request row is its input")
+    refused = request_refusal(tree) if strict else None
+    if refused is not None:
+        raise UnsupportedError(refused)
     plan = plan_query(tree, catalog, default_db, request=True, strict=strict)
     scan = request_scan(plan)
     needed = Needed()

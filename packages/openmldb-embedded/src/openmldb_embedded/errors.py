@@ -66,3 +66,28 @@ class JobError(SqlError):
     """A command about jobs, or a job itself, that failed."""
 
     default_code = 2000
+
+
+class RefusedByOpenMLDB(SqlError):
+    """A query that OpenMLDB 0.9.2's own compiler refuses; the message is OpenMLDB's.
+
+    Args:
+        text: What it says, and what to do about it.
+        planning: Whether its planner refuses it, before any name is looked up.
+        deployment: Whether it was to be a deployment.
+    """
+
+    def __init__(self, text: str, *, planning: bool, deployment: bool) -> None:
+        if planning:
+            super().__init__(
+                f"create logic plan tree failed--{text}",
+                1001 if text.startswith("Syntax error") else 1002,
+            )
+            return
+        code = 1000
+        if text.startswith(("Fail to find column", "Column Not found", "Ambiguous column")):
+            code = 1204
+        elif "data provider op" in text or "data_provider op" in text:
+            code = 1202
+        where = "explain failed--" if deployment else "get tablet client failed--fail to explain--"
+        super().__init__(where + text, code)

@@ -78,6 +78,7 @@ def run(given: argparse.Namespace) -> int:
         store.data,
         ", ".join(str(root) for root in roots.roots),
     )
+    LOG.info("%s", service.referee.describe())
     try:
         asyncio.run(_serve(uvicorn.Server(config), listener, service))
     finally:

@@ -140,8 +140,18 @@ def _one_statement(tokens: list[Token], sql: str) -> list[Token]:
     return tokens
 
 
+_BEFORE_NO_NOT = frozenset("XOR DIV MOD + - * / % = == < > <= >= != <> & | ^ ~".split())  # noqa: SIM905
+"""Operators that bind closer than NOT: what follows them cannot begin with it."""
+
+
 def _refuse_spellings(tokens: list[Token], sql: str) -> None:
+    before = ""
     for token in tokens:
+        if token.token_type is TokenType.NOT and before in _BEFORE_NO_NOT:
+            raise SyntaxError_(
+                f"Syntax error: Unexpected keyword NOT {place(sql, token.start)}: write brackets"
+            )
+        before = token.text.upper()
         text = sql[token.start : token.end + 1]
         at = place(sql, token.start)
         if token.token_type in (TokenType.DAMP, TokenType.NULLSAFE_EQ):
@@ -316,6 +326,10 @@ class _Tree:
             return Bound(0)
         opened = side.startswith("OPEN ")
         if isinstance(value, str):
+            if opened and self.strict:
+                raise SyntaxError_(
+                    "Syntax error: UNBOUNDED OPEN PRECEDING: write UNBOUNDED PRECEDING"
+                )
             return Bound(None, opened)
         text = value.name
         unit = UNITS.get(text[-1].lower())

@@ -24,9 +24,15 @@ def refuse_unknown(tree: s.Query | s.Expr) -> None:
     for node in _nodes(tree):
         if isinstance(node, s.IsNull):
             word = "IS NOT" if node.negated else "IS"
-            raise AstError(f"Unsupport binary operator: {word}; write isnull(...)")
+            negation = "NOT " if node.negated else ""
+            raise AstError(
+                f"Unsupport binary operator: {word}; write {negation}isnull({s.show(node.operand)})"
+            )
         if isinstance(node, s.Binary) and node.op == "||":
-            raise AstError("Unsupport binary operator: ||; write concat(...)")
+            raise AstError(
+                f"Unsupport binary operator: ||; write concat({s.show(node.left)}, "
+                f"{s.show(node.right)})"
+            )
         if isinstance(node, s.Binary) and node.op in ("<<", ">>"):
             raise UnsupportedSqlError("Unsupport ASTExpression BitwiseShiftExpression")
 

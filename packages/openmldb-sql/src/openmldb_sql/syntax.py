@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from openmldb_sql.types import SqlType
@@ -249,6 +250,20 @@ class Query:
 
 
 SelectTree = Query
+
+
+def nodes(tree: Any) -> Iterator[Any]:
+    """Every node of a syntax tree, outer ones first."""
+    if isinstance(tree, (tuple, list)):
+        for item in tree:
+            yield from nodes(item)
+    elif isinstance(tree, dict):
+        for item in tree.values():
+            yield from nodes(item)
+    elif is_dataclass(tree) and not isinstance(tree, type):
+        yield tree
+        for f in fields(tree):
+            yield from nodes(getattr(tree, f.name))
 
 
 def show(expr: Expr) -> str:

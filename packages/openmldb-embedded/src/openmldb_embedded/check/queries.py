@@ -98,6 +98,8 @@ class _Queries:
             self._selects.plan(p, scope) if isinstance(p, s.Select) else self.query(p, scope)
             for p in q.selects
         ]
+        if self._strict and any(f.name == "" for p in parts for f in p.fields):
+            raise PlanError("OpenMLDB drops a column without a name: name it with AS")
         node = parts[0] if len(parts) == 1 else self._union(parts)
         if q.union_distinct:
             node = distinct(node)

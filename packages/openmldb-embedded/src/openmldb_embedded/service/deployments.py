@@ -10,6 +10,7 @@ from openmldb_sql.types import ColumnDef, Schema, SqlType
 from openmldb_embedded import engine
 from openmldb_embedded.catalog import Deployment, Record, State
 from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.referee import Referee
 from openmldb_embedded.service.call import DONE, Call, Reply
 from openmldb_embedded.service.operations import Operation, Operations
 from openmldb_embedded.service.planning import planning
@@ -58,13 +59,13 @@ class Deployments:
         operations: Operations,
         *,
         exact: bool = False,
-        lenient: bool = False,
+        referee: Referee,
     ) -> None:
         self._store = store
         self._state = store.state
         self._operations = operations
         self._exact = exact
-        self._lenient = lenient
+        self._referee = referee
         self._runtimes: dict[tuple[str, str], Runtime] = {}
         self._deploying = threading.Lock()
 
@@ -79,9 +80,10 @@ class Deployments:
                 "Can not deploy in offline mode, please set @@SESSION.execute_mode='online' "
                 "(over HTTP: mode online or onsync)"
             )
-        strict = not self._lenient
+        strict = not self._referee.lenient
         with planning("explain failed", s.sql, in_deployment=True, strict=strict):
             query = engine.compile_request(s.sql, self._state, call.db, strict=strict)
+        self._referee.confirm_deployment(query, s.sql, self._state, call.db)
         bias = deploy_options(s.options)
         if not all(part.isalnum() or part == "_" for part in s.name):
             raise ExecutionError(

@@ -24,9 +24,10 @@ def planning(
     """
     try:
         tree = parse_select(sql, strict=strict)
-        refuse_unknown(tree)
+        if strict:
+            refuse_unknown(tree)
         yield
-        reason = refuse_undeployable(tree) if in_deployment else None
+        reason = refuse_undeployable(tree) if in_deployment and strict else None
         if reason is not None:
             raise PlanError(reason)
     except (SyntaxError_, AstError, UnsupportedSqlError):

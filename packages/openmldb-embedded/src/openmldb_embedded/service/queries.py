@@ -21,6 +21,7 @@ from openmldb_embedded.jobs import Context, Work
 from openmldb_embedded.offline import OfflineEngine
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.plan import WindowAggregate, walk
+from openmldb_embedded.referee import Referee
 from openmldb_embedded.request.literal import literal_rows
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import DONE, Call, Mode, Reply, Settings, configured
@@ -46,11 +47,13 @@ class Queries:
         workers: Workers,
         background: Background,
         offline: OfflineEngine,
+        referee: Referee,
     ) -> None:
         self._store = store
         self._state = store.state
         self._roots = roots
         self._settings = settings
+        self._referee = referee
         self._strict = not settings.lenient
         self._workers = workers
         self._background = background
@@ -86,6 +89,7 @@ class Queries:
     def _answer(self, call: Call, s: statements.Select) -> Reply:
         """A SELECT in request mode, over the request rows that its CONFIG holds."""
         query = engine.compile_request(s.sql, self._state, call.db, strict=self._strict)
+        self._referee.confirm_deployment(query, s.sql, self._state, call.db)
         if "values" not in s.config:
             raise ExecutionError(
                 "CONFIG (execute_mode='request') needs values=(...): a row of "
@@ -134,7 +138,9 @@ class Queries:
         empty = bool(tables) and not any(table.memory.num_rows for table in tables)
         return replace(mode, online=not (empty and any(table.parts for table in tables)))
 
-    def _compiled(self, call: Call, sql: str, *, online: bool) -> engine.BatchQuery:
+    def _compiled(
+        self, call: Call, sql: str, *, online: bool, export: bool = False
+    ) -> engine.BatchQuery:
         """A checked query, or the error that a cluster would answer with."""
         try:
             with planning(EXPLAINING, sql, strict=self._strict):
@@ -142,15 +148,17 @@ class Queries:
                     sql, self._state, call.db, call.params, strict=self._strict
                 )
         except SqlError as error:
-            if online and isinstance(error.__context__, UnsupportedError):
+            if online and self._strict and isinstance(error.__context__, UnsupportedError):
                 check_online(sql)
             if error.code == 3 and not call.has_input and MISSING_PARAMETER in error.message:
                 reason = error.message.split("--")[-1]
                 raise SqlError(f"Query rpc failed----ReturnCode[1000]--{reason}", 1500) from None
             raise
-        if online and _REFUSED_ONLINE.search(sql):
+        if online and self._strict and _REFUSED_ONLINE.search(sql):
             check_online(sql)
-        return query
+        return self._referee.confirm(
+            query, sql, self._state, call.db, call.params, online=online, export=export
+        )
 
     def _online_rows(self, query: engine.BatchQuery) -> Callable[[str, str], Batch]:
         """The rows that a query over the online tables sees: the newest of each key first."""
@@ -212,7 +220,9 @@ class Queries:
             found.append(worker.TableData(db, name, table.schema, segment=str(path)))
         return tuple(found)
 
-    def _offline_tables(self, call: Call, sql: str) -> set[engine.TableName]:
+    def _offline_tables(
+        self, call: Call, sql: str, *, export: bool = False
+    ) -> set[engine.TableName]:
         """The tables that an offline query reads.
 
         An engine of its own may know statements that the embedded one refuses: it is given every
@@ -222,11 +232,15 @@ class Queries:
             query = engine.compile_batch(
                 sql, self._state, call.db, call.params, strict=self._strict
             )
-            return query.tables
         except SqlError:
             if not self._offline.outlives:
                 raise
             return {(call.db, name) for name in self._state.database(call.db)}
+        if not self._offline.outlives:  # else that engine is OpenMLDB's own
+            self._referee.confirm(
+                query, sql, self._state, call.db, call.params, online=False, export=export
+            )
+        return query.tables
 
     def _offline_data(self, tables: set[engine.TableName]) -> tuple[worker.TableData, ...]:
         found = []
@@ -268,7 +282,7 @@ class Queries:
         options = export.ExportOptions.of(s.options)
         target = self._roots.target(s.path)
         if mode.online:
-            query = self._compiled(call, s.sql, online=True)
+            query = self._compiled(call, s.sql, online=True, export=True)
             export.check_file(target, options)
             with self._store.scratch() as folder:
                 one = replace(options, coalesce=1)
@@ -296,7 +310,7 @@ class Queries:
         target: Path,
         options: export.ExportOptions,
     ) -> None:
-        tables = self._offline_data(self._offline_tables(call, s.sql))
+        tables = self._offline_data(self._offline_tables(call, s.sql, export=True))
         if not context.resumed:
             export.check_folder(target, options)
         with context.staging_beside(target) as staged:

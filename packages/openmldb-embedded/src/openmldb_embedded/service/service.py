@@ -14,6 +14,7 @@ from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.jobs import OFFLINE_JOBS, Jobs, Work
 from openmldb_embedded.offline.registry import ENGINES
 from openmldb_embedded.paths import Roots
+from openmldb_embedded.referee import Referee
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import Call, Mode, Reply, Settings
 from openmldb_embedded.service.ddl import Definitions
@@ -51,10 +52,13 @@ class Service:
         background = Background(self._jobs)
         operations = Operations(settings.moods.index_seconds, settings.moods.deploy_seconds)
         self.rows = Rows(store, background, exact=settings.exact)
+        self.referee = Referee(lenient=settings.lenient)
         self.deployments = Deployments(
-            store, operations, exact=settings.exact, lenient=settings.lenient
+            store, operations, exact=settings.exact, referee=self.referee
         )
-        self._queries = Queries(store, roots, settings, self._workers, background, self._offline)
+        self._queries = Queries(
+            store, roots, settings, self._workers, background, self._offline, self.referee
+        )
         self._loads = Loads(store, roots, background)
         definitions = Definitions(store, roots, operations)
         system = System(store, settings, self._jobs, self.deployments, operations)
