@@ -159,8 +159,7 @@ def _vocabulary(inputs: Inputs, train: _Columns, min_count: int | None) -> Vocab
             columns = [train[source.column] for source in sources]
             ids = columns[0] if len(columns) == 1 else np.concatenate(columns)
             known, counts = np.unique(ids, return_counts=True)
-            least = defaults.min_count(counts) if min_count is None else min_count
-            kept = counts >= least
+            kept = counts >= (defaults.MIN_COUNT if min_count is None else min_count)
             if len(columns) > 1 or kind == "token":
                 kept &= known != PAD_ID
             hashes.append(known[kept])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nightshift.errors import ConfigurationError
 from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters
@@ -19,15 +18,14 @@ if TYPE_CHECKING:
     from tasks.ctr.train.dataset import Dataset
 
 
+MIN_COUNT = 2
+"""An id seen less often in training counts as never seen."""
+
+
 def bins(rows: int, positives: int) -> int:
     """Bins of a number: a bin needs some rows of the rarer class to say anything."""
     rarer = min(positives, rows - positives)
     return int(np.clip(rarer // 50, 0, 32)) if rarer >= 200 else 0
-
-
-def min_count(counts: npt.NDArray[np.int64]) -> int:
-    """Rows of training that an id must be seen in, of one field with these counts."""
-    return 2 if len(counts) > 20 else 1
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def facts_of(data: Dataset) -> Facts:
 
 
 def choose(
-    chosen: Hyperparameters, facts: Facts, inputs: Inputs
+    chosen: Hyperparameters, facts: Facts, inputs: Inputs, strength: float | None = None
 ) -> tuple[Hyperparameters, dict[str, str]]:
     """Replace every `auto`.
 
@@ -68,6 +66,7 @@ def choose(
         chosen: the run's hyper-parameters.
         facts: of the training rows.
         inputs: the network's fields.
+        strength: the C of the baseline, if there is one.
 
     Returns:
         Hyper-parameters without `auto`, and for each one that was chosen here the reason.
@@ -83,19 +82,30 @@ def choose(
         (256, 128) if large else (64, 32),
         f"{size}: [256, 128] from 20000 on, else [64, 32]",
     )
-    found["dropout"] = (0.2, "0.2 in every layer")
-    found["oov_rate"] = (0.0, "unknown ids learn from the ids rarer than min_count")
-    found["min_count"] = (1, "each field by itself")
+    found["dropout"] = (0.4, "clicks are noisy: strong in every layer")
+    found["oov_rate"] = (0.0, "the row of unknown ids learns from the ids rarer than min_count")
+    found["min_count"] = (MIN_COUNT, "an id seen once says nothing about another row")
     found["bins"] = (
         bins(facts.rows, facts.positives),
-        "one for 50 rows of the rarer class, at most 32",
+        f"{size}: one for 50 of the rarer class, at most 32",
     )
     batch = int(np.clip(2 ** round(np.log2(max(facts.rows / 400, 1))), 64, 1024))
     found["batch_size"] = (batch, f"{facts.rows} rows: about 400 steps an epoch, 64 to 1024 rows")
-    rate = 1e-3
-    found["learning_rate"] = (rate, "Adam's usual rate")
-    found["l2_embedding"] = (10.0, "")
-    found["l2_linear"] = (3.0, "")
+    found["learning_rate"] = (
+        {"adam": 1e-3, "sgd": 0.1, "adagrad": 0.02}[chosen.optimizer],
+        f"usual for {chosen.optimizer}",
+    )
+    by_id = chosen.l2_by == "id"
+    found["l2_embedding"] = (
+        (100.0, "an id's embedding is worth about 100 lookups of evidence against it")
+        if by_id
+        else (0.02, "of each lookup")
+    )
+    found["l2_linear"] = (
+        (1.0 / strength, f"the baseline's, 1 / C with C = {strength:g}")
+        if by_id and strength is not None
+        else ((3.0 if by_id else 0.0), "there is no baseline to take it from")
+    )
     found["linear_start"] = (
         ("baseline", "a network need not learn anew what a logistic regression knows")
         if chosen.baseline

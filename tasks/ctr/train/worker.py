@@ -56,7 +56,11 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             f"{rows['train']} rows to train on, {export.positives(labels)} "
             f"positives, {data.vocabulary.num_rows} table rows, {threads} threads"
         )
-        chosen, reasons = defaults.choose(asked, defaults.facts_of(data), data.inputs)
+        linear = baseline.fit(data) if asked.baseline else None
+        chosen, reasons = defaults.choose(
+            *(asked, defaults.facts_of(data), data.inputs),
+            strength=None if linear is None else linear.strength,
+        )
         shape = models.Architecture(
             num_rows=data.vocabulary.num_rows,
             num_fields=len(data.inputs.groups),
@@ -72,7 +76,6 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         start = models.initial_parameters(
             plan, seed=chosen.seed, init_std=chosen.init_std, base_rate=float(labels.mean())
         )
-        linear = baseline.fit(data) if chosen.baseline else None
         begins = linear is not None and chosen.linear_start == "baseline"
         if linear is not None and begins and options.warm_start is None:
             start = fit.begin_with(start, linear.weights, linear.bias)
