@@ -11,7 +11,11 @@ from tasks.ctr.train.inputs import Inputs
 
 SPEC = FeatureSpec.parse(
     {
-        "version": 1, "label": "y", "time": "at", "test_days": 1, "valid_days": 1,
+        "version": 1,
+        "label": "y",
+        "time": "at",
+        "test_days": 1,
+        "valid_days": 1,
         "keys": ["at"],
         "categorical": {
             "user": "string",
