@@ -20,6 +20,8 @@ from nightshift.data.declared import Declared, declared_tables
 from nightshift.errors import DataError, NightshiftError
 from nightshift.features.tables import SourceTables
 from nightshift.gates import partitions as partition_gate
+from nightshift.openmldb import OpenMLDBClient
+from nightshift.openmldb.loads import reload_day
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
@@ -53,6 +55,9 @@ def main(argv: Sequence[str]) -> int:
     )
     look.add_argument("--ds", metavar="YYYY-MM-DD", help="the run's date (default: the newest day)")
     look.add_argument("--json", action="store_true", help="print the report as JSON")
+    again = sub.add_parser("reload", help="bring a corrected partition into the online store now")
+    again.add_argument("--table", required=True, help="an event table")
+    again.add_argument("--ds", required=True, metavar="YYYY-MM-DD", help="the partition's day")
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
     pipeline = Pipeline.load(settings)
@@ -82,6 +87,15 @@ def main(argv: Sequence[str]) -> int:
             say(
                 f"{sum(made.rows.values())} rows in {len(made.rows)} tables, {len(made.days)} days: "
                 f"{data}"
+            )
+        elif arguments.command == "reload":
+            with OpenMLDBClient.of(settings) as client:
+                day = reload_day(
+                    client, pipeline, arguments.table, layout.parse_date(arguments.ds, what="--ds")
+                )
+            say(
+                f"{day.table}, {day.day}: {day.added} row(s) added, {day.removed} removed"
+                f"{f'; {day.why}' if day.why else ''}"
             )
         elif arguments.command == "check":
             return check_tables(pipeline, arguments.ds, as_json=arguments.json)

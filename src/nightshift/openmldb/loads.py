@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from nightshift import layout
+from nightshift.config.yamlfile import nearest
 from nightshift.data import reading
 from nightshift.data.declared import declared_tables
-from nightshift.errors import ContractError, DeadlineExceeded, RetryableError
+from nightshift.errors import ConfigurationError, ContractError, DeadlineExceeded, RetryableError
 from nightshift.features.tables import SourceTables
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
@@ -210,6 +211,33 @@ def bring_online(
         ],
         "job_ids": [job.job_id for job in jobs],
     }
+
+
+def reload_day(
+    client: OpenMLDBClient, pipeline: Pipeline, table: str, day: dt.date
+) -> reconcile.DayReport:
+    """Make the online store hold one day of one table as its partition has it, loaded or not.
+
+    Raises:
+        ConfigurationError: the pipeline has no such event table.
+        ServiceUnavailable, ContractError, DataError: as `reconcile.reconcile`.
+    """
+    files = pipeline.features
+    if table not in files.tables.events:
+        raise ConfigurationError(
+            f"{files.tables.source} declares no event table {table}"
+            f"{nearest(table, files.tables.events)}"
+        )
+    return reconcile.reload(
+        client,
+        pipeline.database,
+        data=pipeline.data,
+        declared=declared_tables(files.tables, files.create_script(), str(files.create_tables)),
+        table=table,
+        day=day,
+        work=pipeline.runs / "online",
+        waiting=reconcile.Waiting(settle_s=pipeline.settings.openmldb_settle_s),
+    )
 
 
 def _days_online(pipeline: Pipeline, ds: str) -> dict[str, list[dt.date]]:

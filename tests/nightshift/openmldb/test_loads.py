@@ -1,14 +1,17 @@
 """Only what the online store lacks is loaded."""
 
 import datetime as dt
+import uuid
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from nightshift import layout
-from nightshift.errors import ContractError
-from nightshift.openmldb.loads import plan_online_loads
+from nightshift.config.pipeline import FeatureFiles, PipelineConfig
+from nightshift.errors import ConfigurationError, ContractError
+from nightshift.openmldb import OpenMLDBClient
+from nightshift.openmldb.loads import bring_online, plan_online_loads, reload_day
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
@@ -93,3 +96,73 @@ def test_days_without_rows_neither_split_a_load_nor_make_one(data):
         pq.write_table(empty, layout.partition(data, "bo_action", day) / "part-0.parquet")
     assert [item["expect_rows"] for item in loads(data, {})["bo_action"]] == [2 + 5]
     assert "bo_action" not in loads(data, {"bo_action": {days[0]: 2, days[3]: 5}})
+
+
+class TestBringOnline:
+    @pytest.fixture
+    def pipeline(self, openmldb_server, serving_home, tmp_path):
+        folder = tmp_path / "shop"
+        folder.mkdir()
+        (folder / "features.sql").write_text("SELECT id, at, who FROM visit")
+        (folder / "create_tables.sql").write_text(
+            "CREATE TABLE IF NOT EXISTS visit(id string, at timestamp, who string, "
+            "INDEX(key=who, ts=at));"
+        )
+        (folder / "tables.yaml").write_text(
+            "version: 1\nevents: {visit: at}\nrequests: {table: visit, id: id}\n"
+        )
+        (folder / "feature_spec.yaml").write_text(
+            "version: 1\nkeys: [id, at]\ntime: at\nlabel: y\ncategorical: {who: string}\n"
+            "test_days: 1\nvalid_days: 1\nlookback_days: {visit: 2}\n"
+        )
+        config = PipelineConfig(
+            version=1, family="ctr", features=FeatureFiles(
+                sql="features.sql", create_tables="create_tables.sql", tables="tables.yaml",
+                spec="feature_spec.yaml",
+            ), database=f"online_{uuid.uuid4().hex[:8]}",
+        )  # fmt: skip
+        name = f"shop{uuid.uuid4().hex[:6]}"
+        return Pipeline(serving_home, name, folder, config)
+
+    def write(self, pipeline, day, ids):
+        start = layout.day_start_ms(day)
+        rows = pa.table(
+            {
+                "id": ids,
+                "at": pa.array([start + n for n in range(len(ids))], pa.timestamp("ms")),
+                "who": ["a"] * len(ids),
+            }
+        )
+        folder = layout.partition(pipeline.data, "visit", day)
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows, folder / "part-0.parquet")
+
+    def ids(self, client, pipeline):
+        rows = client.execute(pipeline.database, "SELECT id FROM visit").rows
+        return sorted(row[0] for row in rows)
+
+    def test_a_corrected_and_a_shorter_partition_reach_the_store(self, pipeline):
+        days = layout.days_back(LAST, 3)
+        for n, day in enumerate(days):
+            self.write(pipeline, day, [f"{n}{c}" for c in "abcd"])
+        with OpenMLDBClient.of(pipeline.settings) as client:
+            first = bring_online(client, pipeline, ds=LAST.isoformat())
+            assert [load["rows"] for load in first["loads"]] == [12]
+            again = bring_online(client, pipeline, ds=LAST.isoformat())
+            assert (again["loads"], again["reconciled"]) == ([], [])
+            self.write(pipeline, days[0], ["0a", "0b", "0X", "0d"])
+            self.write(pipeline, days[1], ["1a", "1b", "1c"])
+            done = bring_online(client, pipeline, ds=LAST.isoformat())
+            assert done["loads"] == []
+            assert [(day["day"], day["how"], day["added"], day["removed"])
+                    for day in done["reconciled"]] == [
+                (str(days[0]), "rows", 1, 1), (str(days[1]), "rows", 0, 1),
+            ]  # fmt: skip
+            self.write(pipeline, days[2], ["2a"])
+            day = reload_day(client, pipeline, "visit", days[2])
+            assert (day.added, day.removed) == (1, 4)
+            with pytest.raises(ConfigurationError, match="no event table vist; did you mean"):
+                reload_day(client, pipeline, "vist", days[2])
+            assert self.ids(client, pipeline) == sorted(
+                ["0a", "0b", "0X", "0d", "1a", "1b", "1c", "2a"]
+            )
