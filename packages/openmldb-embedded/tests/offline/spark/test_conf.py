@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.offline.spark.conf import (
     ConfError,
     SparkConf,
@@ -135,8 +136,14 @@ def test_properties_come_back_as_they_were(tmp_path: Path) -> None:
         (["/a/b.parquet"], "/a/b.parquet"),
         (["/a/d=1/x", "/a/d=2/x"], "/a/{d=1/x,d=2/x}"),
         (["/a/x", "/b/y"], "/{a/x,b/y}"),
-        (["/a/[1]*/{x,y}", "/a/z"], r"/a/{\[1\]\*/\{x\,y\},z}"),
+        (["/a/d=1/a b"], "/a/d=1/a b"),
     ],
 )
 def test_files_as_one_path_for_hadoop(files: list[str], path: str) -> None:
     assert one_path(tuple(files)) == path
+
+
+@pytest.mark.parametrize("name", ["a*", "[1]", "{x", "x,y", "a?", "back\\slash"])
+def test_a_name_that_hadoop_would_misread_is_refused(name: str) -> None:
+    with pytest.raises(ExecutionError, match="rename it"):
+        one_path((f"/data/{name}", "/data/b"))

@@ -147,18 +147,7 @@ class Engine:
         for name, kind in table["columns"]:
             builder = self.column.newBuilder().setName(name)
             columns.add(builder.setDataType(self.types.valueOf(_COLUMN_TYPES[kind])).build())
-        frames = [
-            self.frame(
-                self.source.autoLoad(
-                    self.session,
-                    source["path"],
-                    source["format"],
-                    self._map(source["options"]),
-                    columns,
-                )
-            )
-            for source in table["sources"]
-        ]
+        frames = [self._source(source, columns) for source in table["sources"]]
         if not frames:
             nothing = ", ".join(
                 f"CAST(NULL AS {_SPARK_TYPES.get(kind, kind)}) AS `{name}`"
@@ -169,6 +158,19 @@ class Engine:
         for frame in frames[1:]:
             whole = whole.union(frame)
         return whole
+
+    def _source(self, source: dict[str, Any], columns: Any) -> Any:
+        """The rows of some files, every one of which must be seen."""
+        options = self._map(source["options"])
+        found = self.frame(
+            self.source.autoLoad(self.session, source["path"], source["format"], options, columns)
+        )
+        seen = len(set(found.inputFiles()))
+        if seen != source.get("files", seen):
+            raise RuntimeError(
+                f"Spark sees {seen} of the {source['files']} files: {source['path']}"
+            )
+        return found
 
     def _map(self, options: dict[str, str]) -> Any:
         found = self.jvm.java.util.HashMap()

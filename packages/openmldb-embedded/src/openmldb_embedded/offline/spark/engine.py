@@ -281,20 +281,32 @@ def _source(source: worker.Source) -> dict[str, Any]:
             "nullValue": given.null_value,
             "quote": given.quote or "\0",
         }
-    return {"path": _glob(source.files), "format": given.format, "options": options}
+    return {
+        "path": _glob(source.files),
+        "files": len(source.files),
+        "format": given.format,
+        "options": options,
+    }
 
 
 def _glob(files: tuple[str, ...]) -> str:
-    """One Hadoop path for these files and no others; absolute, so it must not begin by a brace."""
+    """One Hadoop path for these files and no others; absolute, so it must not begin by a brace.
+
+    Raises:
+        ExecutionError: A name holds what means something in such a path. Hadoop's escapes do not
+            hold within braces: the file would be left out without a word.
+    """
+    odd = next((file for file in files if re.search(r"[\\*?\[\]{},]", file)), None)
+    if odd is not None:
+        raise ExecutionError(
+            f"Spark cannot be given the file {odd}: its name holds one of \\ * ? [ ] {{ }} or a "
+            f"comma; rename it"
+        )
     if len(files) == 1:
-        return _escaped(files[0])
+        return files[0]
     folder = os.path.commonpath([os.path.dirname(file) for file in files])  # noqa: PTH120 - text
-    names = ",".join(_escaped(os.path.relpath(file, folder)) for file in files)
-    return f"{_escaped(folder).rstrip('/')}/{{{names}}}"
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\*?\[\]{},])", r"\\\1", text)
+    names = ",".join(os.path.relpath(file, folder) for file in files)
+    return f"{folder.rstrip('/')}/{{{names}}}"
 
 
 def _rows(files: list[Path]) -> int:
