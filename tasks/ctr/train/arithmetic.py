@@ -1,8 +1,8 @@
 """Scores by NumPy, for networks that are a few matrix products.
 
 An eager operator of OneFlow costs about as much as all the arithmetic of a row: `score` of one
-row takes 1.4 ms through OneFlow and 0.1 ms here (`bench/serve/scorers.py`). The saved model is
-the same, and export compares the two before a model is kept.
+row takes more than ten times as long through OneFlow as here. The saved model is the same, and
+export compares the two before a model is kept.
 
 Rows are scored in blocks of one size, padded where the last is short: BLAS sums in an order that
 depends on the shapes, so that a row's score has the same bits alone and in any batch.
