@@ -27,6 +27,10 @@ class DeadlineExceeded(RetryableError):
     """Something did not end within its own deadline."""
 
 
+class StatementTimeout(DeadlineExceeded):
+    """OpenMLDB gave up waiting for a statement, which may go on: look it up before a resend."""
+
+
 class JobLost(RetryableError):
     """An OpenMLDB job was cut off by something outside it, such as a server's restart."""
 

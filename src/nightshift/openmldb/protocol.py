@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
 from nightshift.errors import ConfigurationError, ContractError, OpenMLDBError
+from nightshift.openmldb.fatal import check_statement
 from nightshift.openmldb.jobs import JOB_COLUMNS, Job
 from nightshift.openmldb.text import first_words
 
@@ -61,7 +62,12 @@ Operation = Generator[Request, Any, _T]
 
 
 def execute(db: str, sql: str, mode: Mode, timeout_s: float) -> Operation[ResultSet | None]:
-    """One statement; None where the answer holds no rows."""
+    """One statement; None where the answer holds no rows.
+
+    Raises:
+        ConfigurationError: the statement would end the API server's process.
+    """
+    check_statement(sql)
     body = {"mode": mode, "sql": sql, "timeout": int(timeout_s * 1000)}
     about = f"{first_words(sql)!r} in database {db}"
     answer = yield Request("POST", f"/dbs/{_part(db)}", about, body)

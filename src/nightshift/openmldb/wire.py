@@ -9,26 +9,33 @@ from typing import Any, Final, NoReturn
 
 import httpx
 
-from nightshift.errors import OpenMLDBError, ServiceUnavailable
+from nightshift.errors import OpenMLDBError, ServiceUnavailable, StatementTimeout
 from nightshift.openmldb.protocol import Request
 
 HEALTH: Final = Request("GET", "/health", "GET /health")
 
-_AWAY_CODES: Final = (-1, 1400, 1500, 2000, 2001)
-# What the API server says, with one of these codes, when a part behind it is away; the same
-# statement may well succeed later. The same codes with other words are refusals.
+# What the API server says when a part behind it is away or busy; the same statement may well
+# succeed later. A statement that reached its timeout goes on there: it is no such answer.
 _AWAY = re.compile(
-    r"connection refused|connection reset|timed? ?out|not connected|server error"
-    r"|rpc fail(?!ed-+ReturnCode)"  # the ReturnCode is the engine's: the query itself is wrong
+    r"connection refused|connection reset|timed? ?out|rpc fail|not connected|server error"
     r"|taskmanager client|no taskmanager|no leader|shutting down|host is down"
-    r"|accessor is null|get tablet client|connect tablet|fail to get (?:[\w.]+ )*tablets?\b",
+    r"|fail(?:ed)? to get (?:\S+ )?tablets?\b|cannot connect tablet|tablet accessor is null"
+    r"|get tablet client failed--[^\n]*(?:accessor|not alive)|there is already a task running",
     re.IGNORECASE,
 )
+_REFUSED = re.compile(r"Non-support|fail to explain|ReturnCode\[1000\]")
+_AWAY_CODES: Final = (-1, 1400, 1500, 2000, 2001)
+_TIMEOUT = re.compile(r"Reached timeout", re.IGNORECASE)
 
 
 def _raise_code(code: Any, message: str, about: str, place: str) -> NoReturn:
     text = f"OpenMLDB at {place} refused {about}: {message} (code {code})"
-    if code in _AWAY_CODES and _AWAY.search(message):
+    if code in (2000, 2001) and _TIMEOUT.search(message):
+        raise StatementTimeout(
+            f"{text}; the statement or its job may go on: look it up (SHOW JOBS) before it is "
+            "sent again"
+        )
+    if code in _AWAY_CODES and _AWAY.search(message) and not _REFUSED.search(message):
         raise ServiceUnavailable(text)
     raise OpenMLDBError(text, code if isinstance(code, int) else None)
 

@@ -8,7 +8,13 @@ import json
 import httpx
 import pytest
 
-from nightshift.errors import ConfigurationError, ContractError, OpenMLDBError, ServiceUnavailable
+from nightshift.errors import (
+    ConfigurationError,
+    ContractError,
+    OpenMLDBError,
+    ServiceUnavailable,
+    StatementTimeout,
+)
 from nightshift.openmldb import AsyncOpenMLDBClient, JobState, OpenMLDBClient
 
 JOB_TYPES = [
@@ -127,3 +133,44 @@ class TestClient:
         assert rows[0][0] == 1
         assert rows[0][1] != rows[0][1]
         assert schema == [("a", "int32"), ("b", "double")]
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (1500, "Query rpc failed--[E112]Not connected to 127.0.0.1:10921 yet, server_id=9"),
+        (1400, "get tablet client failed--main table jd.flatten tablet accessor is null"),
+        (2000, "fail to get jd.flatten tablets"),
+        (2000, "cannot connect tablet"),
+        (-1, "fail to get tablet, table jd.flatten"),
+        (-1, "there is already a task running"),
+        (2000, "create index failed--there is already a task running"),
+    ],
+)
+def test_a_cluster_on_a_bad_day_is_tried_again(code: int, message: str) -> None:
+    found = client(lambda request: httpx.Response(200, json={"code": code, "msg": message}))
+    with pytest.raises(ServiceUnavailable, match=r"code -?\d+"):
+        found.execute("jd", "SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (1500, "Query rpc failed----ReturnCode[1000]--Non-support kSortPlan Op in cluster online"),
+        (1000, "get tablet client failed--fail to explain select x--table t not exists"),
+        (2000, "table already exists"),
+        (1001, "create logic plan tree failed--Syntax error: timeout"),
+    ],
+)
+def test_a_refusal_is_final(code: int, message: str) -> None:
+    found = client(lambda request: httpx.Response(200, json={"code": code, "msg": message}))
+    with pytest.raises(OpenMLDBError) as raised:
+        found.execute("jd", "SELECT 1")
+    assert raised.value.code == code
+
+
+def test_a_statement_that_reached_its_timeout_may_go_on() -> None:
+    answer = {"code": 2001, "msg": "Reached timeout=3000ms"}
+    found = client(lambda request: httpx.Response(200, json=answer))
+    with pytest.raises(StatementTimeout, match="SHOW JOBS"):
+        found.execute("jd", "LOAD DATA INFILE 'x' INTO TABLE t", mode="offsync")
