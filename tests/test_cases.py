@@ -39,7 +39,7 @@ def load(tmp_path, monkeypatch, capsys):
         code = cli.main(["load", "--from", str(tmp_path / "out"), *options])
         return code, capsys.readouterr().err
 
-    run.data = tmp_path / "home" / "data"
+    run.data = tmp_path / "home" / "data" / "jd"
     run.source = tmp_path / "out"
     return run
 
