@@ -142,11 +142,13 @@ class House:
         if job.state is not JobState.FINISHED:
             raise job_error(job, client.job_log(job.job_id))
 
-    def task(self, plan: Plan, name: str, arguments: list[str]) -> dict[str, Any]:
+    def task(
+        self, plan: Plan, name: str, arguments: list[str], *, family: str = "ctr"
+    ) -> dict[str, Any]:
         """Run a container task as a process."""
         env = {**os.environ, "PYTHONPATH": "src:."}
         done = subprocess.run(
-            [str(self.settings.task_python), "-m", f"tasks.ctr.{name}", *arguments],
+            [str(self.settings.task_python), "-m", f"tasks.{family}.{name}", *arguments],
             cwd=ROOT,
             env=env,
             capture_output=True,

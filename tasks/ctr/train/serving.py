@@ -21,7 +21,8 @@ from nightshift import files
 from nightshift.errors import ConfigurationError, ContractError
 from nightshift.features.numbers import NumberStatistics
 from nightshift.features.specification import Field
-from tasks.ctr.train import arithmetic, runtime
+from tasks import runtime
+from tasks.ctr.train import arithmetic
 from tasks.ctr.train.inputs import Inputs, Tensors
 from tasks.ctr.train.vocabulary import Ids, Vocabulary
 

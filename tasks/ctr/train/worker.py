@@ -14,7 +14,8 @@ from typing import Any
 
 from nightshift import files
 from nightshift.features.specification import FeatureSpec
-from tasks.ctr.train import advice, hyperparameters, report, runtime
+from tasks import runtime
+from tasks.ctr.train import advice, hyperparameters, report
 from tasks.ctr.train.arguments import parse_arguments
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.entry import log, run_task

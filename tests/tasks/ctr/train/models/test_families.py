@@ -179,7 +179,7 @@ LIFE = """
 from pathlib import Path
 import numpy as np
 from nightshift.features.specification import FeatureSpec
-from tasks.ctr.train import runtime
+from tasks import runtime
 runtime.prepare(1)
 from tasks.ctr.train import dataset, defaults, fit, hyperparameters, models, warm_start
 from tasks.ctr.train.checkpoint import CheckpointStore

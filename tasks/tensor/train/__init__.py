@@ -1,0 +1,1 @@
+"""The pipeline's module in, a model folder out."""
