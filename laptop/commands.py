@@ -150,9 +150,15 @@ def _module(module: str, *more: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
+FAST = "not (services or slow or docker or e2e)"
+"""Tests that need no server, no training and no Airflow."""
+
+
 def _test(arguments: argparse.Namespace) -> int:
     os.chdir(PROJECT)
-    argv = [sys.executable, "-m", "pytest", *arguments.rest]
+    rest = [word for word in arguments.rest if word != "--fast"]
+    fast = ["-m", FAST] if "--fast" in arguments.rest else []
+    argv = [sys.executable, "-m", "pytest", *fast, *rest]
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", *INTERNAL)}
     os.execve(sys.executable, argv, env)  # noqa: S606 (no shell wanted)
 
@@ -207,7 +213,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("password", "show the password of Airflow's UI", _password),
     Command("status", "tell what runs", _status, _status_arguments),
     Command("logs", "show the services' logs", _logs, _logs_arguments),
-    Command("test", "run the tests (arguments go to pytest)", _test, needs=BOTH, passes_rest=True),
+    Command(
+        "test",
+        "run the tests; --fast: those without services (other arguments go to pytest)",
+        _test,
+        needs=BOTH,
+        passes_rest=True,
+    ),
     Command(
         "data",
         "make, lay out or list source tables: data generate | load --from FOLDER | list",

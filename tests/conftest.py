@@ -16,8 +16,36 @@ _LAST = ("slow", "docker", "e2e")
 """Marks of what runs after all else, in this order: a quick test's failure is told first."""
 
 
+_SERVICE_FIXTURES = {
+    *("triton", "openmldb_server", "trained", "nights", "demo", "laptop_house", "house", "airflow"),
+    *(
+        "airflow_home",
+        "openmldb",
+        "server",
+        "workshop",
+        "found",
+        "parsed",
+        "web",
+        "engine",
+        "spark",
+    ),
+}
+"""A test that uses one of these starts a server, a training or Airflow."""
+
+_SERVICE_FOLDERS = ("tests/dags", "tests/docker", "tests/e2e", "tests/plugins", "tests/tasks")
+
+
+def _needs_services(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    folder = item.path.relative_to(ROOT).as_posix() if item.path.is_relative_to(ROOT) else ""
+    return bool(fixtures & _SERVICE_FIXTURES) or folder.startswith(_SERVICE_FOLDERS)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first."""
+    """Mark what needs services, and run fast tests first."""
+    for item in items:
+        if _needs_services(item):
+            item.add_marker(pytest.mark.services)
     items.sort(
         key=lambda item: max(
             (rank for rank, mark in enumerate(_LAST, start=1) if item.get_closest_marker(mark)),
