@@ -40,4 +40,5 @@ def replayed(night: Night, release: str, gates: Mapping[str, Any]) -> dict[str, 
             score=replay.TritonScore(control, manifest.model.name, manifest.model.version),
             gates=gates,
             scores=night.scores,
+            settle_s=night.settings.openmldb_settle_s,
         )

@@ -219,7 +219,14 @@ def database(
 
 
 def load_online(
-    client: AbstractClient, name: str, table: str, path: Path, rows: int, *, timeout_s: float
+    client: AbstractClient,
+    name: str,
+    table: str,
+    path: Path,
+    rows: int,
+    *,
+    timeout_s: float,
+    settle_s: float,
 ) -> None:
     """LOAD DATA a parquet file into an online table, follow the job, and count the rows.
 
@@ -236,7 +243,7 @@ def load_online(
         "OPTIONS(format='parquet', mode='append')",
         mode="online",
     )
-    watch = JobWatch(deadline=time.time() + timeout_s, settle_s=0.2, poll_s=2.0)
+    watch = JobWatch(deadline=time.time() + timeout_s, settle_s=settle_s, poll_s=2.0)
     while (pause := watch.after(job, time.time())) is not None:
         if watch.overdue(time.time()):
             client.stop_job(job.job_id)
@@ -473,6 +480,7 @@ def check(
     scores: Path | None = None,
     timeout_s: float = 600.0,
     headers: Mapping[str, str] | None = None,
+    settle_s: float = 2.0,
 ) -> dict[str, Any]:
     """Run the whole check; see the module.
 
@@ -490,6 +498,7 @@ def check(
         scores: scores of the held-out rows by the training environment.
         timeout_s: limit of each load.
         headers: sent to the API server with each request, e.g. its token.
+        settle_s: seconds between FINISHED and the second look at a load.
 
     Returns:
         The report `consistency`.
@@ -510,7 +519,13 @@ def check(
     ):
         for table, rows in prepared.tables.items():
             load_online(
-                client, name, table, slices / f"{table}.parquet", len(rows), timeout_s=timeout_s
+                client,
+                name,
+                table,
+                slices / f"{table}.parquet",
+                len(rows),
+                timeout_s=timeout_s,
+                settle_s=settle_s,
             )
         columns, request_ids, answers = replay(client, name, deployment, prepared)
     value = compare(spec, offline, columns, request_ids, answers, score, gates, prepared.excluded)
