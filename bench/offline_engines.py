@@ -133,8 +133,9 @@ def measure(engine: str, tables: Path, folder: Path, memory: int) -> str:
         peak.join()
         took = (row[4] - row[3]) / 1000
         said = server.do(f"SHOW JOBLOG {number}")[0][0]
+        reason = row[8] or next((w for w in said.splitlines() if "failed: " in w), "see the log")
         rows = next((w for w in said.splitlines() if "rows written" in w), "")
-        what = rows.partition("UTC ")[2].split(" written")[0] if rows else f"refused: {row[8]}"
+        what = rows.partition("UTC ")[2].split(" written")[0] if rows else f"refused: {reason}"
         return f"{took:8.1f} s  {peak.bytes / 2**20:8.0f} MiB  {what}"
     finally:
         server.end()
