@@ -30,6 +30,7 @@ class Command:
         arguments: declares its arguments.
         needs: environments it needs: `airflow`, `tasks`.
         passes_rest: whether unknown arguments are handed on (to pytest, to Airflow).
+        help_of: for such a command: the parser that explains its arguments.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Command:
     arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     needs: tuple[str, ...] = ()
     passes_rest: bool = False
+    help_of: Callable[[list[str]], argparse.ArgumentParser] | None = None
 
 
 def add_pipeline(parser: argparse.ArgumentParser) -> None:

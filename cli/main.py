@@ -54,7 +54,8 @@ def _main(argv: list[str]) -> int:
         command.arguments(child)
     sub.add_parser("help", help="show this text")
     if _asks_for_help(argv, commands):
-        sub.choices[argv[0]].print_help()
+        own = commands[argv[0]].help_of
+        (own(argv[1:]) if own else sub.choices[argv[0]]).print_help()
         return 0
     arguments, rest = parser.parse_known_args(argv)
     if arguments.command in (None, "help"):
@@ -95,13 +96,11 @@ def setup_seconds() -> float:
 
 
 def _asks_for_help(argv: list[str], commands: dict[str, Command]) -> bool:
-    """Whether a command that hands its arguments on is asked for help first of all."""
-    return (
-        len(argv) == 2
-        and argv[1] in ("-h", "--help")
-        and argv[0] in commands
-        and commands[argv[0]].passes_rest
-    )
+    """Whether a command that hands its arguments on is asked for help."""
+    if len(argv) < 2 or argv[0] not in commands or not commands[argv[0]].passes_rest:
+        return False
+    own = commands[argv[0]].help_of is not None
+    return argv[1] in ("-h", "--help") or (own and bool({"-h", "--help"} & set(argv)))
 
 
 def all_commands() -> list[Command]:

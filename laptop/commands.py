@@ -139,6 +139,20 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline-engine", help="embedded or spark (default: the setting)")
 
 
+def _data_help(rest: list[str]) -> argparse.ArgumentParser:
+    """The parser of `data`, or of the one of its commands that is named."""
+    from laptop.data.arguments import make_parser
+
+    parser = make_parser()
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word in rest:
+                chosen = action.choices.get(word)
+                if isinstance(chosen, argparse.ArgumentParser):
+                    return chosen
+    return parser
+
+
 def _module(module: str, *more: str) -> Callable[[argparse.Namespace], int]:
     """Become `python -m module`, with the arguments that follow the command."""
 
@@ -222,10 +236,11 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "data",
-        "make, lay out or list source tables: data generate | load --from FOLDER | list",
+        "make, lay out, check or list source tables: data generate | load | check | list | reload",
         _module("laptop.data.cli"),
         needs=("airflow",),
         passes_rest=True,
+        help_of=_data_help,
     ),
     Command(
         "openmldb",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cli.console import progress, say, seconds, table, warn
 from laptop.data import jd, partitions
+from laptop.data.arguments import make_parser
 from laptop.data.generate import Spec, generate
 from nightshift import files, layout
 from nightshift.data import load as loading
@@ -25,9 +26,6 @@ from nightshift.openmldb.loads import reload_day
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
-DEFAULT_DAYS = 45
-"""Enough for the default training window and the windows' look back before it."""
-
 
 def yesterday() -> dt.date:
     """The last whole day in UTC+8, in which partitions are dated."""
@@ -36,34 +34,12 @@ def yesterday() -> dt.date:
 
 def main(argv: Sequence[str]) -> int:
     """Run one of the `data` commands."""
-    parser = argparse.ArgumentParser(prog="nightshift data", description=__doc__)
-    sub = parser.add_subparsers(dest="command", required=True)
-    default = Spec()
-    make = sub.add_parser("generate", help="make JD-shaped tables; days that are there stay")
-    make.add_argument("--days", type=int, default=DEFAULT_DAYS, help="days with requests")
-    make.add_argument("--rows-per-day", type=int, default=default.rows_per_day)
-    make.add_argument("--seed", type=int, default=default.seed)
-    make.add_argument("--end", metavar="YYYY-MM-DD", help="the last day (default: yesterday)")
-    load = sub.add_parser("load", help="lay out parquet or CSV files, one folder or file a table")
-    load.add_argument("--from", dest="folder", type=Path, required=True, metavar="FOLDER")
-    add_load_options(load)
-    for child in (make, load):
-        child.add_argument("--replace", action="store_true", help="remove another source's tables")
-    sub.add_parser("list", help="tell what is there")
-    look = sub.add_parser(
-        "check", help="tell what OpenMLDB and a night would say of each partition"
-    )
-    look.add_argument("--ds", metavar="YYYY-MM-DD", help="the run's date (default: the newest day)")
-    look.add_argument("--json", action="store_true", help="print the report as JSON")
-    again = sub.add_parser("reload", help="bring a corrected partition into the online store now")
-    again.add_argument("--table", required=True, help="an event table")
-    again.add_argument("--ds", required=True, metavar="YYYY-MM-DD", help="the partition's day")
-    arguments = parser.parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     settings = Settings.from_env()
-    pipeline = Pipeline.load(settings)
-    data = pipeline.data
     began = time.monotonic()
     try:
+        pipeline = Pipeline.load(settings, arguments.pipeline)
+        data = pipeline.data
         if arguments.command == "generate":
             end = (
                 yesterday()
@@ -124,34 +100,6 @@ def declared(pipeline: Pipeline) -> dict[str, Declared]:
     """The pipeline's tables, with their columns."""
     files = pipeline.features
     return declared_tables(files.tables, files.create_script(), str(files.create_tables))
-
-
-def add_load_options(parser: argparse.ArgumentParser) -> None:
-    """What files may mean, as options of a command."""
-    parser.add_argument(
-        "--as",
-        dest="meanings",
-        action="append",
-        default=[],
-        metavar="TABLE.COLUMN=MEANING",
-        help="what a column means: s, ms, us or ns (numbers that are times), a time zone such as "
-        "UTC or +08:00 (times without one), whole (1.0 is 1), nearest (rounding is fine), utf8 "
-        "(bytes are text), null-if-missing; may be given more than once",
-    )
-    parser.add_argument(
-        "--extra-columns",
-        choices=("ignore", "refuse"),
-        default="ignore",
-        help="columns that a table lacks (default: ignore, and say so)",
-    )
-    parser.add_argument("--delimiter", help="of CSV files (default: a comma, a tab for .tsv)")
-    parser.add_argument("--encoding", default="utf-8", help="of CSV files (default: utf-8)")
-    parser.add_argument(
-        "--most-days",
-        type=int,
-        default=loading.MOST_DAYS,
-        help=f"longest span of days to believe (default: {loading.MOST_DAYS})",
-    )
 
 
 def load_options(arguments: argparse.Namespace, tables: Mapping[str, Declared]) -> loading.Options:

@@ -57,7 +57,8 @@ def test_the_demo_runs_by_hand_only_unless_a_schedule_is_asked_for(settings, mon
 
 def test_the_made_worlds_defaults_are_those_of_the_command_line():
     from laptop import commands as cli
-    from laptop.data.cli import DEFAULT_DAYS
+    from laptop.data.arguments import DEFAULT_DAYS, MOST_DAYS, make_parser
+    from nightshift.data import load as loading
 
     parser = cli.argparse.ArgumentParser()
     cli._demo_arguments(parser)
@@ -68,3 +69,6 @@ def test_the_made_worlds_defaults_are_those_of_the_command_line():
         made.rows_per_day,
         made.seed,
     )
+    asked = make_parser().parse_args(["generate"])
+    assert (asked.rows_per_day, asked.seed) == (made.rows_per_day, made.seed)
+    assert loading.MOST_DAYS == MOST_DAYS
