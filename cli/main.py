@@ -65,6 +65,10 @@ def _main(argv: list[str]) -> int:
     if rest and not command.passes_rest:
         parser.error(f"{command.name} does not know {' '.join(rest)}")
     arguments.rest = argv[argv.index(command.name) + 1 :] if command.passes_rest else []
+    if _on_a_laptop():
+        # A laptop's nights are started by hand: `run` unpauses a DAG for its run, and Airflow
+        # would at once make up for the scheduled run that was missed.
+        os.environ.setdefault("NIGHTSHIFT_SCHEDULES", "off")
     if command.needs and _on_a_laptop() and os.environ.get(INSIDE) != str(PROJECT):
         return _enter(command, argv)
     return command.run(arguments)

@@ -41,9 +41,9 @@ def window_of(roles: Roles, settle_days: int) -> Window:
     last = max(days) if days else _day(column.greatest)
     span = (last - first).days + 1
     held = max(1, min(2, span // 6))
-    judged = max(1, span - settle_days)
-    train = max(1, min(30, judged))
-    return Window(first, last, train + settle_days, held, held, settle_days)
+    # Three quarters of the days, so that nights of the last days find their whole window.
+    train = max(2 * held + 1 + settle_days, min(30, span * 3 // 4))
+    return Window(first, last, min(train, span), held, held, settle_days)
 
 
 def _day(moment: dt.datetime) -> dt.date:
