@@ -62,6 +62,7 @@ class Production:
                 OPENMLDB_CPUS="2",
                 OPENMLDB_NOFILE=str(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
                 NIGHTSHIFT_TASK_MEMORY="4g",
+                NIGHTSHIFT_SCHEDULES="off",
                 NIGHTSHIFT_RETIRE_GRACE_S="1",
                 AIRFLOW_PARALLELISM="4",
                 AIRFLOW_API_WORKERS="1",

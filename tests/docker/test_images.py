@@ -80,7 +80,9 @@ def test_build_tools_and_the_rest_of_the_project_stay_out(
 ) -> None:
     for image in task_images.values():
         listing = run(docker_engine, image, "ls", "-A", "/opt/nightshift")
-        assert set(listing.split()) == {"include", "src", "tasks"}
+        assert set(listing.split()) == {"include", "packages", "src", "tasks"}
+        packages = run(docker_engine, image, "ls", "-A", "/opt/nightshift/packages")
+        assert packages.split() == ["openmldb-files"]
         # What was bound for the build leaves empty names at most.
         assert run(docker_engine, image, "find", "/uv", "/build", "-type", "f", "-size", "+0") == ""
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from cli import night
 from cli.airflow_api import AirflowApi
 from laptop.services import airflow
 from nightshift.pipeline import Pipeline
@@ -19,6 +20,7 @@ from testing.nights import DS
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 DAY_BEFORE = "2026-03-09"
+RETRAIN = night.retrain("jd")
 DIALOG = "//*[@role='dialog']"
 
 
@@ -42,7 +44,7 @@ def log_in(page: Browser, settings) -> None:
 
 
 def runs_of(settings) -> dict[str, str]:
-    found = AirflowApi(settings).request("GET", "/dags/retrain/dagRuns?limit=100")["dag_runs"]
+    found = AirflowApi(settings).request("GET", f"/dags/{RETRAIN}/dagRuns?limit=100")["dag_runs"]
     return {str(run["dag_run_id"]): str(run["state"]) for run in found}
 
 
@@ -52,8 +54,8 @@ def test_a_night_of_a_past_date_by_hand_is_kept_beside_the_live_release(browser,
         (Pipeline.load(settings).releases / "live.json").read_bytes(),
         set(runs_of(settings)),
     )
-    browser.open(f"{settings.airflow_url}/dags/retrain")
-    browser.sees("Nightshift: retrain")
+    browser.open(f"{settings.airflow_url}/dags/{RETRAIN}")
+    browser.sees("Nightshift: retrain jd")
     for part in ("features", "model", "online", "gates", "release"):
         browser.sees(part)
 
@@ -78,7 +80,7 @@ def test_a_night_of_a_past_date_by_hand_is_kept_beside_the_live_release(browser,
 def test_a_tasks_job_log_is_one_click_away(browser, laptop_house):
     settings = laptop_house.settings
     run = min(runs_of(settings))
-    browser.open(f"{settings.airflow_url}/dags/retrain/runs/{run}/tasks/extract_features/details")
+    browser.open(f"{settings.airflow_url}/dags/{RETRAIN}/runs/{run}/tasks/extract_features/details")
     link = browser.find("//a[normalize-space()='OpenMLDB job log']").get_attribute("href")
     browser.open(link)
     browser.sees("FINISHED")

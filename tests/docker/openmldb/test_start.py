@@ -62,8 +62,9 @@ class Installation:
             "OPENMLDB_APISERVER_PORT": str(self.port),
             "OPENMLDB_ZK_PORT": str(self.zk_port),
             "OPENMLDB_CHECK_SECONDS": "0.2",
-            "OPENMLDB_FAILED_CHECKS": "15",
-            "OPENMLDB_HUNG_CHECKS": "3",
+            # Far more than a server needs to start on a busy machine; tests of them set less.
+            "OPENMLDB_FAILED_CHECKS": "600",
+            "OPENMLDB_HUNG_CHECKS": "1000",
             "OPENMLDB_ANSWER_SECONDS": "0.5",
         }
         return subprocess.Popen(
@@ -211,7 +212,7 @@ def test_component_that_dies_is_started_again_within_seconds(
 
 
 def test_api_server_that_lives_and_does_not_answer_is_replaced(installation: Installation) -> None:
-    process = installation.running()
+    process = installation.running(OPENMLDB_HUNG_CHECKS="10")
     old = installation.pid("apiserver")
     os.kill(old, signal.SIGSTOP)
     installation.started_again("apiserver", old)
@@ -233,7 +234,7 @@ def test_component_that_does_not_stay_up_ends_the_container_with_an_error(
 def test_silent_api_server_ends_the_container_with_an_error(installation: Installation) -> None:
     # As where another program has its port: it runs, and what answers is not OK
     (installation.home / "www" / "health").write_text("no")
-    process = installation.start(OPENMLDB_HUNG_CHECKS="1000")
+    process = installation.start(OPENMLDB_FAILED_CHECKS="15")
     assert process.wait(120) == 1
     assert process.stderr is not None and "no answer" in process.stderr.read()
     assert installation.calls()[-1] == "stop"
