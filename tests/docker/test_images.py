@@ -59,7 +59,7 @@ def test_only_the_training_image_holds_oneflow(
         task: set(json.loads(run(docker_engine, image, "python", "-c", VERSIONS)))
         for task, image in task_images.items()
     }
-    heavy = {"oneflow", "nvidia-cublas-cu11", "nvidia-cudnn-cu11"}
+    heavy = {"oneflow", "nvidia-cublas-cu11", "nvidia-cudnn-cu11", "scikit-learn", "scipy"}
     assert names["train"] - names["preprocess"] == heavy
     assert inspect(docker_engine, task_images["preprocess"])["Size"] < 600e6
 

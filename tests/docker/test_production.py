@@ -169,7 +169,7 @@ def test_documented_looks_and_backup_work(ran: Night) -> None:
     def inside(service: str, *command: str) -> str:
         return ran.production.compose("exec", "-T", service, *command)
 
-    told = inside("airflow-scheduler", "python", "-m", "nightshift.registry.history", "--json")
+    told = inside("airflow-scheduler", "python", "-m", "cli", "releases", "--json")
     assert [(row["ds"], row["state"]) for row in json.loads(told)] == [(DS, "live")]
     dump = inside("postgres", "pg_dump", "--username", "airflow", "airflow")
     assert ran.outcome.run_id in dump
