@@ -14,19 +14,19 @@ from pathlib import Path
 
 from nightshift import files
 from nightshift.errors import NightshiftError
+from nightshift.pipeline import Pipeline
 from nightshift.registry import pointer
-from nightshift.registry.store import ReleaseStore
 from nightshift.settings import Settings
 from nightshift.triton import repository as model_repository
 
 
-def look(settings: Settings, known: dict[Path, int]) -> list[str]:
+def look(pipeline: Pipeline, known: dict[Path, int]) -> list[str]:
     """What is half-written at this moment under a name that somebody reads.
 
     `known` remembers manifests that were read and verified, which takes a millisecond each.
     """
     wrong = []
-    store = ReleaseStore(settings.releases)
+    store = pipeline.store
     try:
         live = pointer.read_live(store.root)
         if live is None:
@@ -44,11 +44,11 @@ def look(settings: Settings, known: dict[Path, int]) -> list[str]:
                 wrong.append(f"{path} is not whole")
         for path in store.leases.glob("*.json"):
             files.read_json(path)
-        repo, model = settings.model_repo, settings.model
+        repo, model = pipeline.model_repo, pipeline.model
         model_repository.pins(repo, model)
         for version in model_repository.versions(repo, model):
             path = model_repository.version_folder(repo, model, version)
-            whole = (path / "golden.json").is_file() and (path / "model").is_dir()
+            whole = (path / "golden.npz").is_file() and (path / "model").is_dir()
             if not whole and path.is_dir():
                 wrong.append(f"{path} is half a version")
     except (NightshiftError, OSError) as error:
@@ -60,11 +60,11 @@ def look(settings: Settings, known: dict[Path, int]) -> list[str]:
 
 def main() -> int:
     """Watch until told to stop."""
-    settings = Settings(home=Path(sys.argv[1]))
+    pipeline = Pipeline.load(Settings(home=Path(sys.argv[1])))
     looks, found, known = 0, dict[str, int](), dict[Path, int]()
     while not select.select([sys.stdin], [], [], 0.02)[0]:
         looks += 1
-        for text in look(settings, known):
+        for text in look(pipeline, known):
             found[text] = found.get(text, 0) + 1
     sys.stdout.write(json.dumps({"looks": looks, "found": found}) + "\n")
     return 0

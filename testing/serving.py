@@ -23,7 +23,7 @@ from nightshift.contract.signature import ModelSignature, ctr_signature
 from nightshift.features.specification import FeatureSpec
 from nightshift.settings import Settings
 from nightshift.triton import Golden, TritonControl
-from tests.tasks.conftest import TASKS_PYTHON, Workshop
+from testing.workshop import TASKS_PYTHON, Workshop
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -32,8 +32,8 @@ from bench.kill_matrix.outcomes import Outcome
 from bench.kill_matrix.trial import Trial, plan, shortfall
 from bench.kill_matrix.world import World
 
-KILLS = Path(__file__).with_name("kills.jsonl")
-"""What docs/kill_matrix.md shows."""
+KILLS = Path(__file__).resolve().parents[2] / "var" / "kills.jsonl"
+"""Where outcomes are kept; docs/kill_matrix.md shows their summary."""
 
 
 def say(text: str) -> None:
@@ -91,6 +91,7 @@ def main() -> int:
     )
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs")
     options = parser.parse_args()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.table:
         sys.stdout.write(outcomes.table(outcomes.read(options.table)) + "\n")
         return 0

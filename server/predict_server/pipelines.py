@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightshift.errors import ConfigurationError
+from nightshift.installation import releases_of
 from nightshift.pipeline import Pipeline, names
 from nightshift.settings import Settings
 
@@ -44,7 +45,7 @@ def of_installation(settings: Settings) -> ListPipelines:
                 families[name] = Pipeline.load(settings, name).family
             except ConfigurationError:
                 families.setdefault(name, "ctr")
-            found.append(PipelineRef(name, families[name], settings.releases_root / name))
+            found.append(PipelineRef(name, families[name], releases_of(settings, name)))
         return found
 
     return listed

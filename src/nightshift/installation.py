@@ -12,6 +12,7 @@ from nightshift.settings import Settings
 
 _ID = re.compile(r"[a-z0-9]{4,16}")
 _FILE = "installation.json"
+_LOCK = ".installation.lock"
 _RELEASE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9].[0-9][0-9][0-9]"
 
 
@@ -25,6 +26,7 @@ def installation_id(settings: Settings) -> str:
         ConfigurationError: the given id is not four to sixteen letters a-z and digits.
         ContractError: the file that keeps it is damaged.
     """
+    adopt(settings)
     if settings.installation:
         if not _ID.fullmatch(settings.installation):
             raise ConfigurationError(
@@ -34,7 +36,7 @@ def installation_id(settings: Settings) -> str:
         return settings.installation
     path = settings.home / _FILE
     if not path.exists():
-        with files.locked(settings.home / ".installation.lock", timeout_s=60.0):
+        with files.locked(settings.home / _LOCK, timeout_s=60.0):
             if not path.exists():
                 adopt_single_pipeline_home(settings)
                 files.write_json(path, {"version": 1, "id": secrets.token_hex(3)})
@@ -48,38 +50,72 @@ def installation_id(settings: Settings) -> str:
     return found
 
 
+def is_single_pipeline_home(settings: Settings) -> bool:
+    """Whether the home is still laid out as before there were pipelines."""
+    return any((settings.releases_root / name).is_file() for name in ("history.jsonl", "live.json"))
+
+
+def releases_of(settings: Settings, name: str) -> Path:
+    """Where a pipeline's releases lie at this moment, for a reader that may not write.
+
+    Until a home from before there were pipelines is laid out anew, its releases are read as the
+    default pipeline's.
+    """
+    old, folder = settings.releases_root, settings.releases_root / name
+    single = name == settings.pipeline and (old / "live.json").is_file()
+    return old if single and not (folder / "live.json").is_file() else folder
+
+
+def adopt(settings: Settings) -> bool:
+    """Lay out a home from before there were pipelines anew; return whether anything was moved."""
+    if not is_single_pipeline_home(settings):
+        return False
+    with files.locked(settings.home / _LOCK, timeout_s=60.0):
+        return adopt_single_pipeline_home(settings)
+
+
 def adopt_single_pipeline_home(settings: Settings) -> bool:
     """Move `releases/` and `runs/` of a home that knew one pipeline below that pipeline's name.
 
-    Killed in the middle, the next call goes on. Source tables stay where they are: the layout
-    of `NIGHTSHIFT_DATA` is the user's.
+    Killed in the middle, the next call goes on: the pointer moves last. Source tables stay where
+    they are: the layout of `NIGHTSHIFT_DATA` is the user's.
 
     Returns:
         Whether anything was moved.
     """
-    name = settings.pipeline
-    moved = False
-    for root, pattern in ((settings.releases_root, _RELEASE), (settings.runs_root, "????-??-??")):
-        old = [*root.glob(pattern), *(root / part for part in _PARTS if (root / part).exists())]
-        for path in sorted(set(old)):
-            target = root / name / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                path.rename(target)
-                moved = True
-        _repoint(root / name / "live.json")
-    return moved
+    runs, releases = settings.runs_root, settings.releases_root
+    moved = [
+        _move(path, runs / settings.pipeline)
+        for path in sorted(runs.glob("????-??-??"))
+        if path.is_dir()
+    ]
+    if is_single_pipeline_home(settings):
+        parts = (*sorted(releases.glob(_RELEASE)), *(releases / part for part in _PARTS))
+        target = releases / settings.pipeline
+        moved += [_move(path, target) for path in parts if path.exists()]
+        live = releases / "live.json"
+        if live.exists() and not (target / live.name).exists():
+            _repoint(live, target)
+            moved.append(_move(live, target))
+    return any(moved)
 
 
-_PARTS = ("history.jsonl", "leases", "live.json")
+_PARTS = ("leases", "history.jsonl")
 
 
-def _repoint(live: Path) -> None:
+def _move(path: Path, folder: Path) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / path.name
+    if target.exists():
+        return False
+    path.rename(target)
+    return True
+
+
+def _repoint(live: Path, folder: Path) -> None:
     """Let the pointer name the specification where it lies now."""
-    if not live.is_file():
-        return
     value = files.read_json(live)
     if isinstance(value, dict) and isinstance(value.get("release_id"), str):
-        spec = live.parent / value["release_id"] / "feature_spec.yaml"
-        if spec.is_file() and value.get("feature_spec") != str(spec.resolve()):
+        spec = folder / value["release_id"] / "feature_spec.yaml"
+        if spec.is_file():
             files.write_json(live, {**value, "feature_spec": str(spec.resolve())})

@@ -13,7 +13,7 @@ from nightshift.config.pipeline import NAME, FeatureFiles, PipelineConfig
 from nightshift.config.reading import read
 from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
-from nightshift.installation import installation_id
+from nightshift.installation import adopt, installation_id
 from nightshift.settings import Settings
 
 if TYPE_CHECKING:
@@ -186,6 +186,8 @@ class Pipeline:
     @property
     def releases(self) -> Path:
         """Release folders and the live pointer."""
+        if self.is_default:
+            adopt(self.settings)
         return self.settings.releases_root / self.name
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,22 +145,28 @@ def run_folders(runs: Path) -> list[tuple[str, Path]]:
 
 
 def apply(
-    store: ReleaseStore, removal: Removal, *, repo: Path, models: Sequence[str]
+    store: ReleaseStore, removal: Removal, *, repo: Path, models: Mapping[str, Collection[int]]
 ) -> dict[str, Any]:
     """Do it, with the switch lock held since it was planned, so that nothing of it goes live.
 
     A kill leaves each thing whole or gone, and the next call goes on. A version that is pinned
     stays: Triton may serve it, and recovery unpins first.
 
+    Args:
+        store: the pipeline's releases.
+        removal: what goes.
+        repo: Triton's model repository.
+        models: the pipeline's versions there, by model; no other version is touched.
+
     Returns:
         Figures: what went, and the bytes freed.
     """
     freed = 0
     removed = set()
-    for model in models:
+    for model, own in models.items():
         pinned = set(model_repository.pins(repo, model))
         for version in removal.versions:
-            if version in pinned:
+            if version in pinned or version not in own:
                 continue
             freed += _size(model_repository.version_folder(repo, model, version))
             model_repository.remove_version(repo, model, version)
@@ -218,13 +224,13 @@ def _run(pipeline: Pipeline) -> dict[str, Any]:
         for token, path in runs
         if token not in every and at - path.stat().st_mtime < RUN_GRACE_S
     }
-    repo, models = pipeline.model_repo, models_of(pipeline)
+    repo, models = pipeline.model_repo, versions_of(pipeline)
     removal = plan(
         there,
         live=live.release_id if live else None,
         keep=pipeline.config.keep_releases,
         protected={lease.release_id for lease in working if lease.release_id},
-        versions=sorted({v for m in models for v in model_repository.versions(repo, m)}),
+        versions=sorted({version for own in models.values() for version in own}),
         protected_versions={v for lease in working for v in lease.versions},
         runs=runs,
         protected_runs={lease.run_token for lease in working} | resting,
@@ -237,18 +243,29 @@ def _run(pipeline: Pipeline) -> dict[str, Any]:
     return value
 
 
-def models_of(pipeline: Pipeline) -> list[str]:
-    """Triton models of the pipeline: its own, and those that older releases of it name.
+def versions_of(pipeline: Pipeline) -> dict[str, set[int]]:
+    """The pipeline's versions in Triton's repository, by model: its own and older releases' models.
 
-    A release made before names had owners keeps its model's name; a model that another
-    pipeline or installation owns is left out.
+    A model that another pipeline or installation owns is left out. A model made before models
+    had owners may hold versions of several installations: of it, only the versions that the
+    pipeline's releases name are the pipeline's.
     """
-    found = {pipeline.model}
+    repo = pipeline.model_repo
+    named: dict[str, set[int]] = {pipeline.model: set()}
     for folder in pipeline.store.releases():
         with contextlib.suppress(ContractError):
-            found.add(folder.manifest().model.name)
-    repo = pipeline.model_repo
-    return sorted(name for name in found if model_repository.is_owned(repo, name, pipeline.owner))
+            model = folder.manifest().model
+            named.setdefault(model.name, set()).add(model.version)
+    found = {}
+    for name, versions in sorted(named.items()):
+        owner = model_repository.owner_of(repo, name)
+        there = set(model_repository.versions(repo, name))
+        there |= set(model_repository.pins(repo, name))
+        if owner is None:
+            found[name] = there & versions
+        elif owner == pipeline.owner:
+            found[name] = there
+    return found
 
 
 def _size(folder: Path) -> int:

@@ -25,7 +25,7 @@ from nightshift.registry import leases, pointer
 from nightshift.registry.manifest import Manifest
 from nightshift.registry.names import is_deployment_of
 from nightshift.registry.pointer import LivePointer, Promote
-from nightshift.registry.retention import models_of
+from nightshift.registry.retention import versions_of
 from nightshift.registry.store import ReleaseFolder, ReleaseStore
 from nightshift.serving import pair, probe
 from nightshift.serving.access import predict_access
@@ -297,9 +297,9 @@ def _unpin(
     control: TritonControl, pipeline: Pipeline, live: LivePointer | None, working: set[int]
 ) -> list[int]:
     gone: set[int] = set()
-    for model in models_of(pipeline):
+    for model, own in versions_of(pipeline).items():
         serving = live.model_version if live is not None and live.model == model else None
-        gone |= set(_unpin_model(control, pipeline, model, serving, working))
+        gone |= set(_unpin_model(control, pipeline, model, own, serving, working))
     return sorted(gone)
 
 
@@ -307,13 +307,15 @@ def _unpin_model(
     control: TritonControl,
     pipeline: Pipeline,
     model: str,
+    own: set[int],
     serving: int | None,
     working: set[int],
 ) -> list[int]:
     repo = pipeline.model_repo
     pinned = model_repository.pins(repo, model)
     there = set(model_repository.versions(repo, model))
-    wanted = {v for v in pinned if v in working and v in there}
+    # Versions of another installation, in a model made before models had owners, stay pinned.
+    wanted = {v for v in pinned if v in there and (v in working or v not in own)}
     if serving in there:
         wanted.add(serving)
     gone = sorted(set(pinned) - wanted)

@@ -106,13 +106,17 @@ def claim(repo: Path, model: str, owner: str) -> None:
             )
 
 
-def is_owned(repo: Path, model: str, owner: str) -> bool:
-    """Whether a model's folder is this owner's, or was made before folders had owners."""
+def owner_of(repo: Path, model: str) -> str | None:
+    """The owner of a model's folder; None for one made before folders had owners.
+
+    Where the file that says so is damaged it is empty: nobody's to change.
+    """
     path = model_folder(repo, model) / OWNER
     if not path.exists():
-        return True
+        return None
     value = files.read_json(path)
-    return isinstance(value, dict) and value.get("owner") == owner
+    owner = value.get("owner") if isinstance(value, dict) else None
+    return owner if isinstance(owner, str) else ""
 
 
 def allocate_version(

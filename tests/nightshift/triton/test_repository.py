@@ -245,6 +245,7 @@ def test_a_model_has_one_owner(tmp_path):
     repository.claim(tmp_path, "m", "jd_aaaa")
     with pytest.raises(ContractError, match="belongs to jd_aaaa, not to jd_bbbb"):
         repository.claim(tmp_path, "m", "jd_bbbb")
-    assert repository.is_owned(tmp_path, "m", "jd_aaaa")
-    assert not repository.is_owned(tmp_path, "m", "jd_bbbb")
-    assert repository.is_owned(tmp_path, "made_before", "jd_bbbb")
+    assert repository.owner_of(tmp_path, "m") == "jd_aaaa"
+    assert repository.owner_of(tmp_path, "made_before") is None
+    (tmp_path / "m" / repository.OWNER).write_text("[]")
+    assert repository.owner_of(tmp_path, "m") == ""
