@@ -22,7 +22,7 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from laptop.data.cli import lay_out  # noqa: E402
 from nightshift import commands  # noqa: E402
-from nightshift.gates.base import load_gates  # noqa: E402
+from nightshift.gates import parity  # noqa: E402
 from nightshift.layout import RunFolder  # noqa: E402
 from nightshift.release import steps  # noqa: E402
 from testing.house import OWN, House  # noqa: E402
@@ -36,22 +36,22 @@ def main() -> int:
     arguments = parser.parse_args()
     shutil.rmtree(arguments.home, ignore_errors=True)
     house = House.build(arguments.home)
-    settings = house.settings
-    lay_out(settings.data, arguments.jd.resolve(), replace=False)
-    days = sorted(path.name[3:] for path in (settings.data / "flattenRequest").glob("ds=*"))
+    lay_out(house.pipeline.data, arguments.jd.resolve(), replace=False)
+    days = sorted(path.name[3:] for path in (house.pipeline.data / "flattenRequest").glob("ds=*"))
     own = dataclasses.replace(OWN, epochs=1, label_settle_days=3, test_days=14, valid_days=2)
     house.up()
     try:
         plan = house.plan(days[-1], "bench", train_days=len(days) + 60)
-        steps.begin(plan, settings)
+        night = house.of(plan)
+        steps.begin(night)
         house.features(plan)
-        house.task(plan, "preprocess", commands.preprocess_arguments(plan, settings, own))
-        house.task(plan, "train", commands.train_arguments(plan, settings, own))
+        house.task(plan, "preprocess", commands.preprocess_arguments(night, own))
+        house.task(plan, "train", commands.train_arguments(night, own))
         release = str(house.candidate(plan)["release_id"])
         house.load_online(plan)
-        steps.rehearsal(plan, release, settings)
-        gates = load_gates(settings.include / "gates.yaml")["consistency"]
-        report = steps.replayed(plan, release, settings, {**gates, "sample": arguments.sample})
+        steps.gate(night, "rehearsal", release)
+        gates = {**night.gate("consistency"), "sample": arguments.sample}
+        report = parity.replayed(night, release, gates)
         held_out = len(pq.read_table(RunFolder(Path(plan["run_dir"])).dataset / "test"))
         print(json.dumps({"held_out": held_out, "days": days[-14:], **report}, indent=2))
     finally:
