@@ -29,8 +29,9 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from cli import night  # noqa: E402
 from cli.airflow_api import AirflowApi  # noqa: E402
-from laptop import night  # noqa: E402
+from nightshift.pipeline import Pipeline  # noqa: E402
 from nightshift.registry.pointer import read_live  # noqa: E402
 from nightshift.settings import Settings  # noqa: E402
 from testing.serving import free_ports  # noqa: E402
@@ -52,8 +53,8 @@ def nightshift(env: dict[str, str], *arguments: str) -> None:
     subprocess.run([sys.executable, str(ROOT / "nightshift"), *arguments], env=env, check=True)
 
 
-def backfilled(api: AirflowApi) -> list[dict[str, object]]:
-    runs = api.request("GET", "/dags/retrain/dagRuns?run_type=backfill&limit=100")["dag_runs"]
+def backfilled(api: AirflowApi, dag_id: str) -> list[dict[str, object]]:
+    runs = api.request("GET", f"/dags/{dag_id}/dagRuns?run_type=backfill&limit=100")["dag_runs"]
     return list(runs)
 
 
@@ -83,7 +84,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="nightshift-backfill-") as folder:
         env = environment(Path(folder))
         settings = Settings.from_env(env)
-        days = settings.train_days + 15 + options.dates
+        pipeline = Pipeline.load(settings)
+        days = pipeline.config.train_days + 15 + options.dates
         try:
             nightshift(
                 env,
@@ -94,17 +96,17 @@ def main() -> int:
             begun = time.monotonic()
             nightshift(env, "run", "--ds", LAST.isoformat())
             by_hand = time.monotonic() - begun
-            live = read_live(settings.releases)
-            nightshift(env, "airflow", "dags", "unpause", "retrain")
+            live = read_live(pipeline.releases)
+            nightshift(env, "airflow", "dags", "unpause", f"retrain_{pipeline.name}")
             nightshift(
                 env,
-                *("airflow", "backfill", "create", "--dag-id", "retrain"),
+                *("airflow", "backfill", "create", "--dag-id", f"retrain_{pipeline.name}"),
                 *("--from-date", first.isoformat()),
                 *("--to-date", f"{LAST - dt.timedelta(days=1)}T23:59", "--max-active-runs", "1"),
             )
             api = AirflowApi(settings)
             while True:
-                runs = backfilled(api)
+                runs = backfilled(api, f"retrain_{pipeline.name}")
                 if len(runs) == options.dates and all(
                     run["state"] in ("success", "failed") for run in runs
                 ):
@@ -112,16 +114,16 @@ def main() -> int:
                 time.sleep(5)
             for run in runs:
                 if run["state"] != "success":
-                    night.explain(api, settings, night.RETRAIN, str(run["dag_run_id"]))
+                    night.explain(api, settings, f"retrain_{pipeline.name}", str(run["dag_run_id"]))
             nightshift(env, "releases")
-            after = read_live(settings.releases)
+            after = read_live(pipeline.releases)
             date = first.isoformat()
-            (once,) = (settings.runs / date).iterdir()
+            (once,) = (pipeline.runs / date).iterdir()
             nightshift(env, "run", "--ds", date)
-            (again,) = set((settings.runs / date).iterdir()) - {once}
+            (again,) = set((pipeline.runs / date).iterdir()) - {once}
             states = [str(run["state"]) for run in runs]
             took = [seconds(run) for run in runs]
-            versions = {int(p.name) for p in (settings.model_repo / settings.model).glob("2*")}
+            versions = {int(p.name) for p in (pipeline.model_repo / pipeline.model).glob("2*")}
             assert live is not None and after is not None
             print(
                 json.dumps(

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-sys.path.insert(0, str(ROOT / "laptop" / "openmldb-embedded" / "tests"))
+sys.path.insert(0, str(ROOT / "packages" / "openmldb-embedded" / "tests"))
 
 from openmldb_harness import ServerProcess  # type: ignore[import-not-found]  # noqa: E402
 

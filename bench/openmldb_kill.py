@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1] / "laptop" / "openmldb-embedded" / "tests"
+TESTS = Path(__file__).resolve().parents[1] / "packages" / "openmldb-embedded" / "tests"
 sys.path.insert(0, str(TESTS))
 
 from openmldb_harness import ServerProcess, Shaken  # type: ignore[import-not-found]  # noqa: E402
