@@ -11,7 +11,7 @@ import pytest
 
 from nightshift.openmldb import Job, JobState, OpenMLDBClient
 
-FAST = "poll_interval_s=0.2, settle_s=0.3"
+FAST = "poll_interval_s=0.2, settle_s=0.8"
 
 
 @pytest.fixture
