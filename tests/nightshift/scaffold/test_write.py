@@ -1,0 +1,125 @@
+"""A pipeline proposed from a folder of ad clicks passes the check; refusals say what to give."""
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nightshift.check import check_pipeline
+from nightshift.errors import ConfigurationError, DataError
+from nightshift.scaffold import roles as deciding
+from nightshift.scaffold import survey as looking
+from nightshift.scaffold import write as writing
+from nightshift.settings import Settings
+
+DAYS, ROWS = 8, 400
+
+
+def impressions(rng):
+    n = DAYS * ROWS
+    start = np.datetime64("2026-05-01T01:00:00", "ms")
+    times = start + np.repeat(np.arange(DAYS), ROWS) * np.timedelta64(1, "D")
+    times = times + rng.integers(0, 10 * 3_600_000, n).astype("timedelta64[ms]")
+    return pa.table(
+        {
+            "impression_id": pa.array(np.arange(n) + (1 << 40), pa.int64()),
+            "shown_at": pa.array(times, pa.timestamp("ms")),
+            "user_id": pa.array(rng.integers(0, 90, n) + (1 << 35), pa.int64()),
+            "campaign_id": pa.array(rng.integers(0, 30, n), pa.int64()),
+            "bid": pa.array(rng.random(n), pa.float64(), mask=rng.random(n) < 0.1),
+            "is_mobile": pa.array(rng.random(n) < 0.5),
+            "city": pa.array([("Zürich", "北京", "O'Fallon", None)[i % 4] for i in range(n)]),
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(3)
+    shown = impressions(rng)
+    tables = {"impressions": shown}
+    clicked = shown.filter(pa.array(rng.random(len(shown)) < 0.1))
+    tables["clicks"] = pa.table(
+        {"impression_id": clicked["impression_id"], "clicked_at": clicked["shown_at"]}
+    )
+    tables["campaigns"] = pa.table(
+        {
+            "campaign_id": pa.array(range(30), pa.int64()),
+            "begins": pa.array([dt.date(2026, 4, 1 + i % 28) for i in range(30)], pa.date32()),
+            "budget": pa.array([None if i % 7 == 0 else i * 1.5 for i in range(30)]),
+            "theme": pa.array([("naïve", "スポーツ", None)[i % 3] for i in range(30)]),
+        }
+    )
+    root = tmp_path / "from"
+    for name, table in tables.items():
+        if name == "campaigns":
+            (root / name).mkdir(parents=True)
+            pq.write_table(table, root / name / "part-0.parquet")
+            continue
+        column = "shown_at" if name == "impressions" else "clicked_at"
+        days = np.array(table[column].to_numpy(), "datetime64[D]")
+        for day in np.unique(days):
+            part = root / name / f"ds={day}"
+            part.mkdir(parents=True)
+            pq.write_table(table.filter(pa.array(days == day)), part / "part-0.parquet")
+    return root
+
+
+@pytest.fixture
+def settings(tmp_path, folder):
+    (tmp_path / "pipelines").mkdir()
+    return Settings(
+        project=tmp_path, home=tmp_path / "home", data=tmp_path / "data",
+        pipelines=tmp_path / "pipelines",
+    )  # fmt: skip
+
+
+def propose(folder, **given):
+    return deciding.decide(looking.survey(folder), **given)
+
+
+def test_the_proposed_folder_passes_the_check(settings, folder):
+    roles = propose(folder, requests="impressions", labels="clicks")
+    assert (roles.request_id, roles.request_time) == ("impression_id", "shown_at")
+    assert roles.label is None  # a row is a click
+    assert {j.table.name for j in roles.joined} == {"campaigns"}
+    texts = writing.contents("ads", roles, writing.window_of(roles, 1), 300)
+    made = writing.write(settings, "ads", texts)
+    assert sorted(p.name for p in made.iterdir()) == sorted(texts)
+    settings.data.mkdir()
+    (settings.data / "ads").symlink_to(folder)
+    problems = [p for p in check_pipeline(settings, "ads") if p.level == "error"]
+    assert problems == []
+
+
+def test_roles_are_guessed_from_names_and_counts(folder):
+    roles = propose(folder)
+    assert (roles.requests.name, roles.labels.name) == ("impressions", "clicks")
+    assert any("impression_id" in guess for guess in roles.guesses)
+
+
+def test_refusals_name_what_to_give(settings, folder):
+    with pytest.raises(ConfigurationError, match=r"--requests impression:.*impressions"):
+        propose(folder, requests="impression")
+    with pytest.raises(ConfigurationError, match=r"--labels nothing"):
+        propose(folder, requests="impressions", labels="nothing")
+    with pytest.raises(ConfigurationError, match="table of its own"):
+        propose(folder, requests="impressions", labels="impressions")
+    with pytest.raises(DataError, match="has no column 'klick'"):
+        propose(folder, requests="impressions", labels="clicks", label="klick")
+    with pytest.raises(DataError, match="is not a folder"):
+        looking.survey(folder / "none")
+    with pytest.raises(ConfigurationError, match="not a pipeline's name"):
+        writing.check_name(settings, "Ads")
+    (settings.pipelines / "ads").mkdir()
+    with pytest.raises(ConfigurationError, match="exists already"):
+        writing.check_name(settings, "ads")
+
+
+def test_a_name_that_sql_does_not_take_is_refused_with_file_and_column(tmp_path):
+    (tmp_path / "shown").mkdir()
+    pq.write_table(pa.table({"user-id": [1]}), tmp_path / "shown" / "part-0.parquet")
+    with pytest.raises(DataError, match=r"part-0\.parquet.*user-id.*rename"):
+        looking.survey(tmp_path)
