@@ -6,6 +6,7 @@ be seen, broken and killed at any step within seconds.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -75,7 +76,7 @@ class House:
         with TritonControl.of(self.settings) as control:
             wait_until(control.live, "Triton is live", 180)
         for url in (self.settings.openmldb_url, self.settings.predict_url):
-            wait_until(lambda url=url: _answers(url), f"{url} answers", 180)
+            wait_until(functools.partial(_answers, url), f"{url} answers", 180)
 
     def down(self) -> None:
         """Stop the servers."""

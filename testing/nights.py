@@ -69,7 +69,9 @@ class House:
 def requests(data: Path, ds: str, count: int) -> list[dict[str, Any]]:
     """The first requests of a day, as JSON takes them."""
     day = layout.partition(data, "flattenRequest", dt.date.fromisoformat(ds))
-    rows = pq.ParquetFile(day / "part-0.parquet").read().slice(0, count).to_pylist()
+    rows: list[dict[str, Any]] = (
+        pq.ParquetFile(day / "part-0.parquet").read().slice(0, count).to_pylist()
+    )
     for row in rows:
         utc = row["eventTime"].replace(tzinfo=dt.timezone.utc)
         row["eventTime"] = round(utc.timestamp() * 1000)

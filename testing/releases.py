@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nightshift import files
 from nightshift.contract.signature import ctr_signature
@@ -23,9 +24,9 @@ from nightshift.registry.store import ReleaseFolder, ReleaseStore
 HASH = "0" * 64
 
 
-def manifest(ds: str = "2016-04-10", sequence: int = 1, **changes) -> Manifest:
+def manifest(ds: str = "2016-04-10", sequence: int = 1, **changes: Any) -> Manifest:
     version = int(ds.replace("-", "")) * 1000 + sequence
-    values = {
+    values: dict[str, Any] = {
         "release_id": release_id(ds, version),
         "ds": ds,
         "window": Window(
@@ -50,7 +51,7 @@ def manifest(ds: str = "2016-04-10", sequence: int = 1, **changes) -> Manifest:
 
 
 def put_release(
-    root: Path, ds: str, sequence: int = 1, *, accepted: bool | None = True, **changes
+    root: Path, ds: str, sequence: int = 1, *, accepted: bool | None = True, **changes: Any
 ) -> ReleaseFolder:
     made = manifest(ds, sequence, **changes)
     folder = ReleaseStore(root).folder(made.release_id)

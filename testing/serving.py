@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -135,7 +136,8 @@ class Trained:
 
     def copy(self, which: int, target: Path) -> Path:
         """A copy to be spoilt."""
-        return Path(shutil.copytree(self.models[which], target))
+        shutil.copytree(self.models[which], target)
+        return target
 
 
 @pytest.fixture(scope="session")
@@ -190,7 +192,9 @@ class Triton:
 def serving_settings(home: Path) -> Settings:
     """Settings of a house of its own, on free ports."""
     names = ("triton_http", "triton_grpc", "triton_metrics", "openmldb", "predict")
-    ports = {f"{name}_port": port for name, port in zip(names, free_ports(5), strict=True)}
+    ports: dict[str, Any] = {
+        f"{name}_port": port for name, port in zip(names, free_ports(5), strict=True)
+    }
     return Settings(home=home, **ports)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +36,7 @@ SPEC = {
 }
 
 
-def feature_table(first, days, rows_a_day, seed=0):
+def feature_table(first: str, days: int, rows_a_day: int, seed: int = 0) -> pa.Table:
     """Requests with a signal: a user's taste and a product's charm decide on the purchase.
 
     Times are spread over each day of UTC+8, beginning with `first`.
@@ -70,7 +71,7 @@ def feature_table(first, days, rows_a_day, seed=0):
     )
 
 
-def write_features(folder, table, files=2):
+def write_features(folder: Path, table: pa.Table, files: int = 2) -> Path:
     """Write part files and the mark of a whole export, as Spark does."""
     folder.mkdir(parents=True)
     size = -(-table.num_rows // files)
@@ -80,7 +81,9 @@ def write_features(folder, table, files=2):
     return folder
 
 
-def run(task, *arguments, check=True, **environment):
+def run(
+    task: str, *arguments: object, check: bool = True, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run `python -m tasks.<task>` in the tasks' environment; returns the finished process."""
     done = subprocess.run(
         [TASKS_PYTHON, "-m", f"tasks.ctr.{task}", *map(str, arguments)],
@@ -95,7 +98,7 @@ def run(task, *arguments, check=True, **environment):
     return done
 
 
-def start(task, *arguments):
+def start(task: str, *arguments: object) -> subprocess.Popen[str]:
     """Begin `python -m tasks.<task>` and return its process; stdout holds both streams."""
     return subprocess.Popen(
         [TASKS_PYTHON, "-m", f"tasks.ctr.{task}", *map(str, arguments)],
@@ -107,7 +110,7 @@ def start(task, *arguments):
     )
 
 
-def golden_of(model):
+def golden_of(model: Path) -> tuple[Any, Any]:
     """Ids and scores of a model folder's golden rows."""
     with np.load(model / "golden.npz") as held:
         return held["input/INPUT_0"], held["output/OUTPUT_0"][:, 0]
@@ -117,7 +120,7 @@ _BEFORE = "import json; globals().update(json.loads(input()))"
 _AFTER = "print(); print(json.dumps(answer))"
 
 
-def evaluate(code, **values):
+def evaluate(code: str, **values: Any) -> Any:
     """Run a script in the tasks' environment; `values` are its variables, `answer` its result."""
     done = subprocess.run(
         [
@@ -139,7 +142,7 @@ def evaluate(code, **values):
 class Workshop:
     """A folder with a specification, and the tasks at hand."""
 
-    def __init__(self, root):
+    def __init__(self, root: Path) -> None:
         self.root = root
         self.spec = root / "spec.yaml"
         self.spec.write_text(yaml.safe_dump(SPEC, sort_keys=False))
@@ -147,25 +150,31 @@ class Workshop:
     evaluate = staticmethod(evaluate)
     run = staticmethod(run)
 
-    def features(self, name="features", **shape):
+    def features(self, name: str = "features", **shape: Any) -> Path:
         table = feature_table(**{"first": "2024-03-01", "days": 14, "rows_a_day": 150, **shape})
         return write_features(self.root / name, table)
 
-    def preprocess_arguments(self, features, *more, out="dataset", ds="2024-03-14"):
+    def preprocess_arguments(
+        self, features: Path, *more: object, out: str = "dataset", ds: str = "2024-03-14"
+    ) -> tuple[object, ...]:
         return (
             *("--features", features, "--spec", self.spec, "--ds", ds, "--train-days", 12),
             *("--out", self.root / out, "--result", self.root / "preprocess.json", *more),
         )
 
-    def preprocess(self, features, *more, check=True):
+    def preprocess(
+        self, features: Path, *more: object, check: bool = True
+    ) -> tuple[subprocess.CompletedProcess[str], Any]:
         done = run("preprocess", *self.preprocess_arguments(features, *more), check=check)
         return done, json.loads((self.root / "preprocess.json").read_text())
 
-    def start_preprocessing(self, features):
+    def start_preprocessing(self, features: Path) -> subprocess.Popen[str]:
         """Begin tasks.ctr.preprocess and return its process."""
         return start("preprocess", *self.preprocess_arguments(features))
 
-    def train_arguments(self, dataset, *more, out="model"):
+    def train_arguments(
+        self, dataset: str, *more: object, out: str = "model"
+    ) -> tuple[object, ...]:
         return (
             *("--dataset", self.root / dataset, "--spec", self.spec),
             *("--hyperparameters", PROJECT / "pipelines" / "jd" / "hyperparameters.yaml"),
@@ -173,11 +182,18 @@ class Workshop:
             *("--result", self.root / "train.json", *more),
         )
 
-    def train(self, dataset="dataset", *more, out="model", check=True, **environment):
+    def train(
+        self,
+        dataset: str = "dataset",
+        *more: object,
+        out: str = "model",
+        check: bool = True,
+        **environment: str,
+    ) -> tuple[subprocess.CompletedProcess[str], Any]:
         arguments = self.train_arguments(dataset, *more, out=out)
         done = run("train", *arguments, check=check, **environment)
         return done, json.loads((self.root / "train.json").read_text())
 
-    def start_training(self, dataset="dataset", *more):
+    def start_training(self, dataset: str = "dataset", *more: object) -> subprocess.Popen[str]:
         """Begin tasks.ctr.train and return its process."""
         return start("train", *self.train_arguments(dataset, *more))
