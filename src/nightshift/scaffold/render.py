@@ -367,7 +367,7 @@ features:
 
 gates: gates.yaml
 hyperparameters: hyperparameters.yaml
-gates_run: [data, quality, rehearsal, consistency]
+gates_run: [data, quality, baseline, rehearsal, consistency]
 """
 
 
