@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 INPUT = "INPUT_0"
 OUTPUT = "OUTPUT_0"
 
+GOLDEN_TIMEOUT_S = 60.0
+"""Seconds for the golden examples of a version."""
+
 MAX_MESSAGE = 64 * 1024 * 1024
 """Bytes of one gRPC message; 10,000 rows of 500 fields are 40 MB."""
 
@@ -211,6 +214,8 @@ class TritonControl:
         version: int,
         inputs: Mapping[str, npt.NDArray[Any]],
         outputs: Sequence[str],
+        *,
+        timeout_s: float | None = None,
     ) -> dict[str, npt.NDArray[Any]]:
         """One inference.
 
@@ -219,6 +224,7 @@ class TritonControl:
             version: its version.
             inputs: arrays by tensor name, in the element types of the model's signature.
             outputs: names of the outputs wanted.
+            timeout_s: limit of the answer; None takes the client's.
 
         Returns:
             The outputs by name.
@@ -243,7 +249,7 @@ class TritonControl:
                 tensors,
                 model_version=str(version),
                 outputs=[self._grpc.InferRequestedOutput(name) for name in outputs],
-                client_timeout=self._timeout_s,
+                client_timeout=timeout_s or self._timeout_s,
             ),
         )
         found = {}
@@ -301,7 +307,12 @@ class TritonControl:
             ServiceUnavailable: the server does not answer in time.
         """
         outputs = self.infer(
-            model, version, golden.inputs, [tensor.name for tensor in signature.outputs]
+            model,
+            version,
+            golden.inputs,
+            [tensor.name for tensor in signature.outputs],
+            # The first inference of a version compiles and warms up, perhaps on a busy machine.
+            timeout_s=max(self._timeout_s, GOLDEN_TIMEOUT_S),
         )
         return golden.largest_difference(outputs, signature, f"{model}/{version}")
 
