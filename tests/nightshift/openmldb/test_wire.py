@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from nightshift.errors import OpenMLDBError, ServiceUnavailable
+from nightshift.errors import OpenMLDBError, ServiceUnavailable, StatementTimeout
 from nightshift.openmldb import wire
 from nightshift.openmldb.protocol import Request
 
@@ -17,7 +17,6 @@ AWAY = [
     (2000, "fail to get all tablets"),
     (2000, "cannot connect tablet"),
     (2000, "no leader for table t"),
-    (2001, "Reached timeout=3000ms"),
 ]
 # Recorded refusals with the same codes.
 REFUSED = [
@@ -37,6 +36,11 @@ def answer(code, message):
 def test_a_part_that_is_away_may_be_asked_again(code, message):
     with pytest.raises(ServiceUnavailable, match="refused a call"):
         wire.parse(answer(code, message), REQUEST, "http://db")
+
+
+def test_a_statement_that_timed_out_may_still_go_on():
+    with pytest.raises(StatementTimeout):
+        wire.parse(answer(2001, "Reached timeout=3000ms"), REQUEST, "http://db")
 
 
 @pytest.mark.parametrize(("code", "message"), REFUSED)

@@ -347,7 +347,7 @@ def test_a_probe_that_is_not_answered_brings_the_old_release_back(nights, monkey
         raise ContractError("the predict server did not follow")
 
     monkeypatch.setattr("nightshift.serving.probe.answers_by", unanswered)
-    with pytest.raises(ContractError, match=rf"did not stand the probe.*{FIRST}\.001 serves"):
+    with pytest.raises(ContractError, match=rf"failed the probe.*{FIRST}\.001 serves"):
         steps.switch_over(nights.house.of(plan), release)
     assert predict(nights)["release"] == f"{FIRST}.001"
     finish(nights, plan, release)

@@ -5,7 +5,7 @@ import pytest
 from nightshift import files
 from nightshift.errors import ReleaseRejected
 from nightshift.registry import pointer
-from nightshift.registry.manifest import ModelStamp, SpecStamp, Sql
+from nightshift.registry.manifest import FeatureStamp, ModelStamp, SpecStamp, Sql
 from nightshift.registry.names import sql_hash
 from nightshift.registry.store import ReleaseStore
 from nightshift.release import rollback
@@ -24,8 +24,10 @@ def put(root, ds, **options):
         root,
         ds,
         model=ModelStamp(name="deepfm", version=version, sha256=sha),
-        sql=Sql(sha256=sql_hash(SQL), database="jd", deployment="deepfm_00000000"),
-        feature_spec=SpecStamp(sha256=spec, schema_hash=HASH, fields=32),
+        features=FeatureStamp(
+            sql=Sql(sha256=sql_hash(SQL), database="jd", deployment="deepfm_00000000"),
+            spec=SpecStamp(sha256=spec, schema_hash=HASH, fields=32),
+        ),
         **options,
     )
 
