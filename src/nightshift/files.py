@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -94,7 +95,8 @@ def read_json(path: Path, *, max_bytes: int = 16 * 1024 * 1024) -> Any:
     """Parse a JSON file.
 
     Raises:
-        ContractError: the file is absent, larger than `max_bytes`, or no JSON.
+        ContractError: the file is absent, larger than `max_bytes`, or no JSON, or holds a
+            number that JSON cannot write back (NaN, 1e999).
     """
     try:
         status = path.stat()
@@ -102,11 +104,18 @@ def read_json(path: Path, *, max_bytes: int = 16 * 1024 * 1024) -> Any:
             raise ContractError(f"{path} is not a file")
         if status.st_size > max_bytes:
             raise ContractError(f"{path} has {status.st_size} bytes; at most {max_bytes} are read")
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
         raise ContractError(f"{path} is not there") from None
     except (ValueError, RecursionError) as error:
         raise ContractError(f"{path} is no JSON: {error}"[:500]) from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def sha256_file(path: Path) -> str:

@@ -145,3 +145,11 @@ def test_a_lock_is_named_while_held_and_freed_by_a_kill(tmp_path):
         holder.wait()
     with files.locked(lock, timeout_s=5):
         pass
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_a_number_that_json_cannot_hold_is_refused(tmp_path, number):
+    path = tmp_path / "value.json"
+    path.write_text(f'{{"auc": {number}}}')
+    with pytest.raises(ContractError, match="no finite number"):
+        files.read_json(path)

@@ -39,9 +39,9 @@ def both(sql, request):
         ("(select id as uid, k, ts from u)", 2),
         ("(select id as uid, k from u)", 2),  # the time of the index orders, though it is not shown
         ("(select id as uid, k from u where v > 20)", 3),
-        ("(select id as uid, k, ts from u union all select id, k, ts from z)", 1),
-        ("(select ts, k, id as uid from u union all select ts, k, id from z)", 1),
-        ("(select id as uid, k from u union all select id, k from z)", 1),
+        ("(select id as uid, k, ts from u union all select id as uid, k, ts from z)", 1),
+        ("(select ts, k, id as uid from u union all select ts, k, id as uid from z)", 1),
+        ("(select id as uid, k from u union all select id as uid, k from z)", 1),
         ("(select uid, k from (select k, id as uid, v from u) as p where v < 15)", 1),
         (f"(select id as uid, k, ts, sum(v) over w as s from u window w as {WINDOW})", 2),
     ],

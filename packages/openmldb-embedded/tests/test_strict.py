@@ -31,12 +31,22 @@ def accepted(sql, mode):
     return True
 
 
+NEVER_ANSWERED = (
+    "select 1 from t where 1=1 limit 1",
+    "select id from t where i32 > 1",
+    "select id from (select id, s from t) where s = 'a'",
+)
+"""OpenMLDB compiles these for a deployment, and then fails every request to it."""
+
+
 @pytest.mark.parametrize("mode", ["batch", "request"])
 def test_verdicts(mode):
     """Statements of all kinds; where the engine knows less than OpenMLDB, it refuses too."""
     wrong = []
     for sql, batch, request in VERDICTS["statements"]:
         expected = batch if mode == "batch" else request
+        if mode == "request" and sql in NEVER_ANSWERED:
+            expected = False
         if accepted(sql, mode) is not bool(expected):
             wrong.append(sql)
     assert wrong == []
