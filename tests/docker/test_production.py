@@ -36,7 +36,13 @@ from tests.docker import images
 from tests.docker.engine import Engine
 from tests.docker.production import UID, Production
 
-pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.production,
+    pytest.mark.docker,
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+]
 
 RETRAIN = night.retrain("jd")
 SERVICES = (
