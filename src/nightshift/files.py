@@ -38,18 +38,7 @@ def staging_path(target: Path) -> Path:
 
 def write_bytes(target: Path, data: bytes) -> None:
     """Replace `target` by `data`; a reader sees the old file or the new one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = staging_path(target)
-    try:
-        with staged.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(target)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise
-    fsync_dir(target.parent)
+    _write_staged(target, data, mode=0o666, replace=True)
 
 
 def write_private(target: Path, data: bytes, *, replace: bool = True) -> None:
@@ -58,9 +47,13 @@ def write_private(target: Path, data: bytes, *, replace: bool = True) -> None:
     Raises:
         FileExistsError: `target` is there and `replace` is false.
     """
+    _write_staged(target, data, mode=0o600, replace=replace)
+
+
+def _write_staged(target: Path, data: bytes, *, mode: int, replace: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = staging_path(target)
-    fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(data)
