@@ -6,7 +6,6 @@ reader sees the old result or the new one.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import uuid
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.columns import Batch, Column
+from openmldb_embedded.durable import sync
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.options import FILE_OPTIONS, FileOptions, check_mode, file_options
 
@@ -127,10 +127,10 @@ def stage(batch: Batch, folder: Path, options: ExportOptions) -> None:
             path = folder / f"{stem}.csv"
             with path.open("w", encoding="utf-8", newline="") as file:
                 file.writelines(csv_lines(rows, options))
-        _sync(path)
+        sync(path)
     (folder / "_SUCCESS").touch()
-    _sync(folder / "_SUCCESS")
-    _sync(folder)
+    sync(folder / "_SUCCESS")
+    sync(folder)
 
 
 def publish(staged: Path, target: Path, options: ExportOptions) -> None:
@@ -143,7 +143,7 @@ def publish(staged: Path, target: Path, options: ExportOptions) -> None:
     if options.mode == "append" and target.is_dir():
         for part in sorted(staged.iterdir(), key=lambda p: p.name == "_SUCCESS"):
             part.replace(target / part.name)
-        _sync(target)
+        sync(target)
         shutil.rmtree(staged, ignore_errors=True)
         return
     old: Path | None = None
@@ -156,7 +156,7 @@ def publish(staged: Path, target: Path, options: ExportOptions) -> None:
         if old is not None:
             old.rename(target)
         raise
-    _sync(target.parent)
+    sync(target.parent)
     if old is not None:
         if old.is_dir() and not old.is_symlink():
             shutil.rmtree(old, ignore_errors=True)
@@ -195,20 +195,12 @@ def publish_file(staged: Path, target: Path, options: ExportOptions) -> None:
                 if options.header and file.tell():
                     rows.readline()
             shutil.copyfileobj(rows, file)
-        _sync(aside)
+        sync(aside)
         aside.rename(target)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(target.parent)
 
 
 # -------------------------------------------------------------------- csv

@@ -32,7 +32,8 @@ from openmldb_sql.types import Schema, SqlType
 
 from openmldb_embedded.catalog import OfflinePart, Record, State, Table
 from openmldb_embedded.columns import Batch
-from openmldb_embedded.wal import Log, drop_before, log_files, read_file, sync_folder
+from openmldb_embedded.durable import sync
+from openmldb_embedded.wal import Log, drop_before, log_files, read_file
 
 LOG = logging.getLogger("openmldb_embedded")
 
@@ -60,7 +61,7 @@ def write_durably(path: Path, data: bytes) -> None:
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_segment(table: pa.Table, path: Path) -> None:
@@ -216,7 +217,7 @@ class Store:
         with self.lock:
             self._adopting.add(name)  # before it is there: no sweep may take it
             staged.rename(self._segment(name))
-        sync_folder(self.data / "segments")
+        sync(self.data / "segments")
         return name
 
     def adopt_offline(self, table: Table, staged: list[Path]) -> list[str]:
@@ -240,8 +241,8 @@ class Store:
                     os.fsync(file.fileno())
             inside = target.is_relative_to(self.data)
             names.append(str(target.relative_to(self.data) if inside else target))
-        sync_folder(folder)
-        sync_folder(folder.parent)
+        sync(folder)
+        sync(folder.parent)
         return names
 
     # ---------------------------------------------------------------- snapshots
@@ -290,7 +291,7 @@ class Store:
             records[table.id]["segments"] = kept
             table.segments = kept
             table.persisted = start + rows.num_rows
-        sync_folder(self.data / "segments")
+        sync(self.data / "segments")
         payload = json.dumps(dump, separators=(",", ":")).encode()
         write_durably(self.data / "snapshots" / f"{number:08d}.json", payload)
         self._snapshotted = _segments_of(dump)

@@ -20,6 +20,8 @@ from typing import Any, BinaryIO
 
 from openmldb_sql.errors import SqlError
 
+from openmldb_embedded.durable import sync
+
 LOG = logging.getLogger("openmldb_embedded")
 
 _HEADER = struct.Struct("<II")
@@ -30,15 +32,6 @@ class LogError(SqlError):
     """The log cannot be written or read."""
 
     default_code = 2001
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def log_files(folder: Path) -> list[tuple[int, Path]]:
@@ -136,7 +129,7 @@ def _put_aside(path: Path, good: int, tail: bytes) -> Path:
         file.write(tail)
         file.flush()
         os.fsync(file.fileno())
-    sync_folder(path.parent)
+    sync(path.parent)
     return aside
 
 
@@ -158,7 +151,7 @@ class Log:
     def _open(self, number: int) -> int:
         path = self.folder / f"{number:08d}.log"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        sync_folder(self.folder)
+        sync(self.folder)
         self.size = path.stat().st_size
         return handle
 
@@ -250,4 +243,4 @@ def drop_before(folder: Path, number: int) -> None:
     for found, path in log_files(folder):
         if found < number:
             path.unlink(missing_ok=True)
-    sync_folder(folder)
+    sync(folder)

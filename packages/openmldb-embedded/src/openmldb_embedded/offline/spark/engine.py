@@ -15,13 +15,13 @@ from openmldb_sql.types import Schema, schema_of
 
 from openmldb_embedded import export, load, worker
 from openmldb_embedded.columns import type_from_arrow
+from openmldb_embedded.durable import sync
 from openmldb_embedded.errors import ExecutionError, ResourceLimitError, UnsupportedError
 from openmldb_embedded.offline.base import Run
 from openmldb_embedded.offline.spark.application import Application, Progress
 from openmldb_embedded.offline.spark.conf import SparkConf, write_properties
 from openmldb_embedded.stop import Detached, Lost, Stop, Stopped
 from openmldb_embedded.store import Store
-from openmldb_embedded.wal import sync_folder
 from openmldb_embedded.workers import Workers
 
 POLL_S = 0.2
@@ -174,8 +174,8 @@ class SparkEngine:
             path.unlink()
         files = sorted(path for path in parts.iterdir() if path.name.startswith("part-"))
         for path in files:
-            _sync(path)
-        sync_folder(parts)
+            sync(path)
+        sync(parts)
         if isinstance(task, worker.LoadTask):
             _check_not_null(files, task.schema)
             names = tuple(f"parts/{path.name}" for path in files)
@@ -334,11 +334,3 @@ def _check_not_null(files: list[Path], schema: Schema) -> None:
                 statistics = metadata.row_group(group).column(place).statistics
                 if statistics is not None and statistics.null_count:
                     raise ExecutionError(f"column {column.name} is NOT NULL but holds nulls")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
