@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from openmldb_sql.pretty import pretty
+
 from nightshift.errors import ContractError, RetryableError
 from nightshift.openmldb import Mode, ResultSet, normalise_sql
 from nightshift_provider.operators.openmldb.base import ExecuteMode, OpenMLDBOperator
@@ -73,8 +75,8 @@ class OpenMLDBDeployOperator(BuiltSQLOperator):
         if self.name not in client.deployments(self.database):
             self._created = True
             return True
-        there = normalise_sql(client.deployment_text(self.database, self.name))
-        if _squeeze(normalise_sql(self.select)) not in _squeeze(there):
+        there = client.deployment_text(self.database, self.name)
+        if _squeeze(pretty(normalise_sql(self.select))) not in _squeeze(there):
             raise ContractError(
                 f"deployment {self.database}.{self.name} exists with another query; requests use "
                 "it, so it is not replaced: deploy under another name"
@@ -93,5 +95,5 @@ class OpenMLDBDeployOperator(BuiltSQLOperator):
 
 
 def _squeeze(sql: str) -> str:
-    """Without white space and backquotes: servers print a deployment's SQL their own way."""
+    """Without white space and backquotes, which lay the text out in a grid."""
     return re.sub(r"[\s`]+", "", sql).lower()

@@ -241,6 +241,20 @@ class TestDeploy:
         assert rows == [["a", 42]]
         assert [name for name, _ in schema] == ["k", "w"]
 
+    def test_a_query_that_the_server_prints_in_another_way_is_found_again(self, airflow, api, db):
+        select = (
+            "SELECT `k`, CASE WHEN !isnull(v) THEN sum(`v`) OVER last_10 ELSE -1 END AS s, "
+            "'a b' AS c FROM t WINDOW last_10 AS "
+            "(PARTITION BY k ORDER BY `ts` ROWS BETWEEN 10 PRECEDING AND CURRENT ROW)"
+        )
+        run = airflow.run(self.body(db, select))
+        assert run.try_task("x") == "success"
+        run.clear("x")
+        assert run.try_task("x") == "success"
+        assert run.xcom("x") == {"name": "d1", "created": False}
+        other = airflow.run(self.body(db, select.replace("10 PRECEDING", "11 PRECEDING")))
+        assert other.try_task("x") == "failed"
+
     def test_another_query_under_the_name_is_an_error(self, airflow, api, db, capfd):
         assert airflow.run(self.body(db, self.SELECT)).try_task("x") == "success"
         other = airflow.run(self.body(db, "SELECT k, v + 2 AS w FROM t"))
