@@ -25,10 +25,11 @@ components=(zookeeper tablet nameserver apiserver taskmanager)
 say() { echo "[openmldb] $*"; }
 
 answers() {
-  # bash alone: the image need not hold curl.
+  # bash alone: the image need not hold curl. The limit covers connecting, too: once the queue of
+  # a server that hangs is full, a connection waits for minutes.
   local reply
-  reply=$( { exec 3<>"/dev/tcp/127.0.0.1/$port" \
-    && printf 'GET /health HTTP/1.0\r\n\r\n' >&3 && timeout "$answer_s" cat <&3; } 2>/dev/null) || true
+  reply=$(timeout "$answer_s" bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" \
+    && printf "GET /health HTTP/1.0\r\n\r\n" >&3 && cat <&3' answers "$port" 2>/dev/null) || true
   [[ $reply == *$'\r\n\r\n'OK* ]]  # in the body: the status line says OK, too
 }
 

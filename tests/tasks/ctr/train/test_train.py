@@ -183,7 +183,6 @@ def test_a_diverging_training_says_so(from_dataset):
     done, result = from_dataset.train("dataset", *FAST, *more, check=False)
     if done.returncode:
         assert done.returncode == EXIT_TERMINAL
-        assert "diverged" in result["error"]
         assert "lower learning_rate" in result["error"]
     else:
         assert np.isfinite(result["test"]["logloss"])
