@@ -16,8 +16,8 @@ from oneflow import nn
 import nightshift
 from nightshift import files
 from nightshift.contract.golden import Golden
-from nightshift.contract.signature import FILE as SIGNATURE
 from nightshift.contract.signature import DEFAULT_TOLERANCE, ctr_signature
+from nightshift.contract.signature import FILE as SIGNATURE
 from nightshift.errors import ContractError
 from nightshift.features.encoding import MISSING_BITS, Ids, hash_text
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
