@@ -1,4 +1,4 @@
-"""Offline rows of the JD tables against their online replay: docs/release.md, "Measured".
+"""Offline rows of the JD tables against their online replay: docs/benchmarks.md.
 
 One night on the tutorial's data with 14 held-out days; then the consistency check with a sample
 of 2,000 requests in place of a night's 200. Prints the report.
