@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -14,7 +15,9 @@ from laptop.services import airflow
 from laptop.services.launch import Launch, base_env
 from laptop.setup import spark
 from nightshift import credentials
+from nightshift.errors import ConfigurationError
 from nightshift.pipeline import Pipelines
+from nightshift.serving.access import predict_tls
 from nightshift.settings import Settings
 
 
@@ -155,24 +158,26 @@ def _airflow(component: str) -> Callable[[Settings], Launch]:
     return lambda settings: airflow.launch(settings, component)
 
 
-def get(url: str, timeout_s: float = 5.0) -> tuple[int, bytes]:
+def get(url: str, timeout_s: float = 5.0, tls: ssl.SSLContext | None = None) -> tuple[int, bytes]:
     """Status and body of a GET; an HTTP error is an answer, too.
 
     Raises:
         OSError: nobody answered.
     """
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
+    )
     try:
-        with opener.open(url, timeout=timeout_s) as answer:  # (own services, by http)
+        with opener.open(url, timeout=timeout_s) as answer:
             return answer.status, answer.read(1 << 20)
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read(1 << 20)
 
 
-def _answers(url: str) -> tuple[int, bytes] | str:
+def _answers(url: str, tls: ssl.SSLContext | None = None) -> tuple[int, bytes] | str:
     try:
-        return get(url)
+        return get(url, tls=tls)
     except OSError as error:
         return f"no answer at {url} ({getattr(error, 'reason', error)})"
 
@@ -194,15 +199,15 @@ def _triton_not_ready(settings: Settings, since: float) -> str | None:
 
 
 def _predict_not_ready(settings: Settings, since: float) -> str | None:
-    # Without a live release it answers 503 and says so: it runs all the same.
-    answer = _answers(f"{settings.predict_url}/health")
+    # Not /health: it asks for a token where one is set, and is 503 without a live release.
+    url = f"{settings.predict_url}/health/live"
+    try:
+        answer = _answers(url, predict_tls(settings))
+    except ConfigurationError as error:
+        return str(error)
     if isinstance(answer, str):
         return answer
-    try:
-        json.loads(answer[1])
-    except ValueError:
-        return f"/health answered {answer[0]} without JSON"
-    return None if answer[0] in (200, 503) else f"/health answered {answer[0]}"
+    return None if answer[0] == 200 else f"{url} answered {answer[0]}"
 
 
 def _airflow_not_ready(component: str) -> Callable[[Settings, float], str | None]:

@@ -42,9 +42,10 @@ class Proxy:
             if request is None:
                 return
             what = f"{request.method} {request.target[:300]}"
-            await self._answer(request, writer)
-            if request.method not in ("GET", "HEAD"):
-                LOG.info("passed on: %s", what)
+            status = await self._answer(request, writer)
+            if request.method not in ("GET", "HEAD") or status >= 500:
+                # What the engine made of it: a 201 and a 409 are not the same news.
+                LOG.info("%s passed on: %s", status, what)
         except Refused as refused:
             # The operator looks for a container before it makes one: no news.
             level = logging.DEBUG if refused.status == 404 else logging.WARNING
@@ -64,7 +65,8 @@ class Proxy:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _answer(self, request: wire.Request, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, request: wire.Request, writer: asyncio.StreamWriter) -> int:
+        """Judge the request and pass the engine's answer on; the answer's status."""
         route = routes.find(request.method, request.target, self._policy)
         body = None
         if route.kind == "create":
@@ -92,6 +94,7 @@ class Proxy:
                 await wire.pass_on(reader, writer, route.idle_s)
         finally:
             upstream.close()
+        return answer.status
 
     async def _ours(self, route: Route) -> dict[str, Any]:
         """The container that a request means.

@@ -201,6 +201,26 @@ def test_gpu_file_asks_for_a_gpu_and_the_plain_one_does_not() -> None:
         assert gpu[name]["environment"]["NIGHTSHIFT_TASK_DEVICE"] == "cuda"
 
 
+def test_tokens_and_certificate_are_secrets_of_those_who_need_them() -> None:
+    services = parsed(FILES[0], "docker-compose.tokens.yaml", "docker-compose.tls.yaml")["services"]
+    holders = {name: _secrets(one) for name, one in services.items() if one.get("secrets")}
+    assert holders == {
+        "predict": {"predict_tokens", "predict_tls_cert", "predict_tls_key"},
+        "airflow-scheduler": {"predict_tokens", "predict_tls_cert"},
+    }
+    for name in holders:
+        environment = services[name]["environment"]
+        assert environment["NIGHTSHIFT_PREDICT_TOKEN_FILE"] == "/run/secrets/predict_tokens"
+        assert environment["NIGHTSHIFT_PREDICT_TLS_CERT"] == "/run/secrets/predict_tls_cert"
+        assert environment["NIGHTSHIFT_PREDICT_HOST"] == "predict", "the rest is kept"
+    assert "HTTPSConnection" in str(services["predict"]["healthcheck"]["test"])
+    assert not any(one.get("secrets") for one in parsed(FILES[0])["services"].values())
+
+
+def _secrets(service: dict[str, Any]) -> set[str]:
+    return {one["source"] if isinstance(one, dict) else one for one in service["secrets"]}
+
+
 def test_images_are_pinned() -> None:
     for name, service in parsed(FILES[0])["services"].items():
         _, _, tag = service["image"].rpartition(":")

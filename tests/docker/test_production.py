@@ -128,8 +128,8 @@ def test_the_night_ends_in_a_served_release(ran: Night) -> None:
 
 def test_its_tasks_were_containers_started_through_the_proxy(ran: Night) -> None:
     log = ran.production.compose("logs", "--no-color", "docker-proxy")
-    created = re.findall(r"passed on: POST /v1\.\d+/containers/create\?name=(\S+)", log)
-    removed = re.findall(r"passed on: DELETE /v1\.\d+/containers/([^ ?\s]+)", log)
+    created = re.findall(r"201 passed on: POST /v1\.\d+/containers/create\?name=(\S+)", log)
+    removed = re.findall(r"204 passed on: DELETE /v1\.\d+/containers/([^ ?\s]+)", log)
     assert {name.rsplit("-", 1)[0] for name in created} == {
         "nightshift-preprocess",
         "nightshift-train",

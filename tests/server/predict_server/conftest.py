@@ -193,11 +193,11 @@ def own_settings(house: House, home: Path, **changes: Any) -> Settings:
     return dataclasses.replace(house.settings, **changed)
 
 
-def launch(settings: Settings) -> Predict:
+def launch(settings: Settings, verify: Any = True) -> Predict:
     """Start a predict server; the caller stops it."""
     argv = [str(ROOT / ".venv" / "bin" / "python"), "-P", "-m", "predict_server"]
     server = Process(Launch(argv, base_env(settings), ROOT), settings.home / "predict.log")
-    http = httpx.Client(base_url=settings.predict_url, timeout=30, trust_env=False)
+    http = httpx.Client(base_url=settings.predict_url, timeout=30, trust_env=False, verify=verify)
     started = Predict(settings, server, http)
     started.start()
     return started

@@ -1,9 +1,15 @@
 """What strangers send: refused in words, never a fault, and never sent on."""
 
+import dataclasses
 import json
+import subprocess
 
+import httpx
 import pytest
 
+from laptop.services import catalogue
+from nightshift.errors import ConfigurationError
+from nightshift.serving.access import predict_access
 from testing.serving import wait_until
 from tests.server.predict_server.conftest import launch, own_settings, row
 
@@ -132,8 +138,6 @@ def test_docs_need_no_internet(live_first):
 def test_metrics_can_be_written_whatever_a_pointer_holds(house, live_first):
     strange = house.pairs[1].__class__("r\ud800" + "x" * 5000, "shop_b", house.pairs[1].version)
     path = live_first.settings.releases_root / "jd" / "live.json"
-    import dataclasses
-
     path.write_text(json.dumps(dataclasses.asdict(house.pointer(strange))))
     try:
         live_first.http.post("/predict", json=row(1))
@@ -187,3 +191,62 @@ def test_a_token_is_asked_for_and_can_be_changed(guarded):
         headers={"Authorization": "Bearer second-token", "Origin": "https://shop.example"},
     )
     assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+
+
+def certificate(folder, name, issuer=None):
+    """A certificate and its key: self-signed, or signed by another."""
+    made = folder / f"{name}.pem", folder / f"{name}.key"
+    signed = () if issuer is None else ("-CA", str(issuer[0]), "-CAkey", str(issuer[1]))
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+         *signed, "-keyout", str(made[1]), "-out", str(made[0])],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return made
+
+
+@pytest.fixture
+def certified(house, tmp_path):
+    """A server that speaks HTTPS only and asks for a token."""
+    cert, key = certificate(tmp_path, "predict.example")
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a-token\n")
+    house.switch(house.pairs[0], tmp_path / "releases" / "jd")
+    settings = own_settings(
+        house,
+        tmp_path,
+        predict_token_file=str(tokens),
+        predict_tls_cert=str(cert),
+        predict_tls_key=str(key),
+    )
+    started = launch(settings, verify=predict_access(settings)["verify"])
+    yield started
+    started.http.close()
+    started.server.stop()
+
+
+def test_https_is_spoken_to_own_parts_and_to_nobody_who_takes_another_certificate(
+    certified, tmp_path
+):
+    settings = certified.settings
+    url = f"{settings.predict_url}/predict"
+    # What the night's probe and ./nightshift predict send, under whatever name.
+    access = predict_access(settings)
+    assert httpx.post(url, json=row(1), timeout=30, **access).status_code == 200
+    (service,) = [s for s in catalogue.services(settings) if s.name == "predict"]
+    assert service.not_ready(settings, 0.0) is None
+    # Plain HTTP, public authorities and another certificate of the same name get nothing.
+    with pytest.raises(httpx.TransportError):
+        httpx.post(url.replace("https:", "http:"), json=row(1), trust_env=False)
+    with pytest.raises(httpx.ConnectError, match=r"(?i)certificate"):
+        httpx.post(url, json=row(1), trust_env=False)
+    (tmp_path / "other").mkdir()
+    cert, key = certificate(tmp_path / "other", "predict.example")
+    stranger = dataclasses.replace(settings, predict_tls_cert=str(cert), predict_tls_key=str(key))
+    with pytest.raises(httpx.ConnectError, match=r"(?i)certificate"):
+        httpx.post(url, json=row(1), **predict_access(stranger))
+    (tmp_path / "none.pem").write_text("no certificate")
+    broken = dataclasses.replace(settings, predict_tls_cert=str(tmp_path / "none.pem"))
+    with pytest.raises(ConfigurationError, match=r"none\.pem"):
+        predict_access(broken)
