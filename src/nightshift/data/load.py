@@ -43,6 +43,7 @@ class Options:
         most_days: longest span from the first to the last day of events.
         replace: remove the tables of another source first.
         aliases: other names of a table's folder or file, tried before its own.
+        origin: where the files come from, if they were made for this load; their folder else.
     """
 
     meanings: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Options:
     most_days: int = MOST_DAYS
     replace: bool = False
     aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def load(
     folder = folder.resolve()
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder")
-    source = {"kind": "given", "folder": str(folder)}
+    source = {"kind": "given", "folder": options.origin or str(folder)}
     with publish.held(data):
         others = _others(data, source, declared, replace=options.replace)
         readers = [_Reader(table, folder, options) for table in declared.values()]
