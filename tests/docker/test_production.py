@@ -166,7 +166,8 @@ def test_everything_written_belongs_to_the_common_group(ran: Night) -> None:
 def test_services_stayed_within_their_limits(ran: Night) -> None:
     for service in SERVICES:
         state = ran.production.inspect(service)
-        assert state["RestartCount"] == 0, service
+        log = ran.production.compose("logs", "--no-color", "--tail", "200", service)
+        assert state["RestartCount"] == 0, f"{service} was restarted:\n{log}"
         assert not state["State"]["OOMKilled"], service
         assert state["State"]["Health"]["Status"] == "healthy", service
 
@@ -259,10 +260,14 @@ def test_gates_find_the_same_in_both(both: tuple[Settings, Settings], report: st
 
 def test_both_predict_servers_answer_the_same(both: tuple[Settings, Settings]) -> None:
     body = requests(Pipeline.load(both[0]).data, DS, 50)
-    one, two = (call(settings.predict_port, "POST", "/predict", body) for settings in both)
-    assert one[0] == 200, one
-    assert len(one[1]["predictions"]) == 50
-    assert one == two
+    answers = [call(settings.predict_port, "POST", "/predict", body) for settings in both]
+    assert [status for status, _ in answers] == [200, 200], answers
+    one, two = (answer for _, answer in answers)
+    assert len(one["predictions"]) == 50
+    assert one["predictions"] == two["predictions"]
+    # Deployment and model carry the name of the installation that owns them.
+    assert one["release"] == two["release"]
+    assert one.keys() == two.keys()
 
 
 def hashes(folder: Path) -> dict[str, str]:
