@@ -174,7 +174,9 @@ def _test(arguments: argparse.Namespace) -> int:
     fast = ["-m", FAST] if "--fast" in arguments.rest else []
     # Two workers, unless a part is asked for or pytest is told how: CONTRIBUTING says how tests
     # are grouped.
-    told = any(word.startswith(("-n", "-p", "--pdb", "--dist")) or Path(word).exists() for word in rest)
+    told = any(
+        word.startswith(("-n", "-p", "--pdb", "--dist")) or Path(word).exists() for word in rest
+    )
     workers = [] if told else ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
     argv = [sys.executable, "-m", "pytest", *workers, *fast, *rest]
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", *INTERNAL)}
