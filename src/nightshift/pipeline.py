@@ -244,14 +244,18 @@ class Pipeline:
         """Thresholds by gate; without a file the defaults.
 
         Raises:
-            ConfigurationError: the file is wrong.
+            ConfigurationError: the file is wrong, or `pipeline.yaml` names one that is not there.
         """
         from nightshift.config.gates import GatesConfig
         from nightshift.gates.base import load_gates
 
-        if not self.gates_file.exists():
+        if not self.gates_file.exists() and not self.names_file("gates"):
             return GatesConfig().model_dump(by_alias=True)
         return load_gates(self.gates_file)
+
+    def names_file(self, key: str) -> bool:
+        """Whether `pipeline.yaml` itself names this file, which must then be there."""
+        return key in self.config.model_fields_set
 
     @property
     def module(self) -> Path:
@@ -265,6 +269,8 @@ class Pipeline:
             ConfigurationError: with every problem found, one a line.
         """
         checks: list[Callable[[], object]] = [lambda: self.gates, self._check_gates_run]
+        if self.names_file("hyperparameters"):
+            checks.append(lambda: _text(self.hyperparameters))
         if self.has_features:
             files = self.features
             checks += [lambda: files.tables, lambda: files.spec, files.query, files.create_script]

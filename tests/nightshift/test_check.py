@@ -7,6 +7,8 @@ import time
 import pytest
 
 from nightshift.check import check_pipeline
+from nightshift.data.declared import declared_tables
+from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
 PIPELINE, TABLES, CREATE, QUERY = (
@@ -80,6 +82,125 @@ SLIPS = [
     (HYPER, r"^epochs: 20", "epochs: 0", HYPER, "epochs"),
     (HYPER, r"^learning_rate:", "learning_rat:", HYPER, "learning_rat"),
     (HYPER, r"^optimizer: adam", "optimizer: adams", HYPER, "optimizer"),
+    # files and days
+    (PIPELINE, r"^gates: gates.yaml", "gates: gate.yaml", "gate.yaml", "not there"),
+    (PIPELINE, r"^hyperparameters: .*", "hyperparameters: hyper.yaml", "hyper.yaml", "not there"),
+    (PIPELINE, r"^train_days: 30", "train_days: 4", PIPELINE, "train_days"),
+    (PIPELINE, r"^train_days: 30", "train_days: 30\ntrain_days: 20", PIPELINE, "given twice"),
+    (PIPELINE, r"^train_days: 30", "\ttrain_days: 30", PIPELINE, "line 9"),
+    (PIPELINE, r"^train_days: 30", 'train_days: "30"', PIPELINE, "train_days"),
+    (PIPELINE, r"0 2 \* \* \*", "0 2 31 2 *", PIPELINE, "never comes"),
+    (PIPELINE, r'"0 2 \* \* \*"', "nightly", PIPELINE, "schedule"),
+    (PIPELINE, r"^gates_run:.*", "gates_run: [data, quality, data]", PIPELINE, "twice"),
+    (PIPELINE, r"^family: ctr", "family: ctr\ndatabase: my-db", PIPELINE, "database"),
+    (PIPELINE, r"^family: ctr", "family: ctr\ndatabase: INFORMATION_SCHEMA", PIPELINE, "own"),
+    (PIPELINE, r"^family: ctr", "family: ctr\nmodel: ../../evil", PIPELINE, "model"),
+    (PIPELINE, r"^family: ctr", "family: ctr\nserving: {instance: 2}", PIPELINE, "instance"),
+    (SPEC, r"^valid_days: \d+", "valid_days: 28", PIPELINE, "train_days"),
+    (SPEC, r"^label_settle_days: \d+", "label_settle_days: 27", PIPELINE, "train_days"),
+    # tables.yaml
+    (TABLES, r"^events:", "event:", TABLES, "event"),
+    (TABLES, r"id: reqId", "id: reqid", TABLES, "reqid"),
+    (TABLES, r"id: reqId", "id: user_id", QUERY, "request_id"),
+    (TABLES, r"id: reqId", "id: eventTime", TABLES, "requests.id"),
+    (TABLES, r"^  action: eventTime", "  action: actionValue", TABLES, "events.action"),
+    (TABLES, r"^  bo_comment: ingestionTime", "  bo_comment: dt", TABLES, "events.bo_comment"),
+    (TABLES, r"^label: action\n", "", TABLES, "action"),
+    (TABLES, r"^label: action", "label: {table: action, absent: 2}", TABLES, "absent"),
+    # create_tables.sql
+    (CREATE, r"reqId string", "reqId strng", CREATE, "strng"),
+    (CREATE, r"key=pair_id", "key=pairid", CREATE, "pairid"),
+    (CREATE, r"key=pair_id", "key=cate", CREATE, "pair_id"),
+    (
+        CREATE,
+        r"key=sku_id, ts=ingestionTime, ttl=0m",
+        "key=sku_id, ts=ingestionTime, ttl=7d",
+        CREATE,
+        "64 day",
+    ),
+    (
+        CREATE,
+        r"INDEX\(key=sku_id, ts=ingestionTime, ttl=0m, ttl_type=absolute",
+        "INDEX(key=sku_id, ts=ingestionTime, ttl=1, ttl_type=latest",
+        CREATE,
+        "bo_comment",
+    ),
+    (CREATE, r"key=pair_id, ts=ingestionTime", "key=pair_id, ts=time", CREATE, "bo_action"),
+    (CREATE, r"key=pair_id, ts=ingestionTime", "key=pair_id, ts=cate", CREATE, "cate"),
+    (CREATE, r"age string", "age int", SPEC, "user_age"),
+    (CREATE, r"user_lv_cd string", "user_lv_cd string, age string", QUERY, "age"),
+    # features.sql
+    (QUERY, r"distinct_count\(`pair_id`\)", "distict_count(`pair_id`)", QUERY, "distict_count"),
+    (QUERY, r"top1_ratio\(`pair_id`\)", "top1_ratio(`pair_id`, 1)", QUERY, "top1_ratio"),
+    (QUERY, r"`product`.`a1`", "`product`.`a11`", QUERY, "a11"),
+    (QUERY, r"FROM `bo_comment`", "FROM `bo_coment`", QUERY, "bo_coment"),
+    (QUERY, r"OVER last_14_days", "OVER last_13_days", QUERY, "last_13_days"),
+    (QUERY, r"14d PRECEDING", "60d PRECEDING", SPEC, "60"),
+    (
+        QUERY,
+        r"14d PRECEDING AND 0s PRECEDING",
+        "14d PRECEDING AND 1d FOLLOWING",
+        QUERY,
+        "FOLLOWING",
+    ),
+    (QUERY, r"LAST JOIN", "LEFT JOIN", QUERY, "deployment"),
+    (QUERY, r"\Z", "; SELECT 1", QUERY, "end of statement"),
+    (QUERY, r"FROM `flattenRequest`$", "FROM jd.`flattenRequest`", QUERY, "jd"),
+    (QUERY, r"`eventTime` AS request_time", "now() AS request_time", QUERY, "request_time"),
+    (
+        QUERY,
+        r"`label`.`actionValue` AS action_value",
+        "`label`.`eventTime` AS action_value",
+        SPEC,
+        "action_value",
+    ),
+    (
+        QUERY,
+        r"`product`.`cate` AS product_category",
+        "string(`label`.`actionValue`) AS product_category",
+        QUERY,
+        "product_category",
+    ),
+    # feature_spec.yaml
+    (SPEC, r"^time: request_time", "time: reqest_time", SPEC, "reqest_time"),
+    (SPEC, r"^label: action_value", "label: user_sex", SPEC, "user_sex"),
+    (SPEC, r"^categorical:", "categoric:", SPEC, "categoric"),
+    (SPEC, r"^  sku_id: string", "  sku_id: strin", SPEC, "strin"),
+    (SPEC, r"^  user_sex: string", "  user_sex: string\n  user_sex: string", SPEC, "twice"),
+    (SPEC, r"^  user_sex: string", "  user_sex: {type: string, pool: mean}", SPEC, "pool"),
+    (SPEC, r"^  bo_comment: 64", "  bo_coment: 64", SPEC, "bo_coment"),
+    # gates.yaml
+    (GATES, r"min_auc: \{value: [\d.]+", "min_auc: {value: 1.7", GATES, "min_auc"),
+    (GATES, r"\Z", "\nrehersal: {requests: 5}\n", GATES, "rehersal"),
+    (GATES, r"(?s)\A.*\Z", "data: {drift: {warn_psi: 3, fail_psi: 2}}", GATES, "warn_psi"),
+    (GATES, r"(?s)\A.*\Z", "data: {drift: {except: [user_sexx]}}", GATES, "user_sexx"),
+    (GATES, r"(?s)\A.*\Z", "data: {nulls: {except: {user_sex: 1.5}}}", GATES, "user_sex"),
+    (
+        GATES,
+        r"(?s)\A.*\Z",
+        "data: {positives: {min_share: 0.5, max_share: 0.1}}",
+        GATES,
+        "min_share",
+    ),
+    (GATES, r"(?s)\A.*\Z", "data: {partitions: {other_days: warn}}", GATES, "other_days"),
+    (GATES, r"(?s)\A.*\Z", "consistency: {sample: 10}", GATES, "min_compared"),
+    (GATES, r"(?s)\A.*\Z", "quality: {slices: [action_value]}", GATES, "action_value"),
+    (GATES, r"(?s)\A.*\Z", "quality: {min_auc: 0.6}", GATES, "min_auc"),
+    # hyperparameters.yaml
+    (HYPER, r"(?s)\A.*\Z", "hidden: 256", HYPER, "hidden"),
+    (HYPER, r"(?s)\A.*\Z", "dropout: 1.5\nbatch_size: 0", HYPER, "batch_size"),
+    (HYPER, r"(?s)\A.*\Z", "family: DeepFM", HYPER, "family"),
+    (HYPER, r"(?s)\A.*\Z", "family: ncf\nuser_field: userid", HYPER, "user_field"),
+    (
+        HYPER,
+        r"(?s)\A.*\Z",
+        "family: ncf\nuser_field: sku_id\nitem_field: sku_id",
+        HYPER,
+        "item_field",
+    ),
+    (HYPER, r"(?s)\A.*\Z", "family: din", HYPER, "history_field"),
+    (HYPER, r"(?s)\A.*\Z", "family: din\nhistory_field: user_sex", HYPER, "history_field"),
+    (HYPER, r"(?s)\A.*\Z", "embedding_store: one_embedding", HYPER, "one_embedding"),
 ]
 
 
@@ -92,6 +213,58 @@ def test_a_slip_is_named_with_its_file(settings, slip):
     assert time.process_time() - begun < 5
     told = [(p.file, f"{p.key} {p.message}") for p in found]
     assert any(f.endswith(named) and word in text for f, text in told), told
+
+
+FILE_SLIPS = [
+    # table, column, its Arrow type in the newest file; None drops the column
+    ("bo_user", "age", "int64"),
+    ("bo_user", "sex", None),
+    ("bo_action", "time", "string"),
+    ("bo_comment", "bad_comment_rate", "double"),
+    ("flattenRequest", "eventTime", "ns"),
+    ("action", "actionValue", "int64"),
+]
+
+
+@pytest.mark.parametrize("slip", FILE_SLIPS, ids=lambda s: f"{s[0]}.{s[1]}")
+def test_a_type_that_a_file_has_otherwise_is_named_with_file_and_column(settings, slip):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table, column, kind = slip
+    pipeline = Pipeline.load(settings, "shop")
+    declared = declared_tables(
+        pipeline.features.tables, pipeline.features.create_script(), CREATE
+    )  # fmt: skip
+    for name, one in declared.items():
+        folder = pipeline.data / name / ("ds=2026-03-01" if one.time else "")
+        folder.mkdir(parents=True)
+        schema = one.arrow_schema()
+        if name == table and kind is None:
+            schema = schema.remove(schema.get_field_index(column))
+        elif name == table:
+            new = pa.timestamp("ns") if kind == "ns" else pa.type_for_alias(kind)
+            schema = schema.set(schema.get_field_index(column), pa.field(column, new))
+        pq.write_table(schema.empty_table(), folder / "part-0.parquet")
+    found = errors(settings)
+    assert [p.key for p in found if p.file.endswith("part-0.parquet")] == [column]
+    assert all(f"/{table}/" in p.file for p in found)
+
+
+def test_a_name_that_another_pipeline_has_is_named(settings):
+    plant(settings, PIPELINE, "^family: ctr", "family: ctr\nmodel: shop_model")
+    shutil.copytree(settings.pipelines / "shop", settings.pipelines / "other")
+    (problem,) = errors(settings)
+    assert (problem.key, "other" in problem.message) == ("model", True)
+
+
+def test_every_slip_of_one_specification_is_told(settings):
+    plant(settings, SPEC, r"^  sku_id: string", "  sku_id: strin")
+    plant(settings, SPEC, r"^test_days: 2", "test_days: -2")
+    plant(settings, SPEC, r"^  bo_comment: 64", "  bo_comment: many")
+    told = " ".join(p.message for p in errors(settings))
+    for word in ("sku_id", "test_days", "bo_comment"):
+        assert word in told
 
 
 def test_slips_of_several_files_are_told_at_once(settings):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from nightshift.config.reading import Strict
 
@@ -31,11 +32,31 @@ DayFinding = Literal["no_labels", "few_labels", "no_positives", "nulls", "not_fi
 """What `nightshift.gates.data` may find on one day."""
 
 
+Model = TypeVar("Model", bound=Strict)
+
+
+def _in_order(model: Model, low: str, high: str) -> Model:
+    """Refuse bounds between which nothing fits."""
+    least, most = getattr(model, low), getattr(model, high)
+    if least > most:
+        raise ValueError(f"{low} is {least:g} and {high} {most:g}; nothing is between them")
+    return model
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Least(Strict):
     """A lower or upper bound and what a breach means."""
 
     value: float = Field(ge=0)
     level: Level
+
+
+class LeastShare(Least):
+    """A bound of a figure between 0 and 1."""
+
+    value: float = Field(ge=0, le=1)
 
 
 class LeastCount(Strict):
@@ -59,13 +80,17 @@ class DayRows(Strict):
     max_share: float = Field(10.0, ge=0)
     level: Level = "warn"
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        return _in_order(self, "min_share", "max_share")
+
 
 class Nulls(Strict):
     """Share of NULLs of a feature; `except` gives a feature a bound of its own."""
 
     max_share: float = Field(0.8, ge=0, le=1)
     level: Level = "warn"
-    except_: dict[str, float] = Field(default_factory=dict, alias="except")
+    except_: dict[str, Share] = Field(default_factory=dict, alias="except")
 
 
 class Positives(Strict):
@@ -75,6 +100,10 @@ class Positives(Strict):
     max_share: float = Field(0.5, ge=0, le=1)
     level: Level = "fail"
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        return _in_order(self, "min_share", "max_share")
+
 
 class Drift(Strict):
     """Population stability index of a feature against the live release's training data."""
@@ -82,6 +111,10 @@ class Drift(Strict):
     warn_psi: float = Field(0.25, ge=0)
     fail_psi: float = Field(2.0, ge=0)
     except_: list[str] = Field(default_factory=list, alias="except")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        return _in_order(self, "warn_psi", "fail_psi")
 
 
 class DataGate(Strict):
@@ -107,6 +140,10 @@ class CalibrationRatio(Strict):
     max: float = Field(2.0, ge=0)
     level: Level = "warn"
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        return _in_order(self, "min", "max")
+
 
 class VersusLive(Strict):
     """Margins of the comparison with the live release."""
@@ -123,10 +160,10 @@ class VersusLive(Strict):
 class QualityGate(Strict):
     """Thresholds of the quality gate."""
 
-    min_auc: Least = Least(value=0.55, level="fail")
+    min_auc: LeastShare = LeastShare(value=0.55, level="fail")
     max_logloss_ratio: Least = Least(value=1.1, level="fail")
     calibration_ratio: CalibrationRatio = CalibrationRatio()
-    max_calibration_error: Least = Least(value=0.05, level="warn")
+    max_calibration_error: LeastShare = LeastShare(value=0.05, level="warn")
     versus_live: VersusLive = VersusLive()
     slices: list[str] = Field(default_factory=list)
 
@@ -163,6 +200,15 @@ class ConsistencyGate(Strict):
     tolerance: float = Field(1e-5, ge=0)
     seed: int = Field(10, ge=0)
     min_compared: LeastCount = LeastCount(value=20, level="fail")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.min_compared.value > self.sample:
+            raise ValueError(
+                f"min_compared is {self.min_compared.value}, more than the sample of "
+                f"{self.sample}, so that no candidate would pass; raise sample, or lower it"
+            )
+        return self
 
 
 class GatesConfig(Strict):

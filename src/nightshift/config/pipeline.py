@@ -15,9 +15,15 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 DEFAULT_GATES = ("data", "quality", "baseline", "rehearsal", "consistency")
 
 
+_TAKEN = ("information_schema", "pre_agg_db")
+"""Databases of OpenMLDB's own, in lower case; the others begin with `_`."""
+
+
 def _identifier(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", value):
         raise ValueError(f"is {value!r}; use letters, digits and _, and begin with a letter")
+    if value is not None and value.lower() in _TAKEN:
+        raise ValueError(f"is {value!r}, a database of OpenMLDB's own; choose another name")
     return value
 
 

@@ -66,12 +66,21 @@ def load_yaml_mapping(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise ConfigurationError(f"{path} is nested too deeply") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not YAML: {error}") from error
+        raise ConfigurationError(f"{path} is not YAML: {_said(error)}") from error
     except ValueError as error:
         raise ConfigurationError(f"{path} holds a value that cannot be read: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ConfigurationError(f"{path} must hold a mapping with text keys")
     return content
+
+
+def _said(error: Exception) -> str:
+    """What YAML refuses, and where, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None)
+    if mark is None or not problem:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
 
 
 def _bounded(root: yaml.Node | None, path: Path) -> None:

@@ -20,7 +20,7 @@ from openmldb_sql.errors import PlanError
 from openmldb_sql.parse import parse_select
 
 from nightshift.errors import ConfigurationError
-from nightshift.features.reach import Column, Join, Reach, Read, Source, Window
+from nightshift.features.reach import Column, Join, Output, Reach, Read, Source, Window
 from nightshift.features.tables import SourceTables
 
 REQUEST = 0
@@ -82,6 +82,39 @@ def reach_of(
         ConfigurationError: the text is no query, names what is not there, or is of a kind that
             the consistency check cannot judge; the message says what to write instead.
     """
+    reading, _ = _read(sql, tables, columns, source)
+    return reading.reach()
+
+
+def outputs_of(
+    sql: str,
+    *,
+    tables: SourceTables,
+    columns: Columns,
+    source: str = "include/sql/features.sql",
+) -> tuple[Output, ...]:
+    """The columns that a feature query gives, and where their values come from.
+
+    Args, errors: as of `reach_of`.
+    """
+    reading, relation = _read(sql, tables, columns, source)
+
+    def table(read: int) -> str:
+        return tables.request_table if read == REQUEST else reading.reads[read - 1].table
+
+    return tuple(
+        Output(
+            one.name,
+            None if one.origin is None else (table(one.origin.read), one.origin.name),
+            frozenset(map(table, one.reads)),
+        )
+        for one in relation.fields
+    )
+
+
+def _read(
+    sql: str, tables: SourceTables, columns: Columns, source: str
+) -> tuple[_Reading, _Relation]:
     reading = _Reading(tables, columns, source)
     try:
         tree = parse_select(sql)
@@ -93,17 +126,25 @@ def reach_of(
             f"the query starts FROM {table}, but {tables.source} says that requests are rows of "
             f"{tables.request_table}; start from it, so that the deployment takes requests"
         )
-    reading.query(tree, {}, REQUEST)
-    return reading.reach()
+    relation = reading.query(tree, {}, REQUEST)
+    return reading, relation
 
 
 @dataclass(frozen=True)
 class _Field:
-    """An output column: its name, what may qualify it, and the table's column it is, if any."""
+    """An output column.
+
+    Attributes:
+        name: its name.
+        tables: what may qualify it.
+        origin: the table's column it is, if any.
+        reads: the reads that it takes values from.
+    """
 
     name: str
     tables: tuple[str, ...]
     origin: Column | None
+    reads: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -203,10 +244,15 @@ class _Reading:
             self.refuse(f"LIMIT {query.limit} in a joined subquery takes arbitrary rows; drop it")
         first = parts[0]
         fields = tuple(
-            named if all(part.fields[at].origin == named.origin for part in parts) else
-            dataclasses.replace(named, origin=None)
+            dataclasses.replace(
+                named,
+                origin=named.origin
+                if all(part.fields[at].origin == named.origin for part in parts)
+                else None,
+                reads=named.reads.union(*(part.fields[at].reads for part in parts)),
+            )
             for at, named in enumerate(first.fields)
-        )  # fmt: skip
+        )
         whole = len(parts) == 1 and first.whole
         return dataclasses.replace(first, fields=fields, whole=whole)
 
@@ -225,7 +271,8 @@ class _Reading:
                     known = ", ".join(self.columns)
                     self.refuse(f"table {name} is not among those of {self.tables.source}: {known}")
                 names = (alias or name,)
-                columns = (_Field(c, names, Column(base, c)) for c in self.columns[name])
+                own = frozenset([base])
+                columns = (_Field(c, names, Column(base, c), own) for c in self.columns[name])
                 return _Relation(tuple(columns), base)
             case s.Subquery(query, alias):
                 relation = self.query(query, scope, base)
@@ -260,7 +307,7 @@ class _Reading:
             origin = self.field(one.expr, right).origin
             order = origin.name if origin is not None and origin.read == right.base else None
             descending = one.descending
-        self.joins.append(Join(read, order, descending, whole, right.groups))
+        self.joins.append(Join(read, order, descending, whole, right.groups, stands))
         return _Relation(left.fields + right.fields, left.base, left.whole and ref.kind == "LAST")
 
     def equality(
@@ -308,9 +355,10 @@ class _Reading:
             elif isinstance(item.expr, s.ColumnRef):
                 found = self.field(item.expr, child)
                 kept = item.alias is None or item.alias == found.name
-                yield found if kept else _Field(str(item.alias), (), found.origin)
+                yield found if kept else _Field(str(item.alias), (), found.origin, found.reads)
             else:
-                yield _Field(item.alias or s.show(item.expr), (), None)
+                name = item.alias or s.show(item.expr)
+                yield _Field(name, (), None, _reads(item.expr, child))
 
     # -- names
 
@@ -368,6 +416,13 @@ class _Reading:
         order_at = self.place(w.order[0].expr, child)
         keys = [child.fields[at].origin for at in key_ats]
         time = _name_of(child.fields[order_at].origin, REQUEST)
+        if any(
+            edge.offset is not None and edge.offset < 0 for edge in (w.frame.start, w.frame.end)
+        ):
+            self.refuse(
+                f"{name} reaches into the time after the request (FOLLOWING), which a request "
+                "does not know; end the frame at CURRENT ROW, or before it"
+            )
         start, end, cuts = _frame(w)
         holds = not w.instance_not_in_window
         if (holds or cuts) and time is None:
@@ -499,6 +554,17 @@ def _all(node: Any, kind: type[_Node]) -> Iterator[_Node]:
             yield node
         for one in dataclasses.fields(node):
             yield from _all(getattr(node, one.name), kind)
+
+
+def _reads(expr: s.Expr, relation: _Relation) -> frozenset[int]:
+    """The reads of all columns in an expression; a name that is ambiguous counts as each."""
+    found: frozenset[int] = frozenset()
+    for one in _all(expr, s.ColumnRef):
+        *qualifier, name = one.path
+        for field_ in relation.fields:
+            if field_.name == name and (not qualifier or qualifier[-1] in field_.tables):
+                found |= field_.reads
+    return found
 
 
 def _conjuncts(expr: s.Expr | None) -> Iterator[s.Expr]:

@@ -7,7 +7,7 @@ in that order; number 0 is the request row itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nightshift.layout import DAY_MS
 
@@ -84,6 +84,7 @@ class Join:
         descending: the least one is.
         whole: nothing but the keys decides; a further condition makes it False.
         groups: rows that agree in these columns are one row (GROUP BY), None for every row.
+        stands: the right side is computed from the request itself, so that nothing is looked up.
     """
 
     read: int
@@ -91,6 +92,22 @@ class Join:
     descending: bool = False
     whole: bool = True
     groups: tuple[str, ...] | None = None
+    stands: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A column that the query gives.
+
+    Attributes:
+        name: its name.
+        origin: table and column whose value it is as it stands; None for a computed one.
+        tables: tables of which it takes values, those of its windows' rows aside.
+    """
+
+    name: str
+    origin: tuple[str, str] | None
+    tables: frozenset[str]
 
 
 @dataclass(frozen=True)

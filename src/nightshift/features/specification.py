@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError, ContractError
@@ -51,6 +51,8 @@ _ALIASES = {
     "bigint": "int64",
     "varchar": "string",
 }
+
+_Value = TypeVar("_Value")
 
 _TOP_KEYS = (
     "version",
@@ -216,38 +218,45 @@ class FeatureSpec:
                 given two roles.
         """
         reader = _Reader(source, content)
-        version = reader.integer("version", minimum=1)
+        version = reader.tried(lambda: reader.integer("version", minimum=1), 1)
         if version != 1:
-            raise ConfigurationError(
+            reader.problems.append(
                 f"{source}: version is {version}; this Nightshift reads version 1"
             )
-        categorical = reader.mapping("categorical", default={})
-        numeric = reader.mapping("numeric", default={})
-        fields = tuple(
-            [_categorical(source, name, value) for name, value in categorical.items()]
-            + [_numeric(source, name, value) for name, value in numeric.items()]
-        )
-        if not fields:
+        empty: dict[str, Any] = {}
+        fields: list[Field] = []
+        for kind, read in (("categorical", _categorical), ("numeric", _numeric)):
+            columns = reader.tried(partial(reader.mapping, kind, default={}), empty)
+            for name, value in columns.items():
+                made: Field | None = reader.tried(partial(read, source, name, value), None)
+                if made is not None:
+                    fields.append(made)
+        if not fields and not reader.problems:
             raise ConfigurationError(f"{source}: no feature under categorical or numeric")
-        lookback = reader.mapping("lookback_days", default={})
+        lookback = reader.tried(lambda: reader.mapping("lookback_days", default={}), empty)
         for table, days in lookback.items():
             if not isinstance(days, int) or isinstance(days, bool) or days < 0:
-                raise ConfigurationError(
+                reader.problems.append(
                     f"{source}: lookback_days.{table} is {days!r}; give whole days, 0 or more"
                 )
+        ignored = reader.tried(lambda: reader.mapping("ignored", {}), empty)
         spec = cls(
             source=source,
             version=version,
-            label=reader.text("label"),
-            time=reader.text("time"),
-            keys=tuple(reader.names("keys")),
-            ignored={name: str(why) for name, why in reader.mapping("ignored", {}).items()},
-            fields=fields,
-            label_settle_days=reader.integer("label_settle_days", default=0),
-            test_days=reader.integer("test_days", minimum=1),
-            valid_days=reader.integer("valid_days", minimum=1),
+            label=reader.tried(lambda: reader.text("label"), ""),
+            time=reader.tried(lambda: reader.text("time"), ""),
+            keys=tuple(reader.tried(lambda: reader.names("keys"), [])),
+            ignored={name: str(why) for name, why in ignored.items()},
+            fields=tuple(fields),
+            label_settle_days=reader.tried(
+                lambda: reader.integer("label_settle_days", default=0), 0
+            ),
+            test_days=reader.tried(lambda: reader.integer("test_days", minimum=1), 1),
+            valid_days=reader.tried(lambda: reader.integer("valid_days", minimum=1), 1),
             lookback_days=lookback,
         )
+        if reader.problems:
+            raise ConfigurationError("\n".join(reader.problems))
         spec._check_roles()
         spec._check_shared()
         return spec
@@ -391,9 +400,19 @@ class _Reader:
     def __init__(self, source: str, content: Mapping[str, Any]) -> None:
         self.source = source
         self.content = content
-        for key in content:
-            if key not in _TOP_KEYS:
-                raise ConfigurationError(f"{source}: unknown key {key!r}{nearest(key, _TOP_KEYS)}")
+        self.problems = [
+            f"{source}: unknown key {key!r}{nearest(key, _TOP_KEYS)}"
+            for key in content
+            if key not in _TOP_KEYS
+        ]
+
+    def tried(self, read: Callable[[], _Value], default: _Value) -> _Value:
+        """What `read` gives; its error is kept, so that all are told at once."""
+        try:
+            return read()
+        except ConfigurationError as error:
+            self.problems.append(str(error))
+            return default
 
     def _get(self, key: str, default: Any) -> Any:
         value = self.content.get(key)

@@ -1,10 +1,11 @@
-"""`./nightshift check`: all that can be known of a pipeline before a night, at once, in seconds."""
+"""The checks of one pipeline, file by file and each file against the others."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,11 @@ from nightshift.settings import Settings
 
 if TYPE_CHECKING:
     from nightshift.data.declared import Declared
+    from nightshift.features.reach import Output
     from nightshift.features.specification import FeatureSpec
+
+_MOST_FILES = 20
+"""Files of a partition whose schemas are looked at."""
 
 _INTEGERS = frozenset({"bool", "int16", "int32", "int64"})
 
@@ -54,12 +59,13 @@ class _Checker:
 
     def run(self) -> list[Problem]:
         self._schedule()
+        self._names()
         self._gates_run()
         gates = self._gates()
-        self._hyperparameters()
+        hyperparameters = self._hyperparameters()
         self._dag_file()
         if self.pipeline.has_features:
-            self._features(gates)
+            self._features(gates, hyperparameters)
         elif not self.pipeline.module.is_file():
             self.add(self.pipeline.module, "", "is not there", "write it, or name another `module`")
         return self.problems
@@ -71,14 +77,23 @@ class _Checker:
 
     @contextlib.contextmanager
     def _told(self, file: Path) -> Iterator[None]:
-        """What a reader raises becomes a problem of its file."""
+        """What a reader raises becomes problems of the file that each begins with, or else this."""
         try:
             yield
         except NightshiftError as error:
-            message, _, fix = str(error).removeprefix(str(file)).lstrip(": ").rpartition("; ")
-            if not message:
-                message, fix = fix, ""
-            self.add(file, "", message, fix)
+            known = [str(file), *map(str, self._files())]
+            for text in _each(str(error), known):
+                named = next((one for one in known if text.startswith(f"{one}: ")), str(file))
+                message, _, fix = text.removeprefix(named).lstrip(": ").rpartition("; ")
+                if not message:
+                    message, fix = fix, ""
+                self.add(named, "", message, fix)
+
+    def _files(self) -> list[Path]:
+        if not self.pipeline.has_features:
+            return []
+        files = self.pipeline.features
+        return [files.sql, files.create_tables, files.tables_file, files.spec_file]
 
     # pipeline.yaml
 
@@ -90,20 +105,46 @@ class _Checker:
         schedule = self.pipeline.config.schedule
         if schedule == "off":
             return
-        from croniter import croniter
+        from croniter import CroniterBadDateError, croniter
 
+        fix = "write minute, hour, day, month and weekday, such as '0 2 * * *', or off"
         if not croniter.is_valid(schedule):
-            self.add(
-                self._config_file,
-                "schedule",
-                f"{schedule!r} is not a cron expression",
-                "write minute, hour, day, month and weekday, such as '0 2 * * *', or off",
-            )
+            self.add(self._config_file, "schedule", f"{schedule!r} is not a cron expression", fix)
+            return
+        try:
+            croniter(schedule, dt.datetime(2024, 1, 1)).get_next()
+        except CroniterBadDateError:
+            self.add(self._config_file, "schedule", f"{schedule!r} names a day that never comes")
+
+    def _names(self) -> None:
+        """What another pipeline has taken."""
+        mine = self.pipeline
+        for name in names(mine.settings):
+            if name == mine.name:
+                continue
+            other, _ = inspect(PipelineConfig, mine.settings.pipelines / name / CONFIG)
+            if other is None:
+                continue
+            for key in ("model", "database"):
+                value = getattr(mine.config, key)
+                if value is not None and value == getattr(other, key):
+                    self.add(
+                        self._config_file, key, f"{value!r} is the pipeline {name}'s, too",
+                        "choose another name, or leave the key out",
+                    )  # fmt: skip
 
     def _gates_run(self) -> None:
         from nightshift.gates.registry import GATES
 
-        for name in self.pipeline.config.gates_run:
+        chosen = self.pipeline.config.gates_run
+        if not chosen:
+            self.add(
+                self._config_file, "gates_run", "no gate runs, so that every candidate goes live",
+                "name some, or leave the key out", warn=True,
+            )  # fmt: skip
+        for name in sorted({name for name in chosen if chosen.count(name) > 1}):
+            self.add(self._config_file, "gates_run", f"{name!r} is given twice", "remove one")
+        for name in dict.fromkeys(chosen):
             gate = GATES.get(name)
             if gate is None:
                 fix = nearest(name, GATES).removeprefix("; ") or f"known: {', '.join(GATES)}"
@@ -131,22 +172,25 @@ class _Checker:
 
     def _gates(self) -> GatesConfig | None:
         path = self.pipeline.gates_file
-        if not path.exists():
+        if not path.exists() and not self.pipeline.names_file("gates"):
             return GatesConfig()
         gates, problems = inspect(GatesConfig, path)
         self.problems += problems
         return gates
 
-    def _hyperparameters(self) -> None:
+    def _hyperparameters(self) -> Any:
         path = self.pipeline.hyperparameters
-        if self.pipeline.family != "ctr" or not path.exists():
-            return
+        if self.pipeline.family != "ctr":
+            if self.pipeline.names_file("hyperparameters") and not path.exists():
+                self.add(path, "", "is not there", "write it, or leave the key out")
+            return None
         with self._told(path):
-            importlib.import_module("tasks.ctr.train.hyperparameters").load(path)
+            return importlib.import_module("tasks.ctr.train.hyperparameters").load(path)
+        return None
 
     # The files of the features, alone and against each other
 
-    def _features(self, gates: GatesConfig | None) -> None:
+    def _features(self, gates: GatesConfig | None, hyperparameters: Any) -> None:
         files = self.pipeline.features
         declared = self._declared()
         spec: FeatureSpec | None = None
@@ -154,17 +198,126 @@ class _Checker:
             spec = files.spec
         if gates is not None and spec is not None:
             self._names_in_gates(gates, spec)
+        if spec is not None:
+            self._days(spec)
+            if hyperparameters is not None:
+                needs = importlib.import_module("tasks.ctr.train.needs")
+                for key, message, fix in needs.problems(hyperparameters, spec.fields):
+                    self.add(self.pipeline.hyperparameters, key, message, fix)
         query = None
         with self._told(files.sql):
             query = files.query()
-        if query is None or declared is None:
+        if declared is None:
             return
-        columns = self._query(query, declared)
-        if spec is not None:
-            self._lookback(spec)
-            if columns is not None:
+        self._times(declared)
+        if query is not None:
+            columns = self._query(query, declared)
+            self._reach(query, declared, spec)
+            if spec is not None and columns is not None:
                 self._columns(spec, columns)
         self._partitions(declared)
+
+    def _days(self, spec: FeatureSpec) -> None:
+        """Whether the window leaves a day to learn from."""
+        files, window = self.pipeline.features, self.pipeline.config.train_days
+        settle = None
+        with contextlib.suppress(NightshiftError):
+            settle = files.tables.label_settle_days
+        settle = spec.label_settle_days if settle is None else settle
+        held = spec.valid_days + spec.test_days
+        if window <= settle + held:
+            self.add(
+                self._config_file, "train_days",
+                f"of {window} days {settle} have no settled label and {held} are held out "
+                f"(valid_days {spec.valid_days}, test_days {spec.test_days} of {spec.source}), so "
+                "that none is left to learn from",
+                f"give at least {settle + held + 1}, or hold out fewer days",
+            )  # fmt: skip
+
+    def _times(self, declared: Mapping[str, Declared]) -> None:
+        """The columns that tables.yaml names, by their types."""
+        files = self.pipeline.features
+        tables = files.tables
+        for name, table in declared.items():
+            if table.time is not None and table.columns[table.time] != "timestamp":
+                self.add(
+                    files.tables_file, f"events.{name}",
+                    f"{table.time} is {table.columns[table.time]} in {files.create_tables.name}",
+                    "name the timestamp that says which day a row belongs to",
+                )  # fmt: skip
+        kind = declared[tables.request_table].columns[tables.request_id]
+        if kind not in ("string", "int16", "int32", "int64"):
+            self.add(
+                files.tables_file, "requests.id",
+                f"{tables.request_id} is {kind} in {files.create_tables.name}",
+                "a request is named by a text or a whole number",
+            )  # fmt: skip
+
+    def _reach(
+        self, query: str, declared: Mapping[str, Declared], spec: FeatureSpec | None
+    ) -> None:
+        """What the query reads: the indexes for it, the days it looks back, where columns come from."""
+        from nightshift.check import indexes
+        from nightshift.features import lineage
+
+        files = self.pipeline.features
+        columns = {name: list(table.columns) for name, table in declared.items()}
+        reach = outputs = None
+        with self._told(files.sql):
+            source = str(files.sql)
+            reach = lineage.reach_of(query, tables=files.tables, columns=columns, source=source)
+            outputs = lineage.outputs_of(query, tables=files.tables, columns=columns, source=source)
+        for fault in indexes.faults(declared, reach):
+            self.add(files.create_tables, fault.table, fault.why, fault.fix)
+        if reach is None or spec is None:
+            return
+        self._lookback(spec)
+        self._origins(spec, {output.name: output for output in outputs or ()})
+
+    def _origins(self, spec: FeatureSpec, outputs: Mapping[str, Output]) -> None:
+        """Key, time and label are what they are called, and no feature knows the label."""
+        files = self.pipeline.features
+        tables = files.tables
+        request = tables.request_table
+        for role, name, column in (
+            ("the first of keys", spec.keys[0] if spec.keys else "", tables.request_id),
+            ("time", spec.time, tables.request_time),
+        ):
+            if name in outputs and outputs[name].origin != (request, column):
+                self.add(
+                    files.sql, name,
+                    f"it is not {request}.{column}, but {Path(spec.source).name} has it as {role} "
+                    f"and {tables.source} says that requests have that column for it",
+                    f"select `{column}` AS {name}, or correct the name",
+                )  # fmt: skip
+        label = outputs.get(spec.label)
+        if label is None:
+            return
+        source = tables.label_table
+        if source is None and not label.tables <= {request}:
+            other = ", ".join(sorted(label.tables - {request}))
+            self.add(
+                files.tables_file, "label",
+                f"the label {spec.label} comes from {other}, which is not said to give it",
+                f"write label: {other}",
+            )  # fmt: skip
+        elif source is not None and source not in label.tables:
+            self.add(
+                files.tables_file, "label",
+                f"the label {spec.label} of {files.sql.name} does not come from {source}",
+                f"it comes from {', '.join(sorted(label.tables)) or 'no table'}",
+            )  # fmt: skip
+        for name in spec.names:
+            one = outputs.get(name)
+            if one is not None and (
+                source in one.tables or (one.origin is not None and one.origin == label.origin)
+            ):
+                self.add(
+                    files.sql, name,
+                    f"it comes from {source or request}, as the label does: the model would learn "
+                    "from what is not known yet when a request is served",
+                    f"take it out, or put it under ignored in {Path(spec.source).name}",
+                )  # fmt: skip
 
     def _declared(self) -> dict[str, Declared] | None:
         from nightshift.data.declared import declared_tables
@@ -187,6 +340,14 @@ class _Checker:
         known("data.nulls.except", gates.data.nulls.except_)
         known("data.drift.except", gates.data.drift.except_)
         known("quality.slices", gates.quality.slices)
+        single = [f.name for f in spec.fields if f.number is None and f.tokens is None]
+        for name in gates.quality.slices:
+            if name in spec.names and name not in single:
+                self.add(
+                    self.pipeline.gates_file, "quality.slices",
+                    f"{name!r} is not a field of one id a row, so that no row has a new value of it",
+                    f"choose of {', '.join(single[:5]) or 'none'}",
+                )  # fmt: skip
 
     def _lookback(self, spec: FeatureSpec) -> None:
         from nightshift.plan import check_lookback
@@ -215,7 +376,7 @@ class _Checker:
         told: set[str] = set()
         for mode in ("batch", "request"):
             for problem in advice.check_query(query, database, schemas, mode):
-                text = str(problem.message)
+                text = " ".join(str(problem.message).split())
                 if text in told:
                     continue
                 told.add(text)
@@ -293,14 +454,14 @@ class _Checker:
             if table.time is not None:
                 days = sorted(folder.glob("ds=????-??-??"))
                 folder = days[-1] if days else folder
-            found = reading.parquet_files(folder)
+            found = reading.parquet_files(folder)[-_MOST_FILES:]
             if not found:
                 self.add(
                     folder, "", f"table {name} has no partition with files",
                     f"./nightshift data load --pipeline {self.pipeline.name} --from FOLDER",
                     warn=True,
                 )  # fmt: skip
-            for path in found[-1:]:
+            for path in found:
                 self._file(path, table)
 
     def _file(self, path: Path, table: Declared) -> None:
@@ -318,6 +479,17 @@ class _Checker:
         for fault in faults:
             if fault.column in table.columns:
                 self.add(path, fault.column or "", f"Spark 3.2 does not read {fault.reason}")
+
+
+def _each(text: str, files: Sequence[str]) -> list[str]:
+    """The problems of an error's text: a line that begins with a file begins another one."""
+    found: list[str] = []
+    for line in text.splitlines():
+        if found and not line.startswith(tuple(f"{one}: " for one in files)):
+            found[-1] += f" {line.strip()}"
+        else:
+            found.append(line)
+    return found
 
 
 def _schemas(script: str) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""The fields that some families look at, held against the feature specification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nightshift.config.yamlfile import nearest
+from nightshift.features.specification import Field
+from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "ncf": ("user_field", "item_field"),
+    "din": ("history_field", "target_field"),
+}
+"""By family the settings that name a field; the families themselves import OneFlow."""
+
+_NAMED = ("user_field", "item_field", "history_field", "target_field")
+
+
+def problems(chosen: Hyperparameters, fields: Iterable[Field]) -> list[tuple[str, str, str]]:
+    """(setting, what is wrong, fix) of each setting whose field is not there or does not fit."""
+    fields = tuple(fields)
+    single = [f.name for f in fields if f.number is None and f.tokens is None]
+    several = [f.name for f in fields if f.tokens is not None]
+    found = []
+    for setting in _NAMED:
+        fitting = several if setting == "history_field" else single
+        what = "a text with split" if setting == "history_field" else "a categorical field"
+        value = getattr(chosen, setting)
+        if value != AUTO and value not in fitting:
+            hint = nearest(value, fitting).removeprefix("; ")
+            known = f"such are {', '.join(fitting)}" if fitting else "the specification has none"
+            found.append((setting, f"{value!r} is not {what}", hint or known))
+    if found:
+        return found
+    found = [
+        (setting, f"the family {chosen.family} finds no field for it", _HINTS[setting])
+        for setting in FIELDS.get(chosen.family, ())
+        if getattr(chosen, setting) == AUTO and not _by_itself(setting, chosen, fields, single)
+    ]
+    if chosen.family == "ncf" and not found and chosen.user_field == chosen.item_field != AUTO:
+        found.append(("item_field", "is the user_field, too", "name the item's field"))
+    return found
+
+
+_HINTS = {
+    "user_field": "the specification needs a categorical field",
+    "item_field": "the specification needs a second categorical field",
+    "history_field": "the specification needs a text with split, such as "
+    "{type: string, split: ',', most: 20, sequence: true, shares: item}",
+    "target_field": "give the history `shares: <the target>`, or name the target here",
+}
+
+
+def _by_itself(
+    setting: str, chosen: Hyperparameters, fields: tuple[Field, ...], single: list[str]
+) -> bool:
+    """Whether training finds the field, as `tasks.ctr.train.defaults` does."""
+    if setting in ("user_field", "item_field"):
+        return len(single) > ("user_field", "item_field").index(setting)
+    several = [f for f in fields if f.tokens is not None]
+    if setting == "history_field":
+        return bool(several)
+    ordered = [f for f in several if f.tokens and f.tokens.sequence] or several
+    named = [f for f in several if f.name == chosen.history_field] or ordered
+    return bool(named and named[0].tokens and named[0].tokens.shares)
