@@ -75,7 +75,8 @@ def as_json(table: pa.Table) -> list[list[object]]:
             columns.append(shown)
         else:
             columns.append(values.to_pylist())
-    return json.loads(json.dumps(list(zip(*columns, strict=True))))
+    rows: list[list[object]] = json.loads(json.dumps(list(zip(*columns, strict=True))))
+    return rows
 
 
 def specification() -> FeatureSpec:

@@ -23,11 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-sys.path[:0] = [
-    str(ROOT),
-    str(SHARED / "bench"),
-    str(ROOT / "packages/openmldb-embedded/tests"),
-]
+sys.path[:0] = [str(ROOT), str(SHARED / "bench")]
 
 FEATURES = (ROOT / "include/sql/features.sql").read_text()
 SQL_NAMES = {"int32": "int", "int64": "bigint", "int16": "smallint"}
@@ -36,10 +32,11 @@ SQL_NAMES = {"int32": "int", "int64": "bigint", "int16": "smallint"}
 def lay_out(folder: Path, size: int) -> dict[str, int]:
     """The JD tables, `size` times, as parquet; rows by table."""
     import duckdb
-    import jd
     import jd_common
     import pyarrow.parquet as pq
     from openmldb_embedded.load import arrow_schema
+
+    from testing import jd
 
     rows = {}
     with duckdb.connect() as connection:
@@ -96,9 +93,10 @@ class Peak(threading.Thread):
 
 def measure(engine: str, tables: Path, folder: Path, memory: int) -> str:
     """One export by one engine, as a line."""
-    import jd
-    import spark_parts
-    from openmldb_harness import ServerProcess
+
+    from testing import jd
+    from testing import spark as spark_parts
+    from testing.embedded import ServerProcess
 
     given = ["--root", str(tables), "--root", str(folder), "--job-memory", str(memory)]
     if engine == "spark":

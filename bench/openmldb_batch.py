@@ -9,24 +9,26 @@ and the ratios. A second part times windows of 100,000 rows.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-sys.path[:0] = [str(SHARED / "bench"), str(ROOT / "packages/openmldb-embedded/tests")]
+sys.path[:0] = [str(ROOT), str(SHARED / "bench")]
 
 
 def memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def timed(run, times: int) -> dict[str, float]:
+def timed(run: Callable[[], int], times: int) -> dict[str, float]:
     before = memory_mb()
     best = None
     for _ in range(times):
@@ -55,17 +57,19 @@ def duckdb_engine(size: int) -> dict[str, float]:
 
     def run() -> int:
         jd_features_duckdb.run(connection)
-        return connection.execute("select count(*) from result").fetchone()[0]
+        (count,) = connection.execute("select count(*) from result").fetchone() or (0,)
+        return int(count)
 
     return timed(run, 3 if size == 1 else 1)
 
 
 def embedded(size: int) -> dict[str, float]:
     import duckdb
-    import jd
     import jd_common
     from openmldb_embedded.columns import Batch
     from openmldb_embedded.engine import compile_batch
+
+    from testing import jd
 
     schemas = jd.schemas(SHARED)
     connection = duckdb.connect()
@@ -91,11 +95,12 @@ from t window w as (PARTITION BY k ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING 
 
 
 def long_windows(rows: int) -> dict[str, float]:
-    import jd
     import numpy as np
     from openmldb_embedded.columns import Batch, Column, column_from_list
     from openmldb_embedded.engine import compile_batch
     from openmldb_sql.types import SqlType, schema_of
+
+    from testing import jd
 
     random = np.random.default_rng(1)
     schema = schema_of(
@@ -126,24 +131,34 @@ PARTS = {"duckdb": duckdb_engine, "embedded": embedded, "long": long_windows}
 
 def measure(part: str, size: int) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, __file__, part, str(size)],
+        [sys.executable, __file__, str(size), "--part", part],
         check=True,
         capture_output=True,
         text=True,
         env={**os.environ, "JD_DATA": str(SHARED / "data" / "jd")},
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def main() -> None:
-    if len(sys.argv) > 1 and sys.argv[1] in PARTS:
-        print(json.dumps(PARTS[sys.argv[1]](int(sys.argv[2]))))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "sizes", nargs="*", type=int, default=[1, 10, 50], help="copies of the data"
+    )
+    parser.add_argument("--long", nargs="*", type=int, default=[25_000, 100_000],
+                        metavar="ROWS", help="windows of so many rows")  # fmt: skip
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)  # a measuring process
+    options = parser.parse_args()
+    if options.part:
+        print(json.dumps(PARTS[options.part](options.sizes[0])))
         return
-    sizes = [int(x) for x in sys.argv[1:]] or [1, 10, 50]
     print(
         f"{'size':>5} {'engine':>9} {'rows':>8} {'wall s':>8} {'cpu s':>8} {'peak MB':>8} {'+MB':>6}"
     )
-    for size in sizes:
+    for size in options.sizes:
         found = {}
         for part in ("duckdb", "embedded"):
             m = found[part] = measure(part, size)
@@ -157,7 +172,7 @@ def main() -> None:
             f"{theirs['cpu'] / ours['cpu']:.1f} times (cpu); peak memory "
             f"{ours['peak'] / theirs['peak']:.2f} of DuckDB's"
         )
-    for rows in (25_000, 100_000):
+    for rows in options.long:
         m = measure("long", rows)
         print(f"one window of up to {rows} rows: {m['wall']:.2f} s, +{m['above']:.0f} MB")
 

@@ -31,9 +31,9 @@ import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-sys.path.insert(0, str(ROOT / "packages" / "openmldb-embedded" / "tests"))
+sys.path.insert(0, str(ROOT))
 
-from openmldb_harness import ServerProcess  # type: ignore[import-not-found]  # noqa: E402
+from testing.embedded import ServerProcess  # noqa: E402
 
 TABLES = {
     "action": ("action", {"reqId"}),

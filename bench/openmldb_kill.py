@@ -18,10 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1] / "packages" / "openmldb-embedded" / "tests"
-sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from openmldb_harness import ServerProcess, Shaken  # type: ignore[import-not-found]  # noqa: E402
+from testing.embedded import ServerProcess, Shaken
 
 
 def main() -> int:

@@ -10,17 +10,21 @@ the machine do not stretch.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import random
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openmldb_embedded.memtable import MemTable
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-sys.path[:0] = [str(SHARED / "bench"), str(ROOT / "packages/openmldb-embedded/tests")]
-
-REQUESTS = 5_000
+sys.path[:0] = [str(ROOT), str(SHARED / "bench")]
 
 
 def percentiles(nanoseconds: list[int]) -> str:
@@ -29,7 +33,9 @@ def percentiles(nanoseconds: list[int]) -> str:
     return f"{at[0]:8.0f} {at[1]:8.0f} {at[2]:8.0f} {ordered[-1] / 1000:8.0f}"
 
 
-def measure(answer, requests) -> tuple[list[int], list[int]]:
+def measure(
+    answer: Callable[[Sequence[Any]], object], requests: Sequence[Any]
+) -> tuple[list[int], list[int]]:
     wall, cpu = [], []
     for request in requests:
         w, c = time.perf_counter_ns(), time.thread_time_ns()
@@ -39,16 +45,27 @@ def measure(answer, requests) -> tuple[list[int], list[int]]:
     return wall, cpu
 
 
+def stores(online: dict[str, MemTable]) -> Callable[[str, str], MemTable]:
+    return lambda db, table: online[table]
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sizes", nargs="*", type=int, default=[1, 10], help="copies of the data")
+    parser.add_argument("--requests", type=int, default=5_000)
+    options = parser.parse_args()
     import duckdb
-    import jd
     import jd_common
     from openmldb_embedded.columns import Batch
     from openmldb_embedded.engine import compile_request
     from openmldb_embedded.memtable import MemTable
 
+    from testing import jd
+
     schemas = jd.schemas(SHARED)
-    for size in [int(x) for x in sys.argv[1:]] or [1, 10]:
+    for size in options.sizes:
         connection = duckdb.connect()
         jd_common.load(connection, size)
         tables = {
@@ -63,10 +80,10 @@ def main() -> None:
         for name, batch in tables.items():
             online[name].append_batch(batch)
         query = compile_request(jd.feature_sql(SHARED), jd.Catalog(schemas), "JD_db")
-        answer = query.bind(lambda db, table, online=online: online[table])
+        answer = query.bind(stores(online))
         loaded = time.perf_counter() - start
         rows = sum(t.num_rows for t in online.values())
-        requests = random.Random(size).sample(tables["flattenRequest"].to_rows(), REQUESTS)
+        requests = random.Random(size).sample(tables["flattenRequest"].to_rows(), options.requests)
         gc.collect()
         gc.freeze()
         print(f"{size}x: {rows} rows loaded and indexed in {loaded:.2f} s")
@@ -76,7 +93,7 @@ def main() -> None:
             print(f"{label + ' wall':>16} {percentiles(wall)}")
             print(f"{label + ' cpu':>16} {percentiles(cpu)}")
         hundreds = []
-        for at in range(0, REQUESTS, 100):
+        for at in range(0, options.requests, 100):
             c = time.thread_time_ns()
             answer(requests[at : at + 100])
             hundreds.append((time.thread_time_ns() - c) // 100)

@@ -1,8 +1,8 @@
-"""The online load and the DEPLOY as the DAG has them, through Airflow's own task runner.
+"""The DEPLOY as the DAG has it, through Airflow's own task runner.
 
-An Airflow database of the bench's own in a temporary folder: the operator's notes, its retries and
-its states are Airflow's. The interpreter that forks is warmed up first, so that a try takes a
-fraction of a second and not ten.
+An Airflow database in a temporary folder: the operator's notes, its retries and its states are
+Airflow's. The interpreter that forks is warmed up first, so that a try takes a fraction of a
+second and not ten.
 """
 
 from __future__ import annotations
@@ -17,17 +17,10 @@ from typing import Any
 
 import httpx
 
-from nightshift.features.specification import FeatureSpec
-from nightshift.openmldb import OpenMLDBClient
-from nightshift.openmldb import loads as online_load
-from nightshift.settings import Settings
+from nightshift.pipeline import Pipeline
+from testing.airflow import Airflow, TaskRunHarness
 
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
-
-from tests.plugins.conftest import Airflow, TaskRunHarness
-
-# As dags/retrain.py has them, but for the pauses: a job of the bench takes a fraction of a second.
-_DAG = "mode='online', poll_interval_s=0.2, settle_s=0.2, retries=2"
 
 
 @dataclass(frozen=True)
@@ -46,15 +39,17 @@ class Try:
 
 
 class Operators:
-    """DAG runs with the DAG's operators against the house's server."""
+    """DAG runs with the DAG's operators against the server of an installation."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, pipeline: Pipeline) -> None:
         from airflow.utils.db import initdb
 
-        self.settings = settings
-        os.environ["AIRFLOW_CONN_OPENMLDB_DEFAULT"] = (
-            f"openmldb://127.0.0.1:{settings.openmldb_port}/{settings.database}"
-        )
+        from laptop.services import airflow as service
+
+        self.database = pipeline.database
+        os.environ["AIRFLOW_CONN_OPENMLDB_DEFAULT"] = service.environment(pipeline.settings)[
+            "AIRFLOW_CONN_OPENMLDB_DEFAULT"
+        ]
         initdb()
         self._airflow = Airflow(Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]))
         _warm_up()
@@ -68,29 +63,13 @@ class Operators:
         """What a fork must do first: the parent's database connections are not its own."""
         from airflow import settings
 
+        assert settings.engine is not None
         settings.engine.dispose(close=False)
-
-    def loads(self, ds: str) -> Try:
-        """`online_gaps`, and a task for each load that it names."""
-        with OpenMLDBClient.of(self.settings) as client:
-            loads = online_load.plan_online_loads(
-                self.settings.data,
-                ds=ds,
-                lookback_days=FeatureSpec.load(self.settings.feature_spec).lookback_days,
-                count_rows=online_load.count_online(client, self.settings.database),
-            )
-        body = [
-            f"OpenMLDBLoadDataOperator(task_id='load_{n}', database={self.settings.database!r}, "
-            f"{_DAG}, **{dict(load)!r})"
-            for n, load in enumerate(loads)
-        ]
-        tasks = tuple(f"load_{n}" for n in range(len(loads)))
-        return Try(self._airflow.run("\n".join(body)), tasks)
 
     def deploy(self, name: str, sql: str) -> Try:
         """`deploy_features`."""
         body = (
-            f"OpenMLDBDeployOperator(task_id='deploy', database={self.settings.database!r}, "
+            f"OpenMLDBDeployOperator(task_id='deploy', database={self.database!r}, "
             f"name={name!r}, select='features.sql', retries=2)"
         )
         return Try(self._airflow.run(body, files={"features.sql": sql}), ("deploy",))

@@ -9,6 +9,7 @@ span of time and sorting has to bring all of them together.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-sys.path[:0] = [str(ROOT / "packages/openmldb-embedded/tests")]
+sys.path.insert(0, str(ROOT))
 
 OWN = ("request_id", "request_id_original", "pair_id", "user_id")
 """Columns whose values are another copy's own."""
@@ -30,8 +31,9 @@ OWN = ("request_id", "request_id_original", "pair_id", "user_id")
 
 def features() -> pa.Table:
     """The JD features."""
-    import jd
     from openmldb_embedded.engine import compile_batch
+
+    from testing import jd
 
     data = jd.tables(SHARED)
     sql = (ROOT / "include/sql/features.sql").read_text()
@@ -41,9 +43,14 @@ def features() -> pa.Table:
 
 def main() -> None:
     """Measure each number of copies."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("copies", nargs="*", type=int, default=[10, 100, 400])
+    options = parser.parse_args()
     rows = features()
-    spec = next(ROOT.glob("pipelines/jd/feature_spec.yaml"), ROOT / "include/feature_spec.yaml")
-    for copies in map(int, sys.argv[1:] or ["10", "100", "400"]):
+    spec = ROOT / "pipelines/jd/feature_spec.yaml"
+    for copies in options.copies:
         folder = Path(tempfile.mkdtemp(prefix="preprocess-scale-"))
         try:
             (folder / "features").mkdir()

@@ -1,4 +1,4 @@
-"""The house of `bench/release_kill.py`: two releases, and what must hold after every kill."""
+"""What `bench/release_kill.py` works on: two releases, and what must hold after every kill."""
 
 from __future__ import annotations
 
@@ -16,24 +16,19 @@ from typing import Any
 
 from bench.killing import Children, Ended, Work, points
 from bench.operator_tries import Operators
-from bench.switch import DS
+from bench.switch import DS, LEASE
 from nightshift import files, layout
-from nightshift.features.specification import FeatureSpec
-from nightshift.gates import rehearsal as rehearse
 from nightshift.layout import RunFolder
-from nightshift.openmldb import OpenMLDBClient, normalise_sql
+from nightshift.night import Night, servers
 from nightshift.openmldb import loads as online_load
+from nightshift.openmldb import normalise_sql
 from nightshift.registry import leases, pointer
-from nightshift.registry.names import is_deployment_of
-from nightshift.registry.store import ReleaseStore
+from nightshift.registry.names import is_deployment_of, is_workspace_of
 from nightshift.release import recover
+from nightshift.serving import pair as serving_pair
 from nightshift.serving import probe
-from nightshift.triton import TritonControl
 from nightshift.triton import repository as model_repository
 from testing.house import House
-
-BENCH = "benchbench"
-"""Run token of the lease that keeps both releases deployed and loaded."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +47,9 @@ class Bench:
 
     def __init__(self, house: House, releases: tuple[str, str], operators: Operators) -> None:
         self.house, self.releases, self.operators = house, releases, operators
-        self.settings = house.settings
-        self.store = ReleaseStore(self.settings.releases)
-        self.template = house.plan(DS, "bench")
+        self.settings, self.pipeline = house.settings, house.pipeline
+        self.store = house.pipeline.store
+        self.template = house.of(house.plan(DS, "bench"))
         self.children = Children(
             self.settings.home, self.settings.home / "child.log", Operators.in_child
         )
@@ -109,8 +104,11 @@ class Bench:
         plan += [{"after_s": ended.seconds * (n + 0.5) / timed} for n in range(timed)]
         for n, where in enumerate(plan):
             step = make()
-            self.one(f"{name} {where}", name, step, lambda s, w=where: self.children.run(s.work, **w),
-                     again=n % again == 0, clean=n % clean == 0)  # fmt: skip
+
+            def run(step: Step, where: dict[str, Any] = where) -> Ended:
+                return self.children.run(step.work, **where)
+
+            self.one(f"{name} {where}", name, step, run, again=n % again == 0, clean=n % clean == 0)
         if clean > 1:
             self.clean(f"{name}, end")
         self.steps[name] = ended.steps
@@ -193,7 +191,11 @@ class Bench:
             else:
                 found += self.whole(live.release_id, pair=True)
                 answer = probe.answers_by(
-                    self.settings.predict_url, live.release_id, [self.request(live)], deadline_s=20
+                    self.settings.predict_url,
+                    self.pipeline.name,
+                    live.release_id,
+                    [self.request(live)],
+                    deadline_s=20,
                 )
                 if answer["model_version"] != live.model_version:
                     found.append(f"an answer names {answer}")
@@ -203,10 +205,10 @@ class Bench:
             for release in self.store.releases():
                 if release.model.is_dir():
                     found += self.whole(release.id, pair=False)
-            repo, model = self.settings.model_repo, self.settings.model
+            repo, model = self.pipeline.model_repo, self.pipeline.model
             for version in model_repository.versions(repo, model):
                 path = model_repository.version_folder(repo, model, version)
-                if not (path / "golden.json").is_file() or not (path / "model").is_dir():
+                if not (path / "golden.npz").is_file() or not (path / "model").is_dir():
                     found.append(f"{path} is half a version")
             model_repository.pins(repo, model)
         except Exception as error:
@@ -223,31 +225,30 @@ class Bench:
         if not (folder.spec.is_file() and folder.sql.is_file() and folder.data_card.is_file()):
             wrong.append(f"{release}: a file is missing")
         if pair:
-            with (
-                self.house.client() as client,
-                TritonControl.of(self.settings) as control,
-            ):
-                wrong += rehearse.problems(client, control, folder, manifest)
+            with servers(self.settings) as both:
+                wrong += serving_pair.problems(both.openmldb, both.triton, folder, manifest)
         return wrong
 
     def request(self, live: pointer.LivePointer) -> dict[str, Any]:
         """A request row as a client posts it."""
+        assert live.database is not None
+        assert live.deployment is not None
         with self.house.client() as client:
             columns = [n for n, _ in client.deployment(live.database, live.deployment).input_schema]
-        (row,) = rehearse.request_rows(self.settings.data, None, columns, 1)
+        (row,) = serving_pair.request_rows(self.pipeline, columns, 1)
         return dict(zip(columns, row, strict=True))
 
     def rows(self) -> list[str]:
         """Days of which the online store does not hold exactly the rows of the partition."""
         wrong = []
-        lookback = FeatureSpec.load(self.settings.feature_spec).lookback_days
+        data, features = self.pipeline.data, self.pipeline.features
         with self.house.client() as client:
-            count = online_load.count_online(client, self.settings.database)
-            for table, column in layout.EVENT_TIME.items():
+            count = online_load.count_online(client, self.pipeline.database)
+            for table, column in features.tables.events.items():
                 last = layout.parse_date(DS)
-                days = layout.days_back(last, lookback.get(table, 0) + 1)
-                for day in layout.present(self.settings.data, table, days):
-                    rows = online_load.partition_rows(self.settings.data, table, day)
+                days = layout.days_back(last, features.spec.lookback_days.get(table, 0) + 1)
+                for day in layout.present(data, table, days):
+                    rows = online_load.partition_rows(data, table, day)
                     start = layout.day_start_ms(day)
                     found = count(table, column, start, start + layout.DAY_MS)
                     if found != rows:
@@ -257,10 +258,10 @@ class Bench:
     def deployed(self, name: str, sql: str) -> list[str]:
         """What is wrong with a deployment: there is one of this name, and its query is this."""
         with self.house.client() as client:
-            names = client.deployments(self.settings.database)
+            names = client.deployments(self.pipeline.database)
             if list(names).count(name) != 1:
                 return [f"{name} is {list(names).count(name)} times among {list(names)}"]
-            text = normalise_sql(client.deployment_text(self.settings.database, name))
+            text = normalise_sql(client.deployment_text(self.pipeline.database, name))
         squeezed = ["".join(t.replace("`", "").split()).lower() for t in (normalise_sql(sql), text)]
         return [] if squeezed[0] in squeezed[1] else [f"{name} has another query: {text[:200]}"]
 
@@ -269,42 +270,38 @@ class Bench:
     def clean(self, where: str) -> None:
         """The next night begins: every lease of the killed runs has run out."""
         for token, lease in leases.read_all(self.store).items():
-            if token != BENCH and not lease.closed:
+            if token != LEASE and not lease.closed:
                 leases.renew(
                     self.store, run_token=token, run_id=lease.run_id, ds=lease.ds, ttl_s=-1
                 )
-        for folder in (self.store.root, self.settings.model_repo / self.settings.model):
+        for folder in (self.store.root, self.pipeline.model_repo / self.pipeline.model):
             files.sweep_staging(folder, older_than_s=0)
-        with (
-            OpenMLDBClient.of(self.settings) as client,
-            TritonControl.of(self.settings) as control,
-        ):
-            recover.recover(client, control, self.settings, run_token=None)
-            names = client.deployments(self.settings.database)
-            databases = set(client.databases())
+        with servers(self.settings) as both:
+            recover.recover(both, self.pipeline, run_token=None)
+            names = both.openmldb.deployments(self.pipeline.database)
+            databases = both.openmldb.databases()
         found = []
         kept = {folder.id for folder in self.store.releases() if folder.model.is_dir()}
         judged = {f.id for f in self.store.releases() if f.accepted}
         if kept - judged:
             found.append(f"{sorted(kept - judged)} outlived the clean-up")
         ours = {self.store.folder(r).manifest().sql.deployment for r in self.releases}
-        left = {n for n in names if is_deployment_of(self.settings.model, n)} - ours
+        left = {n for n in names if is_deployment_of(self.pipeline.owner, n)} - ours
         if left:
             found.append(f"deployments {sorted(left)} outlived the clean-up")
-        if any(name.startswith(f"{self.settings.database}_") for name in databases):
+        if any(is_workspace_of(self.pipeline.owner, name) for name in databases):
             found.append(f"a run's database outlived the clean-up: {sorted(databases)}")
         self.tell(f"{where}, clean-up", found)
         self.look(f"{where}, clean-up")
 
-    def plan(self) -> Any:
+    def night(self) -> Night:
         """A run of its own with the template's artefacts."""
         self.runs += 1
         plan = self.house.plan(DS, f"kill {self.runs}")
-        source = Path(self.template["run_dir"])
         target = RunFolder(Path(plan["run_dir"]))
         for part in ("dataset", "model", "results", "reports", "scores", "features"):
-            shutil.copytree(source / part, target.root / part)
-        return plan
+            shutil.copytree(self.template.run.root / part, target.root / part)
+        return self.house.of(plan)
 
     def other(self) -> str:
         """That of the two releases which is not live."""

@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,10 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench.operator_tries import Operators  # noqa: E402
-from bench.release_house import BENCH, Bench, Step  # noqa: E402
-from bench.switch import DS, build  # noqa: E402
-from nightshift import layout  # noqa: E402
-from nightshift.openmldb import SYSTEM_DATABASE  # noqa: E402
+from bench.release_house import Bench, Step  # noqa: E402
+from bench.switch import DS, LEASE, build  # noqa: E402
+from nightshift import files, layout  # noqa: E402
+from nightshift.night import Night  # noqa: E402
+from nightshift.openmldb import SYSTEM_DATABASE, OpenMLDBClient  # noqa: E402
 from nightshift.openmldb import deployments as online  # noqa: E402
 from nightshift.openmldb import loads as online_load  # noqa: E402
 from nightshift.registry import leases, pointer  # noqa: E402
@@ -39,11 +41,11 @@ def candidates(bench: Bench, most: int) -> None:
     """Version, manifest, release folder, verdict."""
 
     def make() -> Step:
-        plan = bench.plan()
+        night = bench.night()
 
         def work() -> None:
-            made = candidate.create(plan, bench.settings)
-            candidate.judge(plan, bench.settings, made["release_id"], ["quality"])
+            made = steps.make_candidate(night, triggered_by="bench")
+            candidate.judge(night, made["release_id"], ["quality"])
 
         return Step(work)
 
@@ -52,18 +54,27 @@ def candidates(bench: Bench, most: int) -> None:
 
 def loads(bench: Bench, most: int) -> None:
     """Online load: the rows of one day of one table in turn, and the snapshots."""
-    tables = list(layout.EVENT_TIME)
+    tables = bench.pipeline.features.tables.events
     day = layout.parse_date(DS)
     count = 0
 
+    def work() -> None:
+        with OpenMLDBClient.of(bench.settings) as client:
+            online_load.bring_online(client, bench.pipeline, ds=DS)
+
     def make() -> Step:
         nonlocal count
-        table = tables[count % len(tables)]
+        table = list(tables)[count % len(tables)]
         count += 1
-        sql = online_load._delete_sql(table, layout.EVENT_TIME[table], [day])
+        start = layout.day_start_ms(day)
         with bench.house.client() as client:
-            client.execute(bench.settings.database, sql, mode="onsync")
-        return Step(bench.operators.loads(DS), bench.rows)
+            client.execute(
+                bench.pipeline.database,
+                f"DELETE FROM {table} WHERE {tables[table]} >= {start} "
+                f"AND {tables[table]} < {start + layout.DAY_MS}",
+                mode="onsync",
+            )
+        return Step(work, bench.rows)
 
     bench.phase("load online", make, most=most, timed=most // 3)
     bench.outages("load online, server killed", make, most=most // 3)
@@ -73,11 +84,11 @@ def deploys(bench: Bench, most: int) -> None:
     """DEPLOY of a query of its own."""
     base = bench.store.folder(bench.releases[0]).sql.read_text()
     sql = base.replace("BETWEEN 14d PRECEDING", "BETWEEN 3d PRECEDING")
-    name = deployment_name(bench.settings.model, sql)
+    name = deployment_name(bench.pipeline.owner, sql)
 
     def make() -> Step:
         with bench.house.client() as client:
-            online.drop_deployment(client, bench.settings.database, name)
+            online.drop_deployment(client, bench.pipeline.database, name)
         return Step(bench.operators.deploy(name, sql), lambda: bench.deployed(name, sql))
 
     bench.phase("deploy", make, most=most, timed=most // 3)
@@ -88,14 +99,13 @@ def rehearsals(bench: Bench, most: int) -> None:
     """Model loaded beside the live one, golden rows, calls of both pairs."""
 
     def make() -> Step:
-        plan = bench.plan()
-        made = candidate.create(plan, bench.settings)
-        folder = bench.store.folder(made["release_id"])
+        night = bench.night()
+        release = str(steps.make_candidate(night)["release_id"])
 
         def work() -> None:
-            steps.rehearsal(plan, folder.id, bench.settings)
+            steps.gate(night, "rehearsal", release)
 
-        return Step(work, lambda: bench.whole(folder.id, pair=True))
+        return Step(work, lambda: bench.whole(release, pair=True))
 
     bench.phase("rehearse", make, most=most, again=4, timed=most // 3)
 
@@ -104,14 +114,14 @@ def consistencies(bench: Bench, most: int) -> None:
     """Held-out requests replayed in a database of the check's own."""
 
     def make() -> Step:
-        plan = bench.plan()
-        report = Path(plan["run_dir"]) / "reports" / "consistency.json"
+        night = bench.night()
+        report = night.run.reports / "consistency.json"
 
         def work() -> None:
-            steps.consistent(plan, bench.releases[0], bench.settings)
+            steps.gate(night, "consistency", bench.releases[0])
 
         def after() -> list[str]:
-            value = json.loads(report.read_text())
+            value = files.read_json(report)
             return [] if value["compared"] > 100 and not value["mismatch_count"] else [str(value)]
 
         return Step(work, after)
@@ -123,11 +133,11 @@ def verdicts(bench: Bench, most: int) -> None:
     """The verdict out of the reports."""
 
     def make() -> Step:
-        plan = bench.plan()
-        folder = bench.store.folder(candidate.create(plan, bench.settings)["release_id"])
+        night = bench.night()
+        folder = night.folder(steps.make_candidate(night)["release_id"])
 
         def work() -> None:
-            steps.accept(plan, folder.id, bench.settings)
+            steps.accept(night, folder.id)
 
         return Step(work, lambda: [] if folder.accepted else ["not accepted"])
 
@@ -141,7 +151,7 @@ def switches(bench: Bench, most: int) -> None:
         target = bench.other()
 
         def work() -> None:
-            steps.switch_over(bench.template, target, bench.settings, promote="force")
+            steps.switch_over(bench.template, target, promote="force")
 
         return Step(work, lambda: live_is(bench, target))
 
@@ -150,9 +160,9 @@ def switches(bench: Bench, most: int) -> None:
 
 def rollbacks(bench: Bench, most: int) -> None:
     """Back to a release that was retired: deployed and loaded anew, switched, probed."""
-    steps.switch_over(bench.template, bench.other(), bench.settings, promote="force")
-    lease = leases.read_all(bench.store)[BENCH]
-    leases.close(bench.store, BENCH)
+    steps.switch_over(bench.template, bench.other(), promote="force")
+    lease = leases.read_all(bench.store)[LEASE]
+    leases.close(bench.store, LEASE)
     bench.clean("before the rollbacks")
 
     def make() -> Step:
@@ -160,13 +170,13 @@ def rollbacks(bench: Bench, most: int) -> None:
         run_id, target = f"rollback {bench.runs}", bench.other()
 
         def work() -> None:
-            rollback.roll_back(target, bench.settings, run_id=run_id)
+            rollback.roll_back(target, bench.pipeline, run_id=run_id)
 
         return Step(work, lambda: live_is(bench, target))
 
     bench.phase("rollback", make, most=most)
     leases.renew(
-        bench.store, run_token=BENCH, run_id=lease.run_id, ds=DS, release_id=lease.release_id,
+        bench.store, run_token=LEASE, run_id=lease.run_id, ds=DS, release_id=lease.release_id,
         versions=lease.versions, deployments=lease.deployments,
     )  # fmt: skip
 
@@ -177,35 +187,35 @@ def live_is(bench: Bench, target: str) -> list[str]:
     return [] if live and live.release_id == target else [f"{live} is live instead of {target}"]
 
 
-def left_by_a_dead_run(bench: Bench) -> tuple[dict[str, object], str]:
+def left_by_a_dead_run(bench: Bench) -> tuple[Night, str]:
     """A run with a candidate in Triton's repository and a database, neither of any use."""
-    plan = bench.plan()
-    made = candidate.create(plan, bench.settings)
-    folder = bench.store.folder(made["release_id"])
+    night = bench.night()
+    made = steps.make_candidate(night)
+    folder = night.folder(made["release_id"])
+    pipeline = bench.pipeline
     model_repository.publish_version(
-        bench.settings.model_repo, bench.settings.model, folder.manifest().model.version, folder.model
-    )  # fmt: skip
+        pipeline.model_repo, pipeline.model, folder.manifest().model.version, folder.model
+    )
     with bench.house.client() as client:
-        client.execute(SYSTEM_DATABASE, f"CREATE DATABASE {plan['workspace']}", mode="onsync")
+        client.execute(SYSTEM_DATABASE, f"CREATE DATABASE {night.plan['workspace']}", mode="onsync")
         online.ensure_deployment(
-            client, bench.settings.database, made["deployment"], folder.sql.read_text()
+            client, pipeline.database, made["deployment"], folder.sql.read_text()
         )
-    return plan, folder.id
+    return night, folder.id
 
 
 def ends(bench: Bench, most: int) -> None:
     """The end of a rejected night: retire, retention, the lease's end."""
 
     def make() -> Step:
-        plan, release = left_by_a_dead_run(bench)
-        token = layout.run_token(plan["run_id"])
+        night, release = left_by_a_dead_run(bench)
 
         def work() -> None:
-            steps.retire_old(plan, bench.settings)
-            steps.finish(plan, bench.settings, release=release, failures=["bench"])
+            steps.retire_old(night)
+            steps.finish(night, release=release, failures=["bench"])
 
         def after() -> list[str]:
-            lease = leases.read_all(bench.store).get(token)
+            lease = leases.read_all(bench.store).get(night.token)
             return [] if lease is None or lease.closed else ["its lease is open"]
 
         return Step(work, after)
@@ -217,23 +227,17 @@ def begins(bench: Bench, most: int) -> None:
     """The clean-up itself, after a run that died."""
 
     def make() -> Step:
-        plan, release = left_by_a_dead_run(bench)
-        leases.renew(
-            bench.store, run_token=layout.run_token(plan["run_id"]), run_id=plan["run_id"], ds=DS,
-            ttl_s=-1,
-        )  # fmt: skip
+        dead, release = left_by_a_dead_run(bench)
+        leases.renew(bench.store, run_token=dead.token, run_id=dead.plan["run_id"], ds=DS, ttl_s=-1)
         bench.runs += 1
-        night = bench.house.plan(DS, f"night {bench.runs}")
+        night = bench.house.of(bench.house.plan(DS, f"night {bench.runs}"))
 
         def work() -> None:
-            steps.begin(night, bench.settings)
+            steps.begin(night)
 
         def after() -> list[str]:
-            return (
-                ["the dead one's model is there"]
-                if bench.store.folder(release).model.is_dir()
-                else []
-            )
+            there = bench.store.folder(release).model.is_dir()
+            return ["the dead one's model is there"] if there else []
 
         return Step(work, after)
 
@@ -260,10 +264,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PHASES, default=list(PHASES))
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of kills")
-    parser.add_argument("--home", type=Path, default=Path("/tmp/nightshift-bench-kill"))
+    parser.add_argument(
+        "--home", type=Path, default=Path(tempfile.gettempdir()) / "nightshift-bench-kill"
+    )
     options = parser.parse_args()
     house, releases = build(options.home)
-    operators = Operators(house.settings)
+    operators = Operators(house.pipeline)
     bench = Bench(house, releases, operators)
     whole = False
     try:

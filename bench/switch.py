@@ -5,7 +5,7 @@ pointer goes to and fro while clients post requests to the predict server withou
 answer is held against the score that the pair it names gives that row when asked directly, so
 that features of one release scored by the other's model would show.
 
-    python bench/switch.py [--switches 100] [--clients 4] [--pause 0.5]
+    .venv/bin/python bench/switch.py [--switches 100] [--clients 4] [--pause 0.5]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -27,77 +28,69 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from nightshift import commands, files, layout  # noqa: E402
-from nightshift.gates import rehearsal as rehearse  # noqa: E402
-from nightshift.openmldb import deployments as online  # noqa: E402
+from nightshift import commands  # noqa: E402
+from nightshift.features.encoding import encode_rows  # noqa: E402
+from nightshift.features.specification import FeatureSpec  # noqa: E402
+from nightshift.night import Servers  # noqa: E402
+from nightshift.plan import Plan  # noqa: E402
 from nightshift.registry import leases, pointer  # noqa: E402
-from nightshift.registry import manifest as manifests  # noqa: E402
-from nightshift.registry.names import deployment_name, release_id, sql_hash  # noqa: E402
-from nightshift.registry.store import ReleaseStore  # noqa: E402
-from nightshift.release import steps, switch  # noqa: E402
-from nightshift.triton import TritonControl  # noqa: E402
-from nightshift.triton import repository as model_repository  # noqa: E402
+from nightshift.release import candidate, steps, switch  # noqa: E402
+from nightshift.serving import pair  # noqa: E402
 from testing.house import OWN, House  # noqa: E402
 
 DS = "2026-11-08"
+LEASE = "benchbench"
+"""Run token of the lease that keeps both releases deployed and loaded."""
 
 
 def build(home: Path) -> tuple[House, tuple[str, str]]:
-    """A house with two releases of different queries and models, both loaded; the first live."""
+    """An installation with two releases of different queries and models, both loaded.
+
+    The first is live.
+    """
     shutil.rmtree(home, ignore_errors=True)
     house = House.build(home)
     house.generate(days=16, rows_per_day=400, end=DS)
     house.up()
     plan = house.plan(DS, "bench")
-    steps.begin(plan, house.settings)
+    night = house.of(plan)
+    steps.begin(night)
     house.features(plan)
     house.preprocess(plan)
     house.load_online(plan)
-    steps.check_data(plan, house.settings)
+    steps.gate(night, "data")
     house.train(plan)
     first = str(house.candidate(plan)["release_id"])
     house.gates(plan, first)
-    report = steps.switch_over(plan, first, house.settings)
+    report = steps.switch_over(night, first)
     assert report["switched"], report
-    second = variant(house, plan, first)
-    return house, (first, second)
+    return house, (first, variant(house, plan, first))
 
 
-def variant(house: House, plan: Any, first: str) -> str:
+def variant(house: House, plan: Plan, first: str) -> str:
     """A second accepted release: a narrower window in the query, another seed in training."""
-    settings = house.settings
+    night = house.of(plan)
     other = replace(OWN, hyperparameters={"threads": 1, "seed": 7})
-    house.task(plan, "train", commands.train_arguments(plan, settings, other))
-    store = ReleaseStore(settings.releases)
-    base = store.folder(first)
-    model = layout.RunFolder(Path(plan["run_dir"])).model
-    sha = files.sha256_tree(model)
-    version = model_repository.allocate_version(
-        settings.model_repo, settings.model, DS, owner=f"bench:{sha}"
-    )
-    sql = base.sql.read_text().replace("BETWEEN 14d PRECEDING", "BETWEEN 1d PRECEDING")
-    name = deployment_name(settings.model, sql)
-    old = base.manifest()
-    made = replace(
-        old,
-        release_id=release_id(DS, version),
-        model=replace(old.model, version=version, sha256=sha),
-        sql=replace(old.sql, sha256=sql_hash(sql), deployment=name),
-    )
-    folder = store.folder(made.release_id)
-    shutil.copytree(base.root, folder.root)
-    folder.manifest_path.unlink()
-    shutil.rmtree(folder.model)
-    shutil.copytree(model, folder.model)
-    folder.sql.write_text(sql)
-    manifests.write_once(folder.manifest_path, made)
+    house.task(plan, "train", commands.train_arguments(night, other))
+    sql = night.pipeline.features.query()
+    narrower = sql.replace("BETWEEN 14d PRECEDING", "BETWEEN 1d PRECEDING")
+    assert narrower != sql, "the query has no window of 14 days to make narrower"
+    made = candidate.create(night, sql=narrower)
+    # The gates would compare with the rows of the run's own query, so they are not asked.
+    candidate.judge(night, made["release_id"], ())
+    folder = night.folder(made["release_id"])
+    manifests = [night.folder(name).manifest() for name in (first, folder.id)]
     leases.renew(
-        store, run_token="benchbench", run_id="bench", ds=DS, release_id=folder.id,
-        versions=[version, old.model.version], deployments=[name, old.sql.deployment],
-    )  # fmt: skip
-    with house.client() as client, TritonControl.of(settings) as control:
-        online.ensure_deployment(client, settings.database, name, sql)
-        rehearse.publish(control, store, settings.model_repo, folder, made)
+        night.store,
+        run_token=LEASE,
+        run_id="bench",
+        ds=DS,
+        release_id=folder.id,
+        versions=[m.model.version for m in manifests],
+        deployments=[m.sql.deployment for m in manifests],
+    )
+    with night.servers() as servers:
+        pair.make(servers.openmldb, servers.triton, house.pipeline, folder, folder.manifest())
     return folder.id
 
 
@@ -155,7 +148,9 @@ def main() -> int:
     parser.add_argument("--switches", type=int, default=100)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--pause", type=float, default=0.5, help="seconds between two switches")
-    parser.add_argument("--home", type=Path, default=Path("/tmp/nightshift-bench-switch"))
+    parser.add_argument(
+        "--home", type=Path, default=Path(tempfile.gettempdir()) / "nightshift-bench-switch"
+    )
     options = parser.parse_args()
     house, releases = build(options.home)
     try:
@@ -166,27 +161,35 @@ def main() -> int:
     return 0 if not (result["failed_requests"] or result["mixed_answers"]) else 1
 
 
+def expected_scores(
+    servers: Servers, house: House, release: str, count: int
+) -> tuple[list[dict[str, Any]], list[float], tuple[str, int]]:
+    """Request rows, what the release's own pair scores them, and the names of the pair."""
+    folder = house.pipeline.store.folder(release)
+    manifest = folder.manifest()
+    sql, model = manifest.sql, manifest.model
+    info = servers.openmldb.deployment(sql.database, sql.deployment)
+    columns = [column for column, _ in info.input_schema]
+    raw = pair.request_rows(house.pipeline, columns, count)
+    out = [column for column, _ in info.output_schema]
+    features, _ = servers.openmldb.call(sql.database, sql.deployment, raw)
+    ids = encode_rows(FeatureSpec.load(folder.spec), out, features)
+    scores = servers.triton.score(model.name, model.version, {"INPUT_0": ids})
+    rows = [dict(zip(columns, row, strict=True)) for row in raw]
+    return rows, [float(s) for s in scores], (sql.deployment, model.version)
+
+
 def measure(house: House, releases: tuple[str, str], options: argparse.Namespace) -> dict[str, Any]:
     """The load, the switches, the figures."""
     settings = house.settings
-    store = ReleaseStore(settings.releases)
     expected: dict[str, list[float]] = {}
     names: dict[str, tuple[str, int]] = {}
-    with house.client() as client, TritonControl.of(settings) as control:
+    rows: list[dict[str, Any]] = []
+    with house.of(house.plan(DS, "bench")).servers() as servers:
         for name in releases:
-            manifest = store.folder(name).manifest()
-            pair = rehearse.Pair.of(store.folder(name), manifest)
-            info = client.deployment(pair.database, pair.deployment)
-            columns = [column for column, _ in info.input_schema]
-            raw = rehearse.request_rows(settings, None, columns, 200)
-            out = [column for column, _ in info.output_schema]
-            features, _ = client.call(pair.database, pair.deployment, raw)
-            ids = rehearse.encode_rows(pair.spec, out, features)
-            expected[name] = [float(s) for s in control.infer(pair.model, pair.version, ids)]
-            names[name] = (pair.deployment, pair.version)
-        gaps = np.abs(np.subtract(*expected.values()))
-        assert (gaps > 1e-5).mean() > 0.9, "the two releases score alike: nothing would show"
-        rows = [dict(zip(columns, row, strict=True)) for row in raw]
+            rows, expected[name], names[name] = expected_scores(servers, house, name, 200)
+        first, second = (np.asarray(expected[name]) for name in releases)
+        assert (np.abs(first - second) > 1e-5).mean() > 0.9, "both score alike: nothing would show"
         stop = threading.Event()
         clients = [
             Client(settings.predict_url, rows, expected, names, stop, n * 37)
@@ -198,12 +201,16 @@ def measure(house: House, releases: tuple[str, str], options: argparse.Namespace
         spans: list[tuple[float, float]] = []
         probed: list[float] = []
         for n in range(options.switches):
-            target = releases[(n + 1) % 2]
             started = time.monotonic()
             report = switch.switch(
-                client, control, settings, target,
-                requests=lambda _: raw[:1], promote="force", reason="force", actor="bench",
-            )  # fmt: skip
+                servers,
+                house.pipeline,
+                releases[(n + 1) % 2],
+                requests=lambda columns: [[rows[0][name] for name in columns]],
+                promote="force",
+                reason="force",
+                actor="bench",
+            )
             spans.append((started, time.monotonic()))
             probed.append(report["probe_s"])
             time.sleep(options.pause)
@@ -228,7 +235,7 @@ def measure(house: House, releases: tuple[str, str], options: argparse.Namespace
         "latency_ms_between": _percentiles(outside),
         "switch_s_median": round(float(np.median([b - a for a, b in spans])), 4),
         "probe_s_median": round(float(np.median(probed)), 4),
-        "live": str(getattr(pointer.read_live(settings.releases), "release_id", None)),
+        "live": str(getattr(pointer.read_live(house.pipeline.releases), "release_id", None)),
     }
 
 

@@ -7,6 +7,7 @@ Ends when its standard input is closed; prints how often it looked and what it f
 
 from __future__ import annotations
 
+import argparse
 import json
 import select
 import sys
@@ -60,7 +61,9 @@ def look(pipeline: Pipeline, known: dict[Path, int]) -> list[str]:
 
 def main() -> int:
     """Watch until told to stop."""
-    pipeline = Pipeline.load(Settings(home=Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("home", type=Path)
+    pipeline = Pipeline.load(Settings(home=parser.parse_args().home))
     looks, found, known = 0, dict[str, int](), dict[Path, int]()
     while not select.select([sys.stdin], [], [], 0.02)[0]:
         looks += 1

@@ -28,9 +28,9 @@ from laptop.services import airflow as airflow_service
 from nightshift.errors import ServiceUnavailable
 from nightshift.openmldb import JobState, OpenMLDBClient
 from nightshift.settings import Settings
+from testing import images
+from testing.engine import Engine, default_data_root
 from testing.serving import free_ports
-from tests.docker import images
-from tests.docker.engine import Engine, default_data_root
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 1_000_000
@@ -157,7 +157,6 @@ class World:
             home=self.folder / "home",
             airflow_port=airflow_port,
             openmldb_port=openmldb_port,
-            database="bench",
             task_python=Path(sys.executable),
             task_memory="256m",
             task_cpus=0.5,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.docker import images
-from tests.docker.engine import Engine, EngineUnavailable, running
+from testing import images
+from testing.engine import Engine, EngineUnavailable, running
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from testing.engine import PROJECT, Engine
 from testing.serving import free_ports
-from tests.docker.engine import PROJECT, Engine
 
 COMPOSE = "/usr/bin/docker-compose"
 EXAMPLE = PROJECT / ".env.example"

@@ -17,7 +17,7 @@ import yaml
 
 from laptop.services import airflow
 from nightshift.settings import Settings
-from tests.docker.engine import PROJECT, EngineUnavailable, install_packages
+from testing.engine import PROJECT, EngineUnavailable, install_packages
 from tests.docker.production import COMPOSE, EXAMPLE, example_env
 
 pytestmark = pytest.mark.docker

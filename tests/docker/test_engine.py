@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.engine import DOCKER, Engine, EngineUnavailable, running
+from testing.engine import DOCKER, Engine, EngineUnavailable, running
 
 pytestmark = pytest.mark.docker
 

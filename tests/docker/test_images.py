@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tomllib
 
-from tests.docker.engine import PROJECT, Engine
+from testing.engine import PROJECT, Engine
 
 pytestmark = pytest.mark.docker
 

@@ -31,9 +31,9 @@ from nightshift.errors import NightshiftError
 from nightshift.layout import RunFolder
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
+from testing import images
+from testing.engine import Engine
 from testing.nights import DAYS, DS, TRAIN_DAYS, House, live_manifest, live_run, requests
-from tests.docker import images
-from tests.docker.engine import Engine
 from tests.docker.production import UID, Production
 
 pytestmark = [

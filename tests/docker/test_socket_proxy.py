@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from nightshift_provider.runners.base import Phase, TaskSpec
 from nightshift_provider.runners.docker import DockerRunner, home_id
 
+from testing import images
 from testing.bodies import bodies, create_body
-from tests.docker import images
-from tests.docker.engine import PROJECT, Engine
+from testing.engine import PROJECT, Engine
 from tests.docker.production import free_port
 
 pytestmark = pytest.mark.docker

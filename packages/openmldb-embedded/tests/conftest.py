@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+ROOT = Path(__file__).resolve().parents[3]
+SHARED = ROOT.parent / "shared"
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 
-from openmldb_harness import ServerProcess
-
-SHARED = Path(__file__).resolve().parents[4] / "shared"
+from testing.embedded import ServerProcess  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,13 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jd import Catalog
 from openmldb_compiler import Compiler, judge, unavailable_reason
 from openmldb_compiler.advice import readable
 from openmldb_embedded.engine import compile_batch, compile_request
 from openmldb_sql.errors import SqlError
 from statements_at_random import TABLES, Statements
+
+from testing.jd import Catalog
 
 CATALOG = Catalog(TABLES)
 UPSTREAM = {

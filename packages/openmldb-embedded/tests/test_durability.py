@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from openmldb_harness import ServerProcess, Shaken
+
+from testing.embedded import ServerProcess, Shaken
 
 KILLS = 8
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jd import Catalog
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch, compile_request
 from openmldb_embedded.errors import (
@@ -27,6 +26,8 @@ from openmldb_sql.errors import (
 )
 from openmldb_sql.parse import parse_select
 from openmldb_sql.types import IndexDef, SqlType, schema_of
+
+from testing.jd import Catalog
 
 FIELDS = [
     ("id", SqlType.INT32),

@@ -9,7 +9,6 @@ import math
 from pathlib import Path
 
 import pytest
-from jd import Catalog
 from openmldb_embedded.aggregates import AGGREGATES
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch, compile_request
@@ -17,6 +16,8 @@ from openmldb_embedded.functions import SCALARS
 from openmldb_embedded.memtable import MemTable
 from openmldb_sql.errors import SqlError
 from openmldb_sql.types import SqlType, schema_of
+
+from testing.jd import Catalog
 
 EXTREMES = {
     "bo": (SqlType.BOOL, [True, False, None, True, False]),

@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from openmldb_harness import ServerProcess
+
+from testing.embedded import ServerProcess
 
 TOKEN = "a-token-of-this-test"
 STATEMENT = {"mode": "onsync", "sql": "SHOW DATABASES"}

@@ -6,10 +6,11 @@ import ast
 import re
 
 import pytest
-from jd import Catalog, feature_sql, schemas, seed, table_sizes, tables
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch, compile_request
 from openmldb_embedded.memtable import MemTable
+
+from testing.jd import Catalog, feature_sql, schemas, seed, table_sizes, tables
 
 INTEGER_FEATURES = [
     "flattenRequest_pair_id_window_unique_count_27",

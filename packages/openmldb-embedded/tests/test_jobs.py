@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from openmldb_harness import ServerProcess
+
+from testing.embedded import ServerProcess
 
 TERMINAL = {"FINISHED", "FAILED", "KILLED", "LOST", "STOPPED"}
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from openmldb_harness import ServerProcess
+
+from testing.embedded import ServerProcess
 
 ROWS = 50_000
 

@@ -10,11 +10,12 @@ import math
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jd import Catalog
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch, compile_request
 from openmldb_embedded.memtable import MemTable
 from openmldb_sql.types import IndexDef, SqlType, schema_of
+
+from testing.jd import Catalog
 
 FIELDS = [
     ("id", SqlType.INT64),

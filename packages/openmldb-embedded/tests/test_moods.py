@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 from openmldb_embedded.moods import VARIABLE, Moods
-from openmldb_harness import ServerProcess
 from openmldb_sql.errors import SqlError
+
+from testing.embedded import ServerProcess
 
 
 def test_moods_are_named_with_seconds() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import openmldb_compiler
 import pytest
-from jd import Catalog
 from openmldb_embedded import referee as under_test
 from openmldb_embedded.engine import compile_batch, compile_request
 from openmldb_embedded.errors import ExecutionError, RefusedByOpenMLDB
 from openmldb_embedded.referee import Referee
 from openmldb_sql.errors import PlanError, SqlError
 from openmldb_sql.types import SqlType, schema_of
+
+from testing.jd import Catalog
 
 T = SqlType
 CATALOG = Catalog(

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from openmldb_harness import ServerProcess
 from scenarios import KNOWN, REFUSED, replay
+
+from testing.embedded import ServerProcess
 
 NAMES = (
     "indexes",

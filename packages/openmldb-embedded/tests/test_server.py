@@ -10,7 +10,8 @@ import threading
 import time
 
 import pytest
-from openmldb_harness import ServerProcess
+
+from testing.embedded import ServerProcess
 
 JOB_SCHEMA = (
     ["Int32", "String", "String", "Timestamp", "Timestamp"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from openmldb_harness import ServerProcess
+
+from testing.embedded import ServerProcess
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 SEED = SHARED / "seeds" / "000_05db04eb1d7616d6.txt"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.docker.engine import PROJECT
+from testing.engine import PROJECT
 
 TABLET = ["127.0.0.1:10921", "tablet", "1700000000000", "online", "NULL"]
 OTHERS = [["127.0.0.1:7527", "nameserver", "0", "online", "master"],

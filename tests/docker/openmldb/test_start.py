@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.engine import PROJECT
+from testing.engine import PROJECT
 from tests.docker.production import free_port
 
 PARTS = ("zk", "tablet", "nameserver", "apiserver", "taskmanager")

@@ -17,7 +17,7 @@ from nightshift_provider.runners.reaper import ENDED_S, GRACE_S, reap
 
 from nightshift.errors import ConfigurationError, ServiceUnavailable
 from nightshift.settings import Settings
-from tests.docker import images
+from testing import images
 from tests.plugins.small_task import TASK, alive, body, let_go, starts, until
 
 pytestmark = pytest.mark.docker

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import spark_parts
-from openmldb_harness import ServerProcess
 from openmldb_sql.types import SqlType
+
+from testing import jd
+from testing import spark as spark_parts
+from testing.embedded import ServerProcess
 
 pytestmark = pytest.mark.timeout(1200)  # for the slowest machines
 

@@ -4,7 +4,7 @@ No image registry is needed: `images.py` makes the base images. The engine's dat
 `.cache/docker` in the project, so a second run finds its images and build cache again; only one
 engine at a time may use it, and a lock sees to that.
 
-By hand: `python -m tests.docker.engine COMMAND...` runs a command with `DOCKER_HOST` set to such
+By hand: `python -m testing.engine COMMAND...` runs a command with `DOCKER_HOST` set to such
 an engine, with the task images built.
 """
 
@@ -26,7 +26,7 @@ from typing import IO, Self
 
 from testing import debian
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 PACKAGES = ("docker.io", "docker-compose", "debootstrap", "iptables")
 DOCKER = "/usr/bin/docker"  # Debian's 20.10: builds with BuildKit and needs no buildx plugin
 STOP_S = 60.0
@@ -268,7 +268,7 @@ def running() -> Iterator[Engine]:
 
 def main(command: list[str]) -> int:
     """Run a command with an engine and the task images at its disposal."""
-    from tests.docker import images
+    from testing import images
 
     with running() as engine:
         images.build_tasks(engine)

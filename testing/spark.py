@@ -6,20 +6,17 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from openmldb_harness import free_port
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from laptop.setup import spark
 from nightshift.errors import ServiceUnavailable
 from nightshift.settings import Settings
+from testing.embedded import free_port
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def settings(**more: str) -> dict[str, str]:
@@ -76,7 +73,7 @@ class Cluster:
         more = ["--webui-port", "0"]
         if name.startswith("worker"):
             more += ["--host", "127.0.0.1", "--work-dir", str(work)]
-        command = [self._home / "bin/spark-class", f"org.apache.spark.deploy.{name}"]
+        command = [str(self._home / "bin/spark-class"), f"org.apache.spark.deploy.{name}"]
         with (self.folder / f"{number}.log").open("wb") as log:
             self.processes.append(
                 subprocess.Popen(

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from laptop.setup import environments
-from tests.docker.engine import DOCKER, PROJECT, Engine, EngineUnavailable
+from testing.engine import DOCKER, PROJECT, Engine, EngineUnavailable
 
 VERSION = "0.1.0"
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -124,7 +124,7 @@ def find_python(version: str) -> Path:
     """
     code = "import sys; print('%d.%d' % sys.version_info[:2], sys.base_prefix)"
     for candidate in filter(Path.exists, _pythons(version)):
-        command = [candidate, "-I", "-c", code]
+        command = [str(candidate), "-I", "-c", code]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found, _, prefix = said.strip().partition(" ")
         # A distribution's Python, below /usr, is no tree of its own.
@@ -137,7 +137,7 @@ def _pythons(version: str) -> Iterator[Path]:
     yield from (PROJECT / name / "bin" / "python" for name in (".venv-tasks", ".venv"))
     yield from sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))
     uv = environments.find_uv(PROJECT)
-    command = [uv, "python", "find", "--no-project", "--system", version]
+    command = [str(uv), "python", "find", "--no-project", "--system", version]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         yield Path(done.stdout.strip())

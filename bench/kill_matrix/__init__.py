@@ -1,0 +1,1 @@
+"""SIGKILL to one component while operators run: docs/kill_matrix.md."""

@@ -1,0 +1,1 @@
+"""The predict server under load."""
