@@ -113,6 +113,15 @@ class Settings:
         "on", "on: pipelines run by their schedules; off: by hand and as backfills only"
     )
     retire_grace_s: float = _setting(30.0, "seconds between a switch and dropping the old pair")
+    notify_file: str = _setting(
+        "", "file of Apprise URLs, one a line: who is told what goes wrong; empty: nobody"
+    )
+    disk_min_free: float = _setting(
+        0.1, "share of a disk that must be free; with less, a message is sent"
+    )
+    heartbeat_url: str = _setting(
+        "", "URL of an outside monitor that each look of the DAG nightshift_watch calls (GET)"
+    )
 
     def __post_init__(self) -> None:
         home = self.home if self.home != Path() else self.project / "var"
@@ -159,6 +168,12 @@ class Settings:
                 raise ConfigurationError(
                     f"{name} is {value!r}; give the name or the address of a host alone"
                 )
+        if self.disk_min_free >= 1:
+            raise ConfigurationError(
+                f"{_PREFIX}DISK_MIN_FREE is {self.disk_min_free:g}; it is a share, such as 0.1"
+            )
+        if self.heartbeat_url and not re.match(r"https?://", self.heartbeat_url):
+            raise ConfigurationError(f"{_PREFIX}HEARTBEAT_URL must begin with http:// or https://")
         if not self.task_cpus:
             raise ConfigurationError(f"{_PREFIX}TASK_CPUS must be more than 0")
         if not re.fullmatch(r"[1-9][0-9]*[bkmgBKMG]?", self.task_memory):

@@ -21,6 +21,7 @@ from nightshift_provider.dags.common import (
     of_candidate,
     params,
 )
+from nightshift_provider.notifiers import RunFailureNotifier, TaskFailureNotifier
 from nightshift_provider.operators.approval import ANSWER, NightshiftApprovalOperator
 
 DOC = """### {title}: one night, or the old release untouched.
@@ -73,7 +74,8 @@ def retrain_dag(pipeline: Pipeline) -> DAG:
         params=params(pipeline),
         template_searchpath=template_folders(pipeline),
         tags=["nightshift", name],
-        default_args=RETRIES,
+        default_args={**RETRIES, "on_failure_callback": TaskFailureNotifier(name)},
+        on_failure_callback=RunFailureNotifier(name),
     ) as dag:
         planned = _plan(name)
         begun = _begin(planned)
@@ -238,6 +240,7 @@ def _release(pipeline: Pipeline, planned: Any, made: Any, accepted: Any) -> Any:
         doc_md="Write down what became of the night, drop its database, keep the last releases.",
     )
     def finish(plan: Any) -> dict[str, Any]:
+        from nightshift import watch
         from nightshift.openmldb import OpenMLDBClient
         from nightshift.openmldb import deployments as online
         from nightshift.release import steps
@@ -250,9 +253,10 @@ def _release(pipeline: Pipeline, planned: Any, made: Any, accepted: Any) -> Any:
         report = steps.finish(
             night,
             release=made["release_id"] if made else None,
-            failures=[f"task {name} failed; its log says why" for name in failed],
+            failures=watch.night_failed(night.pipeline, plan["run_id"], failed),
             approval=ti.xcom_pull(task_ids="approve", key=ANSWER),
         )
+        watch.tell_night(night.pipeline)
         if night.pipeline.has_features:
             # Last: a night that ended for want of this server is written down first.
             with OpenMLDBClient.of(night.settings) as client:

@@ -10,6 +10,7 @@ from airflow.sdk import DAG, Param, get_current_context, task
 from nightshift.pipeline import Pipeline
 from nightshift_provider.dags import rollback_id
 from nightshift_provider.dags.common import SWITCH_POOL
+from nightshift_provider.notifiers import RunFailureNotifier, TaskFailureNotifier
 from nightshift_provider.retries import RETRY_POLICY
 
 DOC = """### {name}: back to a kept release, in seconds.
@@ -51,7 +52,9 @@ def rollback_dag(pipeline: Pipeline) -> DAG:
             "retries": 2,
             "retry_delay": dt.timedelta(seconds=5),
             "retry_policy": RETRY_POLICY,
+            "on_failure_callback": TaskFailureNotifier(name),
         },
+        on_failure_callback=RunFailureNotifier(name),
     ) as dag:
 
         @task(pool=SWITCH_POOL, doc_md="Restore the release, switch the pointer, see it answer.")

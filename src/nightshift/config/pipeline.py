@@ -35,6 +35,12 @@ def _cron(value: str) -> str:
     return value
 
 
+def _hour(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError(f"is {value!r}; give a time of day, UTC, such as '06:30'")
+    return value
+
+
 Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
@@ -68,6 +74,11 @@ class PipelineConfig(Strict):
     )
     schedule: Annotated[str, AfterValidator(_cron)] = Field(
         "0 2 * * *", description="cron expression of the nightly run, UTC; off: by hand only"
+    )
+    live_by: Annotated[str | None, AfterValidator(_hour)] = Field(
+        None,
+        description="time of day, UTC, by which the night's release is live; later, a message "
+        "is sent; empty: no hour is promised",
     )
     database: Identifier | None = Field(
         None, description="OpenMLDB database; empty: <pipeline>_<installation>"

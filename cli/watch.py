@@ -1,0 +1,97 @@
+"""What goes wrong, and who is told: incidents, targets, the heartbeat."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from cli.command import Command
+from cli.console import say, table, warn
+from nightshift.errors import ConfigurationError
+from nightshift.settings import Settings
+
+_NEEDS = ("airflow",)
+
+
+def _watch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-age",
+        type=float,
+        metavar="SECONDS",
+        help="do not look; fail if the last look of nightshift_watch is older (for a monitor)",
+    )
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from nightshift import watch
+
+    settings = Settings.from_env()
+    if arguments.max_age is not None:
+        age = watch.heartbeat_age_s(settings)
+        say(f"the last look is {age:.0f} s old")
+        if age > arguments.max_age:
+            warn(f"nightshift: older than {arguments.max_age:g} s: is Airflow down?")
+        return int(age > arguments.max_age)
+    seen = watch.look(settings)
+    for label, texts in (("new", seen.new), ("open", seen.open), ("problem", seen.problems)):
+        for text in texts:
+            say(f"{label:<8}{text}")
+    if not (seen.new or seen.open or seen.problems):
+        say("nothing is wrong")
+    return int(bool(seen.open or seen.problems))
+
+
+def _incidents_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+
+
+def _incidents(arguments: argparse.Namespace) -> int:
+    from nightshift.notify import incidents
+
+    found = incidents.listed(Settings.from_env())
+    if arguments.json:
+        say(json.dumps([asdict(record) for record in found], indent=2, ensure_ascii=False))
+        return 0
+    if not found:
+        say("no incident is known")
+        return 0
+    rows = []
+    for record in found:
+        told = sum(name != "nobody" for name in record.delivered)
+        state = f"told {told}" + (f", failed {len(record.failures)}" if record.failures else "")
+        rows.append((record.opened_at, record.incident.severity, record.incident.title, state))
+    say(table(("since", "severity", "incident", "targets"), rows))
+    for record in found:
+        for target, why in record.failures.items():
+            say(f"  {target}: {why}")
+    return 0
+
+
+def _notify(arguments: argparse.Namespace) -> int:
+    from nightshift.notify.channels import VARIABLE, channels
+
+    targets = channels(Settings.from_env())
+    if not targets:
+        raise ConfigurationError(
+            f"no target: {VARIABLE} names no file, or the file no target; docs/monitoring.md"
+        )
+    failed = 0
+    for target in targets:
+        why = target.send(
+            title="Nightshift: a test",
+            text="This target will be told of failed nights, late releases and full disks.",
+            severity="info",
+        )
+        tags = f" ({', '.join(sorted(target.tags))})" if target.tags else ""
+        say(f"{target.shown}{tags}: {'sent' if why is None else why}")
+        failed += why is not None
+    return int(failed > 0)
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("watch", "look for what is wrong, and tell it", _watch, _watch_arguments, _NEEDS),
+    Command("incidents", "list what went wrong, and who was told", _incidents,
+            _incidents_arguments, _NEEDS),
+    Command("notify", "send a test message to every target", _notify, needs=_NEEDS),
+)  # fmt: skip
