@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import asdict
 
 from cli.command import Command
@@ -15,7 +16,14 @@ _NEEDS = ("airflow",)
 
 
 def _watch_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--every",
+        type=float,
+        metavar="SECONDS",
+        help="look again and again, outside of Airflow; sees Airflow's death, too",
+    )
+    either.add_argument(
         "--max-age",
         type=float,
         metavar="SECONDS",
@@ -33,6 +41,11 @@ def _watch(arguments: argparse.Namespace) -> int:
         if age > arguments.max_age:
             warn(f"nightshift: older than {arguments.max_age:g} s: is Airflow down?")
         return int(age > arguments.max_age)
+    while arguments.every is not None:
+        seen = watch.look(settings)
+        for text in (*seen.new, *seen.problems):
+            say(f"{seen.at}  {text}")
+        time.sleep(max(1.0, arguments.every))
     seen = watch.look(settings)
     for label, texts in (("new", seen.new), ("open", seen.open), ("problem", seen.problems)):
         for text in texts:

@@ -116,11 +116,16 @@ class Settings:
     notify_file: str = _setting(
         "", "file of Apprise URLs, one a line: who is told what goes wrong; empty: nobody"
     )
+    notify: str = _setting(
+        "now",
+        "now: a process that sees an incident sends it; later: it has no way out, and "
+        "`nightshift watch --every` sends",
+    )
     disk_min_free: float = _setting(
         0.1, "share of a disk that must be free; with less, a message is sent"
     )
     heartbeat_url: str = _setting(
-        "", "URL of an outside monitor that each look of the DAG nightshift_watch calls (GET)"
+        "", "URL of an outside monitor, called (GET) at each look while Airflow is alive"
     )
 
     def __post_init__(self) -> None:
@@ -155,6 +160,7 @@ class Settings:
                     f"{_PREFIX}{name.upper()}_PORT is {port}; a port is 1 to 65535"
                 )
         _one_of("schedules", self.schedules, ("on", "off"))
+        _one_of("notify", self.notify, ("now", "later"))
 
     def _check_plain(self) -> None:
         for item in fields(self):

@@ -30,6 +30,7 @@ SECRETS = (
     "NIGHTSHIFT_TRITON_KEY",
     "NIGHTSHIFT_AIRFLOW_PASSWORD",
 )
+OPTIONAL = ("NIGHTSHIFT_NOTIFY_FILE", "NIGHTSHIFT_HEARTBEAT_URL")
 FILES = ("docker-compose.yaml", "docker-compose.gpu.yaml", "tests/docker/compose.test.yaml")
 
 
@@ -108,7 +109,7 @@ def test_example_names_each_variable_of_the_files_and_no_other() -> None:
 
 def test_example_holds_no_secret_and_the_files_defaults() -> None:
     example = dict(re.findall(r"(?m)^([A-Z_0-9]+)=(.*)$", EXAMPLE.read_text()))
-    assert {name for name, value in example.items() if not value} == set(SECRETS)
+    assert {name for name, value in example.items() if not value} == {*SECRETS, *OPTIONAL}
     for file in FILES[:2]:
         for name, default in re.findall(
             r"\$\{([A-Z_0-9]+):-([^}]*)\}", (PROJECT / file).read_text()
@@ -123,14 +124,23 @@ def test_only_ui_and_predict_server_are_published_and_on_the_loopback() -> None:
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
-def test_only_published_services_are_on_a_network_with_a_way_out() -> None:
+def test_only_published_services_and_the_messenger_are_on_a_network_with_a_way_out() -> None:
     file = parsed(FILES[0])
     closed = {name for name, network in file["networks"].items() if network.get("internal")}
     for name, service in file["services"].items():
         networks = set(service.get("networks", {}))
         if service.get("network_mode") != "none":
             assert networks, f"{name} is on Compose's default network"
-            assert networks <= closed or service.get("ports"), name
+            assert networks <= closed or service.get("ports") or name == "watch", name
+    watch = file["services"]["watch"]
+    # It has a way out: no server to reach, no secret to lose, nothing to be reached by.
+    assert set(watch["networks"]) == {"outside"}
+    assert not watch.get("ports")
+    named = {n for n, s in file["services"].items() if "outside" in s.get("networks", {})}
+    assert named == {"watch"}
+    assert not {
+        n for n in watch["environment"] if re.search("PASSWORD|SECRET|FERNET|TRITON_KEY", n)
+    }
 
 
 def test_engines_socket_is_the_proxys_alone_and_the_proxy_airflows_alone() -> None:

@@ -46,7 +46,7 @@ def watch_dag() -> DAG:
             from nightshift import watch
             from nightshift.settings import Settings
 
-            return asdict(watch.look(Settings.from_env()))
+            return asdict(watch.look(Settings.from_env(), airflow=True))
 
         look()
     return dag

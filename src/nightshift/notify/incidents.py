@@ -146,7 +146,7 @@ def folder(settings: Settings) -> Path:
 
 
 def _deliver(settings: Settings, path: Path, record: Record, at: dt.datetime) -> None:
-    if at - _time(record.opened_at) > DELIVER_FOR:
+    if settings.notify == "later" or at - _time(record.opened_at) > DELIVER_FOR:
         return
     incident = record.incident
     try:

@@ -21,6 +21,9 @@ from nightshift.watch import nights
 
 _GIB = 1 << 30
 
+SILENT_S = 900.0
+"""Airflow looks every 300 s; after so long without it counts as down."""
+
 Usage = Callable[[Path], tuple[int, int]]
 """(total, free) bytes of the file system of a folder."""
 
@@ -42,13 +45,20 @@ class Seen:
     problems: list[str] = field(default_factory=list)
 
 
-def look(settings: Settings, *, now: dt.datetime | None = None, usage: Usage | None = None) -> Seen:
-    """Look at logs, promised hours and disks; tell what is new; leave the heartbeat.
+def look(
+    settings: Settings,
+    *,
+    airflow: bool = False,
+    now: dt.datetime | None = None,
+    usage: Usage | None = None,
+) -> Seen:
+    """Look at logs, promised hours and disks, and tell what is new.
 
     What cannot be looked at is written down and does not keep the rest from being looked at.
 
     Args:
         settings: the machine.
+        airflow: Airflow looks, and leaves its heartbeat; any other looks at that heartbeat.
         now: the time.
         usage: measures a file system.
     """
@@ -62,13 +72,32 @@ def look(settings: Settings, *, now: dt.datetime | None = None, usage: Usage | N
     with _noted(seen, "disks"):
         for incident, wrong in _disks(settings, usage or _usage):
             _lasting(settings, incident, wrong, at, seen)
+    alive = airflow or _airflow_lives(settings, at, seen)
     with _noted(seen, "messages"):
         incidents.deliver_pending(settings, now=at)
     seen.open = [r.incident.title for r in incidents.listed(settings) if r.closed_at is None]
-    files.write_json(heartbeat_path(settings), asdict(seen))
-    with _noted(seen, "NIGHTSHIFT_HEARTBEAT_URL"):
-        _ping(settings)
+    files.write_json(heartbeat_path(settings) if airflow else watcher_path(settings), asdict(seen))
+    if alive and settings.heartbeat_url and settings.notify == "now":
+        with _noted(seen, "NIGHTSHIFT_HEARTBEAT_URL"):
+            _ping(settings)
     return seen
+
+
+def _airflow_lives(settings: Settings, at: dt.datetime, seen: Seen) -> bool:
+    """Whether Airflow looked of late; where it once did and does no more, that is told."""
+    try:
+        age = heartbeat_age_s(settings, now=at)
+    except ContractError:
+        return False  # it has never looked: schedules are off, or it is being set up
+    incident = Incident(
+        key="airflow:heartbeat",
+        title="Airflow is down: it has not looked for a while",
+        text=f"Its DAG nightshift_watch last ran {age / 60:.0f} minutes ago. No night runs until "
+        "Airflow's scheduler and DAG processor are up, and the DAG is unpaused. The live "
+        "releases go on serving.",
+    )
+    _lasting(settings, incident, age > SILENT_S, at, seen)
+    return age <= SILENT_S
 
 
 def _look_at(settings: Settings, name: str, at: dt.datetime, seen: Seen) -> None:
@@ -137,8 +166,13 @@ def _usage(folder: Path) -> tuple[int, int]:
 
 
 def heartbeat_path(settings: Settings) -> Path:
-    """The file that each look writes; its age is what an outside monitor asks for."""
+    """The file that each look of Airflow writes; an outside monitor asks for its age."""
     return settings.home / "heartbeat.json"
+
+
+def watcher_path(settings: Settings) -> Path:
+    """What a look outside of Airflow leaves."""
+    return settings.home / "watcher.json"
 
 
 def read_heartbeat(settings: Settings) -> dict[str, Any]:
@@ -166,8 +200,6 @@ def heartbeat_age_s(settings: Settings, *, now: dt.datetime | None = None) -> fl
 
 
 def _ping(settings: Settings) -> None:
-    if not settings.heartbeat_url:
-        return
     import httpx
 
     try:

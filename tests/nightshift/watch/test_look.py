@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,12 +183,29 @@ def test_each_look_leaves_a_heartbeat_and_calls_the_monitor(settings, web):
     watched = Settings.from_env(
         {**settings.to_env(), "NIGHTSHIFT_HEARTBEAT_URL": f"http://127.0.0.1:{web.port}/ping"}
     )
-    watch.look(watched, now=NOW, usage=roomy)
+    watch.look(watched, airflow=True, now=NOW, usage=roomy)
     assert [(method, path) for method, path, _ in web.got] == [("GET", "/ping")]
     later = NOW + dt.timedelta(seconds=300)
     assert 299 <= watch.heartbeat_age_s(settings, now=later) <= 301
     web.status = 500
-    assert "NIGHTSHIFT_HEARTBEAT_URL" in watch.look(watched, usage=roomy).problems[0]
+    problems = watch.look(watched, airflow=True, now=NOW, usage=roomy).problems
+    assert "NIGHTSHIFT_HEARTBEAT_URL" in problems[0]
+
+
+def test_a_watcher_outside_of_airflow_tells_that_airflow_is_down(settings, web):
+    inside = replace(settings, notify="later")
+    pipeline = Pipeline.load(inside)
+    pipeline.store.log("rejected", release_id=None, ds="2016-04-10", run_id="r", reasons=["x"])
+    watch.look(inside, airflow=True, now=NOW, usage=roomy)
+    assert titles(web) == []  # it has no way out
+    watch.look(settings, now=NOW, usage=roomy)
+    assert titles(web) == ["Nightshift: jd: night of 2016-04-10 was rejected"]
+    late = NOW + dt.timedelta(minutes=20)
+    for _ in range(2):
+        watch.look(settings, now=late, usage=roomy)
+    assert titles(web)[1:] == ["Nightshift: Airflow is down: it has not looked for a while"]
+    watch.look(inside, airflow=True, now=late, usage=roomy)
+    assert watch.look(settings, now=late, usage=roomy).open == []
 
 
 def test_an_e_mail_too(settings, tmp_path):
