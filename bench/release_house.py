@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from openmldb_sql.pretty import pretty
+
 from bench.killing import Children, Ended, Work, points
 from bench.operator_tries import Operators
 from bench.switch import DS, LEASE
@@ -261,9 +263,12 @@ class Bench:
             names = client.deployments(self.pipeline.database)
             if list(names).count(name) != 1:
                 return [f"{name} is {list(names).count(name)} times among {list(names)}"]
-            text = normalise_sql(client.deployment_text(self.pipeline.database, name))
-        squeezed = ["".join(t.replace("`", "").split()).lower() for t in (normalise_sql(sql), text)]
-        return [] if squeezed[0] in squeezed[1] else [f"{name} has another query: {text[:200]}"]
+            text = client.deployment_text(self.pipeline.database, name)
+        wanted, there = (
+            "".join(part.replace("`", "").split()).lower()
+            for part in (pretty(normalise_sql(sql)), text)
+        )
+        return [] if wanted in there else [f"{name} has another query: {text[:200]}"]
 
     # The next night, and what a step needs.
 
