@@ -18,6 +18,7 @@ _SERVICE_FIXTURES = {
         "airflow_home",
         "openmldb",
         "server",
+        "new_server",
         "workshop",
         "found",
         "parsed",

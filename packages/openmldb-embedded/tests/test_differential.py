@@ -73,6 +73,7 @@ def compare(sql: str, mode: str, compiler: Compiler) -> None:
         assert list(verdict.columns) == list(ours), sql
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["batch", "request"])
 def test_the_own_checks_agree_with_openmldb(compiler, mode):
     @EXAMPLES

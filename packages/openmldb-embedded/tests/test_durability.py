@@ -10,6 +10,8 @@ import pytest
 
 from testing.embedded import ServerProcess, Shaken
 
+pytestmark = pytest.mark.services
+
 KILLS = 8
 
 
