@@ -317,7 +317,9 @@ def _sync(project: Path, uv: Path, environment: Environment, python: Path) -> No
     stamp.unlink(missing_ok=True)
     log = project / ".cache" / "setup.log"
     env = tool_env(project) | {"UV_PROJECT_ENVIRONMENT": str(folder)}
-    command = [str(uv), "sync", "--frozen", "--no-progress", *environment.sync]
+    # A night starts many processes; where PYTHONDONTWRITEBYTECODE is set, each would compile all.
+    command = [str(uv), "sync", "--frozen", "--no-progress", "--compile-bytecode"]
+    command += environment.sync
     with progress(environment.title, lambda: _last_line(log)):
         code = _run([*command, "--python", str(python)], project, log, env)
     if code != 0:
