@@ -283,13 +283,20 @@ class Pipeline:
     def _check_gates_run(self) -> None:
         from nightshift.gates.registry import find
 
+        problems = []
         for name in self.config.gates_run:
-            gate = find(name)
+            try:
+                gate = find(name)
+            except ConfigurationError as error:
+                problems.append(f"{self.folder / CONFIG}: gates_run: {error}")
+                continue
             if self.family not in gate.families:
-                raise ConfigurationError(
+                problems.append(
                     f"{self.folder / CONFIG}: gates_run: the gate {name} cannot judge a pipeline "
                     f"of the family {self.family}; leave it out"
                 )
+        if problems:
+            raise ConfigurationError("\n".join(problems))
 
     def file(self, relative: str) -> Path:
         """A file named in `pipeline.yaml`: relative to the folder."""

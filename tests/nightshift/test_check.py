@@ -200,7 +200,7 @@ SLIPS = [
     ),
     (HYPER, r"(?s)\A.*\Z", "family: din", HYPER, "history_field"),
     (HYPER, r"(?s)\A.*\Z", "family: din\nhistory_field: user_sex", HYPER, "history_field"),
-    (HYPER, r"(?s)\A.*\Z", "embedding_store: one_embedding", HYPER, "one_embedding"),
+    (HYPER, r"(?s)\A.*\Z", "embedding_store: one_embedding", HYPER, "embedding_store"),
 ]
 
 

@@ -75,6 +75,18 @@ def test_a_tensor_pipeline_has_no_features(settings):
     assert "gates_run" in str(raised.value)
 
 
+def test_all_wrong_gates_are_named_at_once(settings):
+    (settings.pipelines / "ads" / "pipeline.yaml").write_text(
+        "version: 1\nfamily: tensor\ngates_run: [quality, rehersal, consistency]\n"
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        Pipeline.load(settings, "ads").check_files()
+    said = str(raised.value)
+    assert "gate quality cannot judge" in said
+    assert "no gate 'rehersal'; did you mean 'rehearsal'" in said
+    assert "gate consistency cannot judge" in said
+
+
 def test_all_missing_files_are_told_at_once(settings):
     with pytest.raises(ConfigurationError) as raised:
         Pipeline.load(settings, "ads").check_files()

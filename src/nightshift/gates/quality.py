@@ -10,7 +10,7 @@ The rule (thresholds in gates.yaml):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -143,7 +143,7 @@ def judge(
                 "versus_live",
                 gates["versus_live"]["incomparable"],
                 f"not compared with the live release {champion_id}: {incomparable}; "
-                "only the floor was asked",
+                "only the floor was checked",
             )
         )
     for name, mask in (slices or {}).items():
@@ -156,58 +156,42 @@ def judge(
 
 
 def _floor(found: Mapping[str, Any], gates: Mapping[str, Any]) -> list[Finding]:
-    findings = []
-    least = gates["min_auc"]
+    """The bounds that every candidate must keep; a figure that is undefined breaks none."""
     if found["auc"] is None:
-        findings.append(
+        return [
             Finding(
                 "min_auc",
-                least["level"],
+                gates["min_auc"]["level"],
                 f"the held-out rows have one class only ({found['positives']} positives of "
                 f"{found['rows']}); hold out more days (test_days)",
-            )
-        )
-    elif found["auc"] < least["value"]:
-        findings.append(
-            Finding(
-                "min_auc",
-                least["level"],
-                f"AUC {found['auc']:.4f} is below the floor {least['value']:g}",
-            )
-        )
-    most = gates["max_logloss_ratio"]
-    ratio = found["logloss_ratio"]
-    if ratio is not None and ratio > most["value"]:
-        findings.append(
-            Finding(
-                "max_logloss_ratio",
-                most["level"],
-                f"log loss {found['logloss']:.4f} is {ratio:.3f} times that of always answering "
-                f"the share of positives; at most {most['value']:g}",
-            )
-        )
-    bounds = gates["calibration_ratio"]
-    ratio = found["calibration_ratio"]
-    if ratio is not None and not bounds["min"] <= ratio <= bounds["max"]:
-        findings.append(
-            Finding(
-                "calibration_ratio",
-                bounds["level"],
-                f"the mean score is {ratio:.3f} times the share of positives; between "
-                f"{bounds['min']:g} and {bounds['max']:g}",
-            )
-        )
-    most = gates["max_calibration_error"]
-    error = found["calibration_error"]
-    if error is not None and error > most["value"]:
-        findings.append(
-            Finding(
-                "max_calibration_error",
-                most["level"],
-                f"the expected calibration error is {error:.4f}; at most {most['value']:g}",
-            )
-        )
-    return findings
+            ),
+            *_bounds(found, gates),
+        ]
+    return _bounds(found, gates)
+
+
+def _bounds(found: Mapping[str, Any], gates: Mapping[str, Any]) -> list[Finding]:
+    calibration = gates["calibration_ratio"]
+    error = gates["max_calibration_error"]["value"]
+    logloss = gates["max_logloss_ratio"]["value"]
+    bounds: list[tuple[str, str, float | None, float | None, Callable[[float], str]]] = [
+        ("min_auc", "auc", gates["min_auc"]["value"], None,
+         lambda v: f"AUC {v:.4f} is below the floor {gates['min_auc']['value']:g}"),
+        ("max_logloss_ratio", "logloss_ratio", None, logloss,
+         lambda v: f"log loss {found['logloss']:.4f} is {v:.3f} times that of always answering "
+         f"the share of positives; at most {logloss:g}"),
+        ("calibration_ratio", "calibration_ratio", calibration["min"], calibration["max"],
+         lambda v: f"the mean score is {v:.3f} times the share of positives; between "
+         f"{calibration['min']:g} and {calibration['max']:g}"),
+        ("max_calibration_error", "calibration_error", None, error,
+         lambda v: f"the expected calibration error is {v:.4f}; at most {error:g}"),
+    ]  # fmt: skip
+    return [
+        Finding(name, gates[name]["level"], text(value))
+        for name, figure, least, most, text in bounds
+        if (value := found[figure]) is not None
+        and ((least is not None and value < least) or (most is not None and value > most))
+    ]
 
 
 def _versus(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -48,13 +50,13 @@ def recover(servers: Servers, pipeline: Pipeline, *, run_token: str | None) -> d
     dead = _judge_the_dead(store)
     retired = retire(servers, pipeline, run_token=None)
     removed = retention.run(pipeline)
-    databases = _drop_databases(servers.openmldb, pipeline)
+    databases, strangers = _drop_databases(servers.openmldb, pipeline)
     revived, warnings = _revive_live(servers.triton, pipeline)
     return {
         "check": "recover",
         "status": "pass",
         "failures": [],
-        "warnings": warnings,
+        "warnings": [*warnings, *map(_how_to_drop, strangers)],
         "live": retired["live"],
         "versions_revived": revived,
         "staging_swept": swept,
@@ -129,19 +131,53 @@ def _judge_the_dead(store: ReleaseStore) -> list[str]:
     return dead
 
 
-def _drop_databases(client: AbstractClient, pipeline: Pipeline) -> list[str]:
+def _drop_databases(client: AbstractClient, pipeline: Pipeline) -> tuple[list[str], list[str]]:
+    """Drop databases of dead runs; those dropped, and those that nobody is known to own."""
     if not pipeline.has_features:
-        return []
+        return [], []
     store = pipeline.store
     needed = {lease.workspace for lease in leases.active(store) if lease.workspace}
     needed |= {f"{name}_check" for name in needed}
+    names = [name for name in client.databases() if name not in needed]
+    adopted, strangers = _legacy_workspaces(store, names)
     dropped = []
-    for name in client.databases():
-        if not is_workspace_of(pipeline.owner, name) or name in needed:
+    for name in names:
+        if not is_workspace_of(pipeline.owner, name) and name not in adopted:
             continue
         try:
             online.drop_database(client, name)
         except OpenMLDBError:
             continue  # a job of a dead run still writes to it: the next night drops it
         dropped.append(name)
-    return dropped
+    return dropped, strangers
+
+
+def _legacy_workspaces(store: ReleaseStore, names: list[str]) -> tuple[list[str], list[str]]:
+    """Run databases named `<database>_<date>_<token>`, as before names had owners.
+
+    Returns:
+        Those of runs that a manifest or lease of this store knows, and those of unknown runs.
+    """
+    databases = set[str]()
+    tokens = {lease.run_token for lease in leases.read_all(store).values()}
+    for folder in store.releases():
+        with contextlib.suppress(ContractError):
+            manifest = folder.manifest()
+            if manifest.installation is None and manifest.features is not None:
+                databases.add(manifest.sql.database)
+                tokens.add(manifest.run.token)
+    adopted: list[str] = []
+    strangers: list[str] = []
+    for name in names:
+        for database in databases:
+            match = re.fullmatch(rf"{re.escape(database)}_\d{{8}}_([0-9a-f]{{8}})(_check)?", name)
+            if match:
+                (adopted if match[1] in tokens else strangers).append(name)
+    return adopted, strangers
+
+
+def _how_to_drop(name: str) -> str:
+    return (
+        f"database {name} was left by a run of an earlier version that this installation does not "
+        "know; docs/how-to/upgrade.md says how to drop it"
+    )

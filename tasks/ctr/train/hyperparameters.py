@@ -106,7 +106,6 @@ class Hyperparameters(BaseModel):
     item_field: str = AUTO
     history_field: str = AUTO
     target_field: str = AUTO
-    embedding_store: Literal["memory", "one_embedding"] = "memory"
 
     oov_rate: Annotated[float, Real, Field(ge=0, le=0.5), Auto] = AUTO
     min_count: Annotated[Counted, Auto] = AUTO
@@ -171,6 +170,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Hyperparameters:
         except yaml.YAMLError as error:
             raise ConfigurationError(f"--set {item!r}: the value is no YAML: {error}") from None
         origin[key] = f"--set {item}"
+    if values.get("embedding_store") == "memory":
+        del values["embedding_store"]  # files of earlier versions say so; nothing else was possible
     for key in values:
         if key not in NAMES:
             raise ConfigurationError(
@@ -180,11 +181,6 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Hyperparameters:
         chosen = Hyperparameters(**values)
     except ValidationError as error:
         raise ConfigurationError(_problems(error, values, origin)) from None
-    if chosen.embedding_store == "one_embedding":
-        raise ConfigurationError(
-            f"{origin['embedding_store']}: embedding_store one_embedding is not available yet; it "
-            "needs a GPU and comes with a later version: use memory"
-        )
     return chosen
 
 

@@ -155,6 +155,16 @@ def out(inputs: int) -> Plan:
     return {"out.weight": glorot(inputs, 1), BIAS: Weight((1,), "odds")}
 
 
+def wide_and_deep(shape: Architecture) -> Plan:
+    """Embeddings, first-order weights, and a DNN over the embeddings with its logit."""
+    return {
+        "embedding.weight": table(shape.num_rows, shape.embedding_dim),
+        "linear.weight": table(shape.num_rows, 1, "zeros"),
+        **mlp("dnn", [shape.flat, *shape.hidden]),
+        **out(shape.hidden[-1]),
+    }
+
+
 @dataclass(frozen=True)
 class Looked:
     """What was looked up for n rows.

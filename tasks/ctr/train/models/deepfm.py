@@ -32,12 +32,7 @@ class DeepFM(Network):
     @classmethod
     def plan(cls, shape: Architecture) -> Plan:
         """Tables, DNN, output."""
-        return {
-            "embedding.weight": base.table(shape.num_rows, shape.embedding_dim),
-            "linear.weight": base.table(shape.num_rows, 1, "zeros"),
-            **base.mlp("dnn", [shape.flat, *shape.hidden]),
-            **base.out(shape.hidden[-1]),
-        }
+        return base.wide_and_deep(shape)
 
     def logits(self, x: Looked, masks: Sequence[flow.Tensor]) -> flow.Tensor:
         """First order, pairs, and the DNN."""
