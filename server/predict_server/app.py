@@ -128,6 +128,8 @@ class App:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self.crew.leave()
+        for host in self.hosts:
+            host.recorder.close()
         await self.openmldb.close()
         await self.triton.close()
         self.threads.shutdown(wait=False, cancel_futures=True)

@@ -8,10 +8,11 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from nightshift.errors import NightshiftError
+from nightshift.live.folders import live_folder
 from predict_server.errors import BackendError, RequestError
 from predict_server.families import FAMILIES
 from predict_server.families.base import Answer, Call, Context, Family, Release
@@ -19,6 +20,7 @@ from predict_server.live import Follower
 from predict_server.metrics import PipelineMetrics
 from predict_server.payload import printable
 from predict_server.pipelines import ListPipelines, PipelineRef
+from predict_server.recording import Recorder
 
 LOG = logging.getLogger("predict_server")
 
@@ -80,6 +82,10 @@ class Host:
     def __init__(self, ref: PipelineRef, family: Family, context: Context) -> None:
         self.ref = ref
         self.metrics = context.metrics
+        self.recorder = Recorder(
+            live_folder(context.settings, ref.name), ref.live.log, context.metrics
+        )
+        context = replace(context, recorder=self.recorder)
         self.follower = Follower(ref.releases, family, context)
         self.in_flight = 0
         self.max_body = family.body * context.settings.predict_max_body
@@ -260,6 +266,9 @@ class Hosts:
                 metrics = self._make_metrics(ref.name)
                 host = Host(ref, family, self._make_context(metrics))
             known[ref.name] = host
+        for name, host in self._hosts.items():
+            if known.get(name) is not host:
+                host.recorder.close()
         self._hosts = known
         self.default = refs[0].name if refs else None
 

@@ -97,6 +97,14 @@ class Metrics:
             "pipeline",
         )
 
+        self.logged = counter("log_rows", "Scored rows given to the request log", "pipeline")
+        self.log_dropped = counter(
+            "log_dropped_rows",
+            "Scored rows that the request log lost: full (its queue), disk (it could not write), "
+            "bound (its spools reached max_mb)",
+            *("pipeline", "reason"),
+        )
+
     def of(self, pipeline: str) -> PipelineMetrics:
         """The metrics of one pipeline."""
         return PipelineMetrics(self, label(pipeline))
@@ -132,6 +140,7 @@ class PipelineMetrics:
         self.ready = metrics.ready.labels(pipeline)
         self.switches = metrics.switches.labels(pipeline)
         self.refused = metrics.refused.labels(pipeline)
+        self.logged = metrics.logged.labels(pipeline)
 
     def request(self, endpoint: str, status: int) -> None:
         """Count a request that was answered with `status`."""
@@ -152,6 +161,10 @@ class PipelineMetrics:
     def error(self, kind: str) -> None:
         """Count a request without an answer."""
         self._metrics.errors.labels(self._pipeline, kind).inc()
+
+    def log_dropped(self, reason: str) -> Counter:
+        """The counter of rows that the request log lost for a reason."""
+        return self._metrics.log_dropped.labels(self._pipeline, reason)
 
     def rows(self, release: str) -> Counter:
         """The counter of rows that a release scores."""

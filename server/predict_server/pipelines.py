@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from nightshift.config.live import LiveConfig
 from nightshift.errors import ConfigurationError
 from nightshift.installation import releases_of
 from nightshift.pipeline import Pipeline, names
@@ -20,11 +21,13 @@ class PipelineRef:
         name: as in `/v1/pipelines/<name>`.
         family: how its releases are served; a key of `families.FAMILIES`.
         releases: root of its releases.
+        live: what is kept of its traffic.
     """
 
     name: str
     family: str
     releases: Path
+    live: LiveConfig = field(default_factory=LiveConfig)
 
 
 ListPipelines = Callable[[], list[PipelineRef]]
@@ -37,15 +40,19 @@ def of_installation(settings: Settings) -> ListPipelines:
     A folder that is broken now must not stop what serves: its family stays what it was.
     """
     families: dict[str, str] = {}
+    live: dict[str, LiveConfig] = {}
 
     def listed() -> list[PipelineRef]:
         found = []
         for name in names(settings):
             try:
-                families[name] = Pipeline.load(settings, name).family
+                pipeline = Pipeline.load(settings, name)
+                families[name], live[name] = pipeline.family, pipeline.config.live
             except ConfigurationError:
                 families.setdefault(name, "ctr")
-            found.append(PipelineRef(name, families[name], releases_of(settings, name)))
+                live.setdefault(name, LiveConfig())
+            releases = releases_of(settings, name)
+            found.append(PipelineRef(name, families[name], releases, live[name]))
         return found
 
     return listed

@@ -52,10 +52,26 @@ class Release(BaseModel):
     model_version: int
 
 
+class Receipt(BaseModel):
+    """What names the answer in the request log; `./nightshift explain` shows all of it.
+
+    `request` and `features` are hashes of the rows; `watermark` the newest streamed event that the
+    online store held, by table, in milliseconds; `logged` whether the log has the answer.
+    """
+
+    id: str
+    release: str
+    request: str
+    features: str
+    watermark: dict[str, int]
+    logged: bool
+
+
 class RowsRelease(Release):
-    """The release that gave the answer, with its deployment."""
+    """The release that gave the answer, with its deployment and the answer's receipt."""
 
     deployment: str
+    receipt: Receipt
 
 
 class Prediction(BaseModel):

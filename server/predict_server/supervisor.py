@@ -22,6 +22,7 @@ from pathlib import Path
 
 from nightshift.errors import ConfigurationError
 from nightshift.settings import Settings
+from predict_server.compacting import compact_for_ever
 from predict_server.crew import FOLDER
 
 LOG = logging.getLogger("predict_server")
@@ -125,15 +126,17 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._roll_soon)
         keepers = [asyncio.create_task(self._keep(at)) for at in range(len(self._workers))]
+        compacting = asyncio.create_task(compact_for_ever(self._settings))
         stopping = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait({stopping, *keepers}, return_when=asyncio.FIRST_COMPLETED)
         self._stopping.set()
+        compacting.cancel()
         if self._rolling is not None:
             self._rolling.cancel()
         await asyncio.gather(*(worker.stop() for worker in self._workers if worker))
         for keeper in keepers:
             keeper.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
+        await asyncio.gather(compacting, *keepers, return_exceptions=True)
         for task in done - {stopping}:
             if error := task.exception():
                 raise error

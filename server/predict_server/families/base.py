@@ -21,6 +21,7 @@ from predict_server.errors import RequestError
 from predict_server.metrics import PipelineMetrics
 from predict_server.openmldb import Deployments
 from predict_server.payload import parse_json
+from predict_server.recording import Recorder
 from predict_server.triton import AsyncTriton
 
 JSON = "application/json"
@@ -47,6 +48,7 @@ class Context:
         triton: the models.
         metrics: the pipeline's.
         threads: where work of more than a millisecond goes; it never waits for anything.
+        recorder: the pipeline's request log.
     """
 
     settings: Settings
@@ -54,6 +56,7 @@ class Context:
     triton: AsyncTriton
     metrics: PipelineMetrics
     threads: Executor
+    recorder: Recorder | None = None
 
 
 @dataclass(slots=True)

@@ -35,6 +35,7 @@ from predict_server.families.base import (
     timed,
 )
 from predict_server.payload import printable
+from predict_server.recording import Subject
 from predict_server.rows import EXPECTED, RowReader
 
 DEFAULT_TOP_N = 10
@@ -86,11 +87,13 @@ class CtrRelease(Release):
         self.pointer = pointer
         self.spec = spec
         self.request_schema = tuple(info.input_schema)
+        self.feature_schema = tuple(info.output_schema)
         self.feature_names = tuple(name for name, _ in info.output_schema)
         self.key = next(
             (self.feature_names.index(k) for k in spec.keys if k in self.feature_names), None
         )
         self._context = context
+        self._subject: Subject | None = None
         self._reader = RowReader(self.request_schema)
         self._rows_scored = context.metrics.rows(pointer.release_id)
         self._names = {
@@ -188,14 +191,18 @@ class CtrRelease(Release):
 
     async def predict(self, call: Call) -> Answer:
         """A score a row, in order."""
-        scored = await self.score(self.read(call.json()), call.deadline)
+        began = time.time()
+        rows = self.read(call.json())
+        scored = await self.score(rows, call.deadline)
         predictions = [
             self.prediction(scored, row, explain=call.explain) for row in range(len(scored.scores))
         ]
-        return Answer(encode_json({"predictions": predictions, **self._names}))
+        receipt = self._recorded("predict", began, rows, scored)
+        return Answer(encode_json({"predictions": predictions, **receipt, **self._names}))
 
     async def rank(self, call: Call) -> Answer:
         """The `n` best candidates of one user, best first."""
+        began = time.time()
         user, candidates, n = _rank_parts(call.json())
         rows = self._reader.check(
             _join(user, candidates), max_rows=self._context.settings.predict_max_rows
@@ -207,7 +214,30 @@ class CtrRelease(Release):
             {"rank": place, "candidate": row, **self.prediction(scored, row, explain=call.explain)}
             for place, row in enumerate(order, start=1)
         ]
-        return Answer(encode_json({"ranking": ranking, **self._names}))
+        receipt = self._recorded("rank", began, rows, scored, order)
+        return Answer(encode_json({"ranking": ranking, **receipt, **self._names}))
+
+    def _recorded(
+        self,
+        operation: str,
+        began: float,
+        rows: Sequence[Sequence[Any]],
+        scored: Scored,
+        order: list[int] | None = None,
+    ) -> dict[str, Any]:
+        """Give an answer to the request log; its receipt as part of the answer."""
+        recorder = self._context.recorder
+        if recorder is None:
+            return {}
+        if self._subject is None:
+            self._subject = recorder.subject(
+                self.pointer, self.request_schema, self.feature_schema, self.key
+            )
+        return {
+            "receipt": recorder.note(
+                self._subject, operation, began, rows, scored.features, scored.scores, order
+            )
+        }
 
     def prediction(self, scored: Scored, row: int, *, explain: bool = False) -> dict[str, Any]:
         """One row's part of an answer."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from nightshift.config.live import LiveConfig
 from nightshift.config.reading import Strict
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
@@ -106,3 +107,4 @@ class PipelineConfig(Strict):
     hyperparameters: str = Field("hyperparameters.yaml", description="settings of training")
     module: str = Field("model.py", description="tensor family: the file that builds the module")
     serving: Serving = Serving()
+    live: LiveConfig = LiveConfig()

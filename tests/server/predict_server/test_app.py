@@ -21,6 +21,7 @@ from tests.server.predict_server.conftest import FEATURES, Pair, launch, row
 def test_an_answer_is_the_score_of_the_parts_and_names_its_release(house, live_first):
     answer = live_first.ask(row(3))
     (prediction,) = answer.pop("predictions")
+    assert answer.pop("receipt")["release"] == "r1"
     assert answer == {
         "release": "r1",
         "deployment": "shop_a",

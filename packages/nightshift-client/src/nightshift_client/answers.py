@@ -39,6 +39,8 @@ class Predictions:
     deployment: str
     model: str
     model_version: int
+    receipt: Mapping[str, Any] | None = None
+    """Names the answer in the server's request log."""
 
     @property
     def scores(self) -> list[float]:
@@ -70,6 +72,8 @@ class Ranking:
     deployment: str
     model: str
     model_version: int
+    receipt: Mapping[str, Any] | None = None
+    """Names the answer in the server's request log."""
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Ranking:
@@ -117,4 +121,5 @@ def _names(value: Mapping[str, Any]) -> dict[str, Any]:
         "deployment": str(value["deployment"]),
         "model": str(value["model"]),
         "model_version": int(value["model_version"]),
+        "receipt": value.get("receipt"),
     }

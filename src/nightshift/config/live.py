@@ -1,0 +1,38 @@
+"""The key `live` of `pipeline.yaml`: what is kept of live traffic, and what is streamed."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from nightshift.config.reading import Strict
+
+
+class LogConfig(Strict):
+    """The request log."""
+
+    enabled: bool = Field(True, description="keep scored requests on disk")
+    sample: float = Field(
+        1.0, ge=0.0, le=1.0, description="share of requests that is kept, chosen by their content"
+    )
+    max_mb: int = Field(
+        2048, ge=8, description="megabytes on disk at most; the oldest hours go first"
+    )
+    keep_days: int = Field(30, ge=1, description="days after which an hour goes")
+    hashed: tuple[str, ...] = Field(
+        (), description="request or feature columns kept as keyed hashes", strict=False
+    )
+    omitted: tuple[str, ...] = Field(
+        (), description="request or feature columns that are not kept", strict=False
+    )
+
+
+class LiveConfig(Strict):
+    """Live traffic of a pipeline."""
+
+    log: LogConfig = LogConfig()
+    insert_requests: bool = Field(
+        False, description="insert each scored request into the online request table"
+    )
+    event_id_days: int = Field(
+        7, ge=1, description="days that a streamed event's id is remembered, against repeats"
+    )
