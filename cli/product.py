@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from cli import watch
+from cli import live, watch
 from cli.command import Command, add_pipeline, chosen
 from cli.console import say, seconds, table
 from nightshift import settings as settings_module
@@ -292,6 +292,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "predict", "post a request to the predict server", _predict, _predict_arguments, _NEEDS
     ),
+    *live.COMMANDS,
     Command("sql", "run a statement in the pipeline's database", _sql, _sql_arguments, _NEEDS),
     *watch.COMMANDS,
     Command("settings", "list the settings and their values", _settings),

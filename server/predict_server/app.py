@@ -36,7 +36,7 @@ DEADLINE = b"x-request-timeout"
 """Header with the seconds after which the client wants no answer any more."""
 
 _GET = frozenset({"schema", "health"})
-_KNOWN = frozenset({"predict", "rank", "infer", "upload", "schema", "health"})
+_KNOWN = frozenset({"predict", "rank", "infer", "upload", "events", "schema", "health"})
 """Operations that are named in metrics; whatever else is asked for is `other`."""
 
 Handler = Callable[[Exchange], Awaitable[None]]
@@ -129,7 +129,7 @@ class App:
                 await task
         self.crew.leave()
         for host in self.hosts:
-            host.recorder.close()
+            host.close()
         await self.openmldb.close()
         await self.triton.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
@@ -170,7 +170,7 @@ class App:
                 _allow(exchange, "GET")
                 await self._asset(exchange)
                 return
-            name, operation = _route(exchange.path)
+            name, operation, table = _route(exchange.path)
             host = self.hosts.get(name)
             if operation in _GET:
                 _allow(exchange, "GET")
@@ -178,7 +178,7 @@ class App:
             else:
                 _allow(exchange, "POST")
                 self.origins.check(exchange)
-                await self._post(host, operation, exchange)
+                await self._post(host, operation, table, exchange)
         except (RequestError, BackendError) as error:
             await self._refuse(exchange, error, host, operation)
         except ClientGone:
@@ -215,7 +215,7 @@ class App:
         body = {**error.body(), "request_id": exchange.request_id.decode()}
         await exchange.send(error.status, encode_json(body), headers=headers)
 
-    async def _post(self, host: Host, operation: str, exchange: Exchange) -> None:
+    async def _post(self, host: Host, operation: str, table: str, exchange: Exchange) -> None:
         if host.in_flight >= self.settings.predict_queue_rows:
             raise overloaded(host.in_flight)
         host.in_flight += 1
@@ -231,7 +231,10 @@ class App:
                     exchange.flag("explain"),
                     self._deadline(exchange),
                 )
-                answer = await host.answer(operation, call)
+                if operation == "events":
+                    answer = await host.ingest.answer(table, call)
+                else:
+                    answer = await host.answer(operation, call)
                 await exchange.send(200, answer.content, answer.media_type)
         finally:
             host.in_flight -= 1
@@ -299,18 +302,19 @@ class App:
         await exchange.send(200, *found)
 
 
-def _route(path: str) -> tuple[str | None, str]:
-    """Pipeline (None: the default one) and operation of a path.
+def _route(path: str) -> tuple[str | None, str, str]:
+    """Pipeline (None: the default one), operation and, of `events`, the table of a path.
 
     Raises:
         RequestError: it names neither (404).
     """
     if path.startswith(PREFIX):
         name, _, operation = path[len(PREFIX) :].partition("/")
-        if name and operation and "/" not in operation:
-            return name, operation
-    elif path.count("/") == 1 and path[1:] in _KNOWN:
-        return None, path[1:]
+        operation, _, table = operation.partition("/")
+        if name and operation and bool(table) == (operation == "events") and "/" not in table:
+            return name, operation, table
+    elif path.count("/") == 1 and path[1:] in _KNOWN - {"events"}:
+        return None, path[1:], ""
     raise RequestError(404, "not_found", f"nothing at {printable(path, 100)}; see /docs")
 
 

@@ -16,6 +16,7 @@ from nightshift.live.folders import live_folder
 from predict_server.errors import BackendError, RequestError
 from predict_server.families import FAMILIES
 from predict_server.families.base import Answer, Call, Context, Family, Release
+from predict_server.ingest import Ingest
 from predict_server.live import Follower
 from predict_server.metrics import PipelineMetrics
 from predict_server.payload import printable
@@ -85,7 +86,12 @@ class Host:
         self.recorder = Recorder(
             live_folder(context.settings, ref.name), ref.live.log, context.metrics
         )
-        context = replace(context, recorder=self.recorder)
+        self.ingest = Ingest(context.settings, ref.name, context.metrics)
+        context = replace(
+            context,
+            recorder=self.recorder,
+            scored=self.ingest.request_rows if ref.live.insert_requests else None,
+        )
         self.follower = Follower(ref.releases, family, context)
         self.in_flight = 0
         self.max_body = family.body * context.settings.predict_max_body
@@ -93,6 +99,11 @@ class Host:
         self._context = context
         self._health: tuple[float, Release | None, dict[str, str | None]] | None = None
         self._probing: asyncio.Task[dict[str, str | None]] | None = None
+
+    def close(self) -> None:
+        """Write what the request log still holds."""
+        self.recorder.close()
+        self.ingest.close()
 
     async def require_live(self) -> Release:
         """The live release.
@@ -268,7 +279,7 @@ class Hosts:
             known[ref.name] = host
         for name, host in self._hosts.items():
             if known.get(name) is not host:
-                host.recorder.close()
+                host.close()
         self._hosts = known
         self.default = refs[0].name if refs else None
 

@@ -104,6 +104,12 @@ class Metrics:
             "bound (its spools reached max_mb)",
             *("pipeline", "reason"),
         )
+        self.events = counter(
+            "events",
+            "Streamed events: inserted, duplicate (of an id that was inserted before), changed (a "
+            "request sent again with other values), dropped (a scored request, not inserted)",
+            *("pipeline", "table", "result"),
+        )
 
     def of(self, pipeline: str) -> PipelineMetrics:
         """The metrics of one pipeline."""
@@ -161,6 +167,10 @@ class PipelineMetrics:
     def error(self, kind: str) -> None:
         """Count a request without an answer."""
         self._metrics.errors.labels(self._pipeline, kind).inc()
+
+    def events(self, table: str, result: str) -> Counter:
+        """The counter of a table's streamed events with a result."""
+        return self._metrics.events.labels(self._pipeline, label(table), result)
 
     def log_dropped(self, reason: str) -> Counter:
         """The counter of rows that the request log lost for a reason."""

@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header
+from fastapi import FastAPI, Header, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 import nightshift
@@ -113,6 +113,26 @@ class TensorsAnswer(BaseModel):
 
     release: str
     outputs: dict[str, Any] | list[dict[str, Any]]
+
+
+class Event(_Closed):
+    """A row of an event table, and an id that no other event of the table has."""
+
+    id: str = Field(min_length=1, max_length=200)
+    row: Row
+
+
+class EventBatch(_Closed):
+    """Events of one table; all of them are taken, or none."""
+
+    events: list[Event]
+
+
+class EventAnswer(BaseModel):
+    """How many events are new in the online store, and how many were in it already."""
+
+    inserted: int
+    duplicates: int
 
 
 class Worker(BaseModel):
@@ -251,6 +271,14 @@ def upload(x_request_id: RequestId = None) -> Any:
     """Score a csv or parquet file of request rows; a row that does not fit keeps its place."""
 
 
+def events(
+    body: EventBatch,
+    table: Annotated[str, Path(description="an event table")],
+    x_request_id: RequestId = None,
+) -> Any:
+    """Insert events into the online store, each once, however often its id is sent."""
+
+
 def schema() -> Any:
     """What a request holds, and the limits."""
 
@@ -303,6 +331,14 @@ def build() -> dict[str, Any]:
         add("POST", "upload", upload, responses=_FILES, openapi_extra=_UPLOAD)
         add("GET", "schema", schema, dict[str, Any])
         add("GET", "health", health, Health, {503: {"description": "Not ready", "model": Health}})
+    api.add_api_route(
+        "/v1/pipelines/{pipeline}/events/{table}",
+        events,
+        methods=["POST"],
+        operation_id="events",
+        response_model=EventAnswer,
+        responses=_ERRORS,
+    )
     api.add_api_route("/v1/pipelines", pipelines, response_model=Pipelines)
     api.add_api_route("/health/live", alive, response_model=dict[str, str])
     plain: dict[int | str, dict[str, Any]] = {

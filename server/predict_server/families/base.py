@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +49,7 @@ class Context:
         metrics: the pipeline's.
         threads: where work of more than a millisecond goes; it never waits for anything.
         recorder: the pipeline's request log.
+        scored: told of the ids and rows of each answered request, where these are inserted.
     """
 
     settings: Settings
@@ -57,6 +58,7 @@ class Context:
     metrics: PipelineMetrics
     threads: Executor
     recorder: Recorder | None = None
+    scored: Callable[[Sequence[Any], Sequence[Sequence[Any]]], None] | None = None
 
 
 @dataclass(slots=True)

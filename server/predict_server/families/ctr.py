@@ -226,6 +226,8 @@ class CtrRelease(Release):
         order: list[int] | None = None,
     ) -> dict[str, Any]:
         """Give an answer to the request log; its receipt as part of the answer."""
+        if self._context.scored is not None and self.key is not None:
+            self._context.scored([row[self.key] for row in scored.features], rows)
         recorder = self._context.recorder
         if recorder is None:
             return {}

@@ -32,12 +32,12 @@ LATE = dt.timedelta(hours=1)
 """How long after its end an hour is merged."""
 
 
-def compact(log: RequestLog, config: LogConfig, *, now: dt.datetime | None = None) -> None:
+def compact(log: RequestLog, config: LogConfig | None, *, now: dt.datetime | None = None) -> None:
     """Bring a log in order: spools to parts, parts of past hours to one, old hours away.
 
     Args:
         log: the log.
-        config: its bounds.
+        config: its bounds; None removes no hour.
         now: the moment that counts as now.
 
     Raises:
@@ -50,7 +50,8 @@ def compact(log: RequestLog, config: LogConfig, *, now: dt.datetime | None = Non
         files.sweep_staging(log.folder)
         _spools(log)
         _merge(log, now)
-        _bound(log, config, now)
+        if config is not None:
+            _bound(log, config, now)
 
 
 def _spools(log: RequestLog) -> None:

@@ -157,6 +157,32 @@ def reload(
     return one.day(day, count, {}, thorough=True, load_absent=True)
 
 
+def rewrite(
+    client: AbstractClient,
+    database: str,
+    *,
+    declared: Declared,
+    day: dt.date,
+    keep: Callable[[Row], bool],
+    work: Path,
+    waiting: Waiting = Waiting(),
+    sleep: Callable[[float], None] = clock.sleep,
+) -> tuple[int, int]:
+    """Remove those rows of a day that `keep` does not want, whatever the partition holds.
+
+    Returns:
+        Rows removed, and rows added again since a deletion took them along.
+
+    Raises:
+        ServiceUnavailable, ContractError: as `reconcile`.
+    """
+    one = _Table(client, database, declared, Path(), work, waiting, sleep)
+    span = _span(day)
+    wanted = [row for row in one.settled_rows(*span) if keep(row)]
+    removed, added, _ = one.correct(wanted, span)
+    return removed, added
+
+
 def fingerprint(paths: Sequence[Path]) -> str:
     """What tells a partition's files from other ones: names, sizes and times of change."""
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]

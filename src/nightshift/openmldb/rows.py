@@ -114,6 +114,11 @@ def in_range(time: str, from_ms: int, until_ms: int) -> str:
     return f"{name} >= timestamp({from_ms}) AND {name} < timestamp({until_ms})"
 
 
+def fitted(values: Sequence[Any], columns: Mapping[str, str]) -> Row:
+    """A row as OpenMLDB keeps it, of values as the API server's JSON takes them."""
+    return tuple(_fitter(sql)(v) for sql, v in zip(columns.values(), values, strict=True))
+
+
 def _fitter(sql: str) -> Callable[[Any], Any]:
     return {"float": _float, "double": _double, "date": _date, "timestamp": _time}.get(sql, _same)
 

@@ -32,9 +32,9 @@ def context(**changes: Any) -> spool.Context:
 
 
 def answer(
-    number: int, at_us: int, *, rows: int = 1, context: int = 1, **changes: Any
+    number: int, at_us: int, *, count: int = 1, context: int = 1, **changes: Any
 ) -> spool.Answer:
-    """An answer to `rows` requests named `q<number>.<row>`."""
+    """An answer to `count` requests named `q<number>.<row>`."""
     made = {
         "context": context,
         "receipt": f"20231114T22-abc-{number}",
@@ -46,9 +46,9 @@ def answer(
         "feature_hash": f"{number + 1:016x}",
         "watermark": "{}",
         "order": None,
-        "scores": struct.pack(f"<{rows}f", *(0.1 * (r + 1) for r in range(rows))),
-        "rows": [[f"q{number}.{r}", 1000 * number, "u1"] for r in range(rows)],
-        "features": [[f"q{number}.{r}", "u1", number, 0.1] for r in range(rows)],
+        "scores": struct.pack(f"<{count}f", *(0.1 * (r + 1) for r in range(count))),
+        "rows": [[f"q{number}.{r}", 1000 * number, "u1"] for r in range(count)],
+        "features": [[f"q{number}.{r}", "u1", number, 0.1] for r in range(count)],
         **changes,
     }
     return spool.Answer(**made)

@@ -81,7 +81,7 @@ def test_the_file_of_a_living_writer_is_left_to_it(log):
 
 def test_old_hours_go_and_then_the_oldest_beyond_the_bound(log):
     hours = range(5)
-    many = [answer(n, HOUR_US + h * 3_600_000_000, rows=500) for h in hours for n in range(4)]
+    many = [answer(n, HOUR_US + h * 3_600_000_000, count=500) for h in hours for n in range(4)]
     write(log.folder, "a", [context(), *many])
     compact(log, LogConfig(), now=LATER)
     assert len(log.hours()) == 5

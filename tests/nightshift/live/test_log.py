@@ -24,7 +24,7 @@ def ids(table):
 
 
 def test_answers_are_read_before_and_after_they_are_compacted(log):
-    write(log.folder, "w-1", [context(), answer(1, HOUR_US), answer(2, HOUR_US + 5, rows=2)])
+    write(log.folder, "w-1", [context(), answer(1, HOUR_US), answer(2, HOUR_US + 5, count=2)])
     write(log.folder, "w-2", [context(), answer(3, HOUR_US + 9)], close=False)
     before = log.read()
     compact(log, LogConfig(), now=LATER)
@@ -52,7 +52,7 @@ def test_a_time_range_reads_only_its_rows(log):
 
 
 def test_an_answer_is_found_by_its_receipt(log):
-    write(log.folder, "w-1", [context(), answer(1, HOUR_US), answer(2, HOUR_US + 5, rows=3)])
+    write(log.folder, "w-1", [context(), answer(1, HOUR_US), answer(2, HOUR_US + 5, count=3)])
     assert ids(log.find("20231114T22-abc-2")) == ["q2.0", "q2.1", "q2.2"]
     assert len(log.find("20231114T22-abc-7")) == 0
     with pytest.raises(ConfigurationError, match="no receipt"):
@@ -62,7 +62,7 @@ def test_an_answer_is_found_by_its_receipt(log):
 
 def test_a_ranking_keeps_the_places_of_the_rows_that_it_returned(log):
     write(
-        log.folder, "w-1", [context(), answer(1, HOUR_US, rows=3, operation="rank", order=[2, 0])]
+        log.folder, "w-1", [context(), answer(1, HOUR_US, count=3, operation="rank", order=[2, 0])]
     )
     assert log.read()["place"].to_pylist() == [2, None, 1]
 
@@ -94,7 +94,7 @@ def test_a_column_that_became_hashed_is_read_as_text(log):
 
 
 def test_a_value_of_another_type_than_its_column_spoils_no_other(log):
-    odd = answer(1, HOUR_US, rows=2, features=[["a", 5, "many", 0.5], ["b", "u", 3, 1]])
+    odd = answer(1, HOUR_US, count=2, features=[["a", 5, "many", 0.5], ["b", "u", 3, 1]])
     write(log.folder, "w-1", [context(), odd])
     table = log.read()
     assert table["feature.user"].to_pylist() == ["5", "u"]

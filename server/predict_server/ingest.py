@@ -1,0 +1,255 @@
+"""`POST .../events/<table>`: streamed events, checked row by row and inserted exactly once.
+
+Each pipeline has one thread for it, so that predictions never wait for an insert. With the option
+`live.insert_requests` the rows of each scored request go the same way after their answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from nightshift.config.yamlfile import nearest
+from nightshift.data.declared import Declared, declared_tables
+from nightshift.errors import NightshiftError
+from nightshift.live.events import Events, Inserted, ReusedIds
+from nightshift.live.folders import live_folder
+from nightshift.openmldb import OpenMLDBClient
+from nightshift.pipeline import Pipeline
+from nightshift.settings import Settings
+from predict_server.errors import BackendError, InvalidRows, Problem, RequestError
+from predict_server.families.base import Answer, Call, encode_json
+from predict_server.metrics import PipelineMetrics
+from predict_server.payload import parse_json, printable
+from predict_server.rows import RowReader
+
+LOG = logging.getLogger("predict_server")
+
+ARROW = "application/vnd.apache.arrow.stream"
+ID_COLUMN = "event_id"
+"""The column of an Arrow batch that names each event."""
+
+MAX_EVENTS = 10_000
+"""Events of one batch."""
+
+MAX_BATCHES = 64
+"""Batches of one pipeline that may wait in a worker."""
+
+MAX_ID = 200
+"""Characters of an event's id."""
+
+REQUEST_ROWS = 20_000
+"""Scored requests that may wait to be inserted; more are dropped and counted."""
+
+
+class Ingest:
+    """The events of one pipeline.
+
+    Args:
+        settings: addresses and limits.
+        name: the pipeline.
+        metrics: the pipeline's.
+    """
+
+    def __init__(self, settings: Settings, name: str, metrics: PipelineMetrics) -> None:
+        self._settings = settings
+        self._name = name
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"events of {name}")
+        self._waiting = 0
+        self._read: tuple[tuple[int, ...], Events, dict[str, Declared], str] | None = None
+        self._requests: deque[tuple[str, Sequence[Any]]] = deque()
+        self._flushing = threading.Lock()
+
+    async def answer(self, table: str, call: Call) -> Answer:
+        """Insert a batch.
+
+        Raises:
+            RequestError: a table, row or id does not fit; nothing was inserted.
+            BackendError: the store does not answer; the same batch may be sent again.
+        """
+        if self._waiting >= MAX_BATCHES:
+            raise RequestError(
+                429, "overloaded", f"{self._waiting} batches wait already; try again in a second"
+            )
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            made = await loop.run_in_executor(self._threads, self._insert, table, call)
+        except ReusedIds as error:
+            raise InvalidRows(
+                [Problem(row, "id", "was used for another row before") for row in error.rows[:20]]
+            ) from error
+        except NightshiftError as error:
+            raise BackendError.of(error) from error
+        finally:
+            self._waiting -= 1
+        self._metrics.events(table, "inserted").inc(made.inserted)
+        self._metrics.events(table, "duplicate").inc(made.duplicates)
+        return Answer(encode_json({"inserted": made.inserted, "duplicates": made.duplicates}))
+
+    def request_rows(self, ids: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert scored requests soon, each once by its id; a full queue drops and counts."""
+        room = max(REQUEST_ROWS - len(self._requests), 0)
+        if room < len(rows):
+            self._metrics.events("", "dropped").inc(len(rows) - room)
+        for one, row in zip(ids[:room], rows[:room], strict=True):
+            self._requests.append((str(one), row))
+        if self._flushing.acquire(blocking=False):
+            with contextlib.suppress(RuntimeError):  # the server stops
+                self._threads.submit(self._flush)
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        self._threads.shutdown(wait=False)
+
+    # In the thread.
+
+    def _flush(self) -> None:
+        try:
+            while self._requests:
+                taken = [self._requests.popleft() for _ in range(min(len(self._requests), 500))]
+                ids, rows = zip(*taken, strict=True)
+                self._insert_requests(list(ids), list(rows))
+        finally:
+            self._flushing.release()
+
+    def _insert_requests(self, ids: list[str], rows: list[Sequence[Any]]) -> None:
+        try:
+            events, declared, table = self._pipeline()
+            try:
+                made = events.insert(declared[table], ids, rows)
+            except ReusedIds as error:
+                # A request that was sent again with other values: its first row stays.
+                left = [n for n in range(len(ids)) if n not in error.rows]
+                self._metrics.events(table, "changed").inc(len(error.rows))
+                made = events.insert(
+                    declared[table], [ids[n] for n in left], [rows[n] for n in left]
+                )
+            self._metrics.events(table, "inserted").inc(made.inserted)
+            self._metrics.events(table, "duplicate").inc(made.duplicates)
+        except (NightshiftError, OSError) as error:
+            self._metrics.events("", "dropped").inc(len(ids))
+            LOG.warning("%s: %d scored requests were not inserted: %s", self._name, len(ids), error)
+
+    def _insert(self, table: str, call: Call) -> Inserted:
+        events, declared, _ = self._pipeline()
+        known = {name: one for name, one in declared.items() if one.time is not None}
+        if table not in known:
+            raise RequestError(
+                404,
+                "no_table",
+                f"no event table {printable(table, 60)!r}; there are: {', '.join(known)}"
+                + nearest(table, known),
+            )
+        ids, rows = _read(call, known[table])
+        try:
+            return events.insert(known[table], ids, rows)
+        except OSError as error:
+            raise BackendError(
+                503, "unavailable", f"the events' folder cannot be written: {error.strerror}"
+            ) from error
+
+    def _pipeline(self) -> tuple[Events, dict[str, Declared], str]:
+        """The pipeline's tables, read again where a file changed."""
+        pipeline = Pipeline.load(self._settings, self._name)
+        if not pipeline.has_features:
+            raise RequestError(404, "no_operation", f"{self._name} has no tables to stream into")
+        files = pipeline.features
+        stamp = tuple(
+            path.stat().st_mtime_ns
+            for path in (pipeline.folder / "pipeline.yaml", files.create_tables, files.tables_file)
+        )
+        if self._read is None or self._read[0] != stamp:
+            declared = declared_tables(
+                files.tables, files.create_script(), str(files.create_tables)
+            )
+            events = Events(
+                OpenMLDBClient.of(self._settings, timeout_s=self._settings.predict_timeout_s),
+                pipeline.database,
+                live_folder(self._settings, self._name),
+                remember_days=pipeline.config.live.event_id_days,
+            )
+            self._read = stamp, events, declared, files.tables.request_table
+        return self._read[1:]
+
+
+def _read(call: Call, table: Declared) -> tuple[list[str], list[list[Any]]]:
+    """Ids and checked rows of a batch.
+
+    Raises:
+        RequestError: it holds none, too many, or some that do not fit.
+    """
+    ids, given = _arrow(call.body) if call.content_type == ARROW else _json(call)
+    problems = _id_problems(ids)
+    rows = RowReader(tuple(table.columns.items())).check(given, max_rows=MAX_EVENTS)
+    names = list(table.columns)
+    for number, row in enumerate(rows):
+        problems += [
+            Problem(number, name, "may not be null")
+            for name, value in zip(names, row, strict=True)
+            if value is None and (name in table.required or name == table.time)
+        ]
+    if problems:
+        raise InvalidRows(problems[:20])
+    return ids, rows
+
+
+def _json(call: Call) -> tuple[list[Any], list[Any]]:
+    payload = parse_json(call.body)
+    example = 'give {"events": [{"id": "...", "row": {...}}]}'
+    if not isinstance(payload, Mapping) or set(payload) != {"events"}:
+        raise RequestError(422, "invalid_request", f"{example}; see /docs")
+    events = payload["events"]
+    if not isinstance(events, list) or not events:
+        raise RequestError(422, "invalid_request", f"the batch holds no event; {example}")
+    for number, event in enumerate(events[:MAX_EVENTS]):
+        if not isinstance(event, Mapping) or set(event) != {"id", "row"}:
+            raise InvalidRows([Problem(number, "", 'an event is {"id": "...", "row": {...}}')])
+    return [event["id"] for event in events], [event["row"] for event in events]
+
+
+def _arrow(body: bytes) -> tuple[list[Any], list[Any]]:
+    import pyarrow as pa
+
+    from nightshift.serving.pair import plain_rows
+
+    try:
+        with pa.ipc.open_stream(body) as reader:
+            table = reader.read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise RequestError(
+            422, "invalid_request", f"the body is no Arrow stream: {error}"
+        ) from error
+    if ID_COLUMN not in table.column_names:
+        raise RequestError(
+            422, "invalid_request", f"the batch has no column {ID_COLUMN}, the id of each event"
+        )
+    if not table.num_rows:
+        raise RequestError(422, "invalid_request", "the batch holds no event")
+    ids = table[ID_COLUMN].to_pylist()
+    table = table.drop_columns([ID_COLUMN])
+    names = table.column_names
+    return ids, [dict(zip(names, row, strict=True)) for row in plain_rows(table)]
+
+
+def _id_problems(ids: Sequence[Any]) -> list[Problem]:
+    return [
+        Problem(number, "id", f"an event's id is text of 1 to {MAX_ID} characters")
+        for number, one in enumerate(ids[:MAX_EVENTS])
+        if not isinstance(one, str) or not 0 < len(one) <= MAX_ID or not _is_text(one)
+    ]
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

@@ -1,0 +1,142 @@
+"""Events over HTTP, and scored requests that follow their answers into the store."""
+
+import asyncio
+import dataclasses
+
+import pyarrow as pa
+import pytest
+from predict_server.ingest import ARROW, ID_COLUMN
+from predict_server.pipelines import of_installation
+
+from nightshift.openmldb.rows import stored_rows
+from tests.server.predict_server.conftest import FEATURES, NOW, TABLE, own_settings, row
+from tests.server.predict_server.test_pipelines import Client
+
+THEN = NOW - 400 * 86_400_000
+"""Long before what the other tests count."""
+
+COLUMNS = {
+    "reqId": "string", "eventTime": "timestamp", "user": "string", "product": "string",
+    "ratio": "double", "rate": "float", "seen": "int32", "big": "int64", "small": "int16",
+    "flag": "bool", "day": "date",
+}  # fmt: skip
+PATH = "/v1/pipelines/streamed/events/requests"
+FILES = {
+    "pipeline.yaml": "version: 1\ndatabase: shop\nlive: {insert_requests: true}\n",
+    "tables.yaml": "version: 1\nevents: {requests: eventTime}\n"
+    "requests: {table: requests, id: reqId}\n",
+    "create_tables.sql": TABLE + ";",
+    "features.sql": FEATURES.format(days=2),
+}
+
+
+@pytest.fixture
+async def client(house, tmp_path):
+    folder = tmp_path / "pipelines" / "streamed"
+    folder.mkdir(parents=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    (folder / "feature_spec.yaml").write_text(house.spec_path.read_text())
+    settings = own_settings(house, tmp_path, pipelines=tmp_path / "pipelines", pipeline="streamed")
+    made = Client(settings, of_installation(settings)())
+    house.switch(house.pairs[0], settings.releases_root / "streamed")
+    await made.app._start()
+    yield made
+    await made.app._stop()
+    await made.http.aclose()
+
+
+@pytest.fixture
+def stored(house):
+    def read(moment):
+        found = stored_rows(
+            house.openmldb, "shop", "requests", COLUMNS, "eventTime", moment, moment + 1
+        )
+        return sorted(one[0] for one in found)
+
+    return read
+
+
+def event(number, moment, **changes):
+    return {"id": f"{moment}-{number}", "row": row(number, eventTime=moment, **changes)}
+
+
+async def test_a_batch_is_inserted_once_however_often_it_is_sent(client, stored):
+    batch = {"events": [event(n, THEN) for n in range(3)]}
+    assert await client.ask(PATH, batch) == {"inserted": 3, "duplicates": 0}
+    assert await client.ask(PATH, batch) == {"inserted": 0, "duplicates": 3}
+    assert stored(THEN) == ["q0", "q1", "q2"]
+    metrics = (await client.http.get("/metrics")).text
+    assert (
+        'nightshift_predict_events_total{pipeline="streamed",result="inserted",table="requests"} 3.0'
+        in metrics
+    )
+
+
+async def test_an_arrow_batch_is_the_same(client, stored):
+    rows = [row(n, eventTime=THEN + 1) for n in range(2)]
+    columns = {name: [one[name] for one in rows] for name in rows[0]}
+    table = pa.table(columns).append_column(ID_COLUMN, pa.array(["a1", "a2"]))
+    at = table.column_names.index("eventTime")
+    table = table.set_column(at, "eventTime", table["eventTime"].cast(pa.timestamp("ms")))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    for wanted in ({"inserted": 2, "duplicates": 0}, {"inserted": 0, "duplicates": 2}):
+        answer = await client.http.post(
+            PATH, content=sink.getvalue().to_pybytes(), headers={"content-type": ARROW}
+        )
+        assert (answer.status_code, answer.json()) == (200, wanted)
+    assert stored(THEN + 1) == ["q0", "q1"]
+
+
+@pytest.mark.parametrize(
+    ("events", "says"),
+    [
+        ([event(0, THEN + 2), event(1, THEN + 2, small=40000)], "row 1, field small"),
+        ([event(0, THEN + 2, eventTime=None)], "field eventTime: may not be null"),
+        ([{"id": "x", "row": {"reqId": "a"}}], "missing"),
+        ([{"id": 5, "row": row()}], "field id"),
+        ([{"id": "", "row": row()}], "1 to 200 characters"),
+        ([{"row": row()}], "an event is"),
+        ([], "no event"),
+    ],
+)
+async def test_a_batch_with_one_wrong_event_is_refused_as_a_whole(client, stored, events, says):
+    answer = await client.ask(PATH, {"events": events}, status=422)
+    assert says in answer["message"]
+    assert stored(THEN + 2) == []
+
+
+async def test_an_id_that_is_used_for_another_row_is_named(client):
+    await client.ask(PATH, {"events": [event(0, THEN + 3)]})
+    other = {**event(1, THEN + 3), "id": f"{THEN + 3}-0"}
+    answer = await client.ask(PATH, {"events": [other]}, status=422)
+    assert answer["detail"] == [
+        {"row": 0, "field": "id", "problem": "was used for another row before"}
+    ]
+
+
+async def test_tables_that_are_not_there_are_404_and_a_store_that_is_away_is_503(client):
+    answer = await client.ask(
+        "/v1/pipelines/streamed/events/request", {"events": [event(0, THEN)]}, status=404
+    )
+    assert "requests" in answer["message"]
+    assert (await client.http.post("/v1/pipelines/streamed/events", json={})).status_code == 404
+    assert (await client.http.post("/events", json={})).status_code == 404
+    for host in client.app.hosts:
+        host.ingest._settings = dataclasses.replace(client.app.settings, openmldb_port=1)
+    await client.ask(PATH, {"events": [event(0, THEN + 4)]}, status=503)
+
+
+async def test_scored_requests_are_inserted_once_by_their_id(client, stored):
+    asked = [row(n, eventTime=THEN + 5) for n in range(3)]
+    first = await client.ask("/v1/pipelines/streamed/predict", asked)
+    await client.ask("/v1/pipelines/streamed/predict", asked)
+    for _ in range(100):
+        if len(stored(THEN + 5)) == 3:
+            break
+        await asyncio.sleep(0.05)
+    await client.ask(PATH, {"events": [event(0, THEN + 6)]})  # after all that waited before it
+    assert stored(THEN + 5) == ["q0", "q1", "q2"]
+    assert first["predictions"][0]["request_id"] == "q0"
