@@ -1,15 +1,19 @@
 """Events over HTTP, and scored requests that follow their answers into the store."""
 
 import asyncio
+import contextlib
 import dataclasses
+import random
 
 import pyarrow as pa
 import pytest
 from predict_server.ingest import ARROW, ID_COLUMN
 from predict_server.pipelines import of_installation
 
+from nightshift.openmldb import OpenMLDBClient
 from nightshift.openmldb.rows import stored_rows
-from tests.server.predict_server.conftest import FEATURES, NOW, TABLE, own_settings, row
+from nightshift.pipeline import Pipeline
+from tests.server.predict_server.conftest import FEATURES, NOW, TABLE, row
 from tests.server.predict_server.test_pipelines import Client
 
 THEN = NOW - 400 * 86_400_000
@@ -22,24 +26,36 @@ COLUMNS = {
 }  # fmt: skip
 PATH = "/v1/pipelines/streamed/events/requests"
 FILES = {
-    "pipeline.yaml": "version: 1\ndatabase: shop\nlive: {insert_requests: true}\n",
+    "pipeline.yaml": "version: 1\ndatabase: {database}\nlive: {insert_requests: true}\n",
     "tables.yaml": "version: 1\nevents: {requests: eventTime}\n"
     "requests: {table: requests, id: reqId}\n",
     "create_tables.sql": TABLE + ";",
     "features.sql": FEATURES.format(days=2),
+    "feature_spec.yaml": "version: 1\n",
 }
 
 
 @pytest.fixture
-async def client(house, tmp_path):
-    folder = tmp_path / "pipelines" / "streamed"
+async def client(openmldb_server, serving_home, tmp_path):
+    """A server before its first release: it takes events already."""
+    async with served(serving_home, tmp_path, f"ingest_{random.randrange(1 << 40)}") as made:
+        with OpenMLDBClient.of(made.app.settings) as openmldb:
+            database = Pipeline.load(made.app.settings).database
+            openmldb.execute(database, f"CREATE DATABASE {database}")
+            openmldb.execute(database, TABLE)
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def served(settings, home, database):
+    folder = home / "pipelines" / "streamed"
     folder.mkdir(parents=True)
     for name, text in FILES.items():
-        (folder / name).write_text(text)
-    (folder / "feature_spec.yaml").write_text(house.spec_path.read_text())
-    settings = own_settings(house, tmp_path, pipelines=tmp_path / "pipelines", pipeline="streamed")
+        (folder / name).write_text(text.replace("{database}", database))
+    settings = dataclasses.replace(
+        settings, home=home, data=home / "data", pipelines=home / "pipelines", pipeline="streamed"
+    )
     made = Client(settings, of_installation(settings)())
-    house.switch(house.pairs[0], settings.releases_root / "streamed")
     await made.app._start()
     yield made
     await made.app._stop()
@@ -47,18 +63,22 @@ async def client(house, tmp_path):
 
 
 @pytest.fixture
-def stored(house):
-    def read(moment):
+def stored(client):
+    return lambda moment: rows_of(client, moment)
+
+
+def rows_of(client, moment):
+    settings = client.app.settings
+    with OpenMLDBClient.of(settings) as openmldb:
+        database = Pipeline.load(settings).database
         found = stored_rows(
-            house.openmldb, "shop", "requests", COLUMNS, "eventTime", moment, moment + 1
+            openmldb, database, "requests", COLUMNS, "eventTime", moment, moment + 1
         )
         return sorted(one[0] for one in found)
 
-    return read
-
 
 def event(number, moment, **changes):
-    return {"id": f"{moment}-{number}", "row": row(number, eventTime=moment, **changes)}
+    return {"id": f"{moment}-{number}", "row": row(number, **{"eventTime": moment, **changes})}
 
 
 async def test_a_batch_is_inserted_once_however_often_it_is_sent(client, stored):
@@ -129,14 +149,16 @@ async def test_tables_that_are_not_there_are_404_and_a_store_that_is_away_is_503
     await client.ask(PATH, {"events": [event(0, THEN + 4)]}, status=503)
 
 
-async def test_scored_requests_are_inserted_once_by_their_id(client, stored):
-    asked = [row(n, eventTime=THEN + 5) for n in range(3)]
-    first = await client.ask("/v1/pipelines/streamed/predict", asked)
-    await client.ask("/v1/pipelines/streamed/predict", asked)
-    for _ in range(100):
-        if len(stored(THEN + 5)) == 3:
-            break
-        await asyncio.sleep(0.05)
-    await client.ask(PATH, {"events": [event(0, THEN + 6)]})  # after all that waited before it
-    assert stored(THEN + 5) == ["q0", "q1", "q2"]
-    assert first["predictions"][0]["request_id"] == "q0"
+async def test_scored_requests_are_inserted_once_by_their_id(house, tmp_path):
+    house.switch(house.pairs[0], tmp_path / "releases" / "streamed")
+    async with served(house.settings, tmp_path, "shop") as client:
+        asked = [row(n, eventTime=THEN + 5) for n in range(3)]
+        first = await client.ask("/v1/pipelines/streamed/predict", asked)
+        await client.ask("/v1/pipelines/streamed/predict", asked)
+        for _ in range(100):
+            if len(rows_of(client, THEN + 5)) == 3:
+                break
+            await asyncio.sleep(0.05)
+        await client.ask(PATH, {"events": [event(0, THEN + 6)]})  # after all that waited before
+        assert rows_of(client, THEN + 5) == ["q0", "q1", "q2"]
+        assert first["predictions"][0]["request_id"] == "q0"
