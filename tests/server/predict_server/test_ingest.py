@@ -145,6 +145,7 @@ async def test_tables_that_are_not_there_are_404_and_a_store_that_is_away_is_503
     assert (await client.http.post("/v1/pipelines/streamed/events", json={})).status_code == 404
     assert (await client.http.post("/events", json={})).status_code == 404
     for host in client.app.hosts:
+        host.ingest._read = None
         host.ingest._settings = dataclasses.replace(client.app.settings, openmldb_port=1)
     await client.ask(PATH, {"events": [event(0, THEN + 4)]}, status=503)
 
