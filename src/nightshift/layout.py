@@ -67,9 +67,62 @@ def event_glob(data: Path, table: str, days: list[dt.date]) -> str:
     return f"{data}/{table}/ds={{{dates}}}/*.parquet"
 
 
-def snapshot_glob(data: Path, table: str) -> str:
-    """Path pattern of a snapshot table's files."""
-    return f"{data}/{table}/*.parquet"
+def snapshot_folder(data: Path, table: str, last: dt.date | None = None) -> Path:
+    """Folder of a snapshot table's files, as a run of a date may see them.
+
+    A dated snapshot (`<table>/ds=YYYY-MM-DD/`) counts from its day on, so that a run of an older
+    date does not read what was not known then. A table without dated folders is one snapshot,
+    which counts for every date.
+
+    Args:
+        data: root of the source tables.
+        table: the table.
+        last: the run's date; None for the newest.
+
+    Raises:
+        PartitionMissing: the table has dated snapshots, and none is as old as `last`.
+        ConfigurationError: it has dated and undated files.
+    """
+    from nightshift.data.reading import parquet_files
+
+    root = data / table
+    dated = {
+        folder: dt.date.fromisoformat(folder.name[3:])
+        for folder in root.glob("ds=????-??-??")
+        if _is_date(folder.name[3:]) and parquet_files(folder)
+    }
+    if not dated:
+        return root
+    loose = sorted(root.glob("[!._]*.parquet"))
+    if loose:
+        raise ConfigurationError(
+            f"{root} holds dated snapshots (ds=...) and {loose[0].name} beside them, which has no "
+            "date; move it into the folder of its day"
+        )
+    known = [folder for folder, day in dated.items() if last is None or day <= last]
+    if not known:
+        raise PartitionMissing(
+            f"no snapshot of {table} under {data} is as old as {last}; the oldest is of "
+            f"{min(dated.values())}: load one, or run for a later date"
+        )
+    return max(known, key=lambda folder: dated[folder])
+
+
+def _is_date(text: str) -> bool:
+    try:
+        dt.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def snapshot_glob(data: Path, table: str, last: dt.date | None = None) -> str:
+    """Path pattern of a snapshot table's files; see `snapshot_folder`.
+
+    Raises:
+        PartitionMissing, ConfigurationError: as `snapshot_folder`.
+    """
+    return f"{snapshot_folder(data, table, last)}/*.parquet"
 
 
 def run_token(run_id: str) -> str:

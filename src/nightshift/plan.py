@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from nightshift import layout
 from nightshift.data.reading import parquet_files
-from nightshift.errors import ConfigurationError, PartitionMissing
+from nightshift.errors import ConfigurationError, DataError, PartitionMissing
 from nightshift.pipeline import Pipeline
 from nightshift.registry.names import sql_hash, workspace_name
 
@@ -82,6 +82,7 @@ def make_plan(
 
     Raises:
         PartitionMissing: names each missing partition and its table.
+        DataError: a dated snapshot holds rows of a later day.
         ConfigurationError: `ds` is no date, `train_days` is below 1, a table of
             `lookback_days` is unknown or given too few days, or the pipeline's files do not fit
             each other.
@@ -127,11 +128,42 @@ def _add_sources(plan: Plan, pipeline: Pipeline, last: dt.date, *, allow_missing
             plan["sources"][table] = layout.event_glob(pipeline.data, table, there)
         plan["partitions"][table] = _iso(there)
     for table in tables.snapshots:
-        if parquet_files(pipeline.data / table):
-            plan["sources"][table] = layout.snapshot_glob(pipeline.data, table)
+        try:
+            folder = layout.snapshot_folder(pipeline.data, table, last)
+        except PartitionMissing:
+            plan["missing"][table] = [f"a snapshot of {last.isoformat()} or before"]
+            continue
+        if parquet_files(folder):
+            _refuse_future(folder, pipeline, table)
+            plan["sources"][table] = f"{folder}/*.parquet"
         else:
             plan["missing"][table] = ["snapshot"]
     _refuse_missing(pipeline.data, plan["missing"], plan["partitions"], allow_missing=allow_missing)
+
+
+def _refuse_future(folder: Path, pipeline: Pipeline, table: str) -> None:
+    """Refuse a dated snapshot that holds rows of a later day, by its files' footers.
+
+    Raises:
+        DataError: a file holds such a row.
+    """
+    from nightshift.data import reading
+    from nightshift.data.declared import declared_tables
+
+    if not folder.name.startswith("ds="):
+        return  # it has no date to be later than
+    files = pipeline.features
+    declared = declared_tables(files.tables, files.create_script(), str(files.create_tables))
+    end_ms = layout.day_start_ms(dt.date.fromisoformat(folder.name[3:])) + layout.DAY_MS
+    for column in {index.ts for index in declared[table].indexes if index.ts}:
+        newest = reading.newest_ms(parquet_files(folder), column)
+        if newest is not None and newest >= end_ms:
+            moment = dt.datetime.fromtimestamp(newest / 1000, layout.PARTITION_ZONE)
+            raise DataError(
+                f"{folder}: column {column} goes to {moment.isoformat()}, which is after the "
+                "snapshot's own day: its rows were not known then. Write them into the folder of "
+                "their day"
+            )
 
 
 def check_lookback(pipeline: Pipeline) -> None:

@@ -3,10 +3,12 @@
 import datetime as dt
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nightshift import layout
-from nightshift.errors import PartitionMissing
+from nightshift.errors import ConfigurationError, PartitionMissing
 
 
 def test_a_glob_lists_exactly_its_days():
@@ -28,3 +30,36 @@ def test_a_runs_artefacts_lie_under_its_date(tmp_path):
     assert run.root.parent == tmp_path / "2016-02-01"
     for path in (run.features, run.dataset, run.model, run.reports, run.result("train")):
         assert run.root in path.parents
+
+
+def _snapshot(folder):
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"x": [1]}), folder / "part-0.parquet")
+
+
+def test_a_run_reads_the_newest_snapshot_that_is_not_later_than_its_date(tmp_path):
+    for day in ("2026-11-01", "2026-11-05"):
+        _snapshot(tmp_path / "person" / f"ds={day}")
+    (tmp_path / "person" / "ds=2026-11-06").mkdir()  # nothing in it
+    chosen = {
+        day: layout.snapshot_folder(tmp_path, "person", dt.date(2026, 11, day)).name
+        for day in (1, 4, 5, 9)
+    }
+    assert chosen == {
+        1: "ds=2026-11-01",
+        4: "ds=2026-11-01",
+        5: "ds=2026-11-05",
+        9: "ds=2026-11-05",
+    }
+    assert layout.snapshot_folder(tmp_path, "person").name == "ds=2026-11-05"
+    with pytest.raises(PartitionMissing, match="2026-11-01"):
+        layout.snapshot_folder(tmp_path, "person", dt.date(2026, 10, 31))
+
+
+def test_an_undated_snapshot_counts_for_every_date_and_both_kinds_together_are_refused(tmp_path):
+    _snapshot(tmp_path / "person")
+    old = dt.date(2020, 1, 1)
+    assert layout.snapshot_glob(tmp_path, "person", old) == f"{tmp_path}/person/*.parquet"
+    _snapshot(tmp_path / "person" / "ds=2026-11-01")
+    with pytest.raises(ConfigurationError, match=r"part-0\.parquet"):
+        layout.snapshot_folder(tmp_path, "person", old)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from nightshift import layout
-from nightshift.errors import ConfigurationError, PartitionMissing
+from nightshift.errors import ConfigurationError, DataError, PartitionMissing
 from nightshift.pipeline import Pipeline
 from nightshift.plan import make_plan, resolve_date
 from nightshift.settings import PROJECT, Settings
@@ -151,3 +151,31 @@ def test_files_that_do_not_fit_each_other_fail_the_plan(full):
 def test_a_lookback_shorter_than_a_window_is_refused_with_the_days_it_needs(full):
     with pytest.raises(ConfigurationError, match=r"bo_action 0 days, but .* raise it to 1"):
         plan(with_lookback(full, LOOKBACK | {"bo_action": 0}), train_days=3)
+
+
+def _dated(pipeline, table, day, newest):
+    folder = pipeline.data / table / f"ds={day}"
+    folder.mkdir(parents=True)
+    moment = dt.datetime.fromisoformat(newest)
+    rows = pa.table({"ingestionTime": pa.array([moment], pa.timestamp("us"))})
+    pq.write_table(rows, folder / "part-0.parquet")
+
+
+def test_a_backfill_does_not_read_a_snapshot_of_a_later_date(full):
+    """A planted later snapshot is passed over; a run older than all of them is refused."""
+    shutil.rmtree(full.data / "bo_user")
+    _dated(full, "bo_user", "2026-11-08", "2026-11-08T15:00:00")
+    _dated(full, "bo_user", "2026-11-10", "2026-11-10T15:00:00")
+    assert plan(full, train_days=3)["sources"]["bo_user"].endswith("/ds=2026-11-10/*.parquet")
+    old = plan(full, "2026-11-09", train_days=3)
+    assert old["sources"]["bo_user"].endswith("/bo_user/ds=2026-11-08/*.parquet")
+    with pytest.raises(PartitionMissing, match="bo_user: a snapshot of 2026-11-07 or before"):
+        plan(full, "2026-11-07", train_days=3)
+
+
+def test_a_snapshot_with_a_row_of_a_later_day_is_refused(full):
+    shutil.rmtree(full.data / "bo_user")
+    # 16:00 UTC is midnight in UTC+8, where the next day begins.
+    _dated(full, "bo_user", "2026-11-10", "2026-11-10T16:00:00")
+    with pytest.raises(DataError, match="ingestionTime goes to 2026-11-11"):
+        plan(full, train_days=3)

@@ -451,9 +451,8 @@ class _Checker:
             return
         for name, table in declared.items():
             folder = data / name
-            if table.time is not None:
-                days = sorted(folder.glob("ds=????-??-??"))
-                folder = days[-1] if days else folder
+            days = sorted(folder.glob("ds=????-??-??"))  # a snapshot may be dated, too
+            folder = days[-1] if days else folder
             found = reading.parquet_files(folder)[-_MOST_FILES:]
             if not found:
                 self.add(

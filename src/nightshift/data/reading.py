@@ -74,6 +74,26 @@ def rows(paths: Sequence[Path]) -> int:
         return sum(rows_of(path) for path in paths)
 
 
+def newest_ms(paths: Sequence[Path], column: str) -> int | None:
+    """The newest time of a timestamp column, in milliseconds; None where there is none.
+
+    Raises:
+        DataError: a file is no parquet or lacks the column.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    newest: int | None = None
+    for batch in batches(paths, columns=[column]):
+        found = batch.column(0)
+        if not pa.types.is_timestamp(found.type):
+            return None
+        top = pc.max(found.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())).as_py()
+        if top is not None and (newest is None or top > newest):
+            newest = top
+    return newest
+
+
 def table(
     paths: Sequence[Path],
     *,

@@ -76,6 +76,7 @@ def scan(
     declared: Mapping[str, Declared],
     days: Mapping[str, Iterable[str]],
     *,
+    until: dt.date | None = None,
     said: Callable[[str], None] = lambda text: None,
 ) -> Scan:
     """Look at partitions and snapshots.
@@ -84,13 +85,16 @@ def scan(
         data: root of the source tables.
         declared: the tables, from `declared_tables`.
         days: the days to look at, by event table; snapshots are always looked at.
+        until: of dated snapshots, the newest that is not later; None for the newest of all.
         said: told what is being looked at.
     """
     found: Scan = {}
     for name, table in declared.items():
         said(name)
         if table.time is None:
-            found[name] = {SNAPSHOT: _facts(data / name, table, None, None)}
+            found[name] = {
+                SNAPSHOT: _facts(layout.snapshot_folder(data, name, until), table, None, None)
+            }
             continue
         seen = _Seen() if table.request_id else None
         found[name] = {

@@ -67,7 +67,7 @@ def check(
     Returns:
         The report `partitions`: status, failures, warnings, and the counts by table and day.
     """
-    found = scan(data, declared, partitions)
+    found = scan(data, declared, partitions, until=layout.parse_date(ds))
     findings = judge(
         found,
         declared,

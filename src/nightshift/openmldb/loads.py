@@ -7,6 +7,8 @@ reach are counted in the store and in the files; only what differs is loaded.
 from __future__ import annotations
 
 import datetime as dt
+import json
+import os
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -35,6 +37,9 @@ from nightshift.openmldb import (
 from nightshift.pipeline import Pipeline
 
 _LOAD = re.compile(r"\s*load\s+data\b", re.IGNORECASE)
+
+HISTORY = "online_history.jsonl"
+"""Below a pipeline's runs: a line for each time that the online store was brought up to date."""
 
 CountRows = Callable[[str, str, int, int], int]
 """(table, time column, from ms, until ms) -> rows that the online store holds."""
@@ -109,7 +114,7 @@ def plan_online_loads(
     loads.extend(
         OnlineLoad(
             table=table,
-            path=layout.snapshot_glob(data, table),
+            path=layout.snapshot_glob(data, table, last),
             expect_rows=None,
             count_sql=None,
             delete_sql=None,
@@ -210,6 +215,7 @@ def bring_online(
                 known, pipeline.data, load["table"], dt.date.fromisoformat(day), rows
             )
     reconcile.save_known(known_file, known)
+    _note(pipeline, loads, reconciled)
     return {
         "reconciled": [
             day.as_json() for day in reconciled if day.how not in ("absent", "unchanged")
@@ -219,6 +225,37 @@ def bring_online(
         ],
         "job_ids": [job.job_id for job in jobs],
     }
+
+
+def _note(
+    pipeline: Pipeline, loads: Sequence[OnlineLoad], reconciled: Sequence[reconcile.DayReport]
+) -> None:
+    """Keep when what reached the online store: live traffic is judged by it."""
+    held = [day for day in reconciled if day.how not in ("absent", "skipped")]
+    line = {
+        "at_ms": int(time.time() * 1000),
+        "loaded": [
+            *([load["table"], day] for load in loads for day in load["days"]),
+            *([day.table, day.day] for day in held),
+        ],
+        "changed": [[day.table, day.day] for day in held if day.added or day.removed],
+        "snapshots": [
+            [load["table"], reconcile.fingerprint(_matching(load["path"])), load["path"]]
+            for load in loads
+            if not load["days"]
+        ],
+    }
+    pipeline.runs.mkdir(parents=True, exist_ok=True)
+    with (pipeline.runs / HISTORY).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _matching(pattern: str) -> list[Path]:
+    """The files of a snapshot's pattern."""
+    path = Path(pattern)
+    return sorted(path.parent.glob(path.name))
 
 
 def reload_day(

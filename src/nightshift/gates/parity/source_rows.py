@@ -86,7 +86,9 @@ def _files(data: Path, plan: Plan, table: str) -> list[Path]:
     if table in plan["partitions"]:
         folders = [data / table / f"ds={day}" for day in plan["partitions"][table]]
     else:
-        folders = [data / table]
+        # The snapshot that the run chose; it may be a dated one.
+        chosen = plan.get("sources", {}).get(table)
+        folders = [Path(chosen).parent if chosen else data / table]
     paths = [path for folder in folders for path in reading.parquet_files(folder)]
     if not paths:
         raise DataError(f"no partition of {table} under {data}, whose rows the query reads")
