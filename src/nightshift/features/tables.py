@@ -33,6 +33,8 @@ class SourceTables:
         label_absent: what a request without a row of that table counts as once the label has
             settled, 0 or 1; None leaves such requests out of training.
         label_settle_days: days that a label needs; None where the feature specification says it.
+        label_arrival: the label table's column that says when a label came, where that is not its
+            time column; the report of label maturity is made of it.
     """
 
     source: str
@@ -43,6 +45,7 @@ class SourceTables:
     label_table: str | None = None
     label_absent: int | None = None
     label_settle_days: int | None = None
+    label_arrival: str | None = None
 
     @property
     def request_time(self) -> str:
@@ -96,7 +99,7 @@ class SourceTables:
         for key in ("table", "id"):
             reader.name(f"requests.{key}", requests.get(key))
         reader.one_of("requests.table", requests["table"], events)
-        label, absent, settles = reader.label(content.get("label"))
+        label, absent, settles, arrival = reader.label(content.get("label"))
         if label is not None:
             reader.one_of("label", label, [*events, *snapshots])
             if label == requests["table"]:
@@ -110,6 +113,7 @@ class SourceTables:
             label_table=label,
             label_absent=absent,
             label_settle_days=settles,
+            label_arrival=arrival,
         )
 
     def check_created(self, created: Mapping[str, Sequence[str]], script: str) -> None:
@@ -136,6 +140,8 @@ class SourceTables:
                 )
         columns = [(f"events.{table}", table, column) for table, column in self.events.items()]
         columns.append(("requests.id", self.request_table, self.request_id))
+        if self.label_table is not None and self.label_arrival is not None:
+            columns.append(("label.arrival", self.label_table, self.label_arrival))
         for key, table, column in columns:
             if column not in created[table]:
                 raise ConfigurationError(
@@ -165,25 +171,28 @@ class _Reader:
         if not isinstance(value, str) or not _NAME.fullmatch(value):
             self.refuse(key, value, "give a name of letters, digits and _")
 
-    def label(self, given: Any) -> tuple[Any, int | None, int | None]:
-        """(table, what a missing row counts as, days to settle) of the key `label`."""
+    def label(self, given: Any) -> tuple[Any, int | None, int | None, str | None]:
+        """(table, what a missing row counts as, days to settle, arrival) of the key `label`."""
         if not isinstance(given, dict):
-            return given, None, None
-        self.keys("label.", given, ("table", "absent", "settles"))
+            return given, None, None, None
+        self.keys("label.", given, ("table", "absent", "settles", "arrival"))
+        arrival = given.get("arrival")
+        if arrival is not None:
+            self.name("label.arrival", arrival)
         self.name("label.table", given.get("table"))
         absent = given.get("absent")
         if absent is not None and (isinstance(absent, bool) or absent not in (0, 1)):
             self.refuse("label.absent", absent, "give 0 or 1, or leave it out")
         settles = given.get("settles")
         if settles is None:
-            return given["table"], absent, None
+            return given["table"], absent, None, arrival
         if not isinstance(settles, dict):
             self.refuse("label.settles", settles, "give {days: ...}")
         self.keys("label.settles.", settles, ("days",))
         days = settles.get("days")
         if not isinstance(days, int) or isinstance(days, bool) or days < 0:
             self.refuse("label.settles.days", days, "give whole days, 0 or more")
-        return given["table"], absent, days
+        return given["table"], absent, days, arrival
 
     def one_of(self, key: str, value: Any, known: Collection[str]) -> None:
         if value not in known:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from nightshift import files
-from nightshift.gates import measures
+from nightshift.gates import curves, measures
 from nightshift.gates.base import Finding, report
 from nightshift.layout import RunFolder
 from nightshift.night import Night
@@ -132,6 +132,7 @@ def judge(
         "champion_release": champion_id,
         "intervals": None,
         "slices": {},
+        "curves": curves.of(truth, ours),
     }
     if theirs is not None:
         value["champion"] = figures(truth, theirs)

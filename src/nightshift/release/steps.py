@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nightshift.errors import ContractError, NightshiftError
-from nightshift.gates import partitions, registry
+from nightshift.gates import maturity, partitions, registry
 from nightshift.gates.base import demand
 from nightshift.night import Night
 from nightshift.registry import leases, pointer, retention
@@ -40,6 +40,9 @@ def begin(night: Night) -> dict[str, Any]:
     night.write(value)
     if night.pipeline.has_features:
         _pass(night, partitions.of_night(night), None)
+        labels = maturity.of_night(night)
+        if labels is not None:
+            night.write(labels)
     return value
 
 
