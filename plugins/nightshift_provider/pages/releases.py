@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from nightshift import files
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 TRAINING = "training.html"
 _REPORT_BYTES = 4 << 20
+_SAID = ("check", "status", "failures", "warnings", "curves", "maturity")
+"""Of a report, what the page shows elsewhere."""
 
 
 def make_router() -> APIRouter:
@@ -36,7 +37,7 @@ def make_router() -> APIRouter:
     from nightshift.registry.history import rows
     from nightshift.settings import Settings
     from nightshift_provider.dags import retrain_id, rollback_id
-    from nightshift_provider.pages import HEADERS
+    from nightshift_provider.pages import HEADERS, figures
     from nightshift_provider.pages.rendering import page
 
     router = APIRouter(prefix="/releases")
@@ -77,7 +78,9 @@ def make_router() -> APIRouter:
     @router.get("/{pipeline}")
     def of_pipeline(pipeline: str, user: Any = user_dep) -> Any:
         try:
-            released = rows(readable(pipeline, user).releases)[::-1]
+            store = readable(pipeline, user).store
+            released = rows(store.root)
+            drawn = figures.of_pipeline(store, released, retrain_id(pipeline))
         except NightshiftError as error:
             return page("message.html", 404, title=f"Releases of {pipeline}", text=str(error))
         return page(
@@ -86,7 +89,8 @@ def make_router() -> APIRouter:
             pipeline=pipeline,
             retrain=retrain_id(pipeline),
             rollback=rollback_id(pipeline),
-            rows=released,
+            rows=released[::-1],
+            charts=drawn,
         )
 
     @router.get("/{pipeline}/{release}")
@@ -102,6 +106,7 @@ def make_router() -> APIRouter:
                 row=row,
                 manifest=folder.manifest(),
                 reports=_reports(folder),
+                charts=figures.of_release(folder),
                 has_training=(folder.model / TRAINING).is_file(),
                 query=folder.sql.read_text() if folder.sql.is_file() else "",
             )
@@ -123,7 +128,7 @@ def make_router() -> APIRouter:
 
 
 def _reports(folder: ReleaseFolder) -> list[dict[str, Any]]:
-    """The kept reports: name, status, findings, JSON text."""
+    """The kept reports: name, status, findings, and the other values."""
     found = []
     for path in sorted(folder.reports.glob("*.json")):
         try:
@@ -138,7 +143,7 @@ def _reports(folder: ReleaseFolder) -> list[dict[str, Any]]:
                 "name": path.stem,
                 "status": str(value.get("status", ""))[:100],
                 "findings": [x for part in lists if isinstance(part, list) for x in part],
-                "text": json.dumps(value, indent=2),
+                "value": {k: v for k, v in value.items() if k not in _SAID},
             }
         )
     return found

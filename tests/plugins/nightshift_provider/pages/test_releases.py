@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from nightshift import files
+from nightshift.gates import curves
 from nightshift.registry import pointer
 from nightshift.registry.store import ReleaseStore
 from testing.releases import put_release
@@ -24,7 +26,14 @@ def releases(tmp_path, monkeypatch):
     live = put_release(root, "2016-04-09")
     files.write_json(
         live.reports / "quality.json",
-        {"status": "warn", "failures": [], "warnings": ["few <rows>"], "rows": 7},
+        {
+            "status": "warn",
+            "failures": [],
+            "warnings": ["few <rows>"],
+            "rows": 7,
+            "slices": {"<b>": {"auc": 0.5}},
+            "curves": curves.of(np.arange(40) % 4 == 0, np.linspace(0.01, 0.4, 40)),
+        },
     )
     (live.model / "training.html").write_text("<!doctype html><p>epochs</p>")
     pointer.switch_live(root, live.id, probe=lambda folder, manifest: [])
@@ -75,6 +84,18 @@ def test_one_shows_its_manifest_and_reports(releases, get):
     assert "default-src 'none'" in training.headers["Content-Security-Policy"]
 
 
+def test_releases_and_reports_are_drawn_and_told_as_text(releases, get):
+    listed = get(BASE).text
+    assert "AUC on held-out days" in listed
+    assert listed.count("<svg") >= 2
+    one = get(f"{BASE}/2016-04-09.001").text
+    for title in ("ROC curve", "Calibration", "Scores"):
+        assert f"<figcaption>{title}</figcaption>" in one
+    assert "&lt;b&gt;" in one
+    assert '"curves"' not in one
+    assert "{&#34;" not in one
+
+
 def test_what_is_not_there_is_named(releases, get):
     absent = get(f"{BASE}/2016-01-01.001")
     assert absent.status_code == 404
@@ -110,11 +131,22 @@ def test_nobody_reads_them_without_a_login(releases, web):
 @pytest.mark.parametrize(
     "content",
     ["[1]", "{", "5", '{"failures": 5, "warnings": {"a": 1}}', '{"status": ["x"]}', "[" * 100_000,
-     '{"failures": [null, 5, {"a": []}]}', "9" * 5000, ""],
+     '{"failures": [null, 5, {"a": []}]}', "9" * 5000, "", '{"a": [{"b": 1}, 2, {"c": [[[[[[1]]]]]]}]}'],
 )  # fmt: skip
 def test_an_odd_report_does_not_keep_the_others_from_being_shown(releases, get, content):
     reports = releases / "2016-04-09.001" / "reports"
     (reports / "odd.json").write_text(content)
+    (reports / "labels.json").write_text(content)
     page = get(f"{BASE}/2016-04-09.001")
     assert page.status_code == 200
     assert "few &lt;rows&gt;" in page.text
+
+
+@pytest.mark.parametrize(
+    "odd", [5, {"roc": 5}, {"roc": [[1]]}, {"calibration": [{}], "histogram": {"edges": 5}}]
+)
+def test_odd_curves_are_left_out(releases, get, odd):
+    report = releases / "2016-04-09.001" / "reports" / "quality.json"
+    files.write_json(report, {"status": "pass", "curves": odd})
+    assert get(f"{BASE}/2016-04-09.001").status_code == 200
+    assert get(BASE).status_code == 200
