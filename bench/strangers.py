@@ -193,7 +193,7 @@ def trees():
     best = None
     for leaves, rate in ((31, 0.05), (15, 0.05), (63, 0.03)):
         model = lgb.LGBMClassifier(n_estimators=1000, num_leaves=leaves, learning_rate=rate, subsample=0.8,
-            subsample_freq=1, colsample_bytree=0.8, min_child_samples=50, cat_smooth=20, n_jobs=2, random_state=seed, verbose=-1)
+            subsample_freq=1, colsample_bytree=0.8, min_child_samples=50, cat_smooth=20, n_jobs=1, random_state=seed, verbose=-1)
         model.fit(x["train"], y["train"], eval_set=[(x["valid"], y["valid"])], eval_metric="auc",
             callbacks=[lgb.early_stopping(50, verbose=False)])
         found = roc_auc_score(y["valid"], model.predict_proba(x["valid"])[:, 1])

@@ -241,6 +241,21 @@ def _read(path: str) -> bytes:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
 
 
+# Experiments
+
+
+def _experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    from cli.experiment import arguments
+
+    arguments(parser)
+
+
+def _experiment(arguments: argparse.Namespace) -> int:
+    from cli.experiment import run
+
+    return run(arguments)
+
+
 # SQL and settings
 
 
@@ -280,6 +295,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("pipelines", "list the pipelines", _pipelines, _pipelines_arguments, _NEEDS),
     Command(
         "run", "run one night on what `up` started, and watch it", _run, _run_arguments, _NEEDS
+    ),
+    Command(
+        "experiment",
+        "compare ways to train on past nights: experiment run | show | list | apply",
+        _experiment,
+        _experiment_arguments,
+        ("airflow", "tasks"),
     ),
     Command("releases", "list what became of every night", _releases, _releases_arguments, _NEEDS),
     Command(

@@ -22,6 +22,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder of checkpoints")
     parser.add_argument("--warm-start", type=Path, help="earlier model folder to begin from")
+    parser.add_argument(
+        "--test-scores", type=Path, help="also write labels and scores of the test rows (.npz)"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--result", type=Path, required=True, help="result file (JSON) to write")
     return parser.parse_args(arguments)

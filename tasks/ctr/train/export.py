@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
 from pathlib import Path
@@ -109,6 +110,13 @@ def _unseen(known: npt.NDArray[np.int64], position: int) -> int:
         if candidate not in known:
             return candidate
         number += 1
+
+
+def write_scores(target: Path, labels: Labels, scores: Scores) -> None:
+    """Keep labels int8 [n] and scores float32 [n] of rows, in their order, as an `.npz`."""
+    buffer = io.BytesIO()
+    np.savez(buffer, label=labels.astype(np.int8), score=scores.astype(np.float32))
+    files.write_bytes(target, buffer.getvalue())
 
 
 def write_golden(model: Path, target: Path, ids: Ids, expected: Scores) -> None:

@@ -25,13 +25,15 @@ def permutation(data: Dataset, score: Score, most: int, seed: int) -> list[dict[
     Args:
         data: its test rows are looked at.
         score: the model.
-        most: rows looked at, at most, evenly spaced.
+        most: rows looked at, at most, evenly spaced; 0: none, and nothing is measured.
         seed: of the shuffles.
 
     Returns:
         One entry a feature, most important first: `feature`, `auc_loss` (None where undefined),
         `logloss_gain`.
     """
+    if not most:
+        return []
     split = _some(data.splits["test"], most)
     before = score(split.tensors)
     auc, loss = metrics.auc(split.labels, before), metrics.logloss(split.labels, before)

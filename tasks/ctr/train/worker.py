@@ -97,6 +97,8 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             split = data.splits[name]
             scores = score(fitted.network, split.tensors, options.device)
             figures[name] = metrics.summary(split.labels, scores)
+            if name == "test" and options.test_scores is not None:
+                export.write_scores(options.test_scores, split.labels, scores)
             if name == "test" and linear is not None:
                 theirs = linear.score(split.tensors)
                 compared = baseline.compare(split.labels, scores, theirs, linear)

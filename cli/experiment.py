@@ -1,0 +1,273 @@
+"""`./nightshift experiment`: run, show, list and apply experiments."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.command import add_pipeline, chosen
+from cli.console import progress, say, seconds, table
+from nightshift.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    # The launcher declares the arguments with whatever Python there is.
+    from nightshift.experiment.config import ExperimentConfig
+    from nightshift.experiment.design import Cell
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `experiment` and its parts."""
+    sub = parser.add_subparsers(dest="part", required=True, metavar="PART")
+    run = sub.add_parser("run", help="train what is not trained yet, and report")
+    run.add_argument("name", metavar="NAME", help="the experiment; the same name goes on with it")
+    run.add_argument("--file", type=Path, help="YAML file of the experiment (docs/experiments.md)")
+    for word, text in (
+        ("vary", "values tried one at a time, such as --vary learning_rate='[0.001, 0.01]'"),
+        ("grid", "values of which every combination is tried"),
+    ):
+        run.add_argument(
+            f"--{word}", action="append", default=[], metavar="KEY=[VALUE, ...]", help=text
+        )
+    run.add_argument(
+        "--base", action="append", default=[], metavar="KEY=VALUE",
+        help="a hyper-parameter of every configuration",
+    )  # fmt: skip
+    run.add_argument(
+        "--leave-out", action="append", default=[], metavar="FEATURE[,FEATURE]",
+        help="features that are left out together",
+    )  # fmt: skip
+    run.add_argument("--seeds", metavar="N[,N]", help="seeds of each configuration (default: 1)")
+    run.add_argument(
+        "--nights", metavar="N|DATE[,DATE]", help="so many of the newest nights, or their dates"
+    )
+    run.add_argument("--step-days", type=int, help="days between two nights (default: 1)")
+    run.add_argument("--last", metavar="YYYY-MM-DD", help="the newest night (default: by the data)")
+    run.add_argument("--train-days", type=int, help="default: the pipeline's")
+    run.add_argument("--measure", choices=("auc", "logloss"), help="what chooses (default: auc)")
+    run.add_argument(
+        "--features", type=Path, metavar="FOLDER",
+        help="an export that is there, such as a run's features/; else OpenMLDB is asked for one",
+    )  # fmt: skip
+    run.add_argument("--jobs", type=int, help="trainings at a time (default: the machine's cores)")
+    run.add_argument("--threads", type=int, help="threads of each training (default: 1)")
+    show = sub.add_parser("show", help="the table of an experiment")
+    show.add_argument("name", metavar="NAME")
+    show.add_argument("--json", action="store_true", help="all figures, as JSON")
+    listed = sub.add_parser("list", help="the experiments of a pipeline")
+    use = sub.add_parser("apply", help="write a configuration into the pipeline's files")
+    use.add_argument("name", metavar="NAME")
+    use.add_argument(
+        "configuration", nargs="?", metavar="CONFIGURATION",
+        help="its id, or its name as the table shows it (default: the best one)",
+    )  # fmt: skip
+    for child in (run, show, listed, use):
+        add_pipeline(child)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do one of the parts."""
+    return {"run": _run, "show": _show, "list": _list, "apply": _apply}[options.part](options)
+
+
+def config_of(options: argparse.Namespace) -> ExperimentConfig:
+    """The experiment of a file, changed by the command's options.
+
+    Raises:
+        ConfigurationError: the file or an option is wrong.
+    """
+    from pydantic import ValidationError
+
+    from nightshift.config.reading import read
+    from nightshift.experiment.config import ExperimentConfig
+
+    content: dict[str, Any] = {}
+    if options.file is not None:
+        content = read(ExperimentConfig, options.file).model_dump(exclude_unset=True)
+    for word in ("vary", "grid", "base"):
+        given = dict(_assigned(text, word) for text in getattr(options, word))
+        for key, value in given.items():
+            if word != "base" and not isinstance(value, list):
+                raise ConfigurationError(f"--{word} {key}: give a list, such as '[0.001, 0.01]'")
+        if given:
+            content[word] = {**content.get(word, {}), **given}
+    if options.leave_out:
+        content["leave_out"] = [text.split(",") for text in options.leave_out]
+    if options.seeds is not None:
+        content["seeds"] = [_whole(text, "--seeds") for text in options.seeds.split(",")]
+    if options.nights is not None:
+        text = options.nights
+        content["dates"] = int(text) if text.isdecimal() else text.split(",")
+    for name in ("step_days", "train_days", "measure"):
+        if getattr(options, name) is not None:
+            content[name] = getattr(options, name)
+    try:
+        return ExperimentConfig(**content)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, problem['loc'])) or 'the experiment'}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        ]
+        raise ConfigurationError("\n".join(lines)) from None
+
+
+def _assigned(text: str, word: str) -> tuple[str, Any]:
+    import yaml
+
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise ConfigurationError(f"--{word} {text}: write it as KEY=VALUE")
+    try:
+        found = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"--{word} {text}: the value is no YAML: {error}") from None
+    return key, found
+
+
+def _whole(text: str, option: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(f"{option}: {text!r} is no whole number") from None
+
+
+def _run(options: argparse.Namespace) -> int:
+    from nightshift.experiment import features, running
+    from nightshift.experiment.running import Experiment
+    from nightshift.experiment.trainings import Bench
+
+    pipeline = chosen(options)
+    if pipeline.family != "ctr":
+        raise ConfigurationError(
+            f"{pipeline.name} is of the family {pipeline.family}; experiments are for ctr"
+        )
+    config = config_of(options)
+    train_days = config.train_days or pipeline.config.train_days
+    dates = list(config.dates) if isinstance(config.dates, tuple) else features.past_dates(
+        pipeline, config.dates, config.step_days, options.last)  # fmt: skip
+    jobs, threads = running.jobs_of(options.jobs, options.threads)
+    root = running.root_of(pipeline)
+    place = options.features
+    if place is not None and not place.is_dir():
+        raise ConfigurationError(f"--features {place} is no folder")
+    bench = Bench(pipeline, root, place or root, train_days, pipeline.settings.task_device, threads)
+    experiment = Experiment(options.name, config, dates, bench, jobs)
+    count = len(experiment.check())
+    if place is None:
+        plan = features.plan_of(pipeline, dates, train_days)
+        now = ""
+
+        def heard(text: str) -> None:
+            nonlocal now
+            now = text
+
+        with progress(f"Features of {plan['first_day']} to {plan['ds']}", lambda: now):
+            place = features.export(pipeline, plan, root / "features", heard)
+    experiment.bench = Bench(pipeline, root, place, train_days, bench.device, threads)
+    tries = count + (config.search.trials if config.search else 0)
+    total = tries * len(dates) * len(config.seeds)
+    say(
+        f"{tries} configuration(s), {len(dates)} night(s), {len(config.seeds)} seed(s): {total} "
+        f"trainings, {jobs} at a time on {threads} thread(s)"
+    )
+    done = 0
+
+    def said(cell: Cell, result: Mapping[str, Any]) -> None:
+        nonlocal done
+        done += 1
+        if result["status"] == "ok":
+            auc, took = result["test"]["auc"], result["seconds"]["train"]
+            what = f"test AUC {'–' if auc is None else f'{auc:.4f}'}, {seconds(took)}"
+        else:
+            what = f"{result['status']}: {result['error'].strip().splitlines()[-1][:160]}"
+        say(f"  {done} of {total}  {cell.name}: {what}")
+
+    experiment.run(said)
+    again = sum(result["status"] == "retry" for result in experiment.found.values())
+    code = _print(running.summary(pipeline, options.name))
+    say(f"Report: {experiment.folder / running.PAGE}")
+    if again:
+        say(f"{again} training(s) failed in passing; run the same command again")
+    return 1 if again else code
+
+
+def _show(options: argparse.Namespace) -> int:
+    import json
+
+    from nightshift.experiment import running
+
+    found = running.summary(chosen(options), options.name)
+    if options.json:
+        say(json.dumps(found, indent=2, ensure_ascii=False))
+        return 0
+    return _print(found)
+
+
+def _print(found: Mapping[str, Any]) -> int:
+    from nightshift.experiment import page
+    from nightshift.experiment.results import Row, Spread
+
+    shown = (0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12)
+    lines = []
+    for raw in found["rows"]:
+        spreads = {
+            name: Spread(**raw[name]) if raw[name] else None
+            for name in ("auc", "logloss", "difference")
+        }
+        values = {k: v for k, v in raw.items() if k not in ("values", "left_out")}
+        row = Row(**{**values, **spreads})
+        texts = page.cells(row)
+        name = ("* " if raw["id"] == found["best"] else "  ") + texts[0]
+        lines.append((raw["id"], name, *(texts[at] for at in shown[1:])))
+    say(table(("id", "  configuration", *(page.HEADS[at] for at in shown[1:])), lines))
+    say(f"* best by the validation {found['measure']}; differences are to the first row")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from nightshift.experiment import running
+
+    pipeline = chosen(options)
+    rows: list[Sequence[str]] = []
+    for name in running.names(pipeline):
+        try:
+            found = running.summary(pipeline, name)
+        except ConfigurationError:
+            rows.append((name, "-", "-", "no result yet"))
+            continue
+        best = next((row for row in found["rows"] if row["id"] == found["best"]), None)
+        text = "-" if best is None or not best["auc"] else f"{best['auc']['mean']:.4f}"
+        rows.append((name, str(len(found["rows"])), text, best["name"] if best else "-"))
+    say(table(("experiment", "configurations", "test AUC", "best"), rows) if rows else (
+        f"{pipeline.name} has no experiment; ./nightshift experiment run NAME makes one"))  # fmt: skip
+    return 0
+
+
+def _apply(options: argparse.Namespace) -> int:
+    from nightshift.check import check_pipeline
+    from nightshift.experiment import applying, running
+
+    pipeline = chosen(options)
+    found = running.summary(pipeline, options.name)
+    wanted = options.configuration or found["best"]
+    rows = [row for row in found["rows"] if wanted in (row["id"], row["name"])]
+    if not rows:
+        known = ", ".join(row["id"] for row in found["rows"])
+        raise ConfigurationError(f"{options.name} has no configuration {wanted!r}; it has {known}")
+    row = rows[0]
+    gap = row["difference"]
+    if gap and gap["low"] is not None and gap["low"] <= 0:
+        say(
+            f"Note: the difference to the first row, {gap['mean']:+.4f}, may be chance: 95 % "
+            f"interval {gap['low']:+.4f} to {gap['high']:+.4f}"
+        )
+    change = applying.apply(pipeline, row["values"], row["left_out"])
+    say(change or "The files say so already.")
+    problems = [p for p in check_pipeline(pipeline.settings, pipeline.name) if p.level == "error"]
+    for problem in problems:
+        say(f"error  {problem}")
+    if not problems:
+        say(f"{row['name']}: the next night of {pipeline.name} trains it")
+    return 1 if problems else 0

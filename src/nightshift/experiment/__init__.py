@@ -1,0 +1,1 @@
+"""Experiments: many trainings on past nights' data from one feature export, and what they say."""
