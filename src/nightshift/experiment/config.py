@@ -10,7 +10,6 @@ from pydantic import AfterValidator, Field, model_validator
 
 from nightshift.config.reading import Strict
 
-
 # YAML has lists, and these are tuples.
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 Wholes = Annotated[tuple[int, ...], Field(strict=False)]
