@@ -14,7 +14,9 @@ from nightshift.settings import Settings
 @pytest.fixture
 def pipeline(project, tmp_path):
     shutil.copytree(project / "pipelines" / "movielens", tmp_path / "pipelines" / "films")
-    return Pipeline.load(Settings(home=tmp_path / "home", pipelines=tmp_path / "pipelines"), "films")
+    return Pipeline.load(
+        Settings(home=tmp_path / "home", pipelines=tmp_path / "pipelines"), "films"
+    )
 
 
 def test_values_change_in_place_and_are_added_at_the_end():

@@ -100,7 +100,13 @@ def test_the_gates_say_what_they_would_have_said(tmp_path):
 
 def test_the_page_shows_names_as_text(tmp_path):
     rows = made(tmp_path, [result(0.7, 0.7)] * 3, [result(0.7, 0.8)] * 3)
-    about = {"name": "a", "pipeline": "<b>", "dates": ["2026-11-01"], "seeds": [1], "measure": "auc"}
+    about = {
+        "name": "a",
+        "pipeline": "<b>",
+        "dates": ["2026-11-01"],
+        "seeds": [1],
+        "measure": "auc",
+    }
     text = page.render(about, rows)
     assert "<b>" not in text and "&lt;b&gt;" in text
     assert text.count("<svg") == 2 and "epochs=2" in text
