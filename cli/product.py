@@ -37,6 +37,12 @@ def _new_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label", metavar="COLUMN", help="its column (default: a row of it is a positive)"
     )
+    parser.add_argument(
+        "--time-zone",
+        metavar="ZONE",
+        default="+08:00",
+        help="whose days partitions are: UTC, +08:00, Europe/Berlin (default: +08:00, OpenMLDB's)",
+    )
     parser.add_argument("--yes", action="store_true", help="ask nothing; take what is guessed")
 
 

@@ -15,6 +15,7 @@ from nightshift.scaffold import write as writing
 from nightshift.scaffold.roles import Roles
 from nightshift.scaffold.survey import Table
 from nightshift.settings import Settings
+from nightshift.zones import Zone
 
 _SETTLE_SHARE = 0.95
 _MOST_SETTLE_DAYS = 14
@@ -23,6 +24,7 @@ _MOST_SETTLE_DAYS = 14
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Look at the files, decide, write, check; 0 where the folder passes the check."""
     writing.check_name(settings, arguments.name)
+    zone = Zone.of(arguments.time_zone)
     tables = looking.survey(arguments.folder)
     say(f"Tables of {arguments.folder}")
     for table in tables.values():
@@ -33,8 +35,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         given = _ask(tables, given)
     roles = deciding.decide(tables, **given)
     settle, positives = _labels(roles)
-    window = writing.window_of(roles, settle)
-    texts = writing.contents(arguments.name, roles, window, positives)
+    window = writing.window_of(roles, settle, zone)
+    texts = writing.contents(arguments.name, roles, window, positives, zone)
     say("\nGuessed (every one of these can be changed in the files)")
     for guess in roles.guesses:
         say(f"  {guess}")

@@ -27,14 +27,15 @@ from nightshift.openmldb import OpenMLDBClient
 from nightshift.openmldb.loads import reload_day
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
+from nightshift.zones import Zone
 
 OWN_PIPELINES = {"movielens": movielens.PIPELINE, "criteo": criteo.PIPELINE}
 """Commands that bring the data of one pipeline, which they mean without `--pipeline`."""
 
 
 def yesterday() -> dt.date:
-    """The last whole day in UTC+8, in which partitions are dated."""
-    return (dt.datetime.now(dt.timezone(dt.timedelta(hours=8))) - dt.timedelta(days=1)).date()
+    """The last whole day in UTC+8, in which the tutorial's partitions are dated."""
+    return Zone().yesterday()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -47,6 +48,11 @@ def main(argv: Sequence[str]) -> int:
         pipeline = Pipeline.load(settings, arguments.pipeline or own)
         data = pipeline.data
         if arguments.command == "generate":
+            if pipeline.zone != Zone():
+                raise ConfigurationError(
+                    f"the tutorial's tables have days of {Zone().name}, and time_zone of the "
+                    f"pipeline {pipeline.name} is {pipeline.zone.name}"
+                )
             spec = Spec(arguments.seed, arguments.rows_per_day)
             written = make_tables(
                 data, spec, _end(arguments.end), arguments.days, replace=arguments.replace

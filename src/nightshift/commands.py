@@ -32,6 +32,8 @@ def preprocess_arguments(night: Night, overrides: Overrides) -> list[str]:
     label = night.pipeline.features.tables
     if label.label_absent is not None:
         arguments += ["--label-absent", str(label.label_absent)]
+    if night.pipeline.config.time_zone is not None:
+        arguments += ["--time-zone", night.pipeline.config.time_zone]
     for name in ("label_settle_days", "test_days", "valid_days"):
         value = getattr(overrides, name)
         if value is None and name == "label_settle_days":

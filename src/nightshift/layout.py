@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightshift.errors import ConfigurationError, PartitionMissing
+from nightshift.zones import Zone
 
 DAY_MS = 86_400_000
 """Milliseconds of a day."""
-
-PARTITION_ZONE = dt.timezone(dt.timedelta(hours=8))
-"""A partition is a day of UTC+8, the zone of all of OpenMLDB's date functions."""
 
 
 def parse_date(text: str, *, what: str = "ds") -> dt.date:
@@ -49,10 +47,9 @@ def present(data: Path, table: str, days: Iterable[dt.date]) -> list[dt.date]:
     return [day for day in days if parquet_files(partition(data, table, day))]
 
 
-def day_start_ms(day: dt.date) -> int:
-    """Milliseconds since the epoch at which a partition's day begins."""
-    midnight = dt.datetime.combine(day, dt.time(), tzinfo=PARTITION_ZONE)
-    return int(midnight.timestamp()) * 1000
+def day_start_ms(day: dt.date, zone: Zone = Zone()) -> int:  # noqa: B008 (frozen)
+    """Milliseconds since the epoch at which a partition's day begins, by default in UTC+8."""
+    return zone.start_ms(day)
 
 
 def event_glob(data: Path, table: str, days: list[dt.date]) -> str:

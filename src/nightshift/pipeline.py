@@ -15,6 +15,7 @@ from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
 from nightshift.installation import adopt, installation_id
 from nightshift.settings import Settings
+from nightshift.zones import Zone
 
 if TYPE_CHECKING:
     from nightshift.features.specification import FeatureSpec
@@ -32,6 +33,7 @@ class Features:
     create_tables: Path
     tables_file: Path
     spec_file: Path
+    zone: Zone = Zone()
 
     @cached_property
     def tables(self) -> SourceTables:
@@ -42,7 +44,7 @@ class Features:
         """
         from nightshift.features.tables import SourceTables
 
-        return SourceTables.load(self.tables_file)
+        return replace(SourceTables.load(self.tables_file), zone=self.zone)
 
     @cached_property
     def spec(self) -> FeatureSpec:
@@ -227,7 +229,13 @@ class Pipeline:
             self.file(found.create_tables),
             self.file(found.tables),
             self.file(found.spec),
+            self.zone,
         )
+
+    @property
+    def zone(self) -> Zone:
+        """The time zone by whose days its event tables are partitioned."""
+        return Zone.of(self.config.time_zone) if self.config.time_zone else Zone()
 
     @property
     def hyperparameters(self) -> Path:

@@ -15,6 +15,7 @@ from nightshift.data.reading import parquet_files
 from nightshift.errors import ConfigurationError, DataError, PartitionMissing
 from nightshift.pipeline import Pipeline
 from nightshift.registry.names import sql_hash, workspace_name
+from nightshift.zones import Zone
 
 
 class Plan(TypedDict):
@@ -35,12 +36,16 @@ class Plan(TypedDict):
 
 
 def resolve_date(
-    *, param: str | None, partition_key: str | None, logical_date: dt.datetime | None
+    *,
+    param: str | None,
+    partition_key: str | None,
+    logical_date: dt.datetime | None,
+    zone: Zone | None = None,
 ) -> str:
     """The partition a run is for: the form's `ds`, the partition key, or the day before.
 
     A run that has only a logical date (the UI's default is now) is for the day before it,
-    as the schedule's runs are.
+    as the schedule's runs are; in `zone`, else in UTC.
 
     Raises:
         ConfigurationError: none of the three is given, or one is no date.
@@ -50,7 +55,8 @@ def resolve_date(
     if partition_key:
         return layout.parse_date(partition_key, what="the partition key").isoformat()
     if logical_date is not None:
-        return (logical_date.date() - dt.timedelta(days=1)).isoformat()
+        day = logical_date.date() if zone is None else zone.day_of(logical_date)
+        return (day - dt.timedelta(days=1)).isoformat()
     raise ConfigurationError(
         "the run has no date: give `ds` in the trigger form, a partition key, or a logical date"
     )

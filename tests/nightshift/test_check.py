@@ -96,6 +96,8 @@ SLIPS = [
     (PIPELINE, r"^family: ctr", "family: ctr\ndatabase: INFORMATION_SCHEMA", PIPELINE, "own"),
     (PIPELINE, r"^family: ctr", "family: ctr\nmodel: ../../evil", PIPELINE, "model"),
     (PIPELINE, r"^family: ctr", "family: ctr\nserving: {instance: 2}", PIPELINE, "instance"),
+    (PIPELINE, r"^family: ctr", "family: ctr\ntime_zone: Mars/Base", PIPELINE, "time_zone"),
+    (PIPELINE, r"^family: ctr", "family: ctr\ntime_zone: +10:00", PIPELINE, "quotes"),
     (SPEC, r"^valid_days: \d+", "valid_days: 28", PIPELINE, "train_days"),
     (SPEC, r"^label_settle_days: \d+", "label_settle_days: 27", PIPELINE, "train_days"),
     # tables.yaml

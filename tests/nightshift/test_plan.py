@@ -14,6 +14,7 @@ from nightshift.errors import ConfigurationError, DataError, PartitionMissing
 from nightshift.pipeline import Pipeline
 from nightshift.plan import make_plan, resolve_date
 from nightshift.settings import PROJECT, Settings
+from nightshift.zones import Zone
 
 TABLES = Pipeline.load(Settings()).features.tables
 LOOKBACK = {"flattenRequest": 2, "action": 0, "bo_action": 3, "bo_comment": 1}
@@ -119,6 +120,13 @@ def test_two_runs_of_a_date_share_no_folder_and_no_database(full):
 def test_the_date_comes_from_the_form_then_the_partition_then_the_day_before(given, want):
     args = {"param": None, "partition_key": None, "logical_date": None} | given
     assert resolve_date(**args) == want
+
+
+@pytest.mark.parametrize(("zone", "want"), [("UTC", "2025-12-31"), ("America/New_York", "2025-12-30"), ("+14:00", "2025-12-31")])  # fmt: skip
+def test_the_day_before_is_one_of_the_pipelines_zone(zone, want):
+    moment = dt.datetime(2026, 1, 1, 2, tzinfo=dt.timezone.utc)
+    given = {"param": None, "partition_key": None, "logical_date": moment}
+    assert resolve_date(**given, zone=Zone.of(zone)) == want
 
 
 @pytest.mark.parametrize("bad", ["yesterday", "2026-1-2", "2026-02-30", "20260102"])

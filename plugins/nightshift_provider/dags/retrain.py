@@ -63,7 +63,10 @@ def retrain_dag(pipeline: Pipeline) -> DAG:
             dag_id=retrain_id(name),
         ),
         schedule=CronPartitionTimetable(
-            config.schedule, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"
+            config.schedule,
+            timezone=schedule_zone(config.time_zone),
+            run_offset=-1,
+            key_format="%Y-%m-%d",
         )
         if scheduled
         else None,
@@ -86,6 +89,18 @@ def retrain_dag(pipeline: Pipeline) -> DAG:
         finish = _release(pipeline, planned, end.made, accepted)
         [*asked, *end.ends] >> finish.as_teardown(setups=begun)
     return dag
+
+
+def schedule_zone(name: str | None) -> Any:
+    """The zone of a schedule as Airflow keeps it: a name, or the seconds of an offset."""
+    if name is None:
+        return "UTC"
+    import pendulum
+
+    from nightshift.zones import Zone
+
+    ahead = Zone.of(name).offset_ms
+    return pendulum.timezone(name if ahead is None else ahead // 1000)
 
 
 def template_folders(pipeline: Pipeline) -> list[str]:
@@ -115,7 +130,10 @@ def _plan(name: str) -> Any:
         context = get_current_context()
         given, run = context["params"], context["dag_run"]
         ds = resolve_date(
-            param=given["ds"], partition_key=run.partition_key, logical_date=run.logical_date
+            param=given["ds"],
+            partition_key=run.partition_key,
+            logical_date=run.logical_date,
+            zone=pipeline.zone if pipeline.config.time_zone else None,
         )
         try:
             made = make_plan(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from nightshift.config.live import LiveConfig
 from nightshift.config.reading import Strict
+from nightshift.errors import ConfigurationError
+from nightshift.zones import Zone
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 """A pipeline's name: it becomes part of names in OpenMLDB, Triton, Airflow and the file system."""
@@ -39,6 +41,17 @@ def _cron(value: str) -> str:
 def _hour(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
         raise ValueError(f"is {value!r}; give a time of day, UTC, such as '06:30'")
+    return value
+
+
+def _zone(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"is {value}, a number to YAML; write an offset in quotes, as '+10:00'")
+    if isinstance(value, str):
+        try:
+            Zone.of(value)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
     return value
 
 
@@ -74,7 +87,13 @@ class PipelineConfig(Strict):
         "ctr", description="ctr: features by SQL, a probability; tensor: any OneFlow module"
     )
     schedule: Annotated[str, AfterValidator(_cron)] = Field(
-        "0 2 * * *", description="cron expression of the nightly run, UTC; off: by hand only"
+        "0 2 * * *",
+        description="cron expression of the nightly run, in `time_zone` or else UTC; off: by hand",
+    )
+    time_zone: Annotated[str, BeforeValidator(_zone)] | None = Field(
+        None,
+        description="time zone of the partitions' days and of `schedule`: UTC, an offset such as "
+        "'+08:00', or a name such as Europe/Berlin; empty: days of UTC+8, schedule in UTC",
     )
     live_by: Annotated[str | None, AfterValidator(_hour)] = Field(
         None,

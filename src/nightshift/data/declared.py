@@ -12,6 +12,7 @@ from openmldb_sql.types import IndexDef
 
 from nightshift.errors import ConfigurationError
 from nightshift.features.tables import SourceTables
+from nightshift.zones import Zone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +29,7 @@ class Declared:
         time: the column that says which day a row belongs to; None for a snapshot.
         indexes: the table's indexes.
         request_id: the column that names a request, where this is the request table.
+        zone: the time zone of its partitions' days.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Declared:
     time: str | None
     indexes: tuple[IndexDef, ...] = ()
     request_id: str | None = None
+    zone: Zone = Zone()
 
     def arrow_schema(self) -> pa.Schema:
         """The schema of the files that are written: one that Spark takes for the table's."""
@@ -75,6 +78,7 @@ def declared_tables(
             tables.events.get(name),
             made[name].schema.indexes,
             tables.request_id if name == tables.request_table else None,
+            tables.zone,
         )
         for name in tables.names
     }

@@ -420,7 +420,6 @@ class _Reader:
 
         schema = self.table.arrow_schema()
         dated = schema.append(pa.field("ds", pa.string()))
-        zone = pa.scalar(layout.PARTITION_ZONE.utcoffset(None), pa.duration("us"))
         rows = 0
 
         def batches() -> Iterator[pa.RecordBatch]:
@@ -430,10 +429,8 @@ class _Reader:
                 for batch in self._ready(path):
                     if not batch.num_rows:
                         continue
-                    day = pc.cast(
-                        pc.floor_temporal(pc.add(batch.column(self.table.time), zone), unit="day"),
-                        pa.date32(),
-                    )
+                    days = self.table.zone.days_of_times(batch.column(self.table.time))
+                    day = days.cast(pa.date32())
                     self._note(day, path)
                     rows += batch.num_rows
                     text = pc.strftime(day.cast(pa.timestamp("s")), format="%Y-%m-%d")

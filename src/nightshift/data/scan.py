@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 from nightshift import layout
 from nightshift.data import reading
 from nightshift.data.declared import Declared
+from nightshift.zones import EPOCH, Zone
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+_UTC = Zone("UTC")
 
 
 @dataclass
@@ -196,10 +199,10 @@ def _read(
                 facts.no_time += column.null_count
                 if column.null_count and not facts.no_time_in:
                     facts.no_time_in = str(path)
-                for other, rows in _days(column, 8).items():
+                for other, rows in _days(column, table.zone).items():
                     if other != day:
                         facts.other_days[other] += rows
-                facts.other_days_utc += sum(n for d, n in _days(column, 0).items() if d != day)
+                facts.other_days_utc += sum(n for d, n in _days(column, _UTC).items() if d != day)
             if name == table.request_id and seen is not None:
                 facts.repeated += seen.repeated(column)
 
@@ -218,15 +221,11 @@ def _null_counts(metadata: Any) -> dict[str, int]:
     return {name: count for name, count in counts.items() if name not in unknown}
 
 
-def _days(times: Any, hours: int) -> dict[dt.date, int]:
-    import pyarrow as pa
+def _days(times: Any, zone: Zone) -> dict[dt.date, int]:
     import pyarrow.compute as pc
 
-    moved = pc.add(times.cast(pa.timestamp("ms")), pa.scalar(hours * 3_600_000, pa.duration("ms")))
-    counts = pc.value_counts(pc.floor_temporal(moved, unit="day").cast(pa.date32()))
-    return {
-        item["values"]: item["counts"] for item in counts.to_pylist() if item["values"] is not None
-    }
+    counts = pc.value_counts(zone.days_of_times(times).drop_null())
+    return {EPOCH + dt.timedelta(days=one["values"]): one["counts"] for one in counts.to_pylist()}
 
 
 class _Seen:

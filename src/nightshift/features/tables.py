@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError
+from nightshift.zones import Zone
 
 _KEYS = ("version", "events", "snapshots", "requests", "label")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -35,6 +36,7 @@ class SourceTables:
         label_settle_days: days that a label needs; None where the feature specification says it.
         label_arrival: the label table's column that says when a label came, where that is not its
             time column; the report of label maturity is made of it.
+        zone: the time zone by whose days event tables are partitioned; `pipeline.yaml` says it.
     """
 
     source: str
@@ -46,6 +48,7 @@ class SourceTables:
     label_absent: int | None = None
     label_settle_days: int | None = None
     label_arrival: str | None = None
+    zone: Zone = Zone()
 
     @property
     def request_time(self) -> str:

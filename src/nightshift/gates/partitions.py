@@ -13,6 +13,7 @@ from nightshift.data.declared import Declared, declared_tables
 from nightshift.data.scan import SNAPSHOT, Facts, Scan, scan
 from nightshift.features.tables import SourceTables
 from nightshift.gates.base import Finding, report
+from nightshift.zones import Zone
 
 if TYPE_CHECKING:
     from nightshift.night import Night
@@ -181,7 +182,7 @@ def _of_table(name: str, table: Declared, days: Mapping[str, Facts]) -> Iterable
         if facts.extra:
             yield "extra_columns", f"{place}: columns that {name} lacks: {', '.join(facts.extra)}"
         if facts.other_days:
-            yield "other_day", _other_day(place, str(table.time), facts)
+            yield "other_day", _other_day(place, table, facts)
         if facts.no_time:
             text = f"{facts.no_time} of {facts.rows} rows have no {table.time}"
             yield "no_time", f"{place}: {text} ({facts.no_time_in}, column {table.time})"
@@ -200,12 +201,16 @@ def _of_table(name: str, table: Declared, days: Mapping[str, Facts]) -> Iterable
             )
 
 
-def _other_day(place: str, time: str, facts: Facts) -> str:
+def _other_day(place: str, table: Declared, facts: Facts) -> str:
     total = sum(facts.other_days.values())
     days = _listed([f"{day}: {rows}" for day, rows in sorted(facts.other_days.items())])
-    text = f"{place}: {total} of {facts.rows} rows are of another day by {time} ({days})"
-    if not facts.other_days_utc:
-        text += "; by UTC all are of this day, but partitions are days of UTC+8, OpenMLDB's zone"
+    text = f"{place}: {total} of {facts.rows} rows are of another day by {table.time} ({days})"
+    if not facts.other_days_utc and table.zone.name != "UTC":
+        own = "UTC+8, OpenMLDB's zone" if table.zone == Zone() else table.zone.name
+        text += (
+            f"; by UTC all are of this day, but partitions are days of {own}: write time_zone: UTC "
+            "in pipeline.yaml, or move the rows"
+        )
     return text
 
 

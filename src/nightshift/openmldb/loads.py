@@ -35,6 +35,7 @@ from nightshift.openmldb import (
     tail,
 )
 from nightshift.pipeline import Pipeline
+from nightshift.zones import Zone
 
 _LOAD = re.compile(r"\s*load\s+data\b", re.IGNORECASE)
 
@@ -93,24 +94,28 @@ def plan_online_loads(
         lacking: list[tuple[dt.date, int]] = []
         for day in layout.present(data, table, wanted):
             rows = partition_rows(data, table, day)
-            found = count_rows(table, column, *_range_ms([day]))
+            found = count_rows(table, column, *_range_ms([day], tables.zone))
             if found > rows and (table, day.isoformat()) in reconciled:
                 continue
             if found > rows:
                 raise ContractError(
                     f"the online table {table} holds {found} rows of {day}, its partition under "
                     f"{data} only {rows}; if rows were loaded twice, delete that day's rows "
-                    f"({_delete_sql(table, column, [day])}) and run again"
+                    f"({_delete_sql(table, column, [day], tables.zone)}) and run again"
                 )
             if found == rows and rows:
                 continue
             if found:
-                loads.append({**_event_load(data, table, column, [day], rows), "reload": True})
+                loads.append(
+                    {**_event_load(data, table, column, [day], rows, tables.zone), "reload": True}
+                )
             else:
                 lacking.append((day, rows))
         for run in _neighbours(lacking):
             days = [day for day, _ in run]
-            loads.append(_event_load(data, table, column, days, sum(rows for _, rows in run)))
+            loads.append(
+                _event_load(data, table, column, days, sum(rows for _, rows in run), tables.zone)
+            )
     loads.extend(
         OnlineLoad(
             table=table,
@@ -349,14 +354,14 @@ def partition_rows(data: Path, table: str, day: dt.date) -> int:
 
 
 def _event_load(
-    data: Path, table: str, column: str, days: Sequence[dt.date], rows: int
+    data: Path, table: str, column: str, days: Sequence[dt.date], rows: int, zone: Zone
 ) -> OnlineLoad:
     return OnlineLoad(
         table=table,
         path=layout.event_glob(data, table, list(days)),
         expect_rows=rows,
-        count_sql=_count_sql(table, column, *_range_ms(days)),
-        delete_sql=_delete_sql(table, column, days),
+        count_sql=_count_sql(table, column, *_range_ms(days, zone)),
+        delete_sql=_delete_sql(table, column, days, zone),
         reload=False,
         days=[day.isoformat() for day in days],
     )
@@ -372,8 +377,8 @@ def _neighbours(lacking: list[tuple[dt.date, int]]) -> list[list[tuple[dt.date, 
     return [run for run in runs if sum(rows for _, rows in run)]
 
 
-def _range_ms(days: Sequence[dt.date]) -> tuple[int, int]:
-    return layout.day_start_ms(days[0]), layout.day_start_ms(days[-1]) + layout.DAY_MS
+def _range_ms(days: Sequence[dt.date], zone: Zone) -> tuple[int, int]:
+    return zone.start_ms(days[0]), zone.end_ms(days[-1])
 
 
 def _count_sql(table: str, column: str, from_ms: int, until_ms: int) -> str:
@@ -384,7 +389,7 @@ def _count_sql(table: str, column: str, from_ms: int, until_ms: int) -> str:
     )
 
 
-def _delete_sql(table: str, column: str, days: Sequence[dt.date]) -> str:
-    from_ms, until_ms = _range_ms(days)
+def _delete_sql(table: str, column: str, days: Sequence[dt.date], zone: Zone) -> str:
+    from_ms, until_ms = _range_ms(days, zone)
     name = quote_name(column)
     return f"DELETE FROM {quote_name(table)} WHERE {name} >= {from_ms} AND {name} < {until_ms}"

@@ -38,6 +38,7 @@ from nightshift.openmldb.rows import (
     stored_rows,
 )
 from nightshift.openmldb.text import quote_literal, quote_name
+from nightshift.zones import Zone
 
 WHOLE_DAY_SHARE: Final = 0.5
 """From this share of differing rows on, the day is replaced as a whole."""
@@ -217,7 +218,7 @@ class _Table:
         """Bring one day into agreement; `count` rows of it are in the store."""
         paths = reading.parquet_files(layout.partition(self.data, self.name, day))
         rows = reading.rows(paths)
-        span = _span(day)
+        span = _span(day, self.declared.zone)
 
         def report(how: str, **more: Any) -> DayReport:
             return DayReport(self.name, day.isoformat(), rows, count, how, **more)
@@ -430,7 +431,13 @@ class _Table:
 
         def read() -> list[int]:
             return [
-                stored_count(self.client, self.database, self.name, self.time, *_span(day))
+                stored_count(
+                    self.client,
+                    self.database,
+                    self.name,
+                    self.time,
+                    *_span(day, self.declared.zone),
+                )
                 for day in days
             ]
 
@@ -515,8 +522,8 @@ def note_loaded(known: Known, data: Path, table: str, day: dt.date, rows: int) -
     known[known_key(table, day)] = f"{fingerprint(paths)} {rows}"
 
 
-def _span(day: dt.date) -> tuple[int, int]:
-    return layout.day_start_ms(day), layout.day_start_ms(day) + layout.DAY_MS
+def _span(day: dt.date, zone: Zone) -> tuple[int, int]:
+    return zone.start_ms(day), zone.end_ms(day)
 
 
 def _count_of(mark: str) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from nightshift.scaffold.roles import Joined, Roles
 from nightshift.scaffold.survey import Column, Table
+from nightshift.zones import Zone
 
 _SQL_NAMES = {
     "bool": "bool",
@@ -105,7 +106,7 @@ def _tables(roles: Roles) -> list[Table]:
 # tables.yaml
 
 
-def tables_yaml(roles: Roles, window: Window) -> str:
+def tables_yaml(roles: Roles, window: Window, zone: Zone) -> str:
     """The declaration of the source tables."""
     events = {roles.requests.name: roles.request_time}
     snapshots = []
@@ -124,7 +125,7 @@ def tables_yaml(roles: Roles, window: Window) -> str:
 version: 1
 
 # Laid out as <table>/ds=YYYY-MM-DD/*.parquet. The column says which day a row belongs to
-# (UTC+8, as OpenMLDB).
+# ({_days_of(zone)}).
 events:
 {listed}
 
@@ -203,7 +204,7 @@ def _kind(column: Column, table: Table) -> str:
     return "categorical"
 
 
-def features_sql(roles: Roles) -> str:
+def features_sql(roles: Roles, zone: Zone) -> str:
     """The feature query."""
     request, time = roles.requests, roles.request_time
     columns = [
@@ -214,8 +215,8 @@ def features_sql(roles: Roles) -> str:
             for c in request.columns
             if c.name not in (roles.request_id, time)
         ),
-        f"hour({quoted(time)}) AS request_hour",
-        f"dayofweek({quoted(time)}) AS request_weekday",
+        f"hour({_local(time, zone)}) AS request_hour",
+        f"dayofweek({_local(time, zone)}) AS request_weekday",
         *(
             f"count({quoted(roles.request_id)}) OVER {key}_{name} AS "
             f"{quoted(f'{key}_requests_{name}')}"
@@ -254,6 +255,21 @@ LAST JOIN
 ) AS joined
 ON request.request_id = joined.label_request_id;
 """
+
+
+def _local(time: str, zone: Zone) -> str:
+    """A time whose hour and weekday are the zone's: OpenMLDB's functions know UTC+8 alone."""
+    ahead, openmldb = zone.offset_ms, Zone().offset_ms
+    if ahead is None or openmldb is None or ahead == openmldb:
+        return quoted(time)
+    moved = ahead - openmldb
+    return f"timestamp(bigint({quoted(time)}) {'+' if moved > 0 else '-'} {abs(moved)})"
+
+
+def _days_of(zone: Zone) -> str:
+    if zone == Zone():
+        return "UTC+8, as OpenMLDB"
+    return f"{zone.name}, by time_zone of pipeline.yaml"
 
 
 def _joins(roles: Roles) -> tuple[str, list[str]]:
@@ -299,7 +315,7 @@ def _label_expression(roles: Roles) -> str:
 # feature_spec.yaml
 
 
-def feature_spec_yaml(roles: Roles, window: Window, lookback: dict[str, int]) -> str:
+def feature_spec_yaml(roles: Roles, window: Window, lookback: dict[str, int], zone: Zone) -> str:
     """The feature specification."""
     columns = features(roles)
     keys = ", ".join(f.name for f in columns if f.kind == "key")
@@ -312,7 +328,7 @@ def feature_spec_yaml(roles: Roles, window: Window, lookback: dict[str, int]) ->
 version: 1
 
 label: label
-time: request_time             # splits train, validation and test by day (UTC+8, as OpenMLDB)
+time: request_time             # splits train, validation and test by day ({_days_of(zone)})
 
 label_settle_days: {window.settle_days}           # a younger row is left out of training
 test_days: {window.test_days}                   # the last judged days are held out for the test
@@ -347,16 +363,19 @@ lookback_days:
 # The other files
 
 
-def pipeline_yaml(name: str, roles: Roles, window: Window) -> str:
+def pipeline_yaml(name: str, roles: Roles, window: Window, zone: Zone) -> str:
     """`pipeline.yaml`."""
+    own = zone != Zone()
+    when = "in time_zone" if own else "UTC"
+    declared = f'time_zone: "{zone.name}"     # of the partitions\' days\n' if own else ""
     return f"""\
 # yaml-language-server: $schema=../../docs/reference/schemas/pipeline.json
 version: 1
 description: {name}, from {roles.requests.name} and {roles.labels.name}
 family: ctr
 
-schedule: "0 2 * * *"     # cron, UTC: for the partition of the day before; off: by hand only
-train_days: {window.train_days}
+schedule: "0 2 * * *"     # cron, {when}: for the partition of the day before; off: by hand only
+{declared}train_days: {window.train_days}
 keep_releases: 3
 
 features:

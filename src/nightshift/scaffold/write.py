@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 from nightshift import files
@@ -14,6 +13,7 @@ from nightshift.scaffold import render
 from nightshift.scaffold.render import Window
 from nightshift.scaffold.roles import Roles
 from nightshift.settings import Settings
+from nightshift.zones import Zone
 
 
 def check_name(settings: Settings, name: str) -> Path:
@@ -33,12 +33,12 @@ def check_name(settings: Settings, name: str) -> Path:
     return folder
 
 
-def window_of(roles: Roles, settle_days: int) -> Window:
+def window_of(roles: Roles, settle_days: int, zone: Zone = Zone()) -> Window:  # noqa: B008
     """How the days of requests are used: most to learn from, the last ones to judge by."""
     column = roles.requests.column(roles.request_time)
     days = roles.requests.days
-    first = min(days) if days else _day(column.least)
-    last = max(days) if days else _day(column.greatest)
+    first = min(days) if days else zone.day_of(column.least)
+    last = max(days) if days else zone.day_of(column.greatest)
     span = (last - first).days + 1
     held = max(1, min(2, span // 6))
     # Three quarters of the days, so that nights of the last days find their whole window.
@@ -46,28 +46,28 @@ def window_of(roles: Roles, settle_days: int) -> Window:
     return Window(first, last, min(train, span), held, held, settle_days)
 
 
-def _day(moment: dt.datetime) -> dt.date:
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.timezone.utc)
-    return moment.astimezone(dt.timezone(dt.timedelta(hours=8))).date()
-
-
-def contents(name: str, roles: Roles, window: Window, positives: int | None) -> dict[str, str]:
+def contents(
+    name: str,
+    roles: Roles,
+    window: Window,
+    positives: int | None,
+    zone: Zone = Zone(),  # noqa: B008 (frozen)
+) -> dict[str, str]:
     """Text by file name.
 
     Raises:
         ConfigurationError: the proposed query cannot be read; a defect of the proposal.
     """
     create = render.create_tables(roles)
-    query = render.features_sql(roles)
-    tables_text = render.tables_yaml(roles, window)
+    query = render.features_sql(roles, zone)
+    tables_text = render.tables_yaml(roles, window, zone)
     lookback = _lookback(create, query, tables_text)
     return {
-        "pipeline.yaml": render.pipeline_yaml(name, roles, window),
+        "pipeline.yaml": render.pipeline_yaml(name, roles, window, zone),
         "tables.yaml": tables_text,
         "create_tables.sql": create,
         "features.sql": query,
-        "feature_spec.yaml": render.feature_spec_yaml(roles, window, lookback),
+        "feature_spec.yaml": render.feature_spec_yaml(roles, window, lookback, zone),
         "gates.yaml": render.gates_yaml(roles, window, roles.requests.rows, positives),
         "hyperparameters.yaml": render.HYPERPARAMETERS,
     }

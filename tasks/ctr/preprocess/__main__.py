@@ -9,6 +9,7 @@ from typing import Any
 
 from nightshift.errors import ConfigurationError
 from nightshift.features.specification import FeatureSpec
+from nightshift.zones import OPENMLDB, Zone
 from tasks.ctr.preprocess.pipeline import build_dataset
 from tasks.ctr.preprocess.window import SPLITS, rule_of
 from tasks.entry import TaskParser, run_task
@@ -21,6 +22,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--spec", type=Path, required=True, help="feature specification (YAML)")
     parser.add_argument("--ds", required=True, help="the run's date, YYYY-MM-DD")
     parser.add_argument("--train-days", type=int, required=True, help="days up to ds to use")
+    parser.add_argument("--time-zone", default=OPENMLDB, help="whose days (default: %(default)s)")
     parser.add_argument("--label-settle-days", type=int, help="default: the specification's")
     parser.add_argument("--test-days", type=int, help="default: the specification's")
     parser.add_argument("--valid-days", type=int, help="default: the specification's")
@@ -44,7 +46,7 @@ def preprocess(options: argparse.Namespace) -> dict[str, Any]:
         days[name] = getattr(spec, name) if given is None else given
         if days[name] < least:
             raise ConfigurationError(f"{name} is {days[name]}; give {least} or more")
-    rule = rule_of(options.ds, options.train_days, **days)
+    rule = rule_of(options.ds, options.train_days, **days, zone=Zone.of(options.time_zone))
     card = build_dataset(
         options.features, spec, rule, options.out, label_absent=options.label_absent
     )

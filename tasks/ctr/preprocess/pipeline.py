@@ -35,7 +35,6 @@ from tasks.ctr.preprocess.profile import FeatureProfile, number_buckets, weekday
 from tasks.ctr.preprocess.window import (
     SPLITS,
     TRAIN,
-    UTC_OFFSET_MS,
     Census,
     Plan,
     WindowRule,
@@ -134,7 +133,7 @@ def _batches(sources: list[Path], columns: list[str]) -> Iterator[pa.RecordBatch
 def _census(sources: list[Path], spec: FeatureSpec, rule: WindowRule, absent: int | None) -> Census:
     census = Census(rule)
     for batch in _batches(sources, [spec.time, spec.label]):
-        days = days_of(batch.column(spec.time), spec.time)
+        days = days_of(batch.column(spec.time), spec.time, rule.zone)
         census.add(days, *_settled(_labels(batch.column(spec.label), spec), absent))
     return census
 
@@ -195,7 +194,7 @@ def _write_splits(
         ]
         columns = list(dict.fromkeys([spec.keys[0], spec.time, spec.label, *spec.names]))
         for batch in _batches(sources, columns):
-            days = days_of(batch.column(spec.time), spec.time)
+            days = days_of(batch.column(spec.time), spec.time, plan.rule.zone)
             given = _labels(batch.column(spec.label), spec)
             daily.add(batch, days, *given)
             labels, labelled = _settled(given, absent)
@@ -320,7 +319,7 @@ def _card(
             "label_settle_days": rule.label_settle_days,
             "test_days": rule.test_days,
             "valid_days": rule.valid_days,
-            "utc_offset_hours": UTC_OFFSET_MS // 3_600_000,
+            "time_zone": plan.rule.zone.name,
         },
         "rows": {
             "read": plan.counts.read,

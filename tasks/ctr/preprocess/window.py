@@ -11,9 +11,7 @@ import pyarrow as pa
 
 from nightshift.errors import DataError
 from nightshift.layout import parse_date
-
-UTC_OFFSET_MS = 8 * 3_600_000
-"""Days are days in UTC+8, the zone of OpenMLDB's date functions."""
+from nightshift.zones import Zone
 
 DAY_MS = 86_400_000
 EPOCH = dt.date(1970, 1, 1)
@@ -36,6 +34,7 @@ class WindowRule:
         label_settle_days: a row of day d counts as judged when d <= ds - this.
         test_days: last judged days, held out.
         valid_days: judged days before those.
+        zone: whose days they are.
     """
 
     ds: dt.date
@@ -43,6 +42,7 @@ class WindowRule:
     label_settle_days: int
     test_days: int
     valid_days: int
+    zone: Zone = Zone()
 
     @property
     def first_day(self) -> int:
@@ -61,7 +61,12 @@ class WindowRule:
 
 
 def rule_of(
-    ds: str, train_days: int, label_settle_days: int, test_days: int, valid_days: int
+    ds: str,
+    train_days: int,
+    label_settle_days: int,
+    test_days: int,
+    valid_days: int,
+    zone: Zone = Zone(),  # noqa: B008 (frozen)
 ) -> WindowRule:
     """A checked `WindowRule`.
 
@@ -69,7 +74,7 @@ def rule_of(
         ConfigurationError: `ds` is no date.
         DataError: the window has no room for a training day.
     """
-    rule = WindowRule(parse_date(ds), train_days, label_settle_days, test_days, valid_days)
+    rule = WindowRule(parse_date(ds), train_days, label_settle_days, test_days, valid_days, zone)
     needed = label_settle_days + test_days + valid_days + 1
     if train_days < needed:
         raise DataError(
@@ -85,8 +90,12 @@ def date_of(day: int) -> str:
     return (EPOCH + dt.timedelta(days=int(day))).isoformat()
 
 
-def days_of(times: pa.Array | pa.ChunkedArray, name: str) -> Days:
-    """Day number (days since 1970, in UTC+8) of each timestamp: int32 [n].
+def days_of(
+    times: pa.Array | pa.ChunkedArray,
+    name: str,
+    zone: Zone = Zone(),  # noqa: B008 (frozen)
+) -> Days:
+    """Day number (days since 1970, in the zone) of each timestamp: int32 [n].
 
     Raises:
         DataError: a timestamp is NULL.
@@ -102,8 +111,7 @@ def days_of(times: pa.Array | pa.ChunkedArray, name: str) -> Days:
         if isinstance(millis, pa.Array)
         else (millis.to_numpy())
     )
-    days: Days = ((numbers + UTC_OFFSET_MS) // DAY_MS).astype(np.int32)
-    return days
+    return zone.days_of(numbers)
 
 
 @dataclass

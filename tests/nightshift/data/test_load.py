@@ -1,5 +1,6 @@
 """`data load`: values come over as they are, or the load is refused and nothing appears."""
 
+import dataclasses
 import datetime as dt
 import gzip
 import json
@@ -15,6 +16,7 @@ from nightshift.data import publish
 from nightshift.data.declared import declared_tables
 from nightshift.errors import ConfigurationError, DataError
 from nightshift.features.tables import SourceTables
+from nightshift.zones import Zone
 
 TABLES = SourceTables.parse(
     {
@@ -119,6 +121,30 @@ def test_rows_lie_on_their_day_and_files_are_the_tables(case):
         assert spark_faults(path) == []
         name = path.relative_to(case.data).parts[0]
         assert pq.read_schema(path).equals(DECLARED[name].arrow_schema())
+
+
+def test_days_are_those_of_the_pipelines_time_zone(case):
+    # 02:00 and 16:00 UTC of the 1st, midnight UTC of the 3rd.
+    for zone, expected in (
+        ("UTC", {"2026-03-01": 2, "2026-03-02": 0, "2026-03-03": 1}),
+        ("America/New_York", {"2026-02-28": 1, "2026-03-01": 1, "2026-03-02": 1}),
+        ("+14:00", {"2026-03-01": 1, "2026-03-02": 1, "2026-03-03": 1}),
+    ):
+        declared = {k: dataclasses.replace(v, zone=Zone.of(zone)) for k, v in DECLARED.items()}
+        case.tables["visit"] = change(
+            case.tables["visit"],
+            "at",
+            pa.array(
+                [dt.datetime(2026, 3, 1, 2 if zone != "America/New_York" else 4), AT[1], AT[2]], US
+            ),
+        )
+        case.write()
+        loading.load(case.data / zone, case.source, declared)
+        found = {
+            path.name[3:]: sum(pq.ParquetFile(f).metadata.num_rows for f in path.iterdir())
+            for path in (case.data / zone / "visit").iterdir()
+        }
+        assert found == expected, zone
 
 
 @pytest.mark.parametrize(

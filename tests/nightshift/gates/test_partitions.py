@@ -1,5 +1,6 @@
 """Bad partitions are seen by table, day and column before a night works on them."""
 
+import dataclasses
 import datetime as dt
 
 import pyarrow as pa
@@ -7,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightshift.data.declared import declared_tables
+from nightshift.data.scan import scan
 from nightshift.features.tables import SourceTables
 from nightshift.gates import partitions
+from nightshift.zones import Zone
 
 TABLES = SourceTables.parse(
     {
@@ -96,6 +99,15 @@ def test_whole_partitions_pass_with_their_counts(house):
     report = house.check()
     assert (report["status"], report["failures"], report["warnings"]) == ("pass", [], [])
     assert report["tables"]["visit"]["2026-03-06"] == {"files": 1, "rows": 3, "nulls": {"spent": 1}}
+
+
+@pytest.mark.parametrize(("zone", "lost"), [("UTC", 1), ("+07:00", 1), ("+08:00", 0)])
+def test_partitions_are_days_of_the_pipelines_zone(house, zone, lost):
+    tables = dataclasses.replace(TABLES, zone=Zone.of(zone))
+    declared = {k: dataclasses.replace(v, zone=tables.zone) for k, v in DECLARED.items()}
+    found = scan(house.root, declared, {"visit": [str(d) for d in DAYS], "page": ["snapshot"]})
+    for facts in found["visit"].values():
+        assert sum(facts.other_days.values()) == lost  # 0:00 of UTC+8 is the day before
 
 
 def spoiled(house, how):

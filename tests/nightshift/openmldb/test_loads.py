@@ -1,7 +1,9 @@
 """Only what the online store lacks is loaded."""
 
+import dataclasses
 import datetime as dt
 import uuid
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +16,7 @@ from nightshift.openmldb import OpenMLDBClient
 from nightshift.openmldb.loads import bring_online, plan_online_loads, reload_day
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
+from nightshift.zones import Zone
 
 TABLES = Pipeline.load(Settings()).features.tables
 LAST = dt.date(2026, 11, 10)
@@ -48,6 +51,21 @@ def loads(data, held):
         data, tables=TABLES, ds=LAST.isoformat(), lookback_days=LOOKBACK, count_rows=store(held)
     )
     return {item["table"]: [i for i in got if i["table"] == item["table"]] for item in got}
+
+
+def test_rows_of_a_day_are_counted_by_the_pipelines_zone(data):
+    asked = []
+    plan_online_loads(
+        data,
+        tables=dataclasses.replace(TABLES, zone=Zone.of("Europe/Berlin")),
+        ds=LAST.isoformat(),
+        lookback_days={},
+        count_rows=lambda table, column, *span: asked.append(span) or 0,
+    )
+    midnight = dt.datetime.combine(LAST, dt.time(), ZoneInfo("Europe/Berlin"))
+    assert set(asked) == {
+        tuple(int((midnight + dt.timedelta(n)).timestamp()) * 1000 for n in (0, 1))
+    }
 
 
 def test_an_empty_store_takes_each_tables_reach_in_one_load(data):

@@ -9,10 +9,12 @@ import pytest
 
 from nightshift.check import check_pipeline
 from nightshift.errors import ConfigurationError, DataError
+from nightshift.pipeline import Pipeline
 from nightshift.scaffold import roles as deciding
 from nightshift.scaffold import survey as looking
 from nightshift.scaffold import write as writing
 from nightshift.settings import Settings
+from nightshift.zones import Zone
 
 DAYS, ROWS = 8, 400
 
@@ -92,6 +94,21 @@ def test_the_proposed_folder_passes_the_check(settings, folder):
     (settings.data / "ads").symlink_to(folder)
     problems = [p for p in check_pipeline(settings, "ads") if p.level == "error"]
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour"), [("UTC", "bigint(`shown_at`) - 28800000"), ("Asia/Tokyo", "hour(`shown_at`)")]
+)
+def test_days_are_those_of_a_given_zone_and_hours_where_its_offset_is_fixed(
+    settings, folder, zone, hour
+):
+    roles = propose(folder, requests="impressions", labels="clicks")
+    chosen = Zone.of(zone)
+    texts = writing.contents("ads", roles, writing.window_of(roles, 1, chosen), 300, chosen)
+    assert hour in texts["features.sql"]
+    writing.write(settings, "ads", texts)
+    assert Pipeline.load(settings, "ads").zone == chosen
+    assert [p for p in check_pipeline(settings, "ads") if p.level == "error"] == []
 
 
 def test_roles_are_guessed_from_names_and_counts(folder):

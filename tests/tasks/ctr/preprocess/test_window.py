@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from nightshift.errors import ConfigurationError, DataError
+from nightshift.zones import Zone
 from tasks.ctr.preprocess.window import (
     LEFT_OUT,
     TEST,
@@ -52,6 +53,19 @@ def test_days_are_days_of_utc_plus_8():
         pa.timestamp("us"),
     )
     assert [date_of(d) for d in days_of(times, "t")] == ["2016-01-31", "2016-02-01"]
+
+
+def test_days_are_those_of_another_zone_where_the_pipeline_says_so():
+    # The clocks of Berlin went forward at 01:00 UTC: midnight is 23:00, then 22:00 UTC.
+    times = pa.array(
+        [dt.datetime(2026, 3, 28, 23), dt.datetime(2026, 3, 29, 22)], pa.timestamp("us")
+    )
+    berlin, utc = (
+        [date_of(d) for d in days_of(times, "t", Zone.of(name))]
+        for name in ("Europe/Berlin", "UTC")
+    )
+    assert berlin == ["2026-03-29", "2026-03-30"]
+    assert utc == ["2026-03-28", "2026-03-29"]
 
 
 def test_a_row_without_a_time_is_an_error():

@@ -1,0 +1,122 @@
+"""Days of a time zone: which day a moment belongs to, and when a day begins."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import zoneinfo
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from nightshift.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+DAY_MS = 86_400_000
+EPOCH = dt.date(1970, 1, 1)
+OPENMLDB = "+08:00"
+"""The zone of all of OpenMLDB's date functions, whatever the pipeline's."""
+
+_OFFSET = re.compile(r"(?:UTC)?([+-])(\d{2}):(\d{2})")
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A time zone by whose days partitions are dated.
+
+    Attributes:
+        name: `UTC`, an offset such as `+08:00`, or a name such as `Europe/Berlin`, whose days have
+            23 or 25 hours when clocks change.
+    """
+
+    name: str = OPENMLDB
+
+    @classmethod
+    def of(cls, name: str) -> Zone:
+        """The zone of a name.
+
+        Raises:
+            ConfigurationError: there is no such zone.
+        """
+        zone = cls(name)
+        zone.tzinfo  # noqa: B018 (reads the name)
+        return zone
+
+    @cached_property
+    def tzinfo(self) -> dt.tzinfo:
+        """The zone as Python has it."""
+        if self.name == "UTC":
+            return dt.timezone.utc
+        match = _OFFSET.fullmatch(self.name)
+        if match is not None:
+            hours, minutes = int(match[2]), int(match[3])
+            if hours <= 14 and minutes < 60:
+                ahead = dt.timedelta(hours=hours, minutes=minutes)
+                return dt.timezone(ahead if match[1] == "+" else -ahead)
+        try:
+            return zoneinfo.ZoneInfo(self.name)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ConfigurationError(
+                f"{self.name!r} is not a time zone; write UTC, an offset such as '+08:00', or a "
+                "name such as Europe/Berlin"
+            ) from None
+
+    @property
+    def offset_ms(self) -> int | None:
+        """Milliseconds ahead of UTC; None where it changes in the course of a year."""
+        if isinstance(self.tzinfo, dt.timezone):
+            return round(self.tzinfo.utcoffset(None).total_seconds() * 1000)
+        return None
+
+    def start_ms(self, day: dt.date) -> int:
+        """Milliseconds since 1970 at which a day begins."""
+        midnight = dt.datetime.combine(day, dt.time(), tzinfo=self.tzinfo)
+        return round(midnight.timestamp()) * 1000
+
+    def end_ms(self, day: dt.date) -> int:
+        """Milliseconds since 1970 at which the next day begins."""
+        return self.start_ms(day + dt.timedelta(days=1))
+
+    def day_of(self, moment: dt.datetime) -> dt.date:
+        """The day of a moment; one without a zone is UTC's."""
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=dt.timezone.utc)
+        return moment.astimezone(self.tzinfo).date()
+
+    def yesterday(self) -> dt.date:
+        """The last whole day."""
+        return self.day_of(dt.datetime.now(dt.timezone.utc)) - dt.timedelta(days=1)
+
+    def days_of(self, millis: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """Day number, in days since 1970, of each moment in milliseconds since 1970: int32 [n]."""
+        import numpy as np
+
+        ahead = self.offset_ms
+        if ahead is not None:
+            return ((millis + ahead) // DAY_MS).astype(np.int32)
+        if not len(millis):
+            return np.empty(0, np.int32)
+        # No zone is more than a day away from UTC.
+        first, last = (int(edge) // DAY_MS for edge in (millis.min() - DAY_MS, millis.max()))
+        begins = [self.start_ms(_date(day)) for day in range(first, last + 3)]
+        at = np.searchsorted(np.array(begins, np.int64), millis, side="right")
+        return (first + at - 1).astype(np.int32)
+
+    def days_of_times(self, times: Any) -> Any:
+        """Day number of each value of a pyarrow timestamp column, NULL for NULL: int32 array."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        floored = pc.floor_temporal(times, unit="millisecond")
+        millis = floored.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+        nulls = millis.is_null().to_numpy(zero_copy_only=False)
+        days = self.days_of(millis.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64))
+        return pa.array(days, pa.int32(), mask=nulls)
+
+
+def _date(day: int) -> dt.date:
+    return EPOCH + dt.timedelta(days=day)
