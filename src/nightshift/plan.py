@@ -160,11 +160,12 @@ def _refuse_future(folder: Path, pipeline: Pipeline, table: str) -> None:
         return  # it has no date to be later than
     files = pipeline.features
     declared = declared_tables(files.tables, files.create_script(), str(files.create_tables))
-    end_ms = layout.day_start_ms(dt.date.fromisoformat(folder.name[3:])) + layout.DAY_MS
+    zone = pipeline.zone
+    end_ms = zone.end_ms(dt.date.fromisoformat(folder.name[3:]))
     for column in {index.ts for index in declared[table].indexes if index.ts}:
         newest = reading.newest_ms(parquet_files(folder), column)
         if newest is not None and newest >= end_ms:
-            moment = dt.datetime.fromtimestamp(newest / 1000, layout.PARTITION_ZONE)
+            moment = dt.datetime.fromtimestamp(newest / 1000, zone.tzinfo)
             raise DataError(
                 f"{folder}: column {column} goes to {moment.isoformat()}, which is after the "
                 "snapshot's own day: its rows were not known then. Write them into the folder of "

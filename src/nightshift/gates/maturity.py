@@ -236,7 +236,7 @@ def read_delays(
     table = tables.label_table
     assert table is not None
     arrival = tables.label_arrival or tables.events[table]
-    end_us = (layout.day_start_ms(layout.parse_date(last)) + layout.DAY_MS) * 1000
+    end_us = tables.zone.end_ms(layout.parse_date(last)) * 1000
     wanted = [tables.request_id, arrival, *([column] if column else [])]
     first: dict[Any, int] = {}
     for batch in reading.batches(_files(data, table, partitions), columns=wanted):

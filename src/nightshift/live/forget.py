@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nightshift import files, layout
+from nightshift import files
 from nightshift.data import reading
 from nightshift.data.declared import Declared, declared_tables
 from nightshift.errors import ConfigurationError, OpenMLDBError
@@ -30,6 +30,7 @@ from nightshift.live.log import FEATURE, REQUEST, RequestLog, sources
 from nightshift.openmldb import AbstractClient, quote_name, reconcile
 from nightshift.openmldb.rows import digest, fitted
 from nightshift.pipeline import Pipeline
+from nightshift.zones import Zone
 
 Wanted = dict[str, set[str]]
 """Values that name the person's rows, by column, as text."""
@@ -223,7 +224,7 @@ class _Places:
         at = list(table.columns).index(str(table.time))
         marks = {digest(row) for row in gone}
         settle_s = self._pipeline.settings.openmldb_settle_s
-        for day in sorted({layout_day(row[at]) for row in gone if row[at] is not None}):
+        for day in sorted({layout_day(row[at], table.zone) for row in gone if row[at] is not None}):
             reconcile.rewrite(
                 self._client,
                 self._pipeline.database,
@@ -278,9 +279,9 @@ class _Places:
         return gone
 
 
-def layout_day(moment_ms: int) -> dt.date:
+def layout_day(moment_ms: int, zone: Zone = Zone()) -> dt.date:  # noqa: B008 (frozen)
     """The partition's day of a moment."""
-    return dt.datetime.fromtimestamp(moment_ms / 1000, layout.PARTITION_ZONE).date()
+    return dt.datetime.fromtimestamp(moment_ms / 1000, zone.tzinfo).date()
 
 
 def _read(path: Path) -> pa.Table:

@@ -23,6 +23,7 @@ from nightshift.errors import ConfigurationError, PartitionMissing, ServiceUnava
 from nightshift.pipeline import Pipeline
 from nightshift.serving.access import predict_access
 from nightshift.serving.pair import plain_rows
+from nightshift.zones import Zone
 
 BATCH = 200
 """Rows of one post."""
@@ -167,7 +168,7 @@ def play(
                 made.duplicates += answer["duplicates"]
             if time.monotonic() - told > 10:
                 told = time.monotonic()
-                at = dt.datetime.fromtimestamp(group[0].sent_ms / 1000, layout.PARTITION_ZONE)
+                at = dt.datetime.fromtimestamp(group[0].sent_ms / 1000, Zone().tzinfo)
                 said(f"  {at:%Y-%m-%d %H:%M:%S}  {made.requests} requests, {made.events} events")
     return made
 

@@ -178,7 +178,7 @@ def rewrite(
         ServiceUnavailable, ContractError: as `reconcile`.
     """
     one = _Table(client, database, declared, Path(), work, waiting, sleep)
-    span = _span(day)
+    span = _span(day, declared.zone)
     wanted = [row for row in one.settled_rows(*span) if keep(row)]
     removed, added, _ = one.correct(wanted, span)
     return removed, added
