@@ -37,25 +37,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="nightshift",
-        description="Nightly retraining: a fresh model every night, on this machine.",
-        epilog="Settings are environment variables: ./nightshift settings lists them.",
-    )
-    sub = parser.add_subparsers(dest="command", metavar="COMMAND")
+    parser, choices = build_parser()
     commands = {command.name: command for command in all_commands()}
-    for command in commands.values():
-        child = sub.add_parser(
-            command.name,
-            help=command.help,
-            description=command.help[0].upper() + command.help[1:] + ".",
-            add_help=not command.passes_rest,
-        )
-        command.arguments(child)
-    sub.add_parser("help", help="show this text")
     if _asks_for_help(argv, commands):
         own = commands[argv[0]].help_of
-        (own(argv[1:]) if own else sub.choices[argv[0]]).print_help()
+        (own(argv[1:]) if own else choices[argv[0]]).print_help()
         return 0
     arguments, rest = parser.parse_known_args(argv)
     if arguments.command in (None, "help"):
@@ -72,6 +58,26 @@ def _main(argv: list[str]) -> int:
     if command.needs and _on_a_laptop() and os.environ.get(INSIDE) != str(PROJECT):
         return _enter(command, argv)
     return command.run(arguments)
+
+
+def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of all commands, and those of the commands by their names."""
+    parser = argparse.ArgumentParser(
+        prog="nightshift",
+        description="Nightly retraining: a fresh model every night, on this machine.",
+        epilog="Settings are environment variables: ./nightshift settings lists them.",
+    )
+    sub = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for command in all_commands():
+        child = sub.add_parser(
+            command.name,
+            help=command.help,
+            description=command.help[0].upper() + command.help[1:] + ".",
+            add_help=not command.passes_rest,
+        )
+        command.arguments(child)
+    sub.add_parser("help", help="show this text")
+    return parser, sub.choices
 
 
 def _enter(command: Command, argv: list[str]) -> int:

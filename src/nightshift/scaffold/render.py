@@ -406,6 +406,7 @@ def gates_yaml(roles: Roles, window: Window, rows: int, positives: int | None) -
     )  # fmt: skip
     compared = max(1, min(20, rows * window.test_days // days // 4))
     return f"""\
+# yaml-language-server: $schema=../../docs/reference/schemas/gates.json
 # What a candidate must pass before it may serve; docs/release.md explains each check. Keys that
 # are left out have their defaults. Level fail rejects the candidate, warn is written down.
 
@@ -428,6 +429,7 @@ def _round(share: float) -> float:
 
 
 HYPERPARAMETERS = """\
+# yaml-language-server: $schema=../../docs/reference/schemas/hyperparameters.json
 # Hyper-parameters of training; docs/models.md names all of them. What is left out follows from the
 # data's size and sparseness.
 family: deepfm
