@@ -1,0 +1,1 @@
+"""How good a release is in service: sequential comparison, gross faults, served quality."""
