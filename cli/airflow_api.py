@@ -151,7 +151,14 @@ class AirflowApi:
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> str:
         """Start a run by hand; `conf` fills its Params. Returns the run's id."""
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
-        answer = self.request("POST", f"/dags/{dag_id}/dagRuns", body)
+        try:
+            answer = self.request("POST", f"/dags/{dag_id}/dagRuns", body)
+        except ConfigurationError as error:
+            # The schema that a value fails is Airflow's to know; its first line says which and why.
+            _, wrong, said = str(error).partition("Invalid input for param ")
+            if not wrong:
+                raise
+            raise ConfigurationError(f"Param {said.splitlines()[0]}") from error
         return str(answer["dag_run_id"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:

@@ -22,6 +22,10 @@ from nightshift.settings import PROJECT, Settings
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; the exit code tells whether it did what it says."""
+    for argument in argv:
+        if _is_not_text(argument):
+            warn(f"nightshift: an argument is not UTF-8: {argument!a}")
+            return 2
     try:
         return _main(list(argv))
     except NightshiftError as error:
@@ -34,6 +38,20 @@ def main(argv: Sequence[str]) -> int:
         # The reader of our output went away (`./nightshift logs | head`); that is no failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A folder that may not be written, a disk that is full: not a defect of ours.
+        warn(f"nightshift: {error.filename}: {error.strerror}")
+        return 1
+
+
+def _is_not_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _main(argv: list[str]) -> int:

@@ -9,6 +9,7 @@ import shutil
 import sys
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cli import live, watch
 from cli.command import Command, add_pipeline, chosen
@@ -16,6 +17,9 @@ from cli.console import say, seconds, table
 from nightshift import settings as settings_module
 from nightshift.errors import ConfigurationError
 from nightshift.settings import PROJECT, Settings
+
+if TYPE_CHECKING:
+    from nightshift.pipeline import Pipeline
 
 _NEEDS = ("airflow",)
 
@@ -166,12 +170,30 @@ def _run(arguments: argparse.Namespace) -> int:
     layout.parse_date(arguments.ds, what="--ds")
     ensure_dag_file(pipeline.settings, pipeline.name)
     conf = {"ds": arguments.ds} | dict(_assignment(text) for text in arguments.set)
+    _check_overrides(pipeline, conf)
     dag_id = night.retrain(pipeline.name)
     outcome = night.run(pipeline.settings, dag_id, f"hand__{arguments.ds}", conf)
     if outcome.state == "success":
         report(pipeline, arguments.ds, outcome.run_id)
     say(f"{outcome.state} after {seconds(outcome.seconds)}")
     return 0 if outcome.state == "success" else 1
+
+
+def _check_overrides(pipeline: Pipeline, conf: dict[str, object]) -> None:
+    """Say before the night what the run's first task would refuse."""
+    from nightshift import commands
+
+    given: dict[str, Any] = {
+        name: conf[name]
+        for name in ("epochs", "label_settle_days", "test_days", "valid_days", "train_days")
+        if isinstance(conf.get(name), int)
+    }
+    train_days = given.pop("train_days", pipeline.config.train_days)
+    hyperparameters = conf.get("hyperparameters")
+    if not isinstance(hyperparameters, dict):
+        hyperparameters = {}  # another type is the Param's own refusal
+    own = commands.Overrides(**given, hyperparameters=hyperparameters)
+    commands.check_overrides(pipeline, train_days, own)
 
 
 def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
@@ -277,7 +299,12 @@ def _sql_arguments(parser: argparse.ArgumentParser) -> None:
 def _sql(arguments: argparse.Namespace) -> int:
     from cli import sql
 
-    text = sys.stdin.read() if arguments.statement == "-" else arguments.statement
+    text = arguments.statement
+    if text == "-":
+        try:
+            text = sys.stdin.buffer.read().decode()
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"standard input is not UTF-8: {error}") from error
     say(sql.run(chosen(arguments), text, arguments.mode, arguments.format))
     return 0
 

@@ -26,6 +26,7 @@ def _up(arguments: argparse.Namespace) -> int:
     from nightshift.scaffold.write import ensure_dag_file
 
     settings = Settings.from_env()
+    chosen = _checked(arguments.services)
     for name in names(settings):
         if ensure_dag_file(settings, name):
             say(f"Wrote dags/{name}.py for the pipeline {name}")
@@ -33,7 +34,7 @@ def _up(arguments: argparse.Namespace) -> int:
     new = credentials.read(settings, credentials.AIRFLOW_PASSWORD) is None
     began = time.monotonic()
     say(f"Starting services (state and logs: {settings.home})")
-    started = supervisor.up(_checked(arguments.services))
+    started = supervisor.up(chosen)
     what = f"started {len(started)}" if started else "all were running"
     say(f"Up ({what}) after {seconds(time.monotonic() - began)}.")
     if not arguments.services:
@@ -115,7 +116,14 @@ def _logs(arguments: argparse.Namespace) -> int:
 def _logs_arguments(parser: argparse.ArgumentParser) -> None:
     _service_names(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what is added")
-    parser.add_argument("-n", "--lines", type=int, default=20, help="lines of each log")
+    parser.add_argument("-n", "--lines", type=_count, default=20, help="lines of each log")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
 
 
 def _demo(arguments: argparse.Namespace) -> int:

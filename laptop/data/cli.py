@@ -88,6 +88,11 @@ def main(argv: Sequence[str]) -> int:
     except NightshiftError as error:
         warn(f"nightshift: {error}")
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        warn(f"nightshift: {error.filename}: {error.strerror}")
+        return 1
     return 0
 
 
@@ -227,9 +232,12 @@ def check_tables(pipeline: Pipeline, ds: str | None, *, as_json: bool = False) -
     publish.recover(pipeline.data)
     days = {name: scanning.present_days(pipeline.data, name) for name in tables.events}
     newest = max((found[-1] for found in days.values() if found), default=None)
-    last = ds or newest
-    if last is None:
+    if newest is None:
         raise DataError(f"{pipeline.data} holds no partition; load some with ./nightshift data")
+    last = newest if ds is None else layout.parse_date(ds, what="--ds").isoformat()
+    first = min(found[0] for found in days.values() if found)
+    if last < first:
+        raise DataError(f"--ds {last} is before the first partition under {pipeline.data}, {first}")
     report = partition_gate.check(
         pipeline.data,
         declared(pipeline),
@@ -245,7 +253,7 @@ def check_tables(pipeline: Pipeline, ds: str | None, *, as_json: bool = False) -
         return 1 if report["failures"] else 0
     rows = []
     for name, found in report["tables"].items():
-        counts = [facts["rows"] for facts in found.values()]
+        counts = [facts["rows"] for facts in found.values()] or [0]
         rows.append((name, str(len(found)), str(sum(counts)), str(min(counts)), str(max(counts))))
     say(table(("table", "partitions", "rows", "least", "most"), rows))
     for text in report["failures"]:

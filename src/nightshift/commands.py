@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nightshift.errors import ConfigurationError
 from nightshift.night import Night
+from nightshift.pipeline import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,49 @@ class Overrides:
     test_days: int | None = None
     valid_days: int | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_overrides(pipeline: Pipeline, train_days: int, overrides: Overrides) -> None:
+    """Refuse what a run's own values would fail by, before the run computes anything.
+
+    Raises:
+        ConfigurationError: no day would be left to learn from, a hyper-parameter is unknown or out
+            of its range, or names a field that the specification lacks.
+    """
+    if not pipeline.has_features:
+        return
+    spec, tables = pipeline.features.spec, pipeline.features.tables
+    if overrides.label_settle_days is not None:
+        settle = overrides.label_settle_days
+    elif tables.label_settle_days is not None:
+        settle = tables.label_settle_days
+    else:
+        settle = spec.label_settle_days
+    test = spec.test_days if overrides.test_days is None else overrides.test_days
+    valid = spec.valid_days if overrides.valid_days is None else overrides.valid_days
+    if train_days <= settle + test + valid:
+        raise ConfigurationError(
+            f"train_days is {train_days}; {settle} days to settle, {test} to test, {valid} to "
+            f"validate and at least 1 to train on need {settle + test + valid + 1}"
+        )
+    given = _settings(overrides)
+    try:
+        hyperparameters = importlib.import_module("tasks.ctr.train.hyperparameters")
+        needs = importlib.import_module("tasks.ctr.train.needs")
+    except ModuleNotFoundError:
+        return  # an image without the tasks: training itself says so
+    chosen = hyperparameters.load(pipeline.hyperparameters, given)
+    wrong = [": ".join(one[:2]) for one in needs.problems(chosen, spec.fields)]
+    if given and wrong:
+        raise ConfigurationError("; ".join(wrong))
+
+
+def _settings(overrides: Overrides) -> list[str]:
+    """A run's own hyper-parameters, as `--set` takes them."""
+    chosen = dict(overrides.hyperparameters)
+    if overrides.epochs is not None:
+        chosen["epochs"] = overrides.epochs
+    return [f"{key}={value}" for key, value in chosen.items()]
 
 
 def preprocess_arguments(night: Night, overrides: Overrides) -> list[str]:
@@ -54,11 +100,8 @@ def train_arguments(
         *("--out", str(run.model), "--checkpoint", str(run.root / "checkpoint")),
         *("--device", pipeline.settings.task_device, "--result", str(run.result("train"))),
     ]
-    chosen = dict(overrides.hyperparameters)
-    if overrides.epochs is not None:
-        chosen["epochs"] = overrides.epochs
-    for key, value in chosen.items():
-        arguments += ["--set", f"{key}={value}"]
+    for text in _settings(overrides):
+        arguments += ["--set", text]
     if warm_start is not None:
         arguments += ["--warm-start", str(warm_start)]
     return arguments

@@ -138,3 +138,24 @@ def test_an_old_python_hands_over_to_a_newer_one_on_path(call, tmp_path):
     done = call("help", python=str(python), PATH=str(tmp_path / "bin"))
     assert done.returncode == 0
     assert "one whole night" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "said"),
+    [
+        (["sql", b"SELECT '\xff'"], {}, "is not UTF-8"),
+        (["releases", "--pipeline", "../.."], {}, "is not a pipeline's name"),
+        (["logs", "-n", "-5"], {}, "-5 is below 0"),
+        (["up", "nothing"], {}, "nothing is no service"),
+        (["status"], {"NIGHTSHIFT_OPENMLDB_PORT": "abc"}, "must be of type int"),
+        (["run", "--ds", "2026-11-19", "--set", "train_days=4"], {}, "at least 1 to train on"),
+        (["run", "--ds", "2026-11-19", "--set", 'hyperparameters={"epoch": 2}'], {}, "'epochs'"),
+        (["data", "check", "--ds", "2026-99-99"], {}, "nightshift: "),
+    ],
+)
+def test_odd_arguments_get_one_line_and_no_traceback(call, tmp_path, arguments, variables, said):
+    done = call(*arguments, NIGHTSHIFT_HOME=str(tmp_path / "home"), **variables)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (tmp_path / "home" / "logs").exists()

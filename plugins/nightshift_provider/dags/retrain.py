@@ -119,6 +119,7 @@ def _plan(name: str) -> Any:
     )
     def plan() -> dict[str, Any]:
         """The run's plan, and the command lines of its container tasks."""
+        from nightshift import commands
         from nightshift.errors import TerminalError
         from nightshift.night import Night
         from nightshift.pipeline import Pipeline
@@ -143,6 +144,7 @@ def _plan(name: str) -> Any:
                 train_days=given.get("train_days"),
                 allow_missing=bool(given.get("allow_missing")),
             )
+            commands.check_overrides(pipeline, made["train_days"], overrides_of(given))
         except TerminalError as error:
             # No task after this one would write it down.
             candidate.log_rejection(
@@ -167,13 +169,21 @@ def _begin(planned: Any) -> Any:
     return begin(planned)
 
 
+def overrides_of(given: Mapping[str, Any]) -> Any:
+    """What a run's Params set differently from the pipeline's files."""
+    from nightshift import commands
+
+    return commands.Overrides(
+        **{name: given.get(name) for name in OVERRIDES},
+        hyperparameters=given.get("hyperparameters") or {},
+    )
+
+
 def _command_lines(night: Any, given: Mapping[str, Any]) -> dict[str, list[str]]:
     from nightshift import commands
     from nightshift.registry.pointer import read_live
 
-    own = commands.Overrides(
-        **{name: given.get(name) for name in OVERRIDES}, hyperparameters=given["hyperparameters"]
-    )
+    own = overrides_of(given)
     if not night.pipeline.has_features:
         return {"train_arguments": commands.module_arguments(night, own)}
     live = read_live(night.pipeline.releases) if given["warm_start"] else None

@@ -118,25 +118,31 @@ def _named(tables: Mapping[str, Table], name: str, option: str) -> str:
 
 
 def _guess_requests(tables: Mapping[str, Table], labels: str | None) -> str:
-    able = [
-        t
-        for t in tables.values()
-        if t.name != labels and _time_or_none(t) and any(t.is_unique(c.name) for c in t.columns)
-    ]
+    able = [t for t in tables.values() if t.name != labels and _time_or_none(t) and _unique(t)]
     if not able:
         raise ConfigurationError(
             "no table has both a column that names each row and a timestamp; name the table of "
             "requests by --requests"
         )
-    return max(able, key=lambda t: t.rows).name
+    # A label names requests, so that the id of requests stands in another table, too.
+    others = {
+        t.name: {c.name for o in tables.values() if o is not t for c in o.columns} for t in able
+    }
+    named = [t for t in able if others[t.name].intersection(_unique(t))]
+    return max(named or able, key=lambda t: t.rows).name
+
+
+def _unique(table: Table) -> list[str]:
+    """Columns that may name each row."""
+    return [c.name for c in table.columns if c.sql in _KEY_TYPES and table.is_unique(c.name)]
 
 
 def _request_id(table: Table, labels: Table | None, guesses: list[str]) -> str:
-    unique = [c.name for c in table.columns if c.sql in _KEY_TYPES and table.is_unique(c.name)]
+    unique = _unique(table)
     if not unique:
         raise ConfigurationError(
             f"no column of {table.name} names each of its rows: a request needs an id without "
-            "NULL and without repeats (text or whole numbers)"
+            "NULL and without repeats (text or whole numbers); name another table by --requests"
         )
     shared = [n for n in unique if labels and any(c.name == n for c in labels.columns)]
     named = [n for n in (shared or unique) if _ID.search(n)]

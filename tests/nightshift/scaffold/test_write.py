@@ -117,6 +117,22 @@ def test_roles_are_guessed_from_names_and_counts(folder):
     assert any("impression_id" in guess for guess in roles.guesses)
 
 
+def test_a_larger_table_of_events_with_an_id_of_its_own_is_not_taken_for_the_requests(folder):
+    n = 2 * DAYS * ROWS
+    times = np.datetime64("2026-05-01T01:00:00", "ms") + np.arange(n) * np.timedelta64(60, "s")
+    views = {
+        "view_id": pa.array(np.arange(n), pa.int64()),
+        "user_id": pa.array(np.arange(n) % 90 + (1 << 35), pa.int64()),
+        "seen_at": pa.array(times, pa.timestamp("ms")),
+        # Each value once, and no id: a double names nothing.
+        "seconds": pa.array(np.random.default_rng(1).random(n)),
+    }
+    (folder / "views").mkdir()
+    for columns in (views, {k: v for k, v in views.items() if k != "view_id"}):
+        pq.write_table(pa.table(columns), folder / "views" / "part-0.parquet")
+        assert propose(folder).requests.name == "impressions"
+
+
 def test_refusals_name_what_to_give(settings, folder):
     with pytest.raises(ConfigurationError, match=r"--requests impression:.*impressions"):
         propose(folder, requests="impression")
