@@ -21,6 +21,7 @@ from nightshift.experiment.trainings import Bench
 from nightshift.pipeline import Pipeline
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
+_LOCK_S = 30.0
 EXPERIMENT, SUMMARY, PAGE = "experiment.json", "results.json", "report.html"
 
 Said = Callable[[Cell, Mapping[str, Any]], None]
@@ -103,13 +104,19 @@ class Experiment:
 
         Raises:
             ConfigurationError: a configuration is none, or a dataset cannot be made.
+            LockHeld: another experiment of this pipeline trains.
         """
-        self._write_about()
-        if self.config.search is None:
-            self._train(self.check(), said)
-        else:
-            self._search(said)
-        return self.write()
+        wanted = self.check()
+        with files.locked(self.bench.root / ".lock", timeout_s=_LOCK_S):
+            self._write_about()
+            try:
+                self._train(wanted, said)
+                if self.config.search is not None:
+                    self._search(said)
+            finally:
+                # What is known is shown, whether or not all of it came to be.
+                rows = self.write()
+        return rows
 
     def _cells(self, one: Configuration) -> list[Cell]:
         return cells(one, self.dates, self.config.seeds)
@@ -138,7 +145,6 @@ class Experiment:
 
         search = self.config.search
         assert search is not None
-        self._train(self.check(), said)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = (
             optuna.samplers.TPESampler(seed=search.seed)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ VERSION = 1
 """Of a kept result; another one is trained anew."""
 
 RESULT = "result.json"
+_PR_SET_PDEATHSIG = 1
 _POLL_S = 0.2
 _STOP_S = 20.0
 _TAIL = 2000
@@ -168,7 +171,15 @@ def _start(bench: Bench, task: str, arguments: list[str], log: Path) -> subproce
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            # Ctrl-C is for us: a training is asked by SIGTERM, and keeps a checkpoint.
+            start_new_session=True,
+            preexec_fn=_end_with_us,
         )
+
+
+def _end_with_us() -> None:
+    """In the child: the kernel sends SIGTERM when this process dies, however it does (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextlib.contextmanager
