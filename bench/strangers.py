@@ -6,7 +6,8 @@
     PYTHONPATH=src:. .venv-tasks/bin/python bench/strangers.py --peers /tmp/peers/bin/python \
         --data clicks --rows 300000 --seeds 11 12 13
 
-`clicks` are made ad clicks: numeric and categorical signal, 3 to 4 % positives, 14 days. `movielens`
+`clicks` are made ad clicks: numeric and categorical signal, 3 to 4 % positives, 14 days. `criteo` is
+of Criteo's shape: 13 counts and 26 categories, half of which mean nothing. `movielens`
 is MovieLens-100k, read out of the wheel, label rating >= 4, split by time. Each seed makes other
 data (movielens: another seed of the training only). All take the same rows, days and columns; what
 is not theirs (the last days) judges. LightGBM stops early on the validation days; the logistic
@@ -29,6 +30,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+
+from laptop.data import criteo_made
 
 PROJECT = Path(__file__).resolve().parents[1]
 FIRST = dt.date(2024, 3, 1)
@@ -97,6 +100,29 @@ def clicks(rows: int, seed: int) -> tuple[pa.Table, dict[str, Any]]:
 
 def _mean(logit: np.ndarray[Any, Any]) -> float:
     return float((1 / (1 + np.exp(-logit))).mean())
+
+
+def criteo(rows: int, seed: int) -> tuple[pa.Table, dict[str, Any]]:
+    """Rows of Criteo's shape (laptop/data/criteo_made.py), 3.5 % positives."""
+    world = criteo_made.World(seed, 0.035)
+    intercept = world.intercept()
+    parts = [world.rows(chunk, 50_000) for chunk in range(-(-rows // 50_000))]
+    counts, ids, logit = (np.concatenate([p[at] for p in parts])[:rows] for at in range(3))
+    rng = np.random.default_rng([seed, 9])
+    label = (rng.random(rows) < 1 / (1 + np.exp(-(logit + intercept)))).astype(np.int32)
+    start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
+    times = start + (np.arange(rows, dtype=np.int64) * (DAYS * 86_400_000) // rows)
+    table = pa.table(
+        {
+            "request_id": pa.array([f"r{i}" for i in range(rows)]),
+            "at": pa.array(times, pa.timestamp("ms")),
+            "click": label,
+            **{f"c{f + 1}": pa.array([f"{i:x}" for i in ids[:, f].tolist()]) for f in range(26)},
+            **{f"i{f + 1}": pa.array(counts[:, f], mask=np.isnan(counts[:, f])) for f in range(13)},
+        }
+    )
+    categorical = dict.fromkeys((f"c{f + 1}" for f in range(26)), "string")
+    return table, _spec(categorical, dict.fromkeys((f"i{f + 1}" for f in range(13)), "double"))
 
 
 def movielens(root: Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -281,7 +307,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--peers", type=Path, help="Python with lightgbm and scikit-learn")
-    parser.add_argument("--data", choices=("clicks", "movielens"), default="clicks")
+    parser.add_argument("--data", choices=("clicks", "criteo", "movielens"), default="clicks")
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
     parser.add_argument(
@@ -299,8 +325,9 @@ def main() -> None:
         for seed in options.seeds:
             root = (options.keep or Path(made)) / f"{options.data}-{seed}"
             if not (root / "dataset").exists():
-                if options.data == "clicks":
-                    prepare(root, *clicks(options.rows, seed))
+                if options.data != "movielens":
+                    made_by = {"clicks": clicks, "criteo": criteo}[options.data]
+                    prepare(root, *made_by(options.rows, seed))
                 else:
                     where = run(
                         [

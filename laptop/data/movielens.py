@@ -79,7 +79,7 @@ def _install(project: Path, made: Path) -> None:
     wanted.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n", encoding="utf-8")
     command = [
         *(str(environments.find_uv(project)), "pip", "install", "--no-deps", "--require-hashes"),
-        *("--python", str(environments.AIRFLOW.python(project)), "--no-config"),
+        *("--python", str(environments.AIRFLOW.python(project))),
         *("--target", str(made / "wheel"), "--requirements", str(wanted)),
     ]
     with log.open("wb") as output:

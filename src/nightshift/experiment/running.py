@@ -107,6 +107,12 @@ class Experiment:
             LockHeld: another experiment of this pipeline trains.
         """
         wanted = self.check()
+        python = self.bench.pipeline.settings.task_python
+        if not Path(python).exists():
+            raise ConfigurationError(
+                f"{python} is not there: experiments train in local processes, whatever runs the "
+                "nights' tasks; ./nightshift setup makes it, or name one by NIGHTSHIFT_TASK_PYTHON"
+            )
         with files.locked(self.bench.root / ".lock", timeout_s=_LOCK_S):
             self._write_about()
             try:
