@@ -137,8 +137,44 @@ def _late(text: str) -> tuple[float, float]:
     return made
 
 
+def _observe_arguments(parser: argparse.ArgumentParser) -> None:
+    add_pipeline(parser)
+    parser.add_argument("--from", dest="first", metavar="YYYY-MM-DD", help="first day of requests")
+    parser.add_argument(
+        "--to", dest="last", metavar="YYYY-MM-DD", help="last day (default: --from)"
+    )
+    parser.add_argument("--sample", type=int, metavar="N", help="so many requests, drawn at random")
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+
+
+def _observe(arguments: argparse.Namespace) -> int:
+    from cli.console import warn
+    from nightshift import layout
+    from nightshift.live.skew import run
+    from nightshift.live.skew.text import as_text
+
+    if not arguments.first:
+        raise ConfigurationError("observe needs --from YYYY-MM-DD, the first day of requests")
+    first = layout.parse_date(arguments.first, what="--from")
+    last = layout.parse_date(arguments.last or arguments.first, what="--to")
+    if arguments.sample is not None and arguments.sample < 1:
+        raise ConfigurationError(f"--sample is {arguments.sample}; give at least 1")
+    pipeline = chosen(arguments)
+    found = run.observe(
+        pipeline, first, last, sample=arguments.sample, said=lambda text: warn(f"  {text}")
+    )
+    path = run.keep(pipeline, found)
+    say(json.dumps(found, indent=2, ensure_ascii=False) if arguments.json else as_text(found))
+    if not arguments.json:
+        say(f"\nthe whole report: {path}")
+    return 0 if found["status"] == "explained" else 1
+
+
 COMMANDS: tuple[Command, ...] = (
     Command("explain", "show what was asked and answered", _explain, _explain_arguments, _NEEDS),
     Command("forget", "remove a person's rows, and prove it", _forget, _forget_arguments, _NEEDS),
+    Command(
+        "observe", "compare what was served with training", _observe, _observe_arguments, _NEEDS
+    ),
     Command("stream", "play a day as live traffic", _stream, _stream_arguments, _NEEDS),
 )

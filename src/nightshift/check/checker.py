@@ -19,7 +19,7 @@ from nightshift.settings import Settings
 
 if TYPE_CHECKING:
     from nightshift.data.declared import Declared
-    from nightshift.features.reach import Output
+    from nightshift.features.reach import Output, Reach
     from nightshift.features.specification import FeatureSpec
 
 _MOST_FILES = 20
@@ -269,10 +269,27 @@ class _Checker:
             outputs = lineage.outputs_of(query, tables=files.tables, columns=columns, source=source)
         for fault in indexes.faults(declared, reach):
             self.add(files.create_tables, fault.table, fault.why, fault.fix)
+        if reach is not None:
+            self._instants(reach)
         if reach is None or spec is None:
             return
         self._lookback(spec)
         self._origins(spec, {output.name: output for output in outputs or ()})
+
+    def _instants(self, reach: Reach) -> None:
+        """Windows that count, offline only, what a request led to at its own instant."""
+        from nightshift.check import instants
+
+        with self._told(self.pipeline.data):
+            for one in instants.shared(self.pipeline, reach):
+                self.add(
+                    self.pipeline.features.sql, one.window,
+                    f"it ends at the request's own instant, which {one.requests} of {one.of} "
+                    f"requests of {one.day} share with a row of {one.table}: training counts such "
+                    "rows, and a request that is served does not see them yet",
+                    "add EXCLUDE CURRENT_TIME to the window, or end it at 1s PRECEDING; "
+                    "`./nightshift observe` prices what live requests lack", warn=True,
+                )  # fmt: skip
 
     def _origins(self, spec: FeatureSpec, outputs: Mapping[str, Output]) -> None:
         """Key, time and label are what they are called, and no feature knows the label."""

@@ -1,0 +1,122 @@
+"""Why rows were not there: the steps from the store as it was to the data as training sees it.
+
+A step mends one cause for one table. Replays after each step in turn attribute every differing
+value to the step at which it takes the value that training has, and every step has a price: the
+difference of the measures before and after it. The prices add up to the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nightshift.live.skew.world import NEVER, World
+
+LATE = "event late"
+NOT_LOADED = "table not loaded"
+REQUEST_MISSING = "request row missing"
+SNAPSHOT = "snapshot changed"
+SAME_INSTANT = "same-instant event"
+CHANGED = "partition changed"
+CODE = "code"
+
+MEANINGS = {
+    LATE: "a streamed table's event reached the store after the request",
+    NOT_LOADED: "the table is filled by the nights alone, and the night came after the request",
+    REQUEST_MISSING: "an earlier request was not in the store: scored requests are not inserted",
+    SNAPSHOT: "the snapshot has other rows than at the request",
+    SAME_INSTANT: "training counts events of the request's own instant, which come after it",
+    CHANGED: "a partition was corrected, or streamed rows removed, after the request",
+    CODE: "the query differs from the one that served, or serving and training compute differently",
+}
+
+Longs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One cause mended for one table.
+
+    Attributes:
+        late_s: of the rows that it brings, how many seconds each came after its own time.
+    """
+
+    cause: str
+    table: str
+    late_s: tuple[float, ...] = ()
+
+
+def arrival_cause(world: World, table: str) -> str:
+    """What it is called when rows of an event table are not there in time."""
+    if table == world.pipeline.features.tables.request_table:
+        return REQUEST_MISSING
+    return LATE if world.events[table].streamed else NOT_LOADED
+
+
+def steps(
+    world: World,
+    times: Longs,
+    began: Longs,
+    changed_snapshots: Sequence[str],
+    same_instant: Sequence[str],
+) -> list[Step]:
+    """The steps that can change anything, in the order in which they are taken.
+
+    Args:
+        world: the rows in reach of the requests.
+        times: of each request, its own time, milliseconds, ascending.
+        began: of each request, when its features were asked for, in the order of `times`.
+        changed_snapshots: snapshot tables that the store held otherwise.
+        same_instant: tables with rows of a request's own key and time.
+    """
+    found: list[Step] = []
+    for table in sorted(world.events, key=lambda name: _ORDER.index(arrival_cause(world, name))):
+        rows = world.events[table]
+        at = np.array(rows.times, dtype=np.int64)
+        came = np.array(rows.arrived, dtype=np.int64)
+        # The first request after the row's time: did it come before the row did?
+        place = np.searchsorted(times, at, side="right")
+        inside = place < len(times)
+        missing = np.zeros(len(at), dtype=bool)
+        missing[inside] = came[inside] > began[place[inside]]
+        if missing.any():
+            waits = np.where(came == NEVER, np.inf, (came - at) / 1000)[missing]
+            found.append(Step(arrival_cause(world, table), table, tuple(waits.tolist())))
+    found += [Step(SNAPSHOT, table) for table in changed_snapshots]
+    found += [Step(SAME_INSTANT, table) for table in same_instant]
+    return found
+
+
+_ORDER = (LATE, NOT_LOADED, REQUEST_MISSING)
+
+
+def places(
+    world: World,
+    table: str,
+    mended: Sequence[Step],
+    times: Longs,
+    began: Longs,
+) -> list[int]:
+    """For each row of a table the first request (by place in `times`) that may see it.
+
+    Args:
+        world: the rows.
+        table: the event table.
+        mended: the steps that were taken.
+        times: of each request, its own time, milliseconds, ascending.
+        began: of each request, when its features were asked for.
+    """
+    rows = world.events[table]
+    at = np.array(rows.times, dtype=np.int64)
+    if any(s.table == table and s.cause == SAME_INSTANT for s in mended):
+        found = np.searchsorted(times, at, side="left")
+    elif any(s.table == table for s in mended):
+        found = np.searchsorted(times, at, side="right")
+    else:
+        # Requests that came in another order than their times see a row from the first that may.
+        arrived = np.array(rows.arrived, dtype=np.int64)
+        found = np.searchsorted(np.maximum.accumulate(began), arrived)
+    return [int(place) for place in found]

@@ -1,0 +1,310 @@
+"""Planted faults of every kind, each in the rows of a user of its own, are named by the ledger."""
+
+import dataclasses
+import datetime as dt
+import json
+import random
+import struct
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nightshift import layout
+from nightshift.data.declared import declared_tables
+from nightshift.errors import DataError
+from nightshift.live import events as streaming
+from nightshift.live.events import Events, insert_sql
+from nightshift.live.folders import live_folder
+from nightshift.live.log import RequestLog
+from nightshift.live.skew import causes as c
+from nightshift.live.skew.ledger import observe, same
+from nightshift.live.skew.text import as_text
+from nightshift.openmldb import OpenMLDBClient, reconcile, split_script
+from nightshift.openmldb.deployments import ensure_deployment
+from nightshift.openmldb.loads import HISTORY
+from nightshift.pipeline import Pipeline
+from tests.nightshift.live.conftest import answer, context, write
+
+DAY = dt.date(2026, 3, 2)
+YESTERDAY = DAY - dt.timedelta(days=1)
+START = layout.day_start_ms(DAY)
+RELEASE = "2026-03-01.001"
+
+QUERY = """SELECT * FROM
+(SELECT id AS visit_id, `at` AS visit_time, count(page) OVER own AS visits FROM visit
+ WINDOW own AS (PARTITION BY who ORDER BY `at` ROWS_RANGE BETWEEN 1d PRECEDING AND 0s PRECEDING)
+) AS r
+LAST JOIN
+(SELECT visit.id AS label_id, bought.n AS bought, person.city AS city FROM visit
+ LAST JOIN bought ON visit.id = bought.id LAST JOIN person ON visit.who = person.who
+) AS p ON r.visit_id = p.label_id
+LAST JOIN
+(SELECT id AS click_id, count(page) OVER clicked AS clicks
+ FROM (SELECT id, `at`, who, '' AS page FROM visit)
+ WINDOW clicked AS (UNION (SELECT '' AS id, `at`, who, page FROM click) PARTITION BY who ORDER BY `at`
+   ROWS_RANGE BETWEEN 1d PRECEDING AND 0s PRECEDING INSTANCE_NOT_IN_WINDOW)
+) AS k ON r.visit_id = k.click_id
+LAST JOIN
+(SELECT id AS comment_id, count(page) OVER said AS comments
+ FROM (SELECT id, `at`, page FROM visit)
+ WINDOW said AS (UNION (SELECT '' AS id, `at`, page FROM comment) PARTITION BY page ORDER BY `at`
+   ROWS_RANGE BETWEEN 1d PRECEDING AND 0s PRECEDING INSTANCE_NOT_IN_WINDOW)
+) AS m ON r.visit_id = m.comment_id
+"""
+
+FILES = {
+    "pipeline.yaml": "version: 1\ndatabase: {database}\ngates_run: []\n",
+    "tables.yaml": "version: 1\nevents: {visit: at, click: at, comment: at, bought: at}\n"
+    "snapshots: [person]\nrequests: {table: visit, id: id}\nlabel: {table: bought, absent: 0}\n",
+    "create_tables.sql": "CREATE TABLE visit(id string, at timestamp, who string, page string, "
+    "INDEX(key=who, ts=at));"
+    "CREATE TABLE click(who string, at timestamp, page string, INDEX(key=who, ts=at));"
+    "CREATE TABLE comment(page string, at timestamp, INDEX(key=page, ts=at));"
+    "CREATE TABLE bought(id string, at timestamp, n int, INDEX(key=id, ts=at));"
+    "CREATE TABLE person(who string, at timestamp, city string, "
+    "INDEX(key=who, ts=at, ttl=1, ttl_type=latest));",
+    "features.sql": QUERY,
+    "feature_spec.yaml": "version: 1\nlabel: bought\ntime: visit_time\ntest_days: 1\nvalid_days: 1\n"
+    "keys: [visit_id, visit_time, label_id, click_id, comment_id]\n"
+    "lookback_days: {visit: 1, click: 1, comment: 1, bought: 0}\n"
+    "categorical: {city: string}\n"
+    "numeric: {visits: {type: int64, decimals: 0}, clicks: {type: int64, decimals: 0}, "
+    "comments: {type: int64, decimals: 0}}\n",
+}
+
+
+class Shop:
+    """A day of live traffic, served for real from an online store, and its partitions."""
+
+    def __init__(self, client, pipeline, monkeypatch):
+        self.client, self.pipeline, self.monkeypatch = client, pipeline, monkeypatch
+        self.live = live_folder(pipeline.settings, pipeline.name)
+        files, database = pipeline.features, pipeline.database
+        self.declared = declared_tables(files.tables, files.create_script())
+        client.execute(database, f"CREATE DATABASE {database}")
+        for statement in split_script(files.create_script()):
+            client.execute(database, statement)
+        ensure_deployment(client, database, "served", QUERY)
+        folder = pipeline.store.folder(RELEASE)
+        folder.root.mkdir(parents=True)
+        folder.sql.write_text(QUERY)
+        folder.spec.write_text(files.spec_file.read_text())
+        self.rows = {name: [] for name in self.declared}
+        self.answers = []
+        self.events = Events(client, database, self.live)
+
+    def load_snapshot(self, cities, day):
+        """A night loads the snapshot of a day."""
+        rows = [[who, layout.day_start_ms(day), city] for who, city in cities.items()]
+        place = self.write("person", rows, day)
+        if day == YESTERDAY:
+            self.client.execute(
+                self.pipeline.database, insert_sql(self.declared["person"], rows), "online"
+            )
+            line = {
+                "at_ms": START - 1000,
+                "loaded": [],
+                "changed": [],
+                "snapshots": [["person", reconcile.fingerprint([place]), str(place)]],
+            }
+            self.pipeline.runs.mkdir(parents=True, exist_ok=True)
+            (self.pipeline.runs / HISTORY).write_text(json.dumps(line) + "\n")
+
+    def write(self, name, rows, day=DAY):
+        place = layout.partition(self.pipeline.data, name, day)
+        place.mkdir(parents=True, exist_ok=True)
+        schema = self.declared[name].arrow_schema()
+        columns = list(zip(*rows, strict=True)) or [[] for _ in schema]
+        arrays = [
+            pa.array(values, pa.int64()).cast(pa.timestamp("ms")).cast(item.type)
+            if pa.types.is_timestamp(item.type)
+            else pa.array(values, item.type)
+            for values, item in zip(columns, schema, strict=True)
+        ]
+        path = place / "part-0.parquet"
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path)
+        return path
+
+    def event(self, name, row, arrives):
+        """An event of the partition; it is streamed at `arrives`, unless that is None."""
+        self.rows[name].append(row)
+        if arrives is not None:
+            self.monkeypatch.setattr(streaming, "now_ms", lambda: arrives)
+            number = len(self.rows[name])
+            self.events.insert(self.declared[name], [f"{name}{number}"], [row])
+
+    def ask(self, who, at, page="p", *, insert=True, keep=True):
+        """A request is answered from the online store, and logged."""
+        number = len(self.answers)
+        row = [f"v{number}", at, who, page]
+        (features,), _ = self.client.call(self.pipeline.database, "served", [row])
+        changes = {
+            "receipt": f"20260302T00-abc-{number}",
+            "rows": [row],
+            "features": [features],
+            "scores": struct.pack("<f", 0.1 + 0.001 * number),
+            "began_us": at * 1000 + 1000,
+        }
+        self.answers.append(answer(number, at * 1000 + 5000, **changes))
+        if keep:
+            self.event("visit", row, at + 10 if insert else None)
+        return row[0]
+
+    def night(self):
+        """Everything becomes partitions, and the log a log."""
+        for name, rows in self.rows.items():
+            if self.declared[name].time:
+                self.write(name, rows)
+        info = self.client.deployment(self.pipeline.database, "served")
+        kept = context(
+            request=tuple(self.declared["visit"].columns.items()),
+            features=tuple((name, kind) for name, kind in info.output_schema),
+            release=RELEASE,
+        )
+        write(RequestLog.of(self.pipeline).folder, "w-1", [kept, *self.answers])
+
+    def observe(self, **options):
+        return observe(self.pipeline, self.client, DAY, DAY, **options)
+
+
+@pytest.fixture
+def shop(openmldb_server, serving_home, tmp_path, monkeypatch):
+    folder = tmp_path / "pipelines" / "shop"
+    folder.mkdir(parents=True)
+    database = f"skew_{random.randrange(1 << 40)}"
+    for name, content in FILES.items():
+        (folder / name).write_text(content.replace("{database}", database))
+    home = serving_home.home / database
+    settings = dataclasses.replace(
+        serving_home, home=home, data=home / "data", pipelines=tmp_path / "pipelines",
+        installation=f"t{random.randrange(1 << 20):05x}", openmldb_settle_s=0.0,
+    )  # fmt: skip
+    with OpenMLDBClient.of(settings) as client:
+        yield Shop(client, Pipeline.load(settings, "shop"), monkeypatch)
+
+
+def causes_of(found):
+    (one,) = found["releases"]
+    return {(cause["cause"], cause["table"]): cause for cause in one["causes"]}
+
+
+def requests_of(cause):
+    return {example["request_id"] for example in cause["examples"]}
+
+
+def scores(ids):
+    """A model that likes high ids."""
+    made = np.abs(np.asarray(ids, dtype=np.float64)).sum(axis=1)
+    return ((made % 997) / 997).astype(np.float32)
+
+
+def test_every_planted_fault_is_named_and_nothing_is_left(shop):
+    shop.load_snapshot({"ann": "Rome", "eve": "Oslo"}, YESTERDAY)
+    at = START + 3_600_000
+    # In time: a click before the request, an earlier request of the same user.
+    shop.event("click", ["ann", at, "x"], at + 5)
+    fine = [shop.ask("ann", at + 1000), shop.ask("ann", at + 2000)]
+    # Late by 60 s.
+    shop.event("click", ["bob", at + 3000, "x"], None)
+    late = shop.ask("bob", at + 4000)
+    shop.rows["click"].pop()
+    shop.event("click", ["bob", at + 3000, "x"], at + 63_000)
+    # A table that only the nights fill.
+    shop.event("comment", ["page of cid", at + 3000], None)
+    unloaded = shop.ask("cid", at + 5000, "page of cid")
+    # A request that was not inserted, before one that should have seen it.
+    shop.ask("dan", at + 6000, insert=False)
+    alone = shop.ask("dan", at + 7000)
+    # An event of the request's own instant.
+    together = shop.ask("fay", at + 8000)
+    shop.event("click", ["fay", at + 8000, "x"], at + 8050)
+    # A person who moves before the next snapshot.
+    moved = shop.ask("eve", at + 9000)
+    shop.load_snapshot({"ann": "Rome", "eve": "Bergen"}, DAY)
+    # A request that no partition has.
+    shop.ask("gus", at + 10_000, keep=False)
+    for name in (*fine, late, moved):
+        shop.event("bought", [name, at + 20_000, 1], None)
+    shop.night()
+    found = shop.observe(score_of=lambda model, version: scores)
+    causes = causes_of(found)
+    assert found["status"] == "explained"
+    assert (found["requests"], found["not_in_training"], found["compared"]) == (9, 1, 8)
+    assert (found["not_reproduced"], found["unexplained"]) == (0, 0)
+    assert {key: requests_of(cause) for key, cause in causes.items()} == {
+        (c.LATE, "click"): {late},
+        (c.NOT_LOADED, "comment"): {unloaded},
+        (c.REQUEST_MISSING, "visit"): {alone},
+        (c.SAME_INSTANT, "click"): {together},
+        (c.SNAPSHOT, "person"): {moved},
+    }
+    assert causes[c.LATE, "click"]["late_s"]["max"] == pytest.approx(60)
+    assert causes[c.LATE, "click"]["features"] == {"clicks": 1}
+    assert causes[c.NOT_LOADED, "comment"]["never_arrived"] == 1
+    (price,) = [one["price"] for one in found["releases"]]
+    assert (price["rows"], price["positives"]) == (8, 4)
+    stood = [cause["price"]["auc"]["difference"] for cause in causes.values()]
+    assert all(
+        cause["price"]["auc"]["low"] <= cause["price"]["auc"]["high"] for cause in causes.values()
+    )
+    assert len(stood) == 5
+    text = as_text(found)
+    for word in (c.LATE, c.NOT_LOADED, c.REQUEST_MISSING, c.SAME_INSTANT, c.SNAPSHOT, "60"):
+        assert word in text
+
+
+def test_another_query_than_the_one_that_served_is_code(shop):
+    shop.load_snapshot({"ann": "Rome"}, YESTERDAY)
+    asked = shop.ask("ann", START + 5000)
+    shop.night()
+    clean = shop.observe()
+    assert (clean["values_differing"], clean["status"]) == (0, "explained")
+    assert clean["releases"][0]["price"]["why"]
+    changed = QUERY.replace("count(page) OVER own", "count(page) OVER own + 1")
+    shop.pipeline.features.sql.write_text(changed)
+    causes = causes_of(shop.observe())
+    assert {key: requests_of(cause) for key, cause in causes.items()} == {(c.CODE, ""): {asked}}
+
+
+def test_what_was_served_and_cannot_be_replayed_is_a_bug_or_a_corrected_partition(shop):
+    shop.load_snapshot({"ann": "Rome"}, YESTERDAY)
+    shop.event("click", ["ann", START + 1000, "x"], START + 1100)
+    asked = shop.ask("ann", START + 5000)
+    # A partition that lost the click after it was served.
+    shop.rows["click"].clear()
+    shop.night()
+    found = shop.observe()
+    (one,) = found["releases"][0]["served_otherwise"]
+    assert (one["request_id"], one["feature"], one["cause"]) == (asked, "clicks", c.CHANGED)
+    assert (one["served"], one["replayed"]) == (2, 1)  # with the request's own empty row
+    assert found["not_reproduced"] == 0
+
+
+def test_a_value_that_the_store_cannot_have_given_is_a_bug(shop):
+    shop.load_snapshot({"ann": "Rome"}, YESTERDAY)
+    shop.ask("ann", START + 5000)
+    (only,) = shop.answers
+    info = shop.client.deployment(shop.pipeline.database, "served")
+    place = [name for name, _ in info.output_schema].index("visits")
+    only.features[0][place] = 17
+    shop.night()
+    found = shop.observe()
+    assert (found["status"], found["not_reproduced"]) == ("bug", 1)
+    assert found["releases"][0]["served_otherwise"][0]["served"] == 17
+    assert "17" in as_text(found)
+
+
+def test_days_without_requests_are_said_to_be(shop):
+    with pytest.raises(DataError, match="no request"):
+        shop.observe()
+
+
+def test_values_are_equal_as_their_columns_hold_them():
+    assert same(0.1, float(np.float32(0.1)), "float")
+    assert not same(0.1, 0.2, "float")
+    assert same(None, float("nan"), "double")
+    assert same("2026-03-02", "2026-3-2", "date")
+    assert not same(None, 0, "int64")
+    assert same(1.0, 1.0 + 1e-12, "double")
