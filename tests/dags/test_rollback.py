@@ -21,6 +21,11 @@ print(json.dumps({
     "tasks": {t.task_id: [sorted(t.downstream_task_ids), t.pool] for t in dag.tasks},
     "params": {name: dag.params.get_param(name).schema for name in dag.params},
     "doc": dag.doc_md,
+    "observe": {
+        "tasks": {t.task_id: t.pool for t in bag.dags["observe_jd"].tasks},
+        "params": list(bag.dags["observe_jd"].params),
+        "doc": bag.dags["observe_jd"].doc_md,
+    },
 }))
 """
 
@@ -64,3 +69,9 @@ def test_the_form_takes_a_release_or_nothing(parsed):
     schema = parsed["params"]["release_id"]
     assert schema["type"] == ["null", "string"]
     assert set(parsed["params"]) == {"release_id"}
+
+
+def test_the_ledger_has_a_dag_of_its_own_that_leaves_the_store_to_one_at_a_time(parsed):
+    assert parsed["observe"]["tasks"] == {"observe": "nightshift_online"}
+    assert parsed["observe"]["params"] == ["from", "to", "sample"]
+    assert "./nightshift observe --pipeline jd" in parsed["observe"]["doc"]

@@ -4,6 +4,8 @@ import re
 import shutil
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nightshift.check import check_pipeline
@@ -280,3 +282,43 @@ def test_slips_of_several_files_are_told_at_once(settings):
 def test_an_unknown_pipeline_names_the_nearest(settings):
     (problem,) = check_pipeline(settings, "shoop")
     assert "shop" in problem.fix
+
+
+def lay(settings, table, columns, day="2026-03-01"):
+    folder = settings.data / "shop" / table / f"ds={day}"
+    folder.mkdir(parents=True)
+    moments = pa.array(columns.pop("at"), pa.timestamp("ms"))
+    time = "eventTime" if table == "flattenRequest" else "ingestionTime"
+    pq.write_table(pa.table({time: moments, **columns}), folder / "part-0.parquet")
+
+
+def instants(settings):
+    """Windows that are said to end at an instant which their table's rows share."""
+    found = [p for p in check_pipeline(settings, "shop") if "own instant" in p.message]
+    assert {p.level for p in found} <= {"warning"}
+    return {p.key: p.message for p in found}
+
+
+def test_windows_over_events_of_the_requests_own_instant_are_warned_of(settings):
+    requests = {"at": [1000, 2000, 3000], "pair_id": ["a", "b", "c"], "sku_id": ["x", "y", "z"]}
+    lay(settings, "flattenRequest", requests)
+    lay(settings, "bo_action", {"at": [1000, 2000, 2999], "pair_id": ["a", "a", "c"]})
+    lay(settings, "bo_comment", {"at": [999, 2500], "sku_id": ["x", "y"]})
+    found = instants(settings)
+    assert len(found) == 3
+    assert all("1 of 3 requests of 2026-03-01" in text for text in found.values())
+    assert all("bo_action" in text for text in found.values())
+    # One of the three windows leaves such rows out.
+    plant(
+        settings,
+        QUERY,
+        r"(10h PRECEDING AND 0s PRECEDING MAXSIZE 100\s+)INSTANCE_NOT_IN_WINDOW\)",
+        r"\1EXCLUDE CURRENT_TIME INSTANCE_NOT_IN_WINDOW)",
+    )
+    assert len(instants(settings)) == 2
+
+
+def test_events_that_come_before_their_requests_are_no_reason_to_warn(settings):
+    lay(settings, "flattenRequest", {"at": [1000], "pair_id": ["a"], "sku_id": ["x"]})
+    lay(settings, "bo_action", {"at": [999], "pair_id": ["a"]})
+    assert instants(settings) == {}

@@ -22,6 +22,11 @@ def rollback_id(pipeline: str) -> str:
     return f"rollback_{pipeline}"
 
 
+def observe_id(pipeline: str) -> str:
+    """Id of the DAG that compares what was served with what training sees."""
+    return f"observe_{pipeline}"
+
+
 def pipeline_dags(name: str) -> dict[str, DAG]:
     """The DAGs of a pipeline by their ids.
 
@@ -33,9 +38,13 @@ def pipeline_dags(name: str) -> dict[str, DAG]:
     """
     from nightshift.pipeline import Pipeline
     from nightshift.settings import Settings
+    from nightshift_provider.dags.observe import observe_dag
     from nightshift_provider.dags.retrain import retrain_dag
     from nightshift_provider.dags.rollback import rollback_dag
 
     pipeline = Pipeline.load(Settings.from_env(), name)
     pipeline.check_files()
-    return {dag.dag_id: dag for dag in (retrain_dag(pipeline), rollback_dag(pipeline))}
+    dags = [retrain_dag(pipeline), rollback_dag(pipeline)]
+    if pipeline.has_features:
+        dags.append(observe_dag(pipeline))
+    return {dag.dag_id: dag for dag in dags}

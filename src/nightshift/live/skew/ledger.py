@@ -50,6 +50,10 @@ ScoreOf = Callable[[str, int], "Score | None"]
 Values = list[list[Any]]
 
 
+class NoRequests(DataError):
+    """The log has no request of the days."""
+
+
 @dataclass(frozen=True)
 class Requests:
     """Logged requests of one release, in the order of their own times."""
@@ -94,7 +98,8 @@ def observe(
         The report, JSON; see docs/live.md.
 
     Raises:
-        DataError: the log has no such request, or the partitions cannot be read.
+        NoRequests: the log has no such request.
+        DataError: the partitions cannot be read.
         OpenMLDBError, ServiceUnavailable, JobFailed: the server.
     """
     found = _requests(pipeline, first, last, sample, seed)
@@ -135,11 +140,10 @@ def _requests(
                 "replayed; take it out of live.log.omitted"
             )
     if log.num_rows:
-        start = layout.day_start_ms(first)
-        end = layout.day_start_ms(last) + layout.DAY_MS
+        start, end = pipeline.zone.start_ms(first), pipeline.zone.end_ms(last)
         log = log.filter((pc.field(time) >= start) & (pc.field(time) < end))
     if not log.num_rows:
-        raise DataError(f"the log of {pipeline.name} has no request from {first} to {last}")
+        raise NoRequests(f"the log of {pipeline.name} has no request from {first} to {last}")
     if sample is not None and log.num_rows > sample:
         drawn = np.random.default_rng(seed).choice(log.num_rows, sample, replace=False)
         log = log.take(pa.array(np.sort(drawn)))

@@ -93,3 +93,18 @@ def keep(pipeline: Pipeline, found: dict[str, Any]) -> Path:
     for old in sorted(folder.glob("*_*.json"))[:-KEEP]:
         old.unlink(missing_ok=True)
     return path
+
+
+def summary(found: dict[str, Any]) -> dict[str, Any]:
+    """A report without its examples, small enough for an XCom."""
+    return {
+        **{name: value for name, value in found.items() if name not in ("releases", "meanings")},
+        "causes": [
+            {
+                "release": one["release"],
+                **{k: cause[k] for k in ("cause", "table", "values", "rows")},
+            }
+            for one in found["releases"]
+            for cause in one["causes"]
+        ],
+    }
