@@ -122,7 +122,7 @@ def _assigned(text: str, word: str) -> tuple[str, Any]:
     try:
         found = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"--{word} {text}: the value is no YAML: {error}") from None
+        raise ConfigurationError(f"--{word} {text}: the value is not YAML: {error}") from None
     return key, found
 
 
@@ -130,7 +130,7 @@ def _whole(text: str, option: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ConfigurationError(f"{option}: {text!r} is no whole number") from None
+        raise ConfigurationError(f"{option}: {text!r} is not a whole number") from None
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -151,7 +151,7 @@ def _run(options: argparse.Namespace) -> int:
     root = running.root_of(pipeline)
     place = options.features
     if place is not None and not place.is_dir():
-        raise ConfigurationError(f"--features {place} is no folder")
+        raise ConfigurationError(f"--features {place} is not a folder")
     bench = Bench(pipeline, root, place or root, train_days, pipeline.settings.task_device, threads)
     experiment = Experiment(options.name, config, dates, bench, jobs)
     count = len(experiment.check())

@@ -54,7 +54,7 @@ def _checked(names: Sequence[str]) -> Sequence[str] | None:
     for name in names:
         if name not in catalogue.NAMES:
             raise ConfigurationError(
-                f"{name} is no service; there are {', '.join(catalogue.NAMES)}"
+                f"{name} is not a service; there are {', '.join(catalogue.NAMES)}"
             )
     return names or None
 

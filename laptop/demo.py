@@ -129,7 +129,7 @@ def _make_data(pipeline: Pipeline, arguments: argparse.Namespace) -> tuple[str, 
         days = min(pipeline.config.train_days, arguments.days - _LOOKBACK_DAYS)
         return end.isoformat(), {"train_days": days}
     if not arguments.data.is_dir():
-        raise ConfigurationError(f"--data {arguments.data} is no folder")
+        raise ConfigurationError(f"--data {arguments.data} is not a folder")
     data_cli.lay_out(pipeline.data, arguments.data)
     first = partitions.days_present(pipeline.data)[0]
     ds = wanted or jd.last_full_day(pipeline.data)

@@ -15,7 +15,7 @@ def tracked(project):
         ["git", "ls-files", "-z"], cwd=project, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        pytest.skip("this is no git work tree")
+        pytest.skip("this is not a git work tree")
     return [project / name for name in done.stdout.split("\0") if name]
 
 

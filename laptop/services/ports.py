@@ -17,7 +17,7 @@ def problem(host: str, port: int) -> str | None:
     try:
         address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
-        return f"{host} is no address of this machine ({error.strerror})"
+        return f"{host} is not an address of this machine ({error.strerror})"
     with socket.socket(address[0], socket.SOCK_STREAM) as sock:
         # As servers do: connections of an earlier server that linger in TIME_WAIT are no bar.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -219,7 +219,7 @@ def server_arguments(settings: Settings) -> list[str]:
         path = Path(settings.taskmanager_properties).expanduser().absolute()
         if not path.is_file():
             raise ConfigurationError(
-                f"NIGHTSHIFT_TASKMANAGER_PROPERTIES is {path}, which is no file"
+                f"NIGHTSHIFT_TASKMANAGER_PROPERTIES is {path}, which is not a file"
             )
         given = path.read_text(encoding="utf-8", errors="replace")
         found += ["--taskmanager-properties", str(path)]

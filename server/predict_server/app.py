@@ -115,7 +115,7 @@ class App:
 
     async def _start(self) -> None:
         await self.hosts.refresh()
-        # The first request shall not pay for it; a release that is not ready is no reason
+        # The first request should not pay for it; a release that is not ready is not a reason
         # not to start.
         await asyncio.gather(*(host.follower.live() for host in self.hosts))
         self._tell()

@@ -225,7 +225,7 @@ def _arrow(body: bytes) -> tuple[list[Any], list[Any]]:
             table = reader.read_all()
     except (pa.ArrowException, OSError) as error:
         raise RequestError(
-            422, "invalid_request", f"the body is no Arrow stream: {error}"
+            422, "invalid_request", f"the body is not an Arrow stream: {error}"
         ) from error
     if ID_COLUMN not in table.column_names:
         raise RequestError(

@@ -28,7 +28,7 @@ def parse_json(body: bytes) -> Any:
         both are for the reader of the values to refuse, who knows row and field.
 
     Raises:
-        RequestError: it is no JSON (400), a key is given twice, or it nests too deeply (422).
+        RequestError: it is not JSON (400), a key is given twice, or it nests too deeply (422).
     """
     try:
         value = _decode(body)
@@ -95,11 +95,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON; use null")
+    raise ValueError(f"{name} is not JSON; use null")
 
 
 def _no_json(reason: str) -> RequestError:
-    return RequestError(400, "no_json", f"the body is no JSON: {printable(reason, 200)}")
+    return RequestError(400, "no_json", f"the body is not JSON: {printable(reason, 200)}")
 
 
 def printable(text: str, limit: int) -> str:

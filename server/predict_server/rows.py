@@ -67,7 +67,7 @@ def _text(value: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError(
-                "the text holds half of a surrogate pair, which is no Unicode"
+                "the text holds half of a surrogate pair, which is not Unicode"
             ) from None
     return value
 
@@ -106,7 +106,7 @@ def _milliseconds(text: str) -> int:
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{shown(text)} is no time: give {EXPECTED['timestamp']}") from None
+        raise ValueError(f"{shown(text)} is not a time: give {EXPECTED['timestamp']}") from None
     if moment.tzinfo is None:
         # The tutorial's texts are of UTC+8, its files' times UTC: a guess would be skew.
         raise ValueError(

@@ -198,7 +198,7 @@ class Error(BaseModel):
 
 
 _MEANINGS = {
-    400: "The body is no JSON",
+    400: "The body is not JSON",
     401: "No token, or another",
     404: "No such pipeline, or not an operation of its family",
     413: "The body or the number of rows is over the limit",

@@ -226,7 +226,7 @@ class _Form:
         try:
             self._parser.write(piece)
         except (ValueError, RuntimeError) as error:
-            raise RequestError(400, "no_form", f"the body is no form: {error}") from None
+            raise RequestError(400, "no_form", f"the body is not a form: {error}") from None
 
     def type(self) -> str:
         if self._found is None:
@@ -448,7 +448,7 @@ class _Parquet(_Table):
             self._file = pq.ParquetFile(source)
         except (pa.ArrowException, OSError) as error:
             why = printable(str(error), 200)
-            raise RequestError(422, "invalid_file", f"the file is no parquet: {why}") from None
+            raise RequestError(422, "invalid_file", f"the file is not parquet: {why}") from None
         groups = range(self._file.metadata.num_row_groups)
         unpacked = sum(self._file.metadata.row_group(at).total_byte_size for at in groups)
         if unpacked > 16 * limit:

@@ -74,7 +74,7 @@ def tls_options(settings: Settings) -> dict[str, Any]:
     """Uvicorn's options for HTTPS.
 
     Raises:
-        ConfigurationError: a file is not there, or is no certificate or key.
+        ConfigurationError: a file is not there, or is not a certificate or key.
     """
     options: dict[str, Any] = {
         "ssl_certfile": settings.predict_tls_cert,

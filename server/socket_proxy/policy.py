@@ -110,11 +110,11 @@ def size_bytes(text: str) -> int:
     """Bytes of a size as Docker writes it: `8g`.
 
     Raises:
-        PolicyError: it is no size.
+        PolicyError: it is not a size.
     """
     match = re.fullmatch(r"([1-9][0-9]{0,15})([bkmgt]?)b?", text.strip().lower())
     if match is None:
-        raise PolicyError(f"{text!r} is no size such as 8g")
+        raise PolicyError(f"{text!r} is not a size such as 8g")
     return int(match[1]) * _UNITS[match[2]]
 
 

@@ -112,7 +112,7 @@ class Proxy:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise EngineAway(f"the engine answered {status} to a look at a container") from None
         if not ours:
-            raise Refused(f"{route.container} is no container of this installation")
+            raise Refused(f"{route.container} is not a container of this installation")
         return dict(found)
 
     def _check_mounts(self, found: dict[str, Any]) -> None:

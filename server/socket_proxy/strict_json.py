@@ -18,7 +18,7 @@ def parse(body: bytes) -> dict[str, Any]:
     """The object that `body` holds.
 
     Raises:
-        Refused: it is no JSON object in UTF-8, repeats a key, or nests deeper than `MAX_DEPTH`.
+        Refused: it is not a JSON object in UTF-8, repeats a key, or nests deeper than `MAX_DEPTH`.
     """
     try:
         document = json.loads(
@@ -31,7 +31,7 @@ def parse(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise Refused("the body nests too deep") from None
     except ValueError as error:
-        raise Refused(f"the body is no JSON: {error}"[:200]) from None
+        raise Refused(f"the body is not JSON: {error}"[:200]) from None
     if not isinstance(document, dict):
         raise Refused("the body must be a JSON object")
     return document
@@ -47,7 +47,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise Refused(f"{text[:40]} is no whole number; the body may hold no other")
+    raise Refused(f"{text[:40]} is not a whole number; the body may hold no other")
 
 
 def _check(value: Any, depth: int) -> None:

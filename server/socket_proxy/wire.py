@@ -68,7 +68,7 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
         raise Refused("the body must have a length", 413)
     length = fields.get("content-length", "0")
     if not re.fullmatch(r"[0-9]{1,12}", length):
-        raise Refused("Content-Length is no number", 400)
+        raise Refused("Content-Length is not a number", 400)
     if int(length) > BODY_BYTES:
         raise Refused(f"the body is longer than {BODY_BYTES} bytes", 413)
     if "expect" in fields:

@@ -1,6 +1,6 @@
 """One error tree; its two branches tell "try again" from "give up".
 
-A message names the thing, the place and the mend. Airflow's operators retry a
+A message names the thing, the place and the fix. Airflow's operators retry a
 `RetryableError` and fail the task at once on a `TerminalError`.
 """
 

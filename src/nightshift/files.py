@@ -101,13 +101,13 @@ def read_json(path: Path, *, max_bytes: int = 16 * 1024 * 1024) -> Any:
     except FileNotFoundError:
         raise ContractError(f"{path} is not there") from None
     except (ValueError, RecursionError) as error:
-        raise ContractError(f"{path} is no JSON: {error}"[:500]) from error
+        raise ContractError(f"{path} is not JSON: {error}"[:500]) from error
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return number
 
 

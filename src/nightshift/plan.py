@@ -48,7 +48,7 @@ def resolve_date(
     as the schedule's runs are; in `zone`, else in UTC.
 
     Raises:
-        ConfigurationError: none of the three is given, or one is no date.
+        ConfigurationError: none of the three is given, or one is not a date.
     """
     if param:
         return layout.parse_date(param).isoformat()
@@ -89,7 +89,7 @@ def make_plan(
     Raises:
         PartitionMissing: names each missing partition and its table.
         DataError: a dated snapshot holds rows of a later day.
-        ConfigurationError: `ds` is no date, `train_days` is below 1, a table of
+        ConfigurationError: `ds` is not a date, `train_days` is below 1, a table of
             `lookback_days` is unknown or given too few days, or the pipeline's files do not fit
             each other.
     """

@@ -90,7 +90,7 @@ def test_down_of_nothing_is_no_error(call, ports):
 def test_an_unknown_service_is_answered_with_those_there_are(call):
     done = call("logs", "postgres")
     assert done.returncode == 1
-    assert "postgres is no service; there are openmldb, triton" in done.stderr
+    assert "postgres is not a service; there are openmldb, triton" in done.stderr
 
 
 def test_predict_without_a_server_says_who_did_not_answer_and_the_mend(call, tmp_path, ports):

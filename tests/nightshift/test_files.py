@@ -37,7 +37,7 @@ def test_json_is_canonical_and_refuses_nan(tmp_path):
     ("content", "message"),
     [
         (None, "not there"),
-        (b"{", "no JSON"),
+        (b"{", "not JSON"),
         (b" " * 101, "at most 100"),
         (b"9" * 5000, "at most 100"),
     ],
@@ -52,13 +52,13 @@ def test_reading_names_the_file_and_what_is_wrong(tmp_path, content, message):
 
 
 def test_reading_what_is_no_file_or_no_sound_json_ends(tmp_path):
-    os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait forever
     for path in (tmp_path / "pipe", tmp_path):
         with pytest.raises(ContractError, match="is not a file"):
             files.read_json(path)
     for content in (b"[" * 100_000, b"9" * 5000, b"\xff"):
         (tmp_path / "odd.json").write_bytes(content)
-        with pytest.raises(ContractError, match="no JSON"):
+        with pytest.raises(ContractError, match="not JSON"):
             files.read_json(tmp_path / "odd.json")
 
 
@@ -151,5 +151,5 @@ def test_a_lock_is_named_while_held_and_freed_by_a_kill(tmp_path):
 def test_a_number_that_json_cannot_hold_is_refused(tmp_path, number):
     path = tmp_path / "value.json"
     path.write_text(f'{{"auc": {number}}}')
-    with pytest.raises(ContractError, match="no finite number"):
+    with pytest.raises(ContractError, match="not a finite number"):
         files.read_json(path)

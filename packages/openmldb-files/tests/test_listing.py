@@ -57,7 +57,7 @@ def test_what_is_passed_over_is_said(folder):
     why = {item.path.name: item.why for item in listing.passed_over}
     assert why["_part-0.parquet"] == "a hidden or unfinished file"
     assert why["notes.txt"] == "its name does not end in .parquet"
-    assert why["_temporary"] == "a folder that is no partition"
+    assert why["_temporary"] == "a folder that is not a partition"
 
 
 def test_a_folder_that_is_not_there_has_no_file(tmp_path):

@@ -39,7 +39,7 @@ def test_a_column_that_is_not_there_is_named(tmp_path):
     ("content", "why"),
     [
         (b"", "empty"),
-        (b"\0\5\26\7\0\2\0\0Mac OS X".ljust(96), "is no parquet"),
+        (b"\0\5\26\7\0\2\0\0Mac OS X".ljust(96), "is not parquet"),
         (b"PAR1 cut short", "no whole footer"),
     ],
 )

@@ -286,7 +286,7 @@ def _release(pipeline: Pipeline, planned: Any, made: Any, accepted: Any) -> Any:
         )
         watch.tell_night(night.pipeline)
         if night.pipeline.has_features:
-            # Last: a night that ended for want of this server is written down first.
+            # Last: a night that ended because this server was away is recorded first.
             with OpenMLDBClient.of(night.settings) as client:
                 online.drop_database(client, plan["workspace"])
         return report
@@ -295,8 +295,8 @@ def _release(pipeline: Pipeline, planned: Any, made: Any, accepted: Any) -> Any:
         approve = NightshiftApprovalOperator(
             task_id="approve",
             subject=f"{pipeline.name}: switch to release " + of_candidate("release_id") + "?",
-            body="It passed every gate. Rejecting keeps it, and the live release goes on serving.",
-            # A run that waits for ever would hold up every night after it.
+            body="It passed every gate. Rejecting keeps it, and the live release keeps serving.",
+            # A run that waits forever would delay every night after it.
             response_timeout=dt.timedelta(seconds=pipeline.config.approval_timeout_s),
             defaults=NightshiftApprovalOperator.REJECT,
         )

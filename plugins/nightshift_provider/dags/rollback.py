@@ -17,7 +17,7 @@ DOC = """### {name}: back to a kept release, in seconds.
 
 Restores a release that passed its gates and is kept: its deployment and its model version are
 made again if they were retired, the golden examples are compared, the pointer is switched, and
-the predict server is seen to answer by it. Until that moment the live release goes on serving,
+the predict server is seen to answer by it. Until that moment the live release keeps serving,
 and it stays kept afterwards.
 
 **By hand**: *Trigger*. `release_id` empty means the one that served before the live one; two

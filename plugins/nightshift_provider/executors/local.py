@@ -106,7 +106,7 @@ class NightshiftLocalExecutor(LocalExecutor):
     def get_event_buffer(self, dag_ids: Any = None) -> dict[Any, Any]:
         """The events since the last call; of two tries of a task the later one comes last.
 
-        The scheduler heeds the last alone.
+        The scheduler uses only the last.
         """
         events = super().get_event_buffer(dag_ids)
         return dict(sorted(events.items(), key=lambda event: getattr(event[0], "try_number", 0)))

@@ -361,7 +361,7 @@ class NightshiftTaskOperator(WaitingOperator):
         try:
             result = json.loads(data, parse_constant=_no_constant)
         except ValueError as error:
-            raise ContractError(f"{path} is no JSON: {error}") from error
+            raise ContractError(f"{path} is not JSON: {error}") from error
         expected = {"task": self._kind, "version": RESULT_VERSION, "status": "ok"}
         if not isinstance(result, dict) or any(result.get(k) != v for k, v in expected.items()):
             raise ContractError(f"{path} is not a result of tasks.{self.task}: it lacks {expected}")
@@ -394,4 +394,4 @@ def _user() -> str:
 
 
 def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")

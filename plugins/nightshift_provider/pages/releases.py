@@ -134,7 +134,7 @@ def _reports(folder: ReleaseFolder) -> list[dict[str, Any]]:
         try:
             value = files.read_json(path, max_bytes=_REPORT_BYTES)
             if not isinstance(value, dict):
-                raise ContractError(f"{path} is no report: it holds no object")
+                raise ContractError(f"{path} is not a report: it holds no object")
         except NightshiftError as error:
             value = {"status": "fail", "failures": [str(error)]}
         lists = [value.get("failures", []), value.get("warnings", [])]

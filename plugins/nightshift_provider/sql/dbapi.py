@@ -43,7 +43,7 @@ _EPOCH = dt.datetime(1970, 1, 1)
 
 
 class Warning(Exception):  # noqa: A001 (PEP 249's name)
-    """Something of note that is no error."""
+    """A warning of the DB-API."""
 
 
 class Error(Exception):

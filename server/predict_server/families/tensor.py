@@ -257,7 +257,7 @@ def _named(payload: Any) -> tuple[dict[str, Any], Any]:
         except (KeyError, TypeError):
             raise _invalid("each of 'inputs' has name, shape, datatype and data") from None
         if not isinstance(name, str) or name in found:
-            raise _invalid(f"input {shown(name)} is given twice or is no name")
+            raise _invalid(f"input {shown(name)} is given twice or is not a name")
         found[name] = _Flat(data, shape)
     return found, _to_kserve
 
@@ -284,7 +284,7 @@ def _array(value: Any, tensor: Tensor) -> npt.NDArray[Any]:
         if shape is not None:
             array = array.reshape(shape)
     except (ValueError, OverflowError, TypeError):
-        raise _invalid(f"{tensor.name} is no tensor: its parts differ in length") from None
+        raise _invalid(f"{tensor.name} is not a tensor: its parts differ in length") from None
     return _convert(array, tensor)
 
 
@@ -346,7 +346,7 @@ def _npz(body: bytes, expected: tuple[Tensor, ...]) -> dict[str, Any]:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         message = printable(str(error), 200)
-        raise RequestError(400, "no_npz", f"the body is no .npz of arrays: {message}") from None
+        raise RequestError(400, "no_npz", f"the body is not an .npz of arrays: {message}") from None
 
 
 def _to_json(outputs: Tensors, release: TensorRelease) -> Answer:

@@ -46,7 +46,7 @@ def _of_table(table: Declared) -> Iterator[Fault]:
         for column in (*index.keys, *([index.ts] if index.ts else [])):
             if column not in table.columns:
                 near = nearest(column, table.columns).removeprefix("; ")
-                why = f"an index names {column}, which is no column"
+                why = f"an index names {column}, which is not a column"
                 yield Fault(table.name, why, near or "name a column of the table")
         for column in index.keys:
             if table.columns.get(column) in _NO_KEYS:

@@ -147,7 +147,7 @@ class ModelSignature:
 
     @classmethod
     def parse(cls, value: Any, *, where: str) -> ModelSignature:
-        """Check what `signature.json` holds; further keys of other readers are passed over.
+        """Check what `signature.json` holds; further keys of other readers are ignored.
 
         Raises:
             ContractError: a part is missing or wrong.

@@ -126,7 +126,7 @@ def load(
     options = options or Options()
     folder = folder.resolve()
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder")
+        raise DataError(f"{folder} is not a folder")
     source = {"kind": "given", "folder": options.origin or str(folder)}
     with publish.held(data):
         others = _others(data, source, declared, replace=options.replace)
@@ -274,7 +274,7 @@ class _Reader:
                 if item.path.is_dir() and is_data_name(item.path.name) and any(item.path.iterdir()):
                     raise FileError(
                         item.path,
-                        "a folder inside a table's folder that is no partition",
+                        "a folder inside a table's folder that is not a partition",
                         hint="move its files up, or the folder away",
                     )
             for path in listing.files:

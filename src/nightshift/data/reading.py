@@ -36,7 +36,7 @@ def told() -> Iterator[None]:
 def parquet_files(folder: Path) -> list[Path]:
     """The data files of one partition or snapshot, in the order of their names.
 
-    As a night's LOAD DATA reads it: names that end in `.parquet`, hidden and empty ones passed over.
+    As a night's LOAD DATA reads it: names that end in `.parquet`, hidden and empty ones ignored.
     """
     from openmldb_files import data_files
 
@@ -53,7 +53,7 @@ def batches(
     """Rows of several files, as `openmldb_files.read_parquet` gives them.
 
     Raises:
-        DataError: a file is no parquet or lacks a column.
+        DataError: a file is not parquet or lacks a column.
     """
     from openmldb_files import read_parquet
 
@@ -66,7 +66,7 @@ def rows(paths: Sequence[Path]) -> int:
     """Rows of several files, from their footers.
 
     Raises:
-        DataError: a file is no parquet.
+        DataError: a file is not parquet.
     """
     from openmldb_files import rows_of
 
@@ -78,7 +78,7 @@ def newest_ms(paths: Sequence[Path], column: str) -> int | None:
     """The newest time of a timestamp column, in milliseconds; None where there is none.
 
     Raises:
-        DataError: a file is no parquet or lacks the column.
+        DataError: a file is not parquet or lacks the column.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -103,7 +103,7 @@ def table(
     """Rows of several files in one table, whose columns are in the first file's order.
 
     Raises:
-        DataError: there is no file, one is no parquet, or two differ in their columns.
+        DataError: there is no file, one is not parquet, or two differ in their columns.
     """
     import pyarrow as pa
     from openmldb_files import FileError, normal_schema, read_parquet

@@ -116,5 +116,5 @@ class ExperimentConfig(Strict):
             if not values:
                 raise ValueError(f"{key} has no value to try")
             if key == "seed":
-                raise ValueError("seed is no configuration; name seeds under seeds")
+                raise ValueError("seed is not a configuration; name seeds under seeds")
         return self

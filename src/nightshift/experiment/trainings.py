@@ -100,7 +100,7 @@ def reduced_spec(spec_file: Path, left_out: Sequence[str]) -> dict[str, Any]:
     """The content of a feature specification without some features, which it ignores.
 
     Raises:
-        ConfigurationError: a name is no feature, or what is left is no specification.
+        ConfigurationError: a name is not a feature, or what is left is not a specification.
     """
     content = load_yaml_mapping(spec_file)
     names = FeatureSpec.load(spec_file).names

@@ -4,7 +4,7 @@ The query is parsed by the package that the embedded server parses by, so any st
 takes is read as OpenMLDB reads it: windows named or written after OVER, joins of tables or of
 subqueries, CTEs, aliases. Columns are followed through subqueries to the table they come from,
 since rows are reached by tables' columns. What the check could only guess at is refused with the
-mend; docs/release.md lists it.
+fix; docs/release.md lists it.
 """
 
 from __future__ import annotations
@@ -373,7 +373,7 @@ class _Reading:
             if one.name == name and (not qualifier or qualifier[-1] in one.tables)
         ]
         if len(found) != 1:
-            what = "is ambiguous; write the table before it" if found else "is no column here"
+            what = "is ambiguous; write the table before it" if found else "is not a column here"
             self.refuse(f"{'.'.join(expr.path)} {what}")
         return found[0]
 

@@ -148,20 +148,20 @@ class SourceTables:
         for key, table, column in columns:
             if column not in created[table]:
                 raise ConfigurationError(
-                    f"{self.source}: {key} is {column}, which is no column of {table} in "
+                    f"{self.source}: {key} is {column}, which is not a column of {table} in "
                     f"{script}{nearest(column, created[table])}"
                 )
 
 
 class _Reader:
-    """Checks that name file, key and mend."""
+    """Checks that name file, key and fix."""
 
     def __init__(self, source: str) -> None:
         self.source = source
 
-    def refuse(self, key: str, value: Any, mend: str) -> NoReturn:
+    def refuse(self, key: str, value: Any, fix: str) -> NoReturn:
         given = "missing" if value is None else repr(value)
-        raise ConfigurationError(f"{self.source}: {key} is {given}; {mend}")
+        raise ConfigurationError(f"{self.source}: {key} is {given}; {fix}")
 
     def keys(self, prefix: str, content: Mapping[str, Any], known: Sequence[str]) -> None:
         for key in content:

@@ -1,7 +1,7 @@
 """`python -m nightshift.live.compact`: spools to parquet by hour, merged and bounded.
 
 It may be killed at any moment and run again: a part has the name of its spool, which goes after
-it; a merged file names the parts it holds, and readers pass over those.
+it; a merged file names the parts it holds, and readers skip those.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def explain(
 
     Raises:
         DataError: the log has no such answer.
-        ConfigurationError: the text is no receipt.
+        ConfigurationError: the text is not a receipt.
     """
     table = RequestLog.of(pipeline).find(receipt)
     if not table.num_rows:

@@ -175,7 +175,7 @@ class RequestLog:
         """The rows of one answer, in their order; empty where it is not in the log.
 
         Raises:
-            ConfigurationError: the text is no receipt.
+            ConfigurationError: the text is not a receipt.
             DataError: a file cannot be read.
         """
         hour = hour_of_receipt(receipt)
@@ -211,13 +211,13 @@ def hour_of_receipt(receipt: str) -> dt.datetime:
     """The hour in which a receipt was made.
 
     Raises:
-        ConfigurationError: the text is no receipt.
+        ConfigurationError: the text is not a receipt.
     """
     try:
         made = dt.datetime.strptime(receipt.split("-")[0], "%Y%m%dT%H")
     except ValueError:
         raise ConfigurationError(
-            f"{receipt[:60]!r} is no receipt; it looks like 20261126T04-5f3a9c01b2d4-7"
+            f"{receipt[:60]!r} is not a receipt; it looks like 20261126T04-5f3a9c01b2d4-7"
         ) from None
     return made.replace(tzinfo=dt.timezone.utc)
 
@@ -346,7 +346,7 @@ def _pick(table: pa.Table, columns: Sequence[str]) -> pa.Table:
 
 def _read(path: Path) -> pa.Table:
     try:
-        # Not by its folder: `hour=` is no column.
+        # Not by its folder: `hour=` is not a column.
         with pq.ParquetFile(path) as file:
             return file.read().replace_schema_metadata(None)
     except FileNotFoundError:
@@ -363,5 +363,5 @@ def _hour_of(path: Path) -> dt.datetime:
     try:
         made = dt.datetime.strptime(path.name, "hour=%Y-%m-%dT%H")
     except ValueError:
-        raise ContractError(f"{path} is no hour of a request log; move it away") from None
+        raise ContractError(f"{path} is not an hour of a request log; move it away") from None
     return made.replace(tzinfo=dt.timezone.utc)

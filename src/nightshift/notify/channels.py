@@ -74,7 +74,7 @@ def channels(settings: Settings) -> list[Channel]:
     """The targets of `NIGHTSHIFT_NOTIFY_FILE`; none where it is not set.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a line of it is no target.
+        ConfigurationError: the file cannot be read, or a line of it is not a target.
     """
     if not settings.notify_file:
         return []
@@ -90,7 +90,7 @@ def parse(content: str, *, source: str) -> list[Channel]:
     """The targets of a configuration; `source` is named in messages, the lines' content never is.
 
     Raises:
-        ConfigurationError: a line is no target.
+        ConfigurationError: a line is not a target.
     """
     from apprise.config.base import ConfigBase
 
@@ -108,9 +108,9 @@ def parse(content: str, *, source: str) -> list[Channel]:
                 logger.disabled = was
         if includes or len(services) != 1:
             raise ConfigurationError(
-                f"{VARIABLE}: line {number} of {source} is no target; write one Apprise URL a "
+                f"{VARIABLE}: line {number} of {source} is not a target; write one Apprise URL a "
                 "line, such as json://host/path or mailto://user:password@host?to=a@b.c, with "
-                "TAG= before it where it shall hear of some things only"
+                "TAG= before it for a target that should get some messages only"
             )
         service: Any = services[0]
         shown = service.url(privacy=True).partition("?")[0]

@@ -348,7 +348,7 @@ def partition_rows(data: Path, table: str, day: dt.date) -> int:
     """Rows of a partition, from its parquet footers.
 
     Raises:
-        DataError: a file of it is no parquet.
+        DataError: a file of it is not parquet.
     """
     return reading.rows(reading.parquet_files(layout.partition(data, table, day)))
 

@@ -77,7 +77,7 @@ def execute(db: str, sql: str, mode: Mode, timeout_s: float) -> Operation[Result
     try:
         return ResultSet(schema=list(data["schema"]), rows=list(data["data"]))
     except (KeyError, TypeError) as error:
-        raise ContractError(f"{about}: the answer is no result set: {data!r}") from error
+        raise ContractError(f"{about}: the answer is not a result set: {data!r}") from error
 
 
 def _rows(db: str, sql: str, timeout_s: float) -> Operation[list[list[Any]]]:

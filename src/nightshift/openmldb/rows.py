@@ -50,7 +50,7 @@ def partition_rows(paths: Sequence[Path], columns: Mapping[str, str]) -> Iterato
         columns: SQL type by column, in the table's order.
 
     Raises:
-        DataError: a file is no parquet or lacks a column.
+        DataError: a file is not parquet or lacks a column.
     """
     fit = [_fitter(sql) for sql in columns.values()]
     for batch in reading.batches(paths, columns=list(columns)):

@@ -45,7 +45,7 @@ def parse(response: httpx.Response, request: Request, place: str) -> Any:
 
     Raises:
         ServiceUnavailable: the server, or a part behind it, is away.
-        OpenMLDBError: it refused, or it is no API server.
+        OpenMLDBError: it refused, or it is not an API server.
     """
     if response.status_code >= 500:
         raise ServiceUnavailable(
@@ -57,7 +57,7 @@ def parse(response: httpx.Response, request: Request, place: str) -> Any:
         answer = None
     if not isinstance(answer, dict) or "code" not in answer:
         raise OpenMLDBError(
-            f"{place} is no OpenMLDB API server: to {request.about} it answered "
+            f"{place} is not an OpenMLDB API server: to {request.about} it answered "
             f"HTTP {response.status_code} {response.text[:200]!r}; check host and port"
         )
     if answer["code"] != 0:

@@ -43,7 +43,7 @@ class Lease:
 
 
 def read_all(store: ReleaseStore) -> dict[str, Lease]:
-    """Every lease by run token; a file that is none is passed over."""
+    """Every lease by run token; other files are ignored."""
     found = {}
     for path in sorted(store.leases.glob("*.json")):
         try:

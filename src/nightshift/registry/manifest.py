@@ -162,20 +162,20 @@ class Manifest:
 
         Raises:
             ContractError: the schema or the checksum does not hold; the message names
-                `where`, the field and the mend.
+                `where`, the field and the fix.
         """
-        mend = f"restore {where} from a backup, or delete its release folder and run the date again"
+        fix = f"restore {where} from a backup, or delete its release folder and run the date again"
         error = next(iter(sorted(_validator().iter_errors(value), key=lambda e: e.path)), None)
         if error is not None:
             place = "/".join(str(part) for part in error.absolute_path) or "its top level"
             raise ContractError(
-                f"{where} is not a release manifest: at {place}: {error.message}; {mend}"
+                f"{where} is not a release manifest: at {place}: {error.message}; {fix}"
             )
         body = {key: item for key, item in value.items() if key != "checksum"}
         if _checksum(body) != value["checksum"]:
             raise ContractError(
                 f"{where} was changed after it was written: its checksum is "
-                f"{value['checksum'][:12]}..., its content has {_checksum(body)[:12]}...; {mend}"
+                f"{value['checksum'][:12]}..., its content has {_checksum(body)[:12]}...; {fix}"
             )
         champion = value["champion"]
         window = dict(value["window"])

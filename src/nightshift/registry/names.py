@@ -72,12 +72,12 @@ def version_of(release: str) -> int:
     """The model version `YYYYMMDDnnn` of a release id.
 
     Raises:
-        ConfigurationError: `release` is no release id.
+        ConfigurationError: `release` is not a release id.
     """
     match = _RELEASE.fullmatch(release)
     if match is None:
         raise ConfigurationError(
-            f"{release!r} is no release id; one looks like 2026-11-19.001 "
+            f"{release!r} is not a release id; one looks like 2026-11-19.001 "
             "(./nightshift releases lists them)"
         )
     day = parse_date(match["ds"], what="release")

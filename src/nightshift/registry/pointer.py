@@ -54,7 +54,7 @@ class LivePointer:
 def read_live(releases: Path) -> LivePointer | None:
     """The live release, or None before the first one.
 
-    A pointer that was lost is made again from the log: what served goes on serving.
+    A pointer that was lost is made again from the log: the release that served keeps serving.
 
     Raises:
         ContractError: live.json is broken, or lost and what it named is broken; the message says
@@ -76,7 +76,7 @@ def read_live(releases: Path) -> LivePointer | None:
         if not isinstance(value, dict) or not isinstance(value.get(name, _ABSENT), kind):
             raise ContractError(
                 f"{path} is not a live pointer: {name} is missing or of the wrong type; "
-                "trigger the pipeline's rollback DAG with the release that shall serve"
+                "trigger the pipeline's rollback DAG with the release that should serve"
             )
     return LivePointer(**{name: value[name] for name in kinds})
 
@@ -166,7 +166,7 @@ def switch_live(
         if wrong:
             raise ReleaseRejected(
                 f"{release_id} does not become live, {live.release_id if live else 'nothing'} "
-                f"goes on serving: {'; '.join(wrong)}"
+                f"keeps serving: {'; '.join(wrong)}"
             )
         pointer = _pointer(
             folder,
@@ -182,7 +182,7 @@ def switch_live(
 
 
 def withdraw(releases: Path, release_id: str) -> None:
-    """Take the pointer away if it names `release_id`: the first release did not stand its probe.
+    """Take the pointer away if it names `release_id`: the first release did not pass its probe.
 
     Raises:
         LockHeld: a switch is under way.
@@ -258,7 +258,7 @@ def _lost(store: ReleaseStore) -> LivePointer | None:
     except NightshiftError as error:
         raise ContractError(
             f"{store.live_path} is lost, and {last['release_id']}, which served last, cannot be "
-            f"read: {error}; trigger the pipeline's rollback DAG with the release that shall serve"
+            f"read: {error}; trigger the pipeline's rollback DAG with the release that should serve"
         ) from error
 
 

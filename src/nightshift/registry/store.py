@@ -110,7 +110,7 @@ class ReleaseFolder:
         value = files.read_json(self.verdict_path)
         if not isinstance(value, dict) or not isinstance(value.get("accepted"), bool):
             raise ContractError(
-                f"{self.verdict_path} is no verdict; delete it and run the gates again"
+                f"{self.verdict_path} is not a verdict; delete it and run the gates again"
             )
         return value
 
@@ -156,7 +156,7 @@ class ReleaseStore:
         """The folder of a release, which need not exist.
 
         Raises:
-            ConfigurationError: `release_id` is no release id.
+            ConfigurationError: `release_id` is not a release id.
         """
         version_of(release_id)
         return ReleaseFolder(self.root / release_id)
@@ -184,7 +184,7 @@ class ReleaseStore:
             os.close(fd)
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """The log's lines, oldest first; what is no line of ours, or torn, is passed over."""
+        """The log's lines, oldest first; lines that are not ours, or torn, are ignored."""
         if not self.history_path.is_file():
             return
         with self.history_path.open("rb") as file:

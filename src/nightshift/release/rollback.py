@@ -145,7 +145,7 @@ def rollback(
     token: str,
     actor: str = "unknown",
 ) -> dict[str, Any]:
-    """Restore a release and make it live; what serves goes on serving until then.
+    """Restore a release and make it live; the live release keeps serving until then.
 
     Args:
         both: OpenMLDB and Triton.

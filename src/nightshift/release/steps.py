@@ -175,7 +175,7 @@ def finish(
 ) -> dict[str, Any]:
     """The run's last word, whatever happened: verdict, retention, the lease's end.
 
-    It asks no server, so that a night that ended for want of one is written down as well.
+    It asks no server, so that a night that ended because one was away is recorded as well.
 
     Args:
         night: the night.

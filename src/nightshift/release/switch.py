@@ -55,7 +55,7 @@ def switch(
         release: an accepted release; its pair is deployed and loaded again if it is not.
         requests: rows for the probe.
         promote: "newer" leaves a release that is not newer than the live one unpromoted,
-            which is no error; "force" does not ask.
+            which is not an error; "force" does not ask.
         reason: for the log.
         actor: for the log.
         probe_deadline_s: how long the predict server may take to follow.

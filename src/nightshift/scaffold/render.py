@@ -24,7 +24,7 @@ _SQL_NAMES = {
 }
 _WINDOWS = (("1d", "1 day"), ("7d", "7 days"))
 _MAX_CATEGORIES = 0.5
-"""A text column with more distinct values a row than this names rows, and is no feature."""
+"""A text column with more distinct values a row than this names rows, and is not a feature."""
 
 
 @dataclass(frozen=True)

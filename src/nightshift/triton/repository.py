@@ -176,7 +176,7 @@ def versions(repo: Path, model: str) -> list[int]:
 def publish_version(repo: Path, model: str, version: int, model_dir: Path) -> Path:
     """Copy a trained model into the repository as one version, whole or not at all.
 
-    A version is written once: the same content again is no error and changes nothing.
+    A version is written once: the same content again is not an error and changes nothing.
 
     Args:
         repo: Triton's model repository.

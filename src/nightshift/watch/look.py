@@ -94,7 +94,7 @@ def _airflow_lives(settings: Settings, at: dt.datetime, seen: Seen) -> bool:
         title="Airflow is down: it has not looked for a while",
         text=f"Its DAG nightshift_watch last ran {age / 60:.0f} minutes ago. No night runs until "
         "Airflow's scheduler and DAG processor are up, and the DAG is unpaused. The live "
-        "releases go on serving.",
+        "releases keep serving.",
     )
     _lasting(settings, incident, age > SILENT_S, at, seen)
     return age <= SILENT_S
@@ -148,7 +148,7 @@ def _disks(settings: Settings, usage: Usage) -> list[tuple[Incident, bool]]:
             text=(
                 f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB are free ({share:.1%}); "
                 f"NIGHTSHIFT_DISK_MIN_FREE asks for {least:.0%}. A night that finds the disk full "
-                "fails; the live release goes on serving. keep_releases in pipeline.yaml and "
+                "fails; the live release keeps serving. keep_releases in pipeline.yaml and "
                 "old partitions are where space is."
             ),
             severity="warning",

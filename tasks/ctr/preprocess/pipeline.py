@@ -154,7 +154,7 @@ def _labels(
     wrong = values[(values != 0) & (values != 1)]
     if len(wrong):
         raise DataError(
-            f"label {spec.label} holds {wrong[0]}; it must be 0, 1 or NULL: mend the feature query"
+            f"label {spec.label} holds {wrong[0]}; it must be 0, 1 or NULL: fix the feature query"
         )
     return values.astype(np.int8), labelled
 

@@ -71,7 +71,7 @@ def rule_of(
     """A checked `WindowRule`.
 
     Raises:
-        ConfigurationError: `ds` is no date.
+        ConfigurationError: `ds` is not a date.
         DataError: the window has no room for a training day.
     """
     rule = WindowRule(parse_date(ds), train_days, label_settle_days, test_days, valid_days, zone)
@@ -103,7 +103,7 @@ def days_of(
     if times.null_count:
         raise DataError(
             f"{times.null_count} of {len(times)} rows have no {name}; a row without a time "
-            "belongs to no day: mend the feature query or its source"
+            "belongs to no day: fix the feature query or its source"
         )
     millis = times.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
     numbers = (

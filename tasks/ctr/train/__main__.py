@@ -86,7 +86,7 @@ def _died(result: Path, number: int) -> int:
         return EXIT_STOPPED
     if number == signal.SIGKILL:
         message = (
-            "the training process was killed (SIGKILL), most likely for want of memory; raise "
+            "the training process was killed (SIGKILL), most likely because memory ran out; raise "
             "NIGHTSHIFT_TASK_MEMORY, or lower embedding_dim or train_days"
         )
     else:

@@ -87,7 +87,7 @@ class CheckpointStore:
     def load(self) -> Checkpoint | None:
         """The newest checkpoint of this very training, or None.
 
-        One of other data or hyper-parameters, or a broken one, is passed over with a line that
+        One of other data or hyper-parameters, or a broken one, is ignored with a line that
         says so.
         """
         for path in reversed(self._found()):

@@ -43,7 +43,7 @@ Family = Literal[
 
 
 def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3 (no point) as text, and true is no number."""
+    """YAML 1.1 reads 1e-3 (no point) as text, and true is not a number."""
     if isinstance(value, str) and value != AUTO:
         try:
             return float(value)
@@ -168,7 +168,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Hyperparameters:
         try:
             values[key] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigurationError(f"--set {item!r}: the value is no YAML: {error}") from None
+            raise ConfigurationError(f"--set {item!r}: the value is not YAML: {error}") from None
         origin[key] = f"--set {item}"
     if values.get("embedding_store") == "memory":
         del values["embedding_store"]  # files of earlier versions say so; nothing else was possible

@@ -117,7 +117,7 @@ class Scorer:
             threads: CPU threads, for the first model that a process loads; 0 takes all.
 
         Raises:
-            ContractError: the folder is no whole model.
+            ContractError: the folder is not a whole model.
             ConfigurationError: `cuda` without a GPU.
         """
         model = SavedModel.load(Path(model_dir))

@@ -105,4 +105,4 @@ class Vocabulary:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls([arrays[f"field_{at}"] for at in range(len(arrays.files))])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ContractError(f"{path} is no vocabulary: {error}") from error
+            raise ContractError(f"{path} is not a vocabulary: {error}") from error

@@ -321,7 +321,7 @@ def test_the_bare_request_table_joined_means_stored_requests():
     ("sql", "told"),
     [
         ("SELECT FROM", "features.sql: Syntax error"),
-        ("SELECT nothing FROM requests", "nothing is no column here"),
+        ("SELECT nothing FROM requests", "nothing is not a column here"),
         ("SELECT brand FROM requests r LAST JOIN product p ON r.sku = sku", "sku is ambiguous"),
         ("SELECT 1", "without FROM"),
         ("SELECT sku FROM product", "starts FROM product, but tables.yaml says that requests are rows of"),

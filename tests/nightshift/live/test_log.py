@@ -55,7 +55,7 @@ def test_an_answer_is_found_by_its_receipt(log):
     write(log.folder, "w-1", [context(), answer(1, HOUR_US), answer(2, HOUR_US + 5, count=3)])
     assert ids(log.find("20231114T22-abc-2")) == ["q2.0", "q2.1", "q2.2"]
     assert len(log.find("20231114T22-abc-7")) == 0
-    with pytest.raises(ConfigurationError, match="no receipt"):
+    with pytest.raises(ConfigurationError, match="not a receipt"):
         log.find("yesterday")
     assert hour_of_receipt("20231114T22-abc-2").hour == 22
 

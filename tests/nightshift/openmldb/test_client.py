@@ -90,7 +90,7 @@ class TestClient:
 
     def test_another_service_on_the_port_is_named(self):
         handler = answer({"detail": "Not Found"}, 404)
-        with pytest.raises(OpenMLDBError, match="is no OpenMLDB API server"):
+        with pytest.raises(OpenMLDBError, match="is not an OpenMLDB API server"):
             client(handler).execute("jd", "SELECT 1")
         with pytest.raises(ServiceUnavailable, match="HTTP 502"):
             client(answer({}, 502)).execute("jd", "SELECT 1")

@@ -54,7 +54,7 @@ def test_a_table_that_has_a_column_named_rows_is_not_mistaken():
         ({**GOOD, "reqId": 7}, (0, "reqId"), "give text"),
         ({**GOOD, "reqId": "\ud800"}, (0, "reqId"), "surrogate"),
         ({**GOOD, "eventTime": 1.5}, (0, "eventTime"), "milliseconds"),
-        ({**GOOD, "eventTime": "yesterday"}, (0, "eventTime"), "no time"),
+        ({**GOOD, "eventTime": "yesterday"}, (0, "eventTime"), "not a time"),
         ({**GOOD, "eventTime": "2016-03-15 20:43:04"}, (0, "eventTime"), "time zone"),
         ({"reqId": "a", "n": 1}, (0, "eventTime"), "missing"),
         ({**GOOD, "evenTime": 1}, (0, "evenTime"), "did you mean 'eventTime'"),
@@ -104,7 +104,7 @@ def test_too_many_rows_name_the_setting():
     [b"", b"{", b"\xff\xfe\xff", b'{"a": NaN}', b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"],
 )
 def test_a_body_that_is_no_json_is_400(body):
-    with pytest.raises(RequestError, match="no JSON") as caught:
+    with pytest.raises(RequestError, match="not JSON") as caught:
         parse_json(body)
     assert caught.value.status == 400
 
@@ -195,7 +195,7 @@ def test_whatever_is_sent_is_taken_or_refused_in_words(payload):
         ("string", "a\udc00b", "surrogate"),
         ("date", "1899-12-31", "before 1900"),
         ("date", "x" * 10_000, "does not fit"),
-        ("timestamp", "9" * 10_000, "is no time"),
+        ("timestamp", "9" * 10_000, "is not a time"),
     ],
 )
 def test_values_that_would_harm_the_server_are_refused_in_few_words(kind, value, says):

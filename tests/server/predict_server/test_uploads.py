@@ -121,7 +121,7 @@ def test_a_form_is_taken_too_and_an_empty_cell_is_null(live_first):
         (b"", CSV, 422, "empty"),
         (b"\xff\xfe\n", CSV, 422, "utf-8"),
         (to_csv([{**row(1), "score": 1}]), CSV, 422, "column score"),
-        (b"no parquet", PARQUET, 422, "no parquet"),
+        (b"no parquet", PARQUET, 422, "not parquet"),
         (b"{}", "application/json", 415, "text/csv"),
         (b"", "multipart/form-data", 400, "boundary"),
         (b"--x--\r\n", "multipart/form-data; boundary=x", 422, "no file"),

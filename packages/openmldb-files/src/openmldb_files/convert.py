@@ -69,12 +69,12 @@ def check_meaning(text: str) -> str:
     """A meaning, or the reason why it is none.
 
     Raises:
-        ValueError: it is no unit, no word of this module and no time zone.
+        ValueError: it is not a unit, a word of this module or a time zone.
     """
     if text in (*UNITS, WHOLE, NEAREST, UTF8, NULL_IF_MISSING) or _is_zone(text):
         return text
     raise ValueError(
-        f"{text!r} is no meaning: write one of {', '.join(UNITS)} (numbers that are times), a "
+        f"{text!r} is not a meaning: write one of {', '.join(UNITS)} (numbers that are times), a "
         f"time zone such as UTC, +08:00 or Asia/Shanghai (times without one), {WHOLE}, {NEAREST}, "
         f"{UTF8} or {NULL_IF_MISSING}"
     )
@@ -182,7 +182,7 @@ def _whole(column: pa.Array) -> pa.Array:
             raise Refused("it holds decimals that are no whole numbers of 64 bits") from None
     doubles = column.cast(pa.float64())
     good = pc.and_(pc.is_finite(doubles), pc.equal(doubles, pc.floor(doubles)))
-    _all_true(column, good, "no whole number")
+    _all_true(column, good, "not a whole number")
     limit = 2.0**24 if pa.types.is_float32(column.type) else 2.0**53
     if pa.types.is_float16(column.type):
         limit = 2.0**11
@@ -230,7 +230,7 @@ def _to_floating(column: pa.Array, sql: str, meaning: str | None) -> pa.Array:
             pc.match_substring_regex(lower, _NUMBER),
             pc.is_in(lower, pa.array(["nan", "inf", "-inf"])),
         )
-        _all_true(column, good, "no number")
+        _all_true(column, good, "not a number")
         doubles = pc.replace_substring_regex(lower, r"^\+", "").cast(pa.float64())
         return doubles.cast(target, safe=False)
     raise Refused(f"it holds {_named(kind)}, which is not a number")
@@ -328,7 +328,7 @@ def _moment(text: str, zone: dt.tzinfo) -> int:
     try:
         return _micros_of(text, zone)
     except (ValueError, OverflowError) as error:
-        raise Refused(f"{text!r} is no time: {error}") from None
+        raise Refused(f"{text!r} is not a time: {error}") from None
 
 
 def _micros_of(text: str, zone: dt.tzinfo) -> int:
@@ -412,7 +412,7 @@ def _calendar_day(text: str) -> dt.date:
     try:
         return dt.date.fromisoformat(text)
     except ValueError:
-        raise Refused(f"{text!r} is no day of the calendar") from None
+        raise Refused(f"{text!r} is not a day of the calendar") from None
 
 
 _CONVERTERS: Final[dict[str, Callable[[pa.Array, str, str | None], pa.Array]]] = {

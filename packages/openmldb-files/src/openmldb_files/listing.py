@@ -64,7 +64,7 @@ def list_files(path: str | Path, *, suffix: str = "") -> Listing:
             if names.is_data_name(entry.name) and names.is_partition_name(entry.name):
                 partitions.append(entry)
             else:
-                folders.append(PassedOver(entry, "a folder that is no partition"))
+                folders.append(PassedOver(entry, "a folder that is not a partition"))
         else:
             here.append(entry)
     own = _sort(here, suffix)

@@ -39,7 +39,7 @@ class FileColumn:
 
 
 def not_parquet(path: Path) -> str:
-    """Why a file is no parquet, in words."""
+    """Why a file is not parquet, in words."""
     size = path.stat().st_size
     if size == 0:
         return "the file is empty (0 bytes), so no parquet: an upload or a writer broke off"
@@ -51,7 +51,7 @@ def not_parquet(path: Path) -> str:
         return "the file is encrypted parquet, which is not read here"
     if head == b"PAR1":
         return "the parquet file has no whole footer: it is cut short, or still being written"
-    return "the file is no parquet"
+    return "the file is not parquet"
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
     """A parquet file; its INT96 times are read in microseconds, as Spark does.
 
     Raises:
-        FileError: it is no parquet, or damaged where it is read.
+        FileError: it is not parquet, or damaged where it is read.
     """
     path = Path(path)
     try:
@@ -91,7 +91,7 @@ def columns_of(path: str | Path) -> list[FileColumn]:
     """The columns of a file in its order.
 
     Raises:
-        FileError: it is no parquet.
+        FileError: it is not parquet.
     """
     with open_parquet(path) as file:
         return [FileColumn(f.name, f.type, sql_type_of(f.type)) for f in file.schema_arrow]
@@ -101,7 +101,7 @@ def rows_of(path: str | Path) -> int:
     """Rows of a file, from its footer.
 
     Raises:
-        FileError: it is no parquet.
+        FileError: it is not parquet.
     """
     with open_parquet(path) as file:
         return int(file.metadata.num_rows)
@@ -111,7 +111,7 @@ def normal_schema(path: str | Path) -> pa.Schema:
     """The schema that `read_parquet` gives the file's batches.
 
     Raises:
-        FileError: it is no parquet.
+        FileError: it is not parquet.
     """
     return pa.schema(
         [pa.field(c.name, ARROW_OF[c.sql] if c.sql else c.arrow) for c in columns_of(path)]
@@ -134,7 +134,7 @@ def read_parquet(
         batch_rows: rows of a batch at most.
 
     Raises:
-        FileError: it is no parquet, lacks a column, or holds text that is no UTF-8.
+        FileError: it is not parquet, lacks a column, or holds text that is no UTF-8.
     """
     path = Path(path)
     with open_parquet(path) as file:
@@ -217,7 +217,7 @@ def spark_faults(path: str | Path) -> list[SparkFault]:
     statistics, where it has them.
 
     Raises:
-        FileError: it is no parquet.
+        FileError: it is not parquet.
     """
     faults: dict[tuple[str | None, str], SparkFault] = {}
 

@@ -50,7 +50,7 @@ def render_options(options: Mapping[str, Option]) -> str:
     parts = []
     for name, value in options.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise ConfigurationError(f"{name!r} is no name of an option")
+            raise ConfigurationError(f"{name!r} is not a name of an option")
         if isinstance(value, bool):
             text = "true" if value else "false"
         elif isinstance(value, int | float):

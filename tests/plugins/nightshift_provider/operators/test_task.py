@@ -130,7 +130,7 @@ class TestFoundAgain:
 class TestResult:
     @pytest.mark.parametrize(
         ("what", "complaint"),
-        [("silent", "wrote no"), ("large", "bytes"), ("nan", "NaN is no JSON number")],
+        [("silent", "wrote no"), ("large", "bytes"), ("nan", "NaN is not a JSON number")],
     )
     def test_a_result_that_is_none(self, airflow, workshop, what, complaint, capfd):
         run = airflow.run(body(workshop, what, "retries=3"))

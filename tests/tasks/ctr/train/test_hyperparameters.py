@@ -40,7 +40,7 @@ def test_a_file_of_an_earlier_version_is_still_read(tmp_path):
         ("epochs=0", ["epochs is 0", "greater than or equal to 1"]),
         ("epochs=2.5", ["epochs is 2.5"]),
         ("epochs=true", ["epochs is True"]),
-        ("epochs=[", ["no YAML"]),
+        ("epochs=[", ["not YAML"]),
         ("dropout=1", ["dropout is 1", "less than or equal to 0.9"]),
         ("dropout=.nan", ["dropout is nan"]),
         ("learning_rate=fast", ["learning_rate is 'fast'"]),

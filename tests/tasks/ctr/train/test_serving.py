@@ -104,7 +104,7 @@ def copy(model, tmp_path):
     ("change", "words"),
     [
         (lambda m: (m / "network.json").unlink(), "network.json is not there"),
-        (lambda m: (m / "network.json").write_text("{"), "network.json is no JSON"),
+        (lambda m: (m / "network.json").write_text("{"), "network.json is not JSON"),
         (lambda m: (m / "vocabulary.npz").unlink(), "vocabulary.npz"),
         (lambda m: (m / "module.out.bias" / "out").unlink(), "module.out.bias/out cannot be read"),
         (

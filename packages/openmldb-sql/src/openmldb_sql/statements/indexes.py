@@ -37,7 +37,7 @@ def index_of(
         code: The code of an error (CREATE INDEX has another than CREATE TABLE).
 
     Raises:
-        AstError: A ttl that is no time and no number, or a pair in the wrong order.
+        AstError: A ttl that is neither a time nor a number, or a pair in the wrong order.
         SqlError: An unknown ttl_type, or a ttl that its type does not take.
     """
     absolute, latest = _limits(ttl)
@@ -97,5 +97,5 @@ def duration_ms(text: str) -> int:
     """
     number, unit = text[:-1], text[-1:].lower()
     if not number.isdecimal() or len(number) > 12 or unit not in UNITS:
-        raise SyntaxError_(f"Syntax error: {text!r} is no duration such as 10s, 30m, 12h or 7d")
+        raise SyntaxError_(f"Syntax error: {text!r} is not a duration such as 10s, 30m, 12h or 7d")
     return int(number) * UNITS[unit]
