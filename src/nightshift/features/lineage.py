@@ -458,7 +458,7 @@ class _Reading:
                 )
             whole = relation.whole and len(pairs) == len(keys)
             unions.append(Source(read, union_time or "", whole))
-            self.refuse_label(f"{name} takes rows", read)
+            self.past_label(name, read, union_time, w, end)
         self.windows.append(
             Window(
                 name, requests, tuple(unions), time or "", start, end, cuts,
@@ -502,14 +502,40 @@ class _Reading:
             self.joins[first:] = [join for join in self.joins[first:] if join.read in used]
         return Source(history, self.tables.request_time, child.whole)
 
+    def past_label(self, name: str, read: int, time: str | None, w: s.Window, end: int) -> None:
+        """Let a window take labels that are known by then, and no others."""
+        table, delay = self.reads[read - 1].table, self.tables.label_delay_ms
+        if table != self.tables.label_table:
+            return
+        if delay is None:
+            self.refuse_label(f"{name} takes rows", read)
+            return
+        assert w.frame is not None
+        if w.frame.kind == "ROWS" or end < delay or time != self.tables.events.get(table):
+            self.refuse(
+                f"{name} takes rows of {table}, the label's table, which are known only "
+                f"{_span(delay)} after their time, as {self.tables.source} says by label.delay; "
+                f"order by its time and end the frame there: ROWS_RANGE BETWEEN ... PRECEDING AND "
+                f"{_span(delay)} PRECEDING"
+            )
+
     def refuse_label(self, what: str, read: int) -> None:
         table = self.reads[read - 1].table
         if table == self.tables.label_table:
             self.refuse(
                 f"{what} of {table}, which {self.tables.source} says gives the label alone, so "
-                "that it is not there when a request is served; take it out of the window, or "
-                "drop the key `label` there"
+                "that it is not there when a request is served; take it out of the window, or say "
+                "by label.delay when a label is known and end the window's frame so long before "
+                "the request"
             )
+
+
+def _span(milliseconds: int) -> str:
+    """A duration as SQL writes it."""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000)):
+        if milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds // 60_000}m"
 
 
 def _frame(w: s.Window) -> tuple[int | None, int, tuple[int, ...]]:

@@ -141,13 +141,21 @@ class Reach:
                 found[table] = max(days, found.get(table, 0))
         return found
 
-    def without(self, table: str) -> Reach:
-        """The reach but for what hangs on the rows of `table`."""
+    def without(self, table: str, *, keep_windows: bool = False) -> Reach:
+        """The reach but for what hangs on the rows of `table`.
+
+        Args:
+            table: the table.
+            keep_windows: its rows that stand in windows stay; what is joined of it goes.
+        """
+        kept = {one.read for w in self.windows for one in w.sources} if keep_windows else set()
         gone: set[int] = set()
         numbers = {0: 0}
         reads: list[Read] = []
         for number, read in enumerate(self.reads, 1):
-            if read.table == table or any(column.read in gone for _, column in read.keys):
+            if (read.table == table and number not in kept) or any(
+                column.read in gone for _, column in read.keys
+            ):
                 gone.add(number)
                 continue
             keys = tuple((name, Column(numbers[c.read], c.name)) for name, c in read.keys)
@@ -166,6 +174,8 @@ class Reach:
             for window in self.windows
         )
         joins = (
-            replace(join, read=numbers[join.read]) for join in self.joins if join.read not in gone
+            replace(join, read=numbers[join.read])
+            for join in self.joins
+            if join.read not in gone and self.read(join.read).table != table
         )
         return Reach(tuple(reads), tuple(windows), tuple(joins))

@@ -16,6 +16,7 @@ from nightshift.errors import ConfigurationError
 from nightshift.zones import Zone
 
 _KEYS = ("version", "events", "snapshots", "requests", "label")
+_UNITS_MS = {"days": 86_400_000, "hours": 3_600_000, "minutes": 60_000}
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -36,6 +37,8 @@ class SourceTables:
         label_settle_days: days that a label needs; None where the feature specification says it.
         label_arrival: the label table's column that says when a label came, where that is not its
             time column; the report of label maturity is made of it.
+        label_delay_ms: milliseconds after a label row's own time from which on it is known, so that
+            a window that ends so long before a request may take it; None: no window may.
         zone: the time zone by whose days event tables are partitioned; `pipeline.yaml` says it.
     """
 
@@ -48,6 +51,7 @@ class SourceTables:
     label_absent: int | None = None
     label_settle_days: int | None = None
     label_arrival: str | None = None
+    label_delay_ms: int | None = None
     zone: Zone = Zone()
 
     @property
@@ -117,6 +121,7 @@ class SourceTables:
             label_absent=absent,
             label_settle_days=settles,
             label_arrival=arrival,
+            label_delay_ms=reader.delay(content.get("label")),
         )
 
     def check_created(self, created: Mapping[str, Sequence[str]], script: str) -> None:
@@ -178,7 +183,7 @@ class _Reader:
         """(table, what a missing row counts as, days to settle, arrival) of the key `label`."""
         if not isinstance(given, dict):
             return given, None, None, None
-        self.keys("label.", given, ("table", "absent", "settles", "arrival"))
+        self.keys("label.", given, ("table", "absent", "settles", "arrival", "delay"))
         arrival = given.get("arrival")
         if arrival is not None:
             self.name("label.arrival", arrival)
@@ -196,6 +201,20 @@ class _Reader:
         if not isinstance(days, int) or isinstance(days, bool) or days < 0:
             self.refuse("label.settles.days", days, "give whole days, 0 or more")
         return given["table"], absent, days, arrival
+
+    def delay(self, given: Any) -> int | None:
+        """Milliseconds of `label.delay`; None where there is none."""
+        value = given.get("delay") if isinstance(given, dict) else None
+        if value is None:
+            return None
+        fix = "give {days: ...}, {hours: ...} or {minutes: ...}, above 0"
+        if not isinstance(value, dict) or len(value) != 1:
+            self.refuse("label.delay", value, fix)
+        self.keys("label.delay.", value, tuple(_UNITS_MS))
+        ((unit, count),) = value.items()
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            self.refuse(f"label.delay.{unit}", count, fix)
+        return count * _UNITS_MS[unit]
 
     def one_of(self, key: str, value: Any, known: Collection[str]) -> None:
         if value not in known:

@@ -46,6 +46,35 @@ def only_window(sql):
     return found, window
 
 
+PAST = """SELECT id, at, count(item) OVER w AS clicks_before FROM
+(SELECT id, at AS seen, user AS buyer, '' AS item, at FROM requests)
+WINDOW w AS (UNION (SELECT '' AS id, seen, buyer, item, seen AS at FROM clicks)
+    PARTITION BY buyer ORDER BY seen
+    {frame} INSTANCE_NOT_IN_WINDOW)"""
+
+
+def test_a_window_may_take_labels_that_are_known_by_then():
+    labelled = replace(TABLES, label_table="clicks", label_delay_ms=86_400_000)
+    sql = PAST.format(frame="ROWS_RANGE BETWEEN 7d PRECEDING AND 1d PRECEDING")
+    found = reach(sql, labelled)
+    (window,) = found.windows
+    assert found.read(window.unions[0].read).table == "clicks"
+    assert (window.start, window.end) == (7 * 86_400_000, 86_400_000)
+    assert found.lookback_days() == {"clicks": 7}
+    # What is joined of the label goes, what stands in windows stays.
+    assert found.without("clicks", keep_windows=True) == found
+    assert found.without("clicks").windows[0].unions == ()
+    for wrong in (
+        "ROWS_RANGE BETWEEN 7d PRECEDING AND 0s PRECEDING",
+        "ROWS_RANGE BETWEEN 7d PRECEDING AND 23h PRECEDING",
+        "ROWS BETWEEN 90 PRECEDING AND 1 PRECEDING",
+    ):
+        with pytest.raises(ConfigurationError, match=r"only 1d after.*AND 1d PRECEDING"):
+            reach(PAST.format(frame=wrong), labelled)
+    with pytest.raises(ConfigurationError, match=r"label\.delay"):
+        reach(sql, replace(labelled, label_delay_ms=None))
+
+
 def test_columns_of_a_script():
     assert COLUMNS == {
         "requests": ["id", "at", "user", "sku", "shop", "note"],

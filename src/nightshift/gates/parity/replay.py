@@ -163,7 +163,7 @@ def prepare(
 
     reach = query.reach_of(sql, tables=tables, columns=query.columns_of(create, tables))
     if tables.label_table is not None:
-        reach = reach.without(tables.label_table)
+        reach = reach.without(tables.label_table, keep_windows=True)
     name, key = tables.request_table, tables.request_id
     requests = source_rows.rows_of(
         data, plan, name, pc.field(key).cast(pa.string()).isin(list(names))
