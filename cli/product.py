@@ -110,7 +110,7 @@ def _pipelines(arguments: argparse.Namespace) -> int:
         tuple(str(row[key] or "-") for key in ("name", "family", "schedule", "live", "last_night"))
         for row in listed
     ]
-    say(table(("pipeline", "family", "schedule (UTC)", "live release", "last night"), rows))
+    say(table(("pipeline", "family", "schedule (else UTC)", "live release", "last night"), rows))
     return 0
 
 
@@ -126,6 +126,8 @@ def _pipeline_row(settings: Settings, name: str) -> dict[str, str | None]:
     try:
         pipeline = Pipeline.load(settings, name)
         schedule = pipeline.config.schedule
+        if pipeline.config.time_zone is not None and schedule != "off":
+            schedule += f" {pipeline.config.time_zone}"
         row |= {
             "family": pipeline.family,
             "schedule": schedule if settings.schedules == "on" else f"{schedule} (schedules off)",
