@@ -28,6 +28,8 @@ from tasks.entry import Stopped, log
 
 _FETCH_EVERY = 200
 _PROGRESS_EVERY_S = 5.0
+_SEEN_ROWS = 20_000
+"""Training rows whose AUC each epoch shows, beside that of the validation rows."""
 
 
 class StopSignal:
@@ -119,6 +121,7 @@ class Trainer:
             positive_weight=chosen.positive_weight,
             penalty_of_row=data.penalty_of_row() if chosen.l2_by == "id" else None,
         )
+        self.seen = train.sample(_SEEN_ROWS)
         self.batches = replace(self.batches, batch_size=min(chosen.batch_size, self.batches.rows))
         self.graph = TrainGraph(self.network, chosen, self.batches.steps)
         self.progress = Progress()
@@ -190,6 +193,7 @@ class Trainer:
         entry: dict[str, Any] = {
             "epoch": progress.epoch + 1,
             "train_loss": progress.loss_sum / self.batches.rows,
+            "train_auc": self._evaluate(self.seen)["auc"],
             "valid_auc": valid["auc"],
             "valid_logloss": valid["logloss"],
             "valid_score": stopping_score(valid, chosen.monitor),

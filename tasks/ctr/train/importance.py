@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.ctr.train import metrics
-from tasks.ctr.train.dataset import Dataset, Split
+from tasks.ctr.train.dataset import Dataset
 from tasks.ctr.train.inputs import Tensors
 from tasks.ctr.train.metrics import Scores
 
@@ -34,7 +34,7 @@ def permutation(data: Dataset, score: Score, most: int, seed: int) -> list[dict[
     """
     if not most:
         return []
-    split = _some(data.splits["test"], most)
+    split = data.splits["test"].sample(most)
     before = score(split.tensors)
     auc, loss = metrics.auc(split.labels, before), metrics.logloss(split.labels, before)
     found = []
@@ -50,13 +50,6 @@ def permutation(data: Dataset, score: Score, most: int, seed: int) -> list[dict[
             }
         )
     return sorted(found, key=lambda item: -(item["auc_loss"] or item["logloss_gain"]))
-
-
-def _some(split: Split, most: int) -> Split:
-    if len(split) <= most:
-        return split
-    at = np.linspace(0, len(split) - 1, most).astype(np.int64)
-    return Split(split.tensors.take(at), split.labels[at])
 
 
 def _shuffled(data: Dataset, x: Tensors, name: str, order: npt.NDArray[np.int64]) -> Tensors:

@@ -40,7 +40,10 @@ def render(card: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
         ("training", [entry["train_loss"] for entry in history]),
         ("validation", [entry["valid_logloss"] for entry in history]),
     ]
-    areas: list[Line] = [("validation", [entry["valid_auc"] for entry in history])]
+    areas: list[Line] = [
+        ("training", [entry.get("train_auc") for entry in history]),
+        ("validation", [entry["valid_auc"] for entry in history]),
+    ]
     title = f"{card['model']}, trained up to {card['dataset']['ds']}"
     warnings = "".join(f'<p class="warning">{html.escape(w)}</p>' for w in card["warnings"])
     return (
@@ -190,12 +193,13 @@ def _table(history: Sequence[dict[str, Any]], best: int) -> str:
     rows = "".join(
         f"<tr{marked if entry['epoch'] == best else ''}><td>{entry['epoch']}</td>"
         f"<td>{_number(entry['train_loss'])}</td><td>{_number(entry['valid_logloss'])}</td>"
-        f"<td>{_number(entry['valid_auc'], 4)}</td><td>{entry['learning_rate']:.2e}</td>"
+        f"<td>{_number(entry.get('train_auc'), 4)}</td><td>{_number(entry['valid_auc'], 4)}</td>"
+        f"<td>{entry['learning_rate']:.2e}</td>"
         f"<td>{entry['seconds']:.1f}</td></tr>"
         for entry in history
     )
     return (
         "<table><tr><th>epoch</th><th>training loss</th><th>validation logloss</th>"
-        "<th>validation AUC</th><th>learning rate</th><th>seconds</th></tr>"
+        "<th>training AUC</th><th>validation AUC</th><th>learning rate</th><th>seconds</th></tr>"
         f"{rows}</table>"
     )

@@ -39,6 +39,14 @@ def test_each_epoch_is_a_point_and_a_row():
     assert "test &lt;holds&gt; no positive" in page
 
 
+def test_training_and_validation_auc_are_one_chart():
+    seen = [{**entry, "train_auc": 0.7 + 0.05 * entry["epoch"]} for entry in HISTORY]
+    page = render(CARD, seen)
+    areas = svg(page[page.index("AUC by epoch") :])
+    assert [len(line.get("points").split()) for line in areas.findall("polyline")] == [3, 3]
+    assert "<td>0.7500</td><td>0.6500</td>" in page
+
+
 def test_points_lie_inside_the_chart_higher_values_higher():
     drawn = svg(chart("t", [("a", [0.1, None, 0.9])], best=1))
     points = [tuple(map(float, p.split(","))) for p in drawn.find("polyline").get("points").split()]

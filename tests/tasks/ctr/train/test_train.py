@@ -57,6 +57,7 @@ def test_it_writes_model_card_metrics_and_golden_rows(trained):
     assert set(lines[0]) == {
         "epoch",
         "train_loss",
+        "train_auc",
         "valid_auc",
         "valid_logloss",
         "valid_score",
