@@ -35,7 +35,7 @@ _STUDENT = (
 
 @dataclass(frozen=True)
 class Spread:
-    """A mean over trainings and its 95 % interval; without ends where one training says nothing."""
+    """A mean over trainings and its 95 % interval, which takes three of them."""
 
     mean: float
     low: float | None
@@ -94,7 +94,7 @@ def spread(values: Sequence[float]) -> Spread | None:
     if not values:
         return None
     mean = statistics.fmean(values)
-    if len(values) < 2:
+    if len(values) < _LEAST_PAIRS:
         return Spread(mean, None, None, len(values))
     free = len(values) - 1
     factor = _STUDENT[free - 1] if free <= len(_STUDENT) else 1.96
