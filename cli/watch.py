@@ -7,7 +7,7 @@ import json
 import time
 from dataclasses import asdict
 
-from cli.command import Command
+from cli.command import Command, add_pipeline, chosen
 from cli.console import say, table, warn
 from nightshift.errors import ConfigurationError
 from nightshift.settings import Settings
@@ -102,8 +102,35 @@ def _notify(arguments: argparse.Namespace) -> int:
     return int(failed > 0)
 
 
+def _quality_arguments(parser: argparse.ArgumentParser) -> None:
+    add_pipeline(parser)
+    parser.add_argument("--json", action="store_true", help="the whole report as JSON")
+
+
+def _quality(arguments: argparse.Namespace) -> int:
+    from nightshift.monitoring import served
+
+    value = served.measure(chosen(arguments))
+    if arguments.json:
+        say(json.dumps(value, indent=2, ensure_ascii=False))
+        return int(bool(value["warnings"]))
+    if not value["rows"]:
+        say("the request log holds no answer of late")
+    else:
+        names = ("day", "release", "rows", "judged", "positives", "auc", "expected_auc",
+                 "logloss", "calibration_ratio")  # fmt: skip
+        rows = [tuple("-" if one[n] is None else str(one[n]) for n in names)
+                for one in value["days"]]  # fmt: skip
+        say(table(names, rows))
+    for text in value["warnings"]:
+        say(f"warning  {text}")
+    return int(bool(value["warnings"]))
+
+
 COMMANDS: tuple[Command, ...] = (
     Command("watch", "look for what is wrong, and tell it", _watch, _watch_arguments, _NEEDS),
+    Command("quality", "measure what was served against the labels since", _quality,
+            _quality_arguments, _NEEDS),
     Command("incidents", "list what went wrong, and who was told", _incidents,
             _incidents_arguments, _NEEDS),
     Command("notify", "send a test message to every target", _notify, needs=_NEEDS),

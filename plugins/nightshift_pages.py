@@ -44,5 +44,12 @@ class NightshiftPlugin(AirflowPlugin):
             "destination": "nav",
             "category": "browse",
             "url_route": "nightshift-releases",
-        }
+        },
+        {
+            "name": "Nightshift live",
+            "href": f"{URL_PREFIX}/live",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "nightshift-live",
+        },
     ]

@@ -27,6 +27,11 @@ def observe_id(pipeline: str) -> str:
     return f"observe_{pipeline}"
 
 
+def monitor_id(pipeline: str) -> str:
+    """Id of the DAG that watches a pipeline's quality in service."""
+    return f"monitor_{pipeline}"
+
+
 def pipeline_dags(name: str) -> dict[str, DAG]:
     """The DAGs of a pipeline by their ids.
 
@@ -38,6 +43,7 @@ def pipeline_dags(name: str) -> dict[str, DAG]:
     """
     from nightshift.pipeline import Pipeline
     from nightshift.settings import Settings
+    from nightshift_provider.dags.monitor import monitor_dag
     from nightshift_provider.dags.observe import observe_dag
     from nightshift_provider.dags.retrain import retrain_dag
     from nightshift_provider.dags.rollback import rollback_dag
@@ -46,5 +52,5 @@ def pipeline_dags(name: str) -> dict[str, DAG]:
     pipeline.check_files()
     dags = [retrain_dag(pipeline), rollback_dag(pipeline)]
     if pipeline.has_features:
-        dags.append(observe_dag(pipeline))
+        dags += [observe_dag(pipeline), monitor_dag(pipeline)]
     return {dag.dag_id: dag for dag in dags}

@@ -1,4 +1,4 @@
-"""Nightshift's pages in Airflow's web server: the log of a task's job, and the releases.
+"""Nightshift's pages in Airflow's web server: the log of a task's job, the releases, what is served.
 
 Airflow mounts plugins' apps without any authentication, so each route asks for the same rights as
 Airflow's own page of the same thing does. What they show may come from data and from task
@@ -24,9 +24,10 @@ def make_app() -> FastAPI:
     """The app that `plugins/nightshift_pages.py` mounts."""
     from fastapi import FastAPI
 
-    from nightshift_provider.pages import job_log, releases
+    from nightshift_provider.pages import job_log, live, releases
 
     app = FastAPI(title="Nightshift", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(job_log.make_router())
     app.include_router(releases.make_router())
+    app.include_router(live.make_router())
     return app

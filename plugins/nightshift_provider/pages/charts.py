@@ -259,7 +259,8 @@ def _svg(chart: Any, title: str, *, width: int = _WIDTH, height: int = _HEIGHT) 
         .configure_axis(**axis)
         .configure_view(stroke=None)
         .configure_legend(labelColor=_TEXT, titleColor=_CALM, orient="bottom", labelFontSize=11,
-                          titleFontSize=11, titleFontWeight="normal", columns=4)
+                          titleFontSize=11, titleFontWeight="normal", columns=3,
+                          columnPadding=22)
     )  # fmt: skip
     return _convert(made.to_json(indent=None), title)
 

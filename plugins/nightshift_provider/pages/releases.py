@@ -23,13 +23,8 @@ def make_router() -> APIRouter:
 
     Who may read the runs of a pipeline's retrain DAG may read what they made.
     """
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.models.resource_details import (
-        DagAccessEntity,
-        DagDetails,
-    )
     from airflow.api_fastapi.core_api.security import get_user
-    from fastapi import APIRouter, Depends, HTTPException
+    from fastapi import APIRouter, Depends
     from fastapi.responses import HTMLResponse
 
     from nightshift.errors import ConfigurationError
@@ -38,23 +33,11 @@ def make_router() -> APIRouter:
     from nightshift.settings import Settings
     from nightshift_provider.dags import retrain_id, rollback_id
     from nightshift_provider.pages import HEADERS, figures
+    from nightshift_provider.pages.access import may_read, readable
     from nightshift_provider.pages.rendering import page
 
     router = APIRouter(prefix="/releases")
     user_dep = Depends(get_user)
-
-    def may_read(pipeline: str, user: Any) -> bool:
-        return get_auth_manager().is_authorized_dag(
-            method="GET",
-            access_entity=DagAccessEntity.RUN,
-            details=DagDetails(id=retrain_id(pipeline)),
-            user=user,
-        )
-
-    def readable(pipeline: str, user: Any) -> Pipeline:
-        if not may_read(pipeline, user):
-            raise HTTPException(403, "Forbidden")
-        return Pipeline.load(Settings.from_env(), pipeline)
 
     def folder_of(pipeline: str, release: str, user: Any) -> ReleaseFolder:
         folder = readable(pipeline, user).store.folder(release)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from nightshift.config.live import LiveConfig
+from nightshift.config.monitor import MonitorConfig
 from nightshift.config.reading import Strict
 from nightshift.errors import ConfigurationError
 from nightshift.zones import Zone
@@ -40,7 +41,7 @@ def _cron(value: str) -> str:
 
 def _hour(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
-        raise ValueError(f"is {value!r}; give a time of day, UTC, such as '06:30'")
+        raise ValueError(f"is {value!r}; give a time of day such as '06:30'")
     return value
 
 
@@ -97,7 +98,8 @@ class PipelineConfig(Strict):
     )
     live_by: Annotated[str | None, AfterValidator(_hour)] = Field(
         None,
-        description="time of day, UTC, by which the night's release is live; later, a message "
+        description="time of day, in the zone of `schedule`, by which the night's release is live; "
+        "later, a message "
         "is sent; empty: no hour is promised",
     )
     database: Identifier | None = Field(
@@ -126,4 +128,5 @@ class PipelineConfig(Strict):
     hyperparameters: str = Field("hyperparameters.yaml", description="settings of training")
     module: str = Field("model.py", description="tensor family: the file that builds the module")
     serving: Serving = Serving()
+    monitor: MonitorConfig = MonitorConfig()
     live: LiveConfig = LiveConfig()

@@ -31,8 +31,8 @@ def of(labels: Bools, scores: Floats, *, confidence: float = 0.9) -> dict[str, A
         "histogram": histogram(labels, scores),
         "intervals": {
             "confidence": confidence,
-            "auc": auc_interval(labels, scores, confidence=confidence),
-            "logloss": logloss_interval(labels, scores, confidence=confidence),
+            "auc": _pair(auc_interval(labels, scores, confidence=confidence)),
+            "logloss": _pair(logloss_interval(labels, scores, confidence=confidence)),
         },
     }
 
@@ -128,6 +128,10 @@ def logloss_interval(
     rows = row_logloss(labels, scores)
     half = _z(confidence) * float(rows.std(ddof=1)) / math.sqrt(len(rows))
     return round(float(rows.mean()) - half, 5), round(float(rows.mean()) + half, 5)
+
+
+def _pair(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
 
 
 def _placement(ordered: Floats, values: Floats) -> Floats:

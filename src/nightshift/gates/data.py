@@ -347,7 +347,8 @@ IDENTIFIER_VALUES, IDENTIFIER_SHARE = 1000, 0.05
 """More values than these, and more than this share of the rows: new ones come every day."""
 
 
-def _is_identifier(profile: Mapping[str, Any]) -> bool:
+def is_identifier(profile: Mapping[str, Any]) -> bool:
+    """Whether a feature takes ever new values, so that its drift says nothing."""
     distinct: int = profile["distinct"]
     return bool(distinct > max(IDENTIFIER_VALUES, IDENTIFIER_SHARE * profile["rows"]))
 
@@ -374,7 +375,7 @@ def _drift(
         recent = card["features"][name]["recent"]
         expected = expected_profile(champion["features"][name], recent)
         index, noise = psi(expected, recent)
-        judged = name not in gate["except"] and not _is_identifier(champion["features"][name])
+        judged = name not in gate["except"] and not is_identifier(champion["features"][name])
         drifted[name] = {"psi": round(index, 6), "noise": round(noise, 6), "judged": judged}
         if not judged:
             continue

@@ -17,6 +17,9 @@ from nightshift.registry.store import ReleaseFolder, ReleaseStore
 from nightshift.release.switch import Requests, live_or_none, retire, switch
 from nightshift.serving import pair
 
+WITHDRAWAL = "withdrawal: "
+"""How the reason of a switch begins that took a release out of service for what it did there."""
+
 
 def served(store: ReleaseStore) -> list[str]:
     """Releases as a stack of what served: the live one last, below it what a rollback goes to.
@@ -31,7 +34,9 @@ def served(store: ReleaseStore) -> list[str]:
         if event["event"] != "switched":
             continue
         name = str(event["release_id"])
-        if event.get("reason") in ("rollback", "probe failed") and name in stack:
+        reason = str(event.get("reason"))
+        back = reason in ("rollback", "probe failed") or reason.startswith(WITHDRAWAL)
+        if back and name in stack:
             stack = stack[: stack.index(name) + 1]
         else:
             stack = [*(other for other in stack if other != name), name]
@@ -100,7 +105,12 @@ def obstacles(folder: ReleaseFolder, live: LivePointer | None) -> list[str]:
 
 
 def roll_back(
-    release: str | None, pipeline: Pipeline, *, run_id: str, actor: str = "unknown"
+    release: str | None,
+    pipeline: Pipeline,
+    *,
+    run_id: str,
+    actor: str = "unknown",
+    reason: str = "rollback",
 ) -> dict[str, Any]:
     """`rollback` with clients of its own, for the DAGs `rollback_<pipeline>`.
 
@@ -109,6 +119,7 @@ def roll_back(
         pipeline: its releases, folders and names.
         run_id: the rollback's run.
         actor: for the log: who asked.
+        reason: for the log: `rollback`, or `WITHDRAWAL` and why.
 
     Raises:
         ReleaseRejected: it cannot be restored; the message gives each reason.
@@ -126,6 +137,7 @@ def roll_back(
             run_id=run_id,
             token=run_token(run_id),
             actor=actor,
+            reason=reason,
         )
 
 
@@ -144,6 +156,7 @@ def rollback(
     run_id: str,
     token: str,
     actor: str = "unknown",
+    reason: str = "rollback",
 ) -> dict[str, Any]:
     """Restore a release and make it live; the live release keeps serving until then.
 
@@ -155,6 +168,7 @@ def rollback(
         run_id: the rollback's run.
         token: its token.
         actor: for the log: who asked.
+        reason: for the log: `rollback`, or `WITHDRAWAL` and why.
 
     Returns:
         The report `rollback`: live, previous, what had to be made again.
@@ -187,7 +201,7 @@ def rollback(
             folder.id,
             requests=requests,
             promote="force",
-            reason="rollback",
+            reason=reason,
             actor=actor,
         )
     except ContractError as error:

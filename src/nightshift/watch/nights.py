@@ -204,6 +204,7 @@ def expected_date(pipeline: Pipeline, now: dt.datetime) -> str | None:
     if config.live_by is None or config.schedule == "off" or pipeline.settings.schedules != "on":
         return None
     hour, minute = map(int, config.live_by.split(":"))
+    now = now.astimezone(_schedule_zone(pipeline))
     promised = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
     if promised > now:
         promised -= dt.timedelta(days=1)
@@ -211,6 +212,11 @@ def expected_date(pipeline: Pipeline, now: dt.datetime) -> str | None:
     runs.get_prev(dt.datetime)
     partition: dt.datetime = runs.get_prev(dt.datetime)
     return partition.date().isoformat()
+
+
+def _schedule_zone(pipeline: Pipeline) -> dt.tzinfo:
+    """The zone that `schedule` and `live_by` are written in."""
+    return pipeline.zone.tzinfo if pipeline.config.time_zone else dt.timezone.utc
 
 
 def deadline(pipeline: Pipeline, now: dt.datetime) -> Incident | None:
@@ -233,7 +239,8 @@ def deadline(pipeline: Pipeline, now: dt.datetime) -> Incident | None:
     )
     return Incident(
         key=f"deadline:{pipeline.name}:{expected}",
-        title=f"{pipeline.name}: the release of {expected} is not live by {pipeline.config.live_by} UTC",
+        title=f"{pipeline.name}: the release of {expected} is not live by "
+        f"{pipeline.config.live_by} {pipeline.config.time_zone or 'UTC'}",
         text="\n".join(
             [f"Its night: {last}.", serving(pipeline), "Is Airflow running, and the DAG unpaused?",
              *_places(pipeline, "")]

@@ -28,10 +28,10 @@ from nightshift.features.encoding import (
     stored_types,
     unique_texts,
 )
+from nightshift.features.profile import FeatureProfile, number_buckets, weekday_of
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
 from tasks.ctr.preprocess.daily import Daily
 from tasks.ctr.preprocess.ordering import RowSorter, in_blocks
-from tasks.ctr.preprocess.profile import FeatureProfile, number_buckets, weekday_of
 from tasks.ctr.preprocess.window import (
     SPLITS,
     TRAIN,

@@ -141,6 +141,15 @@ def test_a_release_that_is_late_is_told_and_one_that_is_live_is_not(settings, we
     assert len(titles(web)) == 1
 
 
+def test_a_promise_is_kept_in_the_zone_of_the_schedule(settings):
+    there = Pipeline.load(settings).with_config(
+        schedule="0 2 * * *", live_by="06:00", time_zone="+08:00"
+    )
+    at = dt.datetime(2026, 11, 19, 22, 0, tzinfo=dt.timezone.utc)  # 06:00 on the 20th there
+    assert nights.expected_date(there, at) == "2026-11-19"
+    assert nights.expected_date(there, at - dt.timedelta(minutes=1)) == "2026-11-18"
+
+
 @pytest.mark.parametrize(
     ("schedule", "now", "expected"),
     [

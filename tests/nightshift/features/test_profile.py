@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from nightshift.features.encoding import unique_texts
+from nightshift.features.profile import TOP, FeatureProfile, weekday_of
 from nightshift.features.specification import Field
-from tasks.ctr.preprocess.profile import TOP, FeatureProfile, weekday_of
 
 
 def profile_of(*batches, sql="string", decimals=None):

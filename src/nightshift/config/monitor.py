@@ -1,0 +1,31 @@
+"""The key `monitor` of `pipeline.yaml`: what is looked at in service, and what is done about it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from nightshift.config.reading import Strict
+
+
+class MonitorConfig(Strict):
+    """Quality in service."""
+
+    action: Literal["report", "alert", "withdraw"] = Field(
+        "alert",
+        description="report: only write it down; alert: send a message; withdraw: also go back to "
+        "the release before, where a gross fault is seen",
+    )
+    days: int = Field(14, ge=1, description="days of the request log that are looked at")
+    auc_margin: float = Field(
+        0.02, ge=0, description="how far served AUC may lie below held-out AUC, beyond its interval"
+    )
+    max_calibration: float = Field(
+        2.0, gt=1, description="mean score over share of positives: at most, and at least 1/this"
+    )
+    least_positives: int = Field(50, ge=1, description="positives that calibration is judged of")
+    max_psi: float = Field(0.5, gt=0, description="drift of a live feature against training")
+    slices: tuple[str, ...] = Field(
+        (), description="columns of the feature query whose values are measured apart", strict=False
+    )
