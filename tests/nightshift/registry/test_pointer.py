@@ -64,7 +64,7 @@ def test_pair_that_is_not_ready_is_refused_with_its_reasons(tmp_path):
     put_release(tmp_path, "2016-04-10")
     put_release(tmp_path, "2016-04-11")
     switch(tmp_path, "2016-04-10.001")
-    with pytest.raises(ReleaseRejected, match=r"2016-04-10\.001 goes on.*deepfm/20160411001"):
+    with pytest.raises(ReleaseRejected, match=r"2016-04-10\.001 keeps serving.*deepfm/20160411001"):
         switch(tmp_path, "2016-04-11.001", probe=lambda *_: ["deepfm/20160411001 is not loaded"])
     assert pointer.read_live(tmp_path).release_id == "2016-04-10.001"
 
