@@ -201,6 +201,24 @@ def stacked(rows: Rows, *, title: str, y: str) -> Markup | None:
     return _svg(chart, title)
 
 
+def bars(rows: Rows, *, order: Sequence[str], title: str, x: str) -> Markup | None:
+    """Horizontal stacked bars (`x`, `y`, `series`), from top to bottom in `order`."""
+    import altair as alt
+
+    if not rows:
+        return None
+    chart = (
+        alt.Chart(_data(rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("sum(x):Q", title=x),
+            y=alt.Y("y:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=170)),
+            color=alt.Color("series:N", title=None, scale=_scale(rows, "series")),
+        )
+    )
+    return _svg(chart, title, width=240, height=max(60, 16 * len(order)))
+
+
 def heat(rows: Rows, *, title: str, value: str, most: int = 30) -> Markup | None:
     """A map of features by days or releases (`x`, `y`, `value`), those that differ most first."""
     import altair as alt

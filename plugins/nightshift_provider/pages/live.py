@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from nightshift import files
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from nightshift.pipeline import Pipeline
+
+    Draw = Callable[[dict[str, Any]], Markup | None]
 
 _REPORT_BYTES = 16 << 20
 _FIGURES = {
@@ -55,6 +58,7 @@ def shown(pipeline: Pipeline) -> dict[str, Any]:
     from nightshift.live.folders import live_folder
     from nightshift.notify import incidents
     from nightshift_provider.dags import monitor_id
+    from nightshift_provider.pages import skew
 
     problem = ""
     try:
@@ -63,6 +67,7 @@ def shown(pipeline: Pipeline) -> dict[str, Any]:
     except NightshiftError as error:
         value, problem = {}, str(error)
     value = value if isinstance(value, dict) else {}
+    ledger = skew.newest(live_folder(pipeline.settings, pipeline.name))
     told = [
         record
         for record in incidents.listed(pipeline.settings)
@@ -78,14 +83,20 @@ def shown(pipeline: Pipeline) -> dict[str, Any]:
         "releases": _whole(value, "releases", "held_out"),
         "slices": _whole(value, "slices", "slice", "value")[:200],
         "incidents": told[:30],
-        "charts": charts_of(value),
+        "charts": [*charts_of(value), *_drawn((skew.by_feature, skew.prices), ledger)],
+        "skew": skew.rows(ledger)[:100],
+        "skew_days": f"{ledger.get('from')} to {ledger.get('to')}",
     }
 
 
 def charts_of(value: dict[str, Any]) -> list[Markup]:
     """The charts of a report `served`; what is odd in it is left out."""
+    return _drawn((_auc, _logloss, _calibration, _roc, _scores, _volume, _drift), value)
+
+
+def _drawn(draws: Iterable[Draw], value: dict[str, Any]) -> list[Markup]:
     found = []
-    for draw in (_auc, _logloss, _calibration, _roc, _scores, _volume, _drift):
+    for draw in draws:
         try:
             chart = draw(value)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError):

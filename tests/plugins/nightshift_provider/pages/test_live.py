@@ -33,6 +33,17 @@ def report(tmp_path, monkeypatch):
         "warnings": ["price <is> constant"],
     }
     path.write_text(json.dumps(value))
+    ledger = {
+        "from": "2016-04-10", "to": "2016-04-11",
+        "releases": [{"release": "2016-04-09.001", "causes": [
+            {"cause": "event late", "table": "bo_<action>", "values": 7, "rows": 5,
+             "features": {"price": 4, "brand": 3},
+             "price": {"auc": {"difference": 0.035, "low": 0.01, "high": 0.06}}},
+            {"cause": "snapshot changed", "table": "bo_user", "values": 2, "rows": 2,
+             "features": {"brand": 2}, "price": None}]}],
+    }  # fmt: skip
+    (path.parent / "skew").mkdir()
+    (path.parent / "skew" / "2016-04-10_2016-04-11.json").write_text(json.dumps(ledger))
     incidents.report(
         Settings(home=tmp_path), Incident(key="night:jd:1", title="it <failed>", text="why")
     )
@@ -43,7 +54,8 @@ def test_what_was_served_is_drawn_and_told(report, get, web):
     page = get(f"{ALL}/jd")
     assert page.status_code == 200
     for text in ("Served AUC by day", "Drift of live features", "Calibration of the live release",
-                 "0.7500", "price &lt;is&gt; constant", "it &lt;failed&gt;", "&lt;b&gt;brand"):  # fmt: skip
+                 "0.7500", "price &lt;is&gt; constant", "it &lt;failed&gt;", "&lt;b&gt;brand",
+                 "event late: bo_&lt;action&gt;", "+0.0350", "Skew: price of each cause"):  # fmt: skip
         assert text in page.text
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert 'href="live/jd"' in get(ALL).text
@@ -54,10 +66,13 @@ def test_what_was_served_is_drawn_and_told(report, get, web):
 @pytest.mark.parametrize(
     "content",
     ["{", "[]", '{"at": 5, "days": [5, {"day": "d"}], "releases": {}, "drift": [{"psi": "x"}]}',
+     '{"releases": [{"causes": [{"features": {"a": "x"}, "price": 5}, 5]}]}',
      '{"at": "x", "curves": {"roc": 5}, "warnings": 5, "slices": [{"slice": 1}]}'],
 )  # fmt: skip
 def test_an_odd_report_is_no_error(report, get, content):
     report.write_text(content)
+    (ledger,) = (report.parent / "skew").glob("*.json")
+    ledger.write_text(content.replace("days", "releases"))
     assert get(f"{ALL}/jd").status_code == 200
 
 
