@@ -146,7 +146,7 @@ def test_an_old_python_hands_over_to_a_newer_one_on_path(call, tmp_path):
         (["sql", b"SELECT '\xff'"], {}, "is not UTF-8"),
         (["releases", "--pipeline", "../.."], {}, "is not a pipeline's name"),
         (["logs", "-n", "-5"], {}, "-5 is below 0"),
-        (["up", "nothing"], {}, "nothing is no service"),
+        (["up", "nothing"], {}, "nothing is not a service"),
         (["status"], {"NIGHTSHIFT_OPENMLDB_PORT": "abc"}, "must be of type int"),
         (["run", "--ds", "2026-11-19", "--set", "train_days=4"], {}, "at least 1 to train on"),
         (["run", "--ds", "2026-11-19", "--set", 'hyperparameters={"epoch": 2}'], {}, "'epochs'"),
