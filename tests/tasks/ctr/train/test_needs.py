@@ -1,0 +1,59 @@
+"""Fields that families look at, before training and without OneFlow."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from nightshift.features.specification import FeatureSpec
+from tasks.ctr.train import needs
+from tasks.ctr.train.hyperparameters import Hyperparameters
+
+MODELS = Path(needs.__file__).parent / "models"
+HISTORY = {"type": "string", "split": ",", "most": 5, "sequence": True}
+
+
+def spec(**columns):
+    numeric = columns.pop("numeric", {})
+    return FeatureSpec.parse(
+        {"version": 1, "label": "y", "time": "t", "keys": ["t"], "test_days": 1, "valid_days": 1,
+         "categorical": columns, "numeric": numeric},
+        source="spec.yaml",
+    ).fields  # fmt: skip
+
+
+def settings(fields, **given):
+    return [setting for setting, _, _ in needs.problems(Hyperparameters(**given), fields)]
+
+
+def test_the_families_fields_are_those_that_their_classes_take():
+    found = {}
+    for path in MODELS.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "takes":
+                names = [n for n in ast.literal_eval(node.value) if n.endswith("_field")]
+                if names:
+                    found[path.stem] = tuple(names)
+    assert {k: set(v) for k, v in found.items()} == {k: set(v) for k, v in needs.FIELDS.items()}
+
+
+@pytest.mark.parametrize(
+    ("columns", "given", "wrong"),
+    [
+        ({"user": "string", "item": "string"}, {"family": "ncf"}, []),
+        ({"user": "string"}, {"family": "ncf"}, ["item_field"]),
+        ({"user": "string", "item": "string"}, {"family": "din"}, ["history_field", "target_field"]),
+        ({"item": "string", "seen": HISTORY}, {"family": "din"}, ["target_field"]),
+        ({"item": "string", "seen": {**HISTORY, "shares": "item"}}, {"family": "din"}, []),
+        ({"item": "string", "seen": HISTORY}, {"family": "din", "target_field": "item"}, []),
+        ({"item": "string", "seen": HISTORY}, {"family": "din", "history_field": "item"},
+         ["history_field"]),
+        ({"item": "string"}, {"user_field": "itme"}, ["user_field"]),
+        ({"item": "string", "numeric": {"n": {"type": "int32"}}}, {"user_field": "n"},
+         ["user_field"]),
+        ({"a": "string", "b": "string"}, {"family": "ncf", "user_field": "a", "item_field": "a"},
+         ["item_field"]),
+    ],
+)  # fmt: skip
+def test_a_field_that_is_not_there_or_does_not_fit_is_named(columns, given, wrong):
+    assert settings(spec(**columns), **given) == wrong
