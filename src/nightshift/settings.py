@@ -180,6 +180,8 @@ class Settings:
             )
         if self.heartbeat_url and not re.match(r"https?://", self.heartbeat_url):
             raise ConfigurationError(f"{_PREFIX}HEARTBEAT_URL must begin with http:// or https://")
+        if self.triton_threads < 1:
+            raise ConfigurationError(f"{_PREFIX}TRITON_THREADS must be at least 1")
         if not self.task_cpus:
             raise ConfigurationError(f"{_PREFIX}TASK_CPUS must be more than 0")
         if not re.fullmatch(r"[1-9][0-9]*[bkmgBKMG]?", self.task_memory):

@@ -61,6 +61,7 @@ def test_every_setting_is_described():
         ("RETIRE_GRACE_S", "-5"),
         ("STOP_GRACE_S", "1e999"),
         ("TASK_CPUS", "0"),
+        ("TRITON_THREADS", "0"),
         ("TASK_MEMORY", "lots"),
         ("TASK_MEMORY", "8g; rm"),
         ("OPENMLDB_HOST", "evil.example/x?"),
