@@ -133,7 +133,23 @@ SLIPS = [
     (CREATE, r"key=pair_id, ts=ingestionTime", "key=pair_id, ts=cate", CREATE, "cate"),
     (CREATE, r"age string", "age int", SPEC, "user_age"),
     (CREATE, r"user_lv_cd string", "user_lv_cd string, age string", QUERY, "age"),
+    (
+        CREATE,
+        r"key=pair_id, ts=ingestionTime, ttl=0m, ttl_type=absolute",
+        "key=pair_id, ts=ingestionTime, ttl=0m, ttl_type=absolut",
+        CREATE,
+        "absolut",
+    ),
+    (CREATE, r"\Z", "\nDROP TABLE bo_user;\n", CREATE, "DROP TABLE bo_user"),
     # features.sql
+    (QUERY, r"\Z", " LIMIT 10", QUERY, "LIMIT 10"),
+    (
+        QUERY,
+        r"`flattenRequest`.`sku_id` = `product`",
+        "`flattenRequest`.`time` = `product`",
+        QUERY,
+        "time (int64)",
+    ),
     (QUERY, r"distinct_count\(`pair_id`\)", "distict_count(`pair_id`)", QUERY, "distict_count"),
     (QUERY, r"top1_ratio\(`pair_id`\)", "top1_ratio(`pair_id`, 1)", QUERY, "top1_ratio"),
     (QUERY, r"`product`.`a1`", "`product`.`a11`", QUERY, "a11"),

@@ -267,6 +267,8 @@ class _Checker:
             source = str(files.sql)
             reach = lineage.reach_of(query, tables=files.tables, columns=columns, source=source)
             outputs = lineage.outputs_of(query, tables=files.tables, columns=columns, source=source)
+        for text in _unlike(declared, reach, files.tables.request_table):
+            self.add(files.sql, "", text, "make them columns of one type")
         for fault in indexes.faults(declared, reach):
             self.add(files.create_tables, fault.table, fault.why, fault.fix)
         if reach is not None:
@@ -495,6 +497,25 @@ class _Checker:
         for fault in faults:
             if fault.column in table.columns:
                 self.add(path, fault.column or "", f"Spark 3.2 does not read {fault.reason}")
+
+
+def _unlike(declared: Mapping[str, Declared], reach: Reach | None, request: str) -> Iterator[str]:
+    """Columns that the query finds rows by and that are of another type than what they equal."""
+    if reach is None:
+        return
+    alike = {"int16", "int32", "int64", "timestamp"}
+    for read in reach.reads:
+        for name, column in read.keys:
+            table = request if column.read == 0 else reach.read(column.read).table
+            kinds = [
+                declared[one].columns.get(key, "") if one in declared else ""
+                for one, key in ((read.table, name), (table, column.name))
+            ]
+            if "" not in kinds and kinds[0] != kinds[1] and not set(kinds) <= alike:
+                yield (
+                    f"rows of {read.table} are found by {name} ({kinds[0]}) = "
+                    f"{table}.{column.name} ({kinds[1]})"
+                )
 
 
 def _each(text: str, files: Sequence[str]) -> list[str]:

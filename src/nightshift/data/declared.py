@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from openmldb_sql import statements
-from openmldb_sql.errors import PlanError
+from openmldb_sql.errors import SqlError
 from openmldb_sql.types import IndexDef
 
 from nightshift.errors import ConfigurationError
@@ -65,10 +65,15 @@ def declared_tables(
     try:
         for text in statements.split(script):
             statement = statements.parse(text)
+            if not isinstance(statement, (statements.CreateTable, statements.CreateIndex)):
+                raise ConfigurationError(
+                    f"{source}: {' '.join(text.split())[:60]!r} is no CREATE TABLE; each night runs "
+                    "this script, which makes tables and nothing else"
+                )
             if isinstance(statement, statements.CreateTable):
                 made[statement.table.name] = statement
-    except PlanError as error:
-        raise ConfigurationError(f"{source}: {error.reason}") from error
+    except SqlError as error:
+        raise ConfigurationError(f"{source}: {getattr(error, 'reason', error)}") from error
     tables.check_created({name: one.schema.names for name, one in made.items()}, source)
     return {
         name: Declared(

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 
 from openmldb_sql import statements
 from openmldb_sql import syntax as s
-from openmldb_sql.errors import PlanError
+from openmldb_sql.errors import PlanError, SqlError
 from openmldb_sql.parse import parse_select
 
 from nightshift.errors import ConfigurationError
@@ -54,8 +54,8 @@ def columns_of(
             statement = statements.parse(text)
             if isinstance(statement, statements.CreateTable):
                 found[statement.table.name] = statement.schema.names
-    except PlanError as error:
-        raise ConfigurationError(f"{source}: {error.reason}") from error
+    except SqlError as error:
+        raise ConfigurationError(f"{source}: {getattr(error, 'reason', error)}") from error
     for name, columns in found.items():
         if not columns:
             raise ConfigurationError(f"{source}: table {name} is made without columns; list them")
@@ -126,6 +126,8 @@ def _read(
             f"the query starts FROM {table}, but {tables.source} says that requests are rows of "
             f"{tables.request_table}; start from it, so that the deployment takes requests"
         )
+    if tree.limit is not None:
+        reading.refuse(f"LIMIT {tree.limit} takes arbitrary requests; drop it")
     relation = reading.query(tree, {}, REQUEST)
     return reading, relation
 
