@@ -204,8 +204,14 @@ def _profile(
 
 def _codes(column: Any, one: Field) -> tuple[list[bytes], npt.NDArray[np.int64]] | None:
     """A column's texts as training counts them; None where it is hidden, or of another type."""
+    import pyarrow as pa
+
+    kinds = {"float": pa.float32(), "date": pa.date32(), "timestamp": pa.timestamp("ms")}
     try:
         whole = column.combine_chunks()
+        if one.type in kinds and not pa.types.is_null(whole.type):
+            # The log keeps what the API server wrote: doubles, texts, milliseconds.
+            whole = whole.cast(kinds[one.type], safe=False)
         if one.number:
             return number_buckets(numbers_of(encode_field(whole, one)[:, 0]))
         return unique_texts(whole, one)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from nightshift import files
 from nightshift.gates.measures import auc
-from nightshift.live.log import FIXED, RequestLog
+from nightshift.live.log import FIXED, RequestLog, arrow_type
 from nightshift.monitoring import act, served
 from nightshift.notify import incidents
 from nightshift.pipeline import Pipeline
@@ -175,6 +176,32 @@ def test_drift_of_live_features_is_measured_against_training(pipeline, week):
     drift = served.measure(pipeline, until=NOW)["drift"]
     assert {one["day"] for one in drift} == {day.isoformat() for day in DAYS}
     assert all((one["psi"] > 0.5) == (one["feature"] == "user_id") for one in drift)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("bool", True, b"true"),
+        ("int16", 7, b"7"),
+        ("int32", 7, b"7"),
+        ("int64", 7, b"7"),
+        ("float", 0.1, b"0.1"),
+        ("double", 0.25, b"0.25"),
+        ("string", "a", b"a"),
+        ("date", "2026-01-02", b"2026-01-02"),
+        ("timestamp", 1767312000000, b"1767312000000"),
+    ],
+)
+def test_a_logged_value_is_counted_as_training_counts_it(pipeline, kind, value, text):
+    one = replace(pipeline.features.spec.fields[0], type=kind, decimals=2)
+    texts, codes = served._codes(pa.chunked_array([pa.array([value, None], arrow_type(kind))]), one)
+    assert texts[codes[0]] == text
+    assert codes[1] == len(texts) - 1  # NULL's
+
+
+def test_a_hidden_column_is_left_out(pipeline):
+    one = replace(pipeline.features.spec.fields[0], type="float")
+    assert served._codes(pa.chunked_array([pa.array(["hash:00"])]), one) is None
 
 
 def test_an_empty_log_is_no_error(pipeline):
