@@ -1,7 +1,7 @@
 """Switches under load: no request fails, no answer mixes two releases, what they cost.
 
 Two releases with different queries and different models are both deployed and loaded; the
-pointer goes to and fro while clients post requests to the predict server without a pause. Every
+pointer goes back and forth while clients post requests to the predict server without a pause. Every
 answer is held against the score that the pair it names gives that row when asked directly, so
 that features of one release scored by the other's model would show.
 
