@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from nightshift.config.yamlfile import nearest
@@ -21,7 +22,7 @@ from nightshift.errors import NightshiftError
 from nightshift.live.events import Events, Inserted, ReusedIds
 from nightshift.live.folders import live_folder
 from nightshift.openmldb import OpenMLDBClient
-from nightshift.pipeline import Pipeline
+from nightshift.pipeline import CONFIG, Pipeline
 from nightshift.settings import Settings
 from predict_server.errors import BackendError, InvalidRows, Problem, RequestError
 from predict_server.families.base import Answer, Call, encode_json
@@ -64,6 +65,7 @@ class Ingest:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"events of {name}")
         self._waiting = 0
         self._read: tuple[tuple[int, ...], Events, dict[str, Declared], str] | None = None
+        self._files: list[Path] = []
         self._requests: deque[tuple[str, Sequence[Any]]] = deque()
         self._flushing = threading.Lock()
 
@@ -158,15 +160,15 @@ class Ingest:
 
     def _pipeline(self) -> tuple[Events, dict[str, Declared], str]:
         """The pipeline's tables, read again where a file changed."""
-        pipeline = Pipeline.load(self._settings, self._name)
-        if not pipeline.has_features:
-            raise RequestError(404, "no_operation", f"{self._name} has no tables to stream into")
-        files = pipeline.features
-        stamp = tuple(
-            path.stat().st_mtime_ns
-            for path in (pipeline.folder / "pipeline.yaml", files.create_tables, files.tables_file)
-        )
-        if self._read is None or self._read[0] != stamp:
+        if self._read is None or _stamp(self._files) != self._read[0]:
+            pipeline = Pipeline.load(self._settings, self._name)
+            if not pipeline.has_features:
+                raise RequestError(
+                    404, "no_operation", f"{self._name} has no tables to stream into"
+                )
+            files = pipeline.features
+            self._files = [pipeline.folder / CONFIG, files.create_tables, files.tables_file]
+            stamp = _stamp(self._files)
             declared = declared_tables(
                 files.tables, files.create_script(), str(files.create_tables)
             )
@@ -178,6 +180,15 @@ class Ingest:
             )
             self._read = stamp, events, declared, files.tables.request_table
         return self._read[1:]
+
+
+def _stamp(paths: Sequence[Path]) -> tuple[int, ...]:
+    """What tells changed files from unchanged ones; 0 for one that is gone."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found.append(path.stat().st_mtime_ns)
+    return tuple(found)
 
 
 def _read(call: Call, table: Declared) -> tuple[list[str], list[list[Any]]]:

@@ -122,18 +122,21 @@ class Events:
             here = self._resolve(known, table, batch.pending, kept, digests)
             todo = [*batch.new, *(n for n in batch.pending if n not in here)]
             began = now_ms()
-            with known:
+            with known:  # on the disk before a row is sent
                 known.executemany(
                     "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?, NULL)",
                     [(table.name, ids[n], digests[n], kept[n][at], began) for n in todo],
                 )
+            # A mark that a power cut takes is made again from the store; the ids above are not.
+            known.execute("PRAGMA synchronous=NORMAL")
             for start in range(0, len(todo), INSERT_ROWS):
                 part = todo[start : start + INSERT_ROWS]
                 self._client.execute(
                     self._database, insert_sql(table, [rows[n] for n in part]), mode="onsync"
                 )
                 self._mark(known, table.name, [ids[n] for n in part])
-            self._mark(known, table.name, [ids[n] for n in here])
+            if here:
+                self._mark(known, table.name, [ids[n] for n in here])
             times = [kept[n][at] for n in todo if kept[n][at] is not None]
             if times:
                 watermark.advance(self._folder, {table.name: max(times)})
@@ -241,16 +244,25 @@ def connected(folder: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def arrivals(folder: Path, table: str) -> Mapping[bytes, list[int]]:
-    """When the streamed rows of a table arrived: milliseconds by the digest of the row."""
+def arrivals(
+    folder: Path, table: str, since_ms: int | None = None, until_ms: int | None = None
+) -> Mapping[bytes, list[int]]:
+    """When the streamed rows of a table arrived: milliseconds by the digest of the row.
+
+    Args:
+        folder: `live_folder` of the pipeline.
+        table: the event table.
+        since_ms: only rows whose own time is not before this.
+        until_ms: only rows whose own time is before this.
+    """
     if not (folder / FILE).exists():
         return {}
     found: dict[bytes, list[int]] = {}
     with connected(folder) as known:
         for mark, done in known.execute(
             "SELECT digest, done_ms FROM event WHERE tbl = ? AND done_ms IS NOT NULL "
-            "ORDER BY done_ms",
-            (table,),
+            "AND (? IS NULL OR time_ms >= ?) AND (? IS NULL OR time_ms < ?) ORDER BY done_ms",
+            (table, since_ms, since_ms, until_ms, until_ms),
         ):
             found.setdefault(mark, []).append(done)
     return found

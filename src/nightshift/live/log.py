@@ -166,9 +166,8 @@ class RequestLog:
             DataError: a file cannot be read.
         """
         tables = list(self.batches(since, until, columns=columns, where=where))
-        if not tables:
-            empty = FIXED.empty_table()
-            return empty if columns is None else _pick(empty, columns)
+        if not tables and columns is not None:
+            return _pick(FIXED.empty_table(), columns)
         return unite(tables)
 
     def find(self, receipt: str) -> pa.Table:
@@ -303,6 +302,8 @@ def unite(tables: Sequence[pa.Table]) -> pa.Table:
 
     A column that is of two types, since a setting or a query changed, becomes text.
     """
+    if not tables:
+        return FIXED.empty_table()
     kinds: dict[str, pa.DataType] = {field.name: field.type for field in FIXED}
     for table in tables:
         for field in table.schema:

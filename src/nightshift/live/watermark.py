@@ -58,4 +58,7 @@ def advance(folder: Path, newest: Mapping[str, int]) -> None:
     known = read(folder)
     raised = {table: max(ms, known.get(table, ms)) for table, ms in newest.items()}
     if any(known.get(table) != ms for table, ms in raised.items()):
-        files.write_json(folder / FILE, {**known, **raised})
+        # Not synced to the disk: a lower bound that a power cut lowers is still one.
+        staged = files.staging_path(folder / FILE)
+        staged.write_bytes(files.dump_json({**known, **raised}))
+        staged.replace(folder / FILE)

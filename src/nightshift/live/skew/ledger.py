@@ -26,7 +26,7 @@ from nightshift.errors import DataError
 from nightshift.features.encoding import encode_rows
 from nightshift.features.specification import FeatureSpec, sql_type
 from nightshift.live.hiding import HASHED
-from nightshift.live.log import FEATURE, REQUEST, RequestLog
+from nightshift.live.log import FEATURE, REQUEST, RequestLog, unite
 from nightshift.live.skew import causes as c
 from nightshift.live.skew import replay
 from nightshift.live.skew.causes import Longs, Step
@@ -132,16 +132,22 @@ def _requests(
     files = pipeline.features
     script_columns = _request_columns(pipeline)
     time = REQUEST + files.tables.request_time
-    log = RequestLog.of(pipeline).read(where=pc.field("role") == "live")
-    for name in script_columns:
-        if REQUEST + name not in log.column_names and log.num_rows:
-            raise DataError(
-                f"the log of {pipeline.name} omits {name}, without which requests cannot be "
-                "replayed; take it out of live.log.omitted"
-            )
-    if log.num_rows:
-        start, end = pipeline.zone.start_ms(first), pipeline.zone.end_ms(last)
-        log = log.filter((pc.field(time) >= start) & (pc.field(time) < end))
+    start, end = pipeline.zone.start_ms(first), pipeline.zone.end_ms(last)
+    parts = []
+    for part in RequestLog.of(pipeline).batches(where=pc.field("role") == "live"):
+        if time not in part.column_names:
+            continue
+        chosen = part.filter((pc.field(time) >= start) & (pc.field(time) < end))
+        if not chosen.num_rows:
+            continue
+        for name in script_columns:
+            if REQUEST + name not in chosen.column_names:
+                raise DataError(
+                    f"the log of {pipeline.name} has no {name} of requests, without which they "
+                    "cannot be replayed; take it out of live.log.omitted, or observe later days"
+                )
+        parts.append(chosen)
+    log = unite(parts)
     if not log.num_rows:
         raise NoRequests(f"the log of {pipeline.name} has no request from {first} to {last}")
     if sample is not None and log.num_rows > sample:

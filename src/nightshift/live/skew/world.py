@@ -90,7 +90,8 @@ class World:
             if name not in read:
                 continue
             wanted = layout.days_back(last, days + files.spec.lookback_days.get(name, 0))
-            came = {mark: deque(moments) for mark, moments in arrivals(live, name).items()}
+            span = pipeline.zone.start_ms(wanted[0]), pipeline.zone.end_ms(wanted[-1])
+            came = {mark: deque(moments) for mark, moments in arrivals(live, name, *span).items()}
             events[name] = _rows(pipeline, declared[name], wanted, came, loaded)
             gone[name] = sum(map(len, came.values()))
         return cls(

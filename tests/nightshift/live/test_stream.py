@@ -1,0 +1,98 @@
+"""A day is played in the order of its times, against a server that answers as the real one."""
+
+import dataclasses
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nightshift import layout
+from nightshift.errors import ConfigurationError, PartitionMissing, ServiceUnavailable
+from nightshift.live import stream
+from nightshift.live.stream import play, timeline
+from nightshift.pipeline import Pipeline
+from nightshift.settings import Settings
+from tests.nightshift.live.test_forget import FILES
+from tests.nightshift.openmldb.test_reconcile import DAY
+
+START = layout.day_start_ms(DAY)
+ROWS = {
+    "visit": {"id": ["v1", "v2"], "at": [5000, 9000], "who": ["ann", "bob"], "page": ["p", "q"]},
+    "click": {"page": ["p", "q", "r"], "at": [9000, 1000, None]},
+    "bought": {"id": ["v1"], "at": [9500], "n": [1]},
+}
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    folder = tmp_path / "pipelines" / "shop"
+    folder.mkdir(parents=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text.replace("{database}", "shop"))
+    made = Pipeline.load(Settings(home=tmp_path, pipelines=tmp_path / "pipelines"), "shop")
+    for name, columns in ROWS.items():
+        place = layout.partition(made.data, name, DAY)
+        place.mkdir(parents=True)
+        moments = [None if at is None else START + at for at in columns["at"]]
+        table = pa.table({**columns, "at": pa.array(moments, pa.timestamp("ms"))})
+        pq.write_table(table, place / "part-0.parquet")
+    return made
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What is posted; every answer is the real server's."""
+    found = []
+
+    def post(http, url, body, sleep):
+        found.append((url.rsplit("/shop/")[1], body))
+        if url.endswith("predict"):
+            return {"receipt": {"id": f"receipt{len(found)}"}}
+        return {"inserted": len(body["events"]), "duplicates": 0}
+
+    monkeypatch.setattr(stream, "_post", post)
+    return found
+
+
+def test_rows_go_in_the_order_of_their_times_and_requests_before_events_of_theirs(pipeline, sent):
+    made = play(pipeline, timeline(pipeline, DAY), speed=0)
+    assert [path for path, _ in sent] == ["events/click", "predict", "predict", "events/click"]
+    assert sent[0][1] == {
+        "events": [{"id": f"click-{DAY}-1", "row": {"page": "q", "at": START + 1000}}]
+    }
+    assert sent[1][1][0]["id"] == "v1"
+    assert (made.requests, made.events, made.receipts) == (2, 2, ["receipt2", "receipt3"])
+
+
+def test_labels_are_sent_when_they_are_asked_for(pipeline):
+    assert {one.table for one in timeline(pipeline, DAY)} == {"visit", "click"}
+    assert {one.table for one in timeline(pipeline, DAY, labels=True)} == {*ROWS}
+
+
+def test_late_events_keep_their_times_and_ids(pipeline):
+    late = timeline(pipeline, DAY, late=[(1.0, 60.0)])
+    assert [one.table for one in late] == ["visit", "visit", "click", "click"]
+    assert [one.sent_ms - one.row["at"] for one in late] == [0, 0, 60_000, 60_000]
+    assert {one.id for one in late} == {one.id for one in timeline(pipeline, DAY)}
+
+
+def test_pauses_are_those_of_the_day_divided_by_the_speed(pipeline, sent):
+    pauses = []
+    play(pipeline, timeline(pipeline, DAY), speed=0.001, sleep=pauses.append)
+    # Nothing is waited for, so each is the whole time since the beginning.
+    assert pauses == pytest.approx([4000, 8000, 8000], rel=0.01)
+
+
+def test_a_day_without_requests_and_a_speed_below_nothing_are_refused(pipeline):
+    with pytest.raises(PartitionMissing, match="--day"):
+        timeline(pipeline, DAY.replace(year=2020))
+    with pytest.raises(ConfigurationError, match="--speed"):
+        play(pipeline, timeline(pipeline, DAY), speed=-1)
+
+
+def test_a_server_that_stays_away_is_said_to_be(pipeline, monkeypatch):
+    monkeypatch.setattr(stream, "RETRY_S", 0.0)
+    settings = dataclasses.replace(pipeline.settings, predict_port=1)
+    away = dataclasses.replace(pipeline, settings=settings)
+    with pytest.raises(ServiceUnavailable, match="no predict server"):
+        play(away, timeline(away, DAY), speed=0)
