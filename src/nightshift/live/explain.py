@@ -203,8 +203,8 @@ def text(found: dict[str, Any]) -> str:
         for window, tables in row.get("windows", {}).items():
             for table, rows in tables.items():
                 if isinstance(rows, str):
-                    lines.append(f"  window {window}, {table}: {rows}")
+                    lines.append(f"  {window}, {table}: {rows}")
                     continue
-                lines.append(f"  window {window}, {table}: {len(rows)} rows in reach")
+                lines.append(f"  {window}, {table}: {len(rows)} rows in reach")
                 lines += [f"    {one}" for one in rows[:10]]
     return "\n".join(lines)
