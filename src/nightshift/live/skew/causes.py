@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nightshift.live.skew.world import NEVER, World
+from nightshift.live.skew.world import NEVER, Rows, World
 
 LATE = "event late"
 NOT_LOADED = "table not loaded"
 REQUEST_MISSING = "request row missing"
+HISTORY = "history not loaded"
 SNAPSHOT = "snapshot changed"
 SAME_INSTANT = "same-instant event"
 CHANGED = "partition changed"
@@ -27,6 +29,7 @@ MEANINGS = {
     LATE: "a streamed table's event reached the store after the request",
     NOT_LOADED: "the table is filled by the nights alone, and the night came after the request",
     REQUEST_MISSING: "an earlier request was not in the store: scored requests are not inserted",
+    HISTORY: "the night loads fewer days than training reads, and a frame of rows reaches further",
     SNAPSHOT: "the snapshot has other rows than at the request",
     SAME_INSTANT: "training counts events of the request's own instant, which come after it",
     CHANGED: "a partition was corrected, or streamed rows removed, after the request",
@@ -82,12 +85,22 @@ def steps(
         inside = place < len(times)
         missing = np.zeros(len(at), dtype=bool)
         missing[inside] = came[inside] > began[place[inside]]
-        if missing.any():
-            waits = np.where(came == NEVER, np.inf, (came - at) / 1000)[missing]
-            found.append(Step(arrival_cause(world, table), table, tuple(waits.tolist())))
+        waits = np.where(came == NEVER, np.inf, (came - at) / 1000)
+        for cause, which in (
+            (arrival_cause(world, table), missing & ~_old(rows)),
+            (HISTORY, missing & _old(rows)),
+        ):
+            if which.any():
+                found.append(Step(cause, table, tuple(waits[which].tolist())))
     found += [Step(SNAPSHOT, table) for table in changed_snapshots]
     found += [Step(SAME_INSTANT, table) for table in same_instant]
     return found
+
+
+def _old(rows: Rows) -> npt.NDArray[np.bool_]:
+    """Which rows are of days before those that the nights have loaded."""
+    at = np.array(rows.times, dtype=np.int64)
+    return at < rows.horizon if rows.horizon != NEVER else np.zeros(len(at), dtype=bool)
 
 
 _ORDER = (LATE, NOT_LOADED, REQUEST_MISSING)
@@ -111,12 +124,20 @@ def places(
     """
     rows = world.events[table]
     at = np.array(rows.times, dtype=np.int64)
-    if any(s.table == table and s.cause == SAME_INSTANT for s in mended):
-        found = np.searchsorted(times, at, side="left")
-    elif any(s.table == table for s in mended):
-        found = np.searchsorted(times, at, side="right")
-    else:
-        # Requests that came in another order than their times see a row from the first that may.
-        arrived = np.array(rows.arrived, dtype=np.int64)
-        found = np.searchsorted(np.maximum.accumulate(began), arrived)
+    # Requests that came in another order than their times see a row from the first that may.
+    arrived = np.array(rows.arrived, dtype=np.int64)
+    found = np.searchsorted(np.maximum.accumulate(began), arrived)
+    old = _old(rows)
+    for step in mended:
+        if step.table != table:
+            continue
+        side: Literal["left", "right"] = "left" if step.cause == SAME_INSTANT else "right"
+        right = np.searchsorted(times, at, side=side)
+        if step.cause == HISTORY:
+            which = old
+        elif step.cause == SAME_INSTANT:
+            which = np.isin(at, times)
+        else:
+            which = ~old
+        found = np.where(which, np.minimum(found, right), found)
     return [int(place) for place in found]

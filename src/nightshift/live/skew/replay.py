@@ -18,7 +18,7 @@ from nightshift.data import reading
 from nightshift.data.declared import Declared
 from nightshift.errors import DataError, DeadlineExceeded
 from nightshift.live.events import INSERT_ROWS, insert_sql
-from nightshift.live.skew.world import World
+from nightshift.live.skew.world import World, training_days
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
     AbstractClient,
@@ -222,7 +222,7 @@ def training(
     """
     pipeline = world.pipeline
     settle_s = pipeline.settings.openmldb_settle_s
-    tables, lookback = pipeline.features.tables, pipeline.features.spec.lookback_days
+    tables = pipeline.features.tables
     out = work / "training"
     online.drop_database(client, name)
     client.execute(SYSTEM_DATABASE, f"CREATE DATABASE {quote_name(name)}", mode="onsync")
@@ -231,7 +231,7 @@ def training(
             client.execute(name, statement, mode="onsync")
         for table in tables.names:
             if table in tables.events:
-                wanted = layout.days_back(days[-1], len(days) + lookback.get(table, 0))
+                wanted = training_days(pipeline, table, days[0], days[-1])
                 there = layout.present(pipeline.data, table, wanted)
                 if not there:
                     if table == tables.request_table:

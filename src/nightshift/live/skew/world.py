@@ -33,12 +33,15 @@ class Rows:
         times: of each, milliseconds.
         arrived: of each, milliseconds at which the store had it; `NEVER` if it did not yet.
         streamed: whether any row of the table came as an event.
+        horizon: milliseconds at which the oldest day begins that a night loaded; `NEVER` where
+            none did.
     """
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     arrived: list[int] = field(default_factory=list)
     streamed: bool = False
+    horizon: int = NEVER
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,12 @@ class World:
         live = live_folder(pipeline.settings, pipeline.name)
         events, gone = {}, {}
         read = reach.tables() | {tables.request_table}
-        days = (last - first).days + 1
         for name in tables.events:
             if name not in read:
                 continue
-            wanted = layout.days_back(last, days + files.spec.lookback_days.get(name, 0))
+            # What training reads, and what the store held: a frame of rows may reach any of it.
+            held = {day for table, day in loaded.first if table == name and day <= last}
+            wanted = sorted({*training_days(pipeline, name, first, last), *held})
             span = pipeline.zone.start_ms(wanted[0]), pipeline.zone.end_ms(wanted[-1])
             came = {mark: deque(moments) for mark, moments in arrivals(live, name, *span).items()}
             events[name] = _rows(pipeline, declared[name], wanted, came, loaded)
@@ -129,7 +133,7 @@ class World:
             ]
             kept[table] = Rows(
                 [rows.rows[n] for n in chosen], [rows.times[n] for n in chosen],
-                [rows.arrived[n] for n in chosen], rows.streamed,
+                [rows.arrived[n] for n in chosen], rows.streamed, rows.horizon,
             )  # fmt: skip
         return replace(self, events=kept)
 
@@ -155,6 +159,13 @@ class World:
                         others = [n for n in hit if requests[n].get(own.request_id) != name]
                     found.setdefault(table, set()).update(others)
         return {table: numbers for table, numbers in found.items() if numbers}
+
+
+def training_days(pipeline: Pipeline, table: str, first: dt.date, last: dt.date) -> list[dt.date]:
+    """Days of an event table that a night of the last day reads."""
+    window = max((last - first).days + 1, pipeline.config.train_days)
+    lookback = pipeline.features.spec.lookback_days.get(table, 0)
+    return layout.days_back(last, window + lookback)
 
 
 def _rows(
@@ -183,6 +194,7 @@ def _rows(
     return Rows(
         [row for _, _, row in found], [time for time, _, _ in found],
         [arrived for _, arrived, _ in found], streamed,
+        min((pipeline.zone.start_ms(d) for t, d in loaded.first if t == table.name), default=NEVER),
     )  # fmt: skip
 
 
