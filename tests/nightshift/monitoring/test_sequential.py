@@ -1,54 +1,13 @@
 """The sequential test, by simulation: what it withdraws, how soon, and what it must not."""
 
 import json
-from statistics import NormalDist
 
 import numpy as np
 import pytest
 
 from nightshift.monitoring import sequential
 from nightshift.monitoring.sequential import Comparison
-
-NORMAL = NormalDist()
-NEGATIVES = 40
-BASE = np.log(1 / NEGATIVES)
-
-
-def games(seed, *, loss, runs, positives, noise):
-    """Losses of calibrated scores of two releases whose AUCs are 0.76 and 0.76 - loss.
-
-    Both see one latent quality of each row; the old release with `noise`, the new one with so
-    much that its AUC is less by `loss` (with as much, of its own, where it is none).
-    """
-    rng = np.random.default_rng(seed)
-    apart_old, apart_new = (NORMAL.inv_cdf(auc) * 2**0.5 for auc in (0.76, 0.76 - loss))
-    apart = apart_old * (1 + noise**2) ** 0.5
-    more = ((apart / apart_new) ** 2 - 1) ** 0.5
-
-    shape = (runs, positives, NEGATIVES + 1)
-    latent = rng.standard_normal(shape, dtype=np.float32)
-    latent[..., 0] += apart
-
-    def seen(deviation):
-        spread = (1 + deviation**2) ** 0.5
-        noisy = latent + np.float32(deviation) * rng.standard_normal(shape, dtype=np.float32)
-        by = apart / spread
-        return BASE + by * noisy / spread - by * by / 2
-
-    old, new = seen(noise), seen(more)
-    auc = (old[..., :1] > old[..., 1:]).mean(-1) - (new[..., :1] > new[..., 1:]).mean(-1)
-
-    def logloss(x):
-        return np.logaddexp(0, -x[..., 0]) + np.logaddexp(0, x[..., 1:]).sum(-1)
-
-    log = np.clip(logloss(new) - logloss(old), -sequential.CLIP, sequential.CLIP)
-    return auc.astype(float), log.astype(float) / sequential.CLIP
-
-
-def ends(wealth, alpha=0.01):
-    """When each run is withdrawn: the number of positives, or infinity."""
-    hit = wealth >= np.log(1 / alpha)
-    return np.where(hit.any(-1), hit.argmax(-1) + 1, np.inf)
+from testing.simulated import ends, games
 
 
 def test_equal_releases_are_withdrawn_at_most_once_in_a_hundred_lives():
