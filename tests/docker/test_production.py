@@ -55,6 +55,7 @@ SERVICES = (
     "airflow-scheduler",
     "airflow-dag-processor",
     "airflow-triggerer",
+    "watch",
 )
 
 
