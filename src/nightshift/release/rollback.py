@@ -226,6 +226,11 @@ def _begun(store: ReleaseStore, token: str) -> ReleaseFolder | None:
     Its switch may be done: to choose again would go back once more, or refuse what is asked for.
     """
     lease = leases.read_all(store).get(token)
-    if lease is None or lease.closed or lease.release_id is None:
+    if lease is None or lease.release_id is None:
         return None
+    if lease.closed:
+        # It was killed after its last step, or it failed and something else is live.
+        live = live_or_none(store, force=True)
+        if live is None or live.release_id != lease.release_id:
+            return None
     return store.folder(lease.release_id)

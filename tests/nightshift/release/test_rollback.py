@@ -4,7 +4,7 @@ import pytest
 
 from nightshift import files
 from nightshift.errors import ReleaseRejected
-from nightshift.registry import pointer
+from nightshift.registry import leases, pointer
 from nightshift.registry.manifest import FeatureStamp, ModelStamp, SpecStamp, Sql
 from nightshift.registry.names import sql_hash
 from nightshift.registry.store import ReleaseStore
@@ -105,3 +105,21 @@ def test_nothing_to_go_back_to(tmp_path):
     go(tmp_path, "2016-04-07")
     with pytest.raises(ReleaseRejected, match="no previous release"):
         rollback.choose(ReleaseStore(tmp_path), None)
+
+
+def test_a_try_after_one_that_was_killed_at_its_very_end_keeps_to_its_release(tmp_path):
+    store = ReleaseStore(tmp_path / "releases")
+    for ds in ("2016-04-10", "2016-04-11", "2016-04-12"):
+        put(store.root, ds)
+        go(store.root, ds)
+    leases.renew(
+        store, run_token="feedbeef", run_id="rollback", ds="2016-04-11", release_id="2016-04-11.001"
+    )
+    go(store.root, "2016-04-11", "rollback")
+    assert rollback._begun(store, "feedbeef").id == "2016-04-11.001"
+    leases.close(store, "feedbeef")
+    # Its work is done: choosing again would go back once more, to 2016-04-10.
+    assert rollback._begun(store, "feedbeef").id == "2016-04-11.001"
+    # A rollback that failed leaves another release live, and its next try chooses anew.
+    go(store.root, "2016-04-12")
+    assert rollback._begun(store, "feedbeef") is None
