@@ -8,6 +8,7 @@ moment: entries are replaced, or appended to rows first and times last, never ch
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from bisect import bisect_left, bisect_right
@@ -29,10 +30,23 @@ Key = Any
 NULL_TIME = -(2**63)
 """The time of a row whose ordering column is NULL: before every other."""
 
-Entry = tuple[list[int], list[Row]]
-"""A key's times in ascending order (places of insertion among equals) and its rows alongside."""
+Rows = tuple[list[int], list[Row]]
+"""Times in ascending order (places of insertion among equals) and the rows alongside."""
 
-_EMPTY: Entry = ([], [])
+Entry = tuple[list[int], list[Row], int]
+"""A key's times and rows, and the number of this entry: no other ever has it, so what was computed
+of a slice of an entry holds for that slice as long as the number is the same."""
+
+NO_NUMBER = 0
+"""Stands for the number of an entry where each reading makes a new one."""
+
+_NUMBERS = itertools.count(1)
+_EMPTY: Entry = ([], [], next(_NUMBERS))
+
+
+def numbered(rows: Rows) -> Entry:
+    """Times and rows as an entry of its own."""
+    return (*rows, next(_NUMBERS))
 
 
 def _key_codes(column: Column) -> Array:
@@ -91,7 +105,10 @@ class _Run:
             if c.strings is not None:
                 _ = c.strings.objects  # made once, shared by all indexes of the batch
 
-    def rows(self, key: Key) -> Entry | None:
+    def __contains__(self, key: Key) -> bool:
+        return key in self._index()
+
+    def rows(self, key: Key) -> Rows | None:
         """The key's rows in time order, or None."""
         at = self._index().get(key)
         if at is None:
@@ -124,7 +141,7 @@ class Index:
         """The key's times and rows; do not change the lists."""
         entry = self._entries.get(key)
         if entry is None:
-            if not self._runs:
+            if not any(key in run for run in self._runs):
                 return _EMPTY
             with self._lock:
                 entry = self._entries.get(key) or self._gather(key)
@@ -133,13 +150,14 @@ class Index:
                 self._entries[key] = entry
         return entry
 
-    def window(self, key: Key) -> tuple[list[int], list[Row], int]:
-        """The key's times and rows, and the place of the first that has not expired."""
-        times, rows = self.get(key)
+    def window(self, key: Key) -> tuple[list[int], list[Row], int, int]:
+        """The key's entry, its number last, before it the place of the first row not expired."""
+        entry = self._entries.get(key)
+        times, rows, number = self.get(key) if entry is None else entry
         d = self.definition
         if d is None or not d.expires or not times:
-            return times, rows, 0
-        return times, rows, live_from(times, d, int(time.time() * 1000))
+            return times, rows, 0, number
+        return times, rows, live_from(times, d, int(time.time() * 1000)), number
 
     def prepare(self) -> None:
         """Build the tables of keys now, and from now on with each batch, not at a first read."""
@@ -158,9 +176,7 @@ class Index:
         parts = [p for p in (run.rows(key) for run in self._runs) if p is not None]
         if not parts:
             return None
-        if len(parts) == 1:
-            return parts[0]
-        return _merge(parts)
+        return numbered(parts[0] if len(parts) == 1 else _merge(parts))
 
     def insert(self, row: Row) -> None:
         """Add one row (one writer at a time)."""
@@ -171,18 +187,17 @@ class Index:
         with self._lock:
             entry = self._entries.get(key) or self._gather(key)
             if entry is None:
-                self._entries[key] = ([ts], [row])
+                self._entries[key] = numbered(([ts], [row]))
                 return
-            times, rows = entry
+            times, rows, _ = entry
             if not times or ts >= times[-1]:
                 rows.append(row)
                 times.append(ts)
                 self._entries.setdefault(key, entry)
             else:
                 at = bisect_right(times, ts)
-                self._entries[key] = (
-                    [*times[:at], ts, *times[at:]],
-                    [*rows[:at], row, *rows[at:]],
+                self._entries[key] = numbered(
+                    ([*times[:at], ts, *times[at:]], [*rows[:at], row, *rows[at:]])
                 )
 
     def insert_batch(self, batch: Batch) -> None:
@@ -194,12 +209,13 @@ class Index:
             for key in list(self._entries) if self._entries else ():
                 added = run.rows(key)
                 if added is not None:
-                    self._entries[key] = _merge([self._entries[key], added])
+                    times, rows, _ = self._entries[key]
+                    self._entries[key] = numbered(_merge([(times, rows), added]))
             self._runs.append(run)
 
 
-def _merge(parts: Sequence[Entry]) -> Entry:
-    """Entries as one, stable: among equal times the earlier part first."""
+def _merge(parts: Sequence[Rows]) -> Rows:
+    """Parts of a key's rows as one, stable: among equal times the earlier part first."""
     pairs = [(t, r) for times, rows in parts for t, r in zip(times, rows, strict=False)]
     pairs.sort(key=lambda p: p[0])
     return [t for t, _ in pairs], [r for _, r in pairs]
@@ -472,4 +488,14 @@ class MemTable:
             self._indexes[name]._entries = index._entries
 
 
-__all__ = ["NULL_TIME", "Entry", "Index", "Key", "MemTable", "Row", "live_from"]
+__all__ = [
+    "NO_NUMBER",
+    "NULL_TIME",
+    "Entry",
+    "Index",
+    "Key",
+    "MemTable",
+    "Row",
+    "live_from",
+    "numbered",
+]

@@ -8,14 +8,19 @@ from typing import Any
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.aggregates.folds import (
+    Join,
     avg_fold,
     count_fold,
+    count_join,
     distinct_count_fold,
+    distinct_count_join,
     extreme_fold,
     extreme_where_fold,
+    no_join,
     nonzero_where_fold,
     sum_fold,
     top1_ratio_fold,
+    top1_ratio_join,
     topn_frequency_fold,
     topn_limit,
     where_fold,
@@ -41,13 +46,14 @@ def _simple(
     result: Callable[[SqlType], SqlType],
     make: Callable[[SqlType], Fold],
     kernel: str | None,
+    join: Callable[[SqlType], Join | None] = no_join,
 ) -> tuple[Resolve, Resolve]:
     """An aggregate of one value, and its ``_where`` form."""
 
     def plain(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
         if len(types) != 1 or not allowed(types[0]):
             return None
-        return AggregateImpl(result(types[0]), make(types[0]), kernel=kernel)
+        return AggregateImpl(result(types[0]), make(types[0]), kernel=kernel, join=join(types[0]))
 
     def where(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | None:
         if len(types) != 2 or not allowed(types[0]) or types[1] is not T.BOOL:
@@ -58,13 +64,13 @@ def _simple(
     return plain, where
 
 
-_count_plain, _count_where = _simple(listed, int64, lambda t: count_fold, "count")
+_count_plain, _count_where = _simple(listed, int64, lambda t: count_fold, "count", count_join)
 _sum_plain, _ = _simple(summable, same, sum_fold, "sum")
 _avg_plain, _ = _simple(numeric, double, lambda t: avg_fold, "avg")
 _max_plain, _ = _simple(ordered, same, lambda t: extreme_fold(t, greatest=True), "max")
 _min_plain, _ = _simple(ordered, same, lambda t: extreme_fold(t, greatest=False), "min")
-_distinct, _ = _simple(listed, int64, distinct_count_fold, "distinct_count")
-_ratio, _ = _simple(frequent, double, lambda t: top1_ratio_fold, "top1_ratio")
+_distinct, _ = _simple(listed, int64, distinct_count_fold, "distinct_count", distinct_count_join)
+_ratio, _ = _simple(frequent, double, lambda t: top1_ratio_fold, "top1_ratio", top1_ratio_join)
 
 
 def _where(

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from openmldb_sql.types import SqlType
@@ -129,16 +129,20 @@ def zero_value(type_: SqlType) -> Any:
     return _ZERO.get(type_, 0)
 
 
+def _distinct(items: Sequence[Any], zero: Any) -> set[Any]:
+    found = set(items)
+    if None in found:
+        found.discard(None)
+        found.add(zero)
+    return found
+
+
 def distinct_count_fold(type_: SqlType) -> Fold:
     """How many distinct values there are; each NaN differs from all others."""
     zero = zero_value(type_)
 
     def fold(items: Sequence[Any]) -> int:
-        found = set(items)
-        if None in found:
-            found.discard(None)
-            found.add(zero)
-        return len(found)
+        return len(_distinct(items, zero))
 
     def of_floats(items: Sequence[Any]) -> int:
         numbers = [0.0 if x is None else x for x in items]
@@ -153,6 +157,54 @@ def top1_ratio_fold(items: Sequence[Any]) -> float:
     counts = Counter(items)
     nulls = counts.pop(None, 0)
     return max(counts.values()) / (len(items) - nulls) if counts else 0.0
+
+
+Join = tuple[Callable[[Sequence[Any]], Any], Callable[[Any, Any], Any]]
+"""See ``AggregateImpl.join``."""
+
+
+def count_join(type_: SqlType) -> Join | None:
+    """``count_fold`` of one more value."""
+    return count_fold, lambda kept, newest: kept + (newest is not None)
+
+
+def distinct_count_join(type_: SqlType) -> Join | None:
+    """``distinct_count_fold`` of one more value."""
+    if type_.is_floating:
+        return None
+    zero = zero_value(type_)
+
+    def keep(items: Sequence[Any]) -> set[Any]:
+        return _distinct(items, zero)
+
+    def finish(kept: set[Any], newest: Any) -> int:
+        return len(kept) + ((zero if newest is None else newest) not in kept)
+
+    return keep, finish
+
+
+def top1_ratio_join(type_: SqlType) -> Join | None:
+    """``top1_ratio_fold`` of one more value."""
+    if type_.is_floating:
+        return None
+
+    def keep(items: Sequence[Any]) -> tuple[dict[Any, int], int, int]:
+        counts = Counter(items)
+        nulls = counts.pop(None, 0)
+        return counts, max(counts.values(), default=0), len(items) - nulls
+
+    def finish(kept: tuple[dict[Any, int], int, int], newest: Any) -> float:
+        counts, most, total = kept
+        if newest is None:
+            return most / total if total else 0.0
+        return max(most, counts.get(newest, 0) + 1) / (total + 1)
+
+    return keep, finish
+
+
+def no_join(type_: SqlType) -> Join | None:
+    """For an aggregate that has none."""
+    return None
 
 
 MOST_KEYS = 1024

@@ -31,6 +31,8 @@ class AggregateImpl:
             not count. ``fold`` has that built in; a kernel masks the first argument.
         nonzero: Rows whose value is 0 do not count either.
         offset: For ``lag``: rows before the current one, out of the frame's bounds too.
+        join: Where the fold of one more, newest value can be had from something kept of the older
+            ones: what to keep of a list, and from that and the newest value to the fold.
     """
 
     type: SqlType
@@ -41,6 +43,7 @@ class AggregateImpl:
     conditional: bool = False
     nonzero: bool = False
     offset: int | None = None
+    join: tuple[Callable[[Sequence[Any]], Any], Callable[[Any, Any], Any]] | None = None
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,17 @@ class Access:
         make, nothing = path.maker(), (None,) * len(node.right.fields)
         test = None if residual is None else residual.row()
         fetch, keep, descending = path.fetch, path.keep, node.descending
+        if keep is None and test is None and not descending:
+
+            def newest(x: Row) -> Row:
+                times, rows, live, _ = fetch(key(x))
+                stop = min(len(times), len(rows))
+                return (*x, *make(rows[stop - 1])) if stop > live else (*x, *nothing)
+
+            return newest
 
         def match(x: Row) -> Row:
-            times, rows, live = fetch(key(x))
+            times, rows, live, _ = fetch(key(x))
             stop = min(len(times), len(rows))
             if descending:
                 places: Sequence[int] = _least_first(times, live, stop)
@@ -114,7 +122,7 @@ class Access:
         test = None if residual is None else residual.row()
 
         def match(x: Row) -> list[Row]:
-            times, rows, live = path.fetch(key(x))
+            times, rows, live, _ = path.fetch(key(x))
             out = []
             for i in range(live, min(len(times), len(rows))):
                 y = rows[i] if path.keep is None else path.keep(rows[i])
@@ -158,14 +166,14 @@ class Access:
                 if path is None:
                     return None
                 projected = tuple(substitute(e, path.outputs) for e in exprs)
-                return AccessPath(path.scan, projected, path.keep, path.base_width)
+                return AccessPath(path.scan, projected, path.keep, path.base_width, pure=path.pure)
             case Filter(_, child, predicate):
                 path = self._path(child)
                 if path is None:
                     return None
                 test = substitute(predicate, path.outputs).row()
                 keep = _then(path.keep, _filtering(test))
-                return AccessPath(path.scan, path.outputs, keep, path.base_width)
+                return AccessPath(path.scan, path.outputs, keep, path.base_width, pure=path.pure)
             case Join(kind="LAST"):
                 path = self._path(node.left)
                 if path is None:
@@ -176,7 +184,9 @@ class Access:
                     Col(base + i, f.type, f.name) for i, f in enumerate(node.right.fields)
                 )
                 keep = _then(path.keep, extend)
-                return AccessPath(path.scan, path.outputs + right, keep, base + len(right))
+                return AccessPath(
+                    path.scan, path.outputs + right, keep, base + len(right), pure=False
+                )
             case _:
                 return None
 

@@ -12,7 +12,7 @@ from openmldb_sql.types import IndexDef
 from openmldb_embedded.batch import execute
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.expr import Col, Expr
-from openmldb_embedded.memtable import NULL_TIME, Entry, Key, MemTable, Row
+from openmldb_embedded.memtable import NO_NUMBER, NULL_TIME, Entry, Key, MemTable, Row, numbered
 from openmldb_embedded.plan import Node, Scan, walk
 from openmldb_embedded.request.needed import Needed
 from openmldb_embedded.request.rows import key_function, row_maker
@@ -20,9 +20,12 @@ from openmldb_embedded.rewrite import substitute
 
 Tables = Callable[[str, str], MemTable]
 
+_NOTHING: Entry = ([], [], NO_NUMBER)
 
-Fetch = Callable[[Key], tuple[list[int], list[Row], int]]
-"""From a key to times, rows alongside and the place of the first live one."""
+
+Fetch = Callable[[Key], tuple[list[int], list[Row], int, int]]
+"""From a key to times, rows alongside, the place of the first live one, and the number by which
+these lists are known again (``memtable.Entry``; NO_NUMBER where they are not)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class AccessPath:
         outputs: The relation's columns over a base row.
         keep: From a base row to the row (perhaps extended) or None to drop it.
         base_width: Columns of a base row once extended.
+        pure: ``keep`` looks at the row alone, and at no other table.
     """
 
     def __init__(
@@ -54,7 +58,10 @@ class AccessPath:
         outputs: tuple[Expr, ...],
         keep: Callable[[Row], Row | None] | None,
         base_width: int | None = None,
+        *,
+        pure: bool = True,
     ) -> None:
+        self.pure = pure
         self.scan = scan
         self.outputs = outputs
         self.keep = keep
@@ -62,7 +69,7 @@ class AccessPath:
         self.base_width = own if base_width is None else base_width
         self.ts: str | None = None
         self.sorted = False
-        self.fetch: Fetch = lambda key: ([], [], 0)
+        self.fetch: Fetch = lambda key: ([], [], 0, NO_NUMBER)
 
     def base_column(self, e: Expr) -> str | None:
         """The table's column that an expression over the outputs is, or None."""
@@ -109,8 +116,8 @@ class AccessPath:
         inner, keep = self.fetch, self.keep
         value = substitute(order, self.outputs).row()
 
-        def fetch(key: Key) -> tuple[list[int], list[Row], int]:
-            _, rows, live = inner(key)
+        def fetch(key: Key) -> tuple[list[int], list[Row], int, int]:
+            _, rows, live, _ = inner(key)
             pairs = []
             for row in rows[live:]:
                 kept = row if keep is None else keep(row)
@@ -118,7 +125,7 @@ class AccessPath:
                     x = value(kept)
                     pairs.append((NULL_TIME if x is None else x, kept))
             pairs.sort(key=itemgetter(0))
-            return [p[0] for p in pairs], [p[1] for p in pairs], 0
+            return [p[0] for p in pairs], [p[1] for p in pairs], 0, NO_NUMBER
 
         self.fetch = fetch
         self.keep = None
@@ -158,14 +165,14 @@ class Materialised:
         self._names = [(n.db, n.table) for n in walk(node) if isinstance(n, Scan)]
         self._state: tuple[list[Batch], dict[Key, Entry]] | None = None
 
-    def fetch(self, key: Key) -> tuple[list[int], list[Row], int]:
+    def fetch(self, key: Key) -> tuple[list[int], list[Row], int, int]:
         """The key's times and rows, as of the tables' present state."""
         scans = [self._tables(*n).scan() for n in self._names]
         state = self._state
         if state is None or any(a is not b for a, b in zip(scans, state[0], strict=True)):
             state = self._state = (scans, self._build(scans))
-        times, rows = state[1].get(key, ([], []))
-        return times, rows, 0
+        times, rows, number = state[1].get(key, _NOTHING)
+        return times, rows, 0, number
 
     def _build(self, scans: list[Batch]) -> dict[Key, Entry]:
         known = dict(zip(self._names, scans, strict=True))
@@ -184,5 +191,5 @@ class Materialised:
         out: dict[Key, Entry] = {}
         for key, pairs in groups.items():
             pairs.sort(key=itemgetter(0))
-            out[key] = ([p[0] for p in pairs], [p[1] for p in pairs])
+            out[key] = numbered(([p[0] for p in pairs], [p[1] for p in pairs]))
         return out

@@ -26,10 +26,10 @@ from openmldb_embedded.plan import (
     WindowPlan,
 )
 from openmldb_embedded.request.access import Access
-from openmldb_embedded.request.frames import Frame, FrameRows
+from openmldb_embedded.request.frames import Frame, Place, Step
 from openmldb_embedded.request.needed import Needed
 from openmldb_embedded.request.paths import Online, Tables
-from openmldb_embedded.request.rows import row_maker
+from openmldb_embedded.request.rows import constant_columns, row_maker
 
 T = SqlType
 Rows = Callable[[Row], list[Row]]
@@ -175,6 +175,17 @@ class RequestPlan:
         residual = None if node.residual is None else node.residual.row()
         nothing = (None,) * len(node.right.fields)
         last = node.kind == "LAST"
+        if len(keys) == 1 and residual is None and last:
+            ((mine, its),) = keys
+
+            def newest(x: Row, r: Row) -> list[Row]:
+                key = mine(x)
+                for y in reversed(right(r)):
+                    if its(y) == key:
+                        return [(*x, *y)]
+                return [(*x, *nothing)]
+
+            return newest
 
         def match(x: Row, r: Row) -> list[Row]:
             found = [
@@ -192,42 +203,55 @@ class RequestPlan:
     def _window(self, node: WindowAggregate) -> Rows:
         below = self._rows(node.child)
         width = len(node.child.fields)
-        frames = [self._frame(node, w) for w in node.windows]
+        places: list[Place] = []
+        frames = [self._frame(node, w, places) for w in node.windows]
         offsets: dict[int, int] = {}
         for c in node.calls:
             if c.beyond_frame:
                 offsets[c.window] = max(offsets.get(c.window, 0), c.impl.offset or 0)
         beyond = {
-            window: self._frame(node, _beyond(node.windows[window], offset))
+            window: self._frame(node, _beyond(node.windows[window], offset), places)
             for window, offset in offsets.items()
         }
-        steps: list[tuple[int, Frame, Callable[[FrameRows, list[Any]], Any]]] = []
+        used: list[Frame] = []
+        steps: list[tuple[int, Step]] = []
         for c in node.calls:
-            which = len(frames) + c.window if c.beyond_frame else c.window
             frame = beyond[c.window] if c.beyond_frame else frames[c.window]
-            steps.append((which, frame, frame.call(c, width)))
+            if frame not in used:
+                used.append(frame)
+            steps.append((used.index(frame), frame.call(c, width)))
+
+        located = [(frame, places.index(frame.place)) for frame in used]
 
         def compute(r: Row) -> list[Row]:
             out: list[Row] = []
             for x in below(r):
-                got: dict[int, FrameRows] = {}
+                spots = [place.of(x) for place in places]
+                found = [frame.rows(x, spots[at]) for frame, at in located]
                 values: list[Any] = []
-                for which, frame, step in steps:
-                    rows = got.get(which)
-                    if rows is None:
-                        rows = got[which] = frame.rows(x)
-                    values.append(step(rows, values))
+                for which, step in steps:
+                    stored, current = found[which]
+                    values.append(step(stored, current, values))
                 out.append((*x, *values))
+                for (stored, _), frame in zip(found, used, strict=True):
+                    if stored.place is not None:
+                        frame.remember(stored)
             return out
 
         return compute
 
-    def _frame(self, node: WindowAggregate, w: WindowPlan) -> Frame:
+    def _frame(self, node: WindowAggregate, w: WindowPlan, places: list[Place]) -> Frame:
+        """A window's frame, in one of the places known or in a new one."""
         sources = list(reversed(w.unions))
         if not w.frame.instance_not_in_window:
             sources.append(node.child)
+        # Each window notes the index that it needs, with its own reach.
         paths = [self._stored.window_path(s, w) for s in sources]
-        return Frame(w, paths)
+        place = next((p for p in places if p.serves(w)), None)
+        if place is None:
+            place = Place(w, paths)
+            places.append(place)
+        return Frame(w, place, constant_columns(node.child))
 
 
 def _beyond(w: WindowPlan, offset: int) -> WindowPlan:

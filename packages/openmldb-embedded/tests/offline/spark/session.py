@@ -34,7 +34,7 @@ def main() -> None:
         try:
             for name, path in asked["tables"].items():
                 if known.get(name) != path:
-                    frame = spark.read.parquet(path).coalesce(1)
+                    frame = spark.read.parquet(path).coalesce(1).cache()
                     session.registerTable("db", name, frame._jdf)
                     known[name] = path
             frame = DataFrame(session.sql(asked["sql"]).getSparkDf(), spark._wrapped)
