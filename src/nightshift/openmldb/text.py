@@ -11,26 +11,22 @@ from nightshift.errors import ConfigurationError
 def split_script(script: str) -> list[str]:
     """Split a script at its semicolons; the API server runs only the first statement it gets.
 
-    Quoted text ('..', "..", `..` and their triple forms, backslash escapes) and comments
-    (`--`, `#`, `/* */`) hide semicolons; CREATE PROCEDURE ... BEGIN ... END; stays whole.
-    Comments around a statement are dropped, those within it stay.
+    It is cut as the laptop's server cuts it, by OpenMLDB's own rules: quotes (tripled ones too) and
+    comments hide semicolons; CREATE PROCEDURE ... BEGIN ... END; stays whole. Comments around a
+    statement are dropped, those within it stay.
 
     Raises:
-        ConfigurationError: a quote or a comment does not end; the message tells its line.
+        ConfigurationError: a quote, a comment or a bracket does not end; the message shows where.
     """
-    statements: list[str] = []
-    start = 0
-    for kind, begin, end in _scan(script):
-        if kind != ";":
-            continue
-        text = script[start:begin]
-        if _PROCEDURE.match(_strip_comments(text)) and not _PROCEDURE_END.search(text):
-            continue
-        statements.append(text)
-        start = end
-    statements.append(script[start:])
-    trimmed = (_trim(text) for text in statements)
-    return [text for text in trimmed if text]
+    from openmldb_sql import statements
+    from openmldb_sql.errors import SqlError
+
+    try:
+        return statements.split(script)
+    except SqlError as error:
+        at = re.search(r"\[at (\d+):", error.message)
+        line = f"line {at[1]} of the script: " if at else ""
+        raise ConfigurationError(f"{line}{error.message}") from error
 
 
 def normalise_sql(sql: str) -> str:
@@ -87,8 +83,6 @@ _TOKEN = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_PROCEDURE = re.compile(r"\s*create\s+procedure\b", re.IGNORECASE)
-_PROCEDURE_END = re.compile(r";\s*end\s*$", re.IGNORECASE)
 
 
 def _scan(script: str) -> Generator[tuple[str, int, int], None, None]:
@@ -99,32 +93,3 @@ def _scan(script: str) -> Generator[tuple[str, int, int], None, None]:
             raise ConfigurationError(f"line {line} of the script: {match['open']} does not end")
         kind = "comment" if match["comment"] else "quoted" if match["quoted"] else ";"
         yield kind, match.start(), match.end()
-
-
-def _strip_comments(text: str) -> str:
-    return "".join(
-        text[a:b] for a, b in _outside([(s, e) for k, s, e in _scan(text) if k == "comment"], text)
-    )
-
-
-def _outside(holes: list[tuple[int, int]], text: str) -> Generator[tuple[int, int], None, None]:
-    position = 0
-    for begin, end in holes:
-        yield position, begin
-        position = end
-    yield position, len(text)
-
-
-def _trim(text: str) -> str:
-    """Cut white space and comments from both ends."""
-    comments = [(s, e) for k, s, e in _scan(text) if k == "comment"]
-    begin, end = 0, len(text)
-    for start, stop in comments:
-        if text[begin:start].strip():
-            break
-        begin = stop
-    for start, stop in reversed(comments):
-        if start < begin or text[stop:end].strip():
-            break
-        end = start
-    return text[begin:end].strip()

@@ -39,12 +39,26 @@ class TestSplitScript:
             "SELECT 1",
         ]
 
+    def test_a_procedure_ends_where_its_body_does(self):
+        first = "create or replace PROCEDURE p() BEGIN SELECT CASE WHEN a THEN 1 END; SELECT 2; END"
+        assert split_script(f"{first};\nDROP TABLE t; -- end") == [first, "DROP TABLE t"]
+        # a column may be named so
+        assert split_script("SELECT procedure FROM t; SELECT 2") == [
+            "SELECT procedure FROM t",
+            "SELECT 2",
+        ]
+
     def test_an_open_quote_names_its_line(self):
         with pytest.raises(ConfigurationError, match="line 2"):
             split_script("SELECT 1;\nSELECT 'oops;")
 
     def test_triple_quotes(self):
         assert split_script("SELECT '''a;'b'''; SELECT 2") == ["SELECT '''a;'b'''", "SELECT 2"]
+        assert split_script("SELECT '''a'b;c'''; SELECT 2") == ["SELECT '''a'b;c'''", "SELECT 2"]
+        assert split_script('SELECT """a"b;\nc"""; SELECT 2') == [
+            'SELECT """a"b;\nc"""',
+            "SELECT 2",
+        ]
 
 
 def test_normalising_keeps_quoted_text_and_drops_comments():

@@ -42,7 +42,7 @@ from openmldb_sql.statements.nodes import (
     Use,
     Value,
 )
-from openmldb_sql.tokens import Kind, place, tokens
+from openmldb_sql.tokens import Kind, Token, place, tokens
 
 __all__ = [
     "TTL_TYPES",
@@ -87,7 +87,9 @@ __all__ = [
 
 
 def split(script: str) -> list[str]:
-    """Cut a script into its statements, without their ``;``; empty ones are left out.
+    """Cut a script into its statements, without their ``;`` and the comments around them.
+
+    Empty ones are left out. CREATE PROCEDURE ... BEGIN ... END is one statement.
 
     Raises:
         SyntaxError_: A quote, comment or bracket that does not close.
@@ -95,10 +97,27 @@ def split(script: str) -> list[str]:
     found: list[str] = []
     position = 0
     while position < len(script):
-        cut = list(tokens(script, position))
+        cut = _statement(script, position)
         if cut[0].kind is not Kind.END:
-            found.append(script[cut[0].start : cut[-1].start].strip())
+            found.append(script[cut[0].start : cut[-2].end])
         position = max(cut[-1].end, position + 1)
+    return found
+
+
+def _statement(script: str, start: int) -> list[Token]:
+    """The tokens of the statement that begins at a place, END last; a procedure's body included."""
+    found = list(tokens(script, start))
+    head = [token.upper for token in found[:4]]
+    if head[:2] != ["CREATE", "PROCEDURE"] and head != ["CREATE", "OR", "REPLACE", "PROCEDURE"]:
+        return found
+    while found[-1].end < len(script):
+        last, before = found[-2], found[-3]
+        if last.upper == "END" and (before.upper == "BEGIN" or before.kind is Kind.END):
+            break
+        more = list(tokens(script, found[-1].end))
+        if more[0].kind is Kind.END and more[0].end == len(script):
+            break  # nothing but blanks: the body does not end
+        found += more
     return found
 
 
@@ -110,7 +129,7 @@ def parse(script: str) -> Statement:
     """
     position = 0
     while position < len(script):
-        found = list(tokens(script, position))
+        found = _statement(script, position)
         if found[0].kind is not Kind.END:
             return Parser(script, found).statement()
         position = max(found[0].end, position + 1)
@@ -127,7 +146,7 @@ def parse_script(script: str) -> list[Statement]:
     parsed: list[Statement] = []
     position = 0
     while position < len(script):
-        found = list(tokens(script, position))
+        found = _statement(script, position)
         closed = found[-1].end > found[-1].start
         if found[0].kind is not Kind.END:
             parsed.append(Parser(script, found).statement())
