@@ -12,6 +12,7 @@ from openmldb_embedded.catalog import Deployment, Record, State
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.referee import Referee
 from openmldb_embedded.service.call import DONE, Call, Reply
+from openmldb_embedded.service.long_windows import check_long_windows
 from openmldb_embedded.service.operations import Operation, Operations
 from openmldb_embedded.service.planning import planning
 from openmldb_embedded.service.ttl import deploy_options, needed_indexes
@@ -85,6 +86,7 @@ class Deployments:
             query = engine.compile_request(s.sql, self._state, call.db, strict=strict)
         self._referee.confirm_deployment(query, s.sql, self._state, call.db)
         bias = deploy_options(s.options)
+        check_long_windows(dict(s.options), s.sql, query, self._state)
         if not all(part.isalnum() or part == "_" for part in s.name):
             raise ExecutionError(
                 f"ns create procedure failed--ReturnCode[-1]--create procedure on tablet failed, "
