@@ -21,8 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import generated
 import referee
 
+pytestmark = pytest.mark.timeout(1800)  # for the slowest machines
+
 SEED = int(os.environ.get("REFEREE_SEED", "17"))
-COUNT = int(os.environ.get("REFEREE_STATEMENTS", "300"))
+COUNT = int(os.environ.get("REFEREE_STATEMENTS", "200"))
 
 
 @pytest.fixture(scope="module")
@@ -73,4 +75,4 @@ def test_generated_statements(spark: referee.Referee) -> None:
                 report.write(f"{number} differs {found[-1]}\n")
             report.flush()
     assert not found, f"{len(found)} of {COUNT} differ:\n" + "\n".join(found)
-    assert refused < COUNT // 5
+    assert refused <= COUNT // 50
