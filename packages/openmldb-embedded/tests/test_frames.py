@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
-from jd import Catalog
 from openmldb_embedded.engine import compile_request
 from openmldb_embedded.memtable import MemTable
 from openmldb_embedded.request import frames
 from openmldb_sql.types import IndexDef, SqlType, schema_of
+
+from testing.jd import Catalog
 
 FIELDS = [
     ("id", SqlType.INT64),

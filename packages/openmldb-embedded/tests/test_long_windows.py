@@ -5,13 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from jd import Catalog
 from openmldb_embedded.engine import compile_request
 from openmldb_embedded.memtable import MemTable
 from openmldb_embedded.service.long_windows import check_long_windows
-from openmldb_harness import ServerProcess
 from openmldb_sql.errors import SqlError
 from openmldb_sql.types import SqlType, schema_of
+
+from testing.embedded import ServerProcess
+from testing.jd import Catalog
 
 FIELDS = [
     ("id", SqlType.INT32),

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import spark_parts
 from openmldb_embedded.columns import Batch
+
+from testing import spark as spark_parts
 
 CRASH = "the engine died"
 

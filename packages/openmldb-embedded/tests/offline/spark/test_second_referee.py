@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jd import Catalog
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch
 from openmldb_sql.errors import SqlError
 from openmldb_sql.types import schema_of
+
+from testing.jd import Catalog
 
 sys.path.insert(0, str(Path(__file__).parent))
 
