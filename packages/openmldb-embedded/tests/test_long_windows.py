@@ -9,6 +9,7 @@ from openmldb_embedded.engine import compile_request
 from openmldb_embedded.memtable import MemTable
 from openmldb_embedded.service.long_windows import check_long_windows
 from openmldb_sql.errors import SqlError
+from openmldb_sql.parse import parse_select
 from openmldb_sql.types import SqlType, schema_of
 
 from testing.embedded import ServerProcess
@@ -39,7 +40,7 @@ class OfState:
 
 def check(sql: str, value: object) -> None:
     query = compile_request(sql, Catalog({"t": SCHEMA, "u": SCHEMA}), "db")
-    check_long_windows({"long_windows": value}, sql, query, OfState())  # type: ignore[arg-type]
+    check_long_windows({"long_windows": value}, parse_select(sql), query, OfState())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", ["w", "w:1d", "w:2H", "w: 30 s", ""])

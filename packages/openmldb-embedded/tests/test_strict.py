@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 from openmldb_embedded.engine import compile_batch, compile_request
 from openmldb_embedded.errors import NotFound
+from openmldb_embedded.referee import Referee
+from openmldb_embedded.service.planning import EXPLAINING, check_online, planning
+from openmldb_sql import parse
 from openmldb_sql.errors import SqlError
 from openmldb_sql.types import SqlType, schema_of
+
+from testing.jd import Catalog
 
 VERDICTS = json.loads((Path(__file__).parent / "verdicts.json").read_text(encoding="utf-8"))
 
@@ -70,3 +75,16 @@ def test_a_refusal_says_what_to_write(sql, instead):
     with pytest.raises(SqlError, match=instead):
         compile_batch(sql, Tables(), "db", strict=True)
     compile_batch(sql, Tables(), "db")  # lenient mode takes it
+
+
+def test_a_text_is_parsed_once() -> None:
+    sql = "select id, k from t where x > 4711"
+    catalog = Catalog(
+        {"t": schema_of([("id", SqlType.INT32), ("k", SqlType.STRING), ("x", SqlType.INT32)])}
+    )
+    before = parse._parsed.cache_info().misses
+    with planning(EXPLAINING, sql, strict=True):
+        query = compile_batch(sql, catalog, "db", strict=True)
+    check_online(sql)
+    Referee().confirm(query, sql, catalog, "db", online=True)
+    assert parse._parsed.cache_info().misses == before + 1

@@ -101,7 +101,7 @@ def judge(
     verdict = (compiler or shared()).judge(text, database, tables, compile_mode)
     if verdict.accepted and mode != "batch":
         try:
-            tree = parse_select(select_sql)
+            tree = parse_select(select_sql, strict=True)
         except (SqlError, RecursionError):
             return verdict  # what our parser cannot read, whoever runs it will say
         beyond = request_refusal(tree) if mode == "request" else online_refusal(tree)

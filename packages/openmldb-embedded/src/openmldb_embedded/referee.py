@@ -153,7 +153,7 @@ def refusal(sql: str, verdict: Verdict, use: Use) -> RefusedByOpenMLDB:
 def _tables(sql: str, catalog: Catalog, db: str) -> dict[str, Schema]:
     """The tables that a query names, as far as there are such."""
     try:
-        tree = parse_select(sql)
+        tree = parse_select(sql, strict=True)  # parsed so before: it is the one tree
     except (SqlError, RecursionError):
         return {}
     found: dict[str, Schema] = {}

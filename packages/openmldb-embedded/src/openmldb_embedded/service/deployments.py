@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from openmldb_sql import statements
+from openmldb_sql.parse import parse_select
 from openmldb_sql.types import ColumnDef, Schema, SqlType
 
 from openmldb_embedded import engine
@@ -86,7 +87,8 @@ class Deployments:
             query = engine.compile_request(s.sql, self._state, call.db, strict=strict)
         self._referee.confirm_deployment(query, s.sql, self._state, call.db)
         bias = deploy_options(s.options)
-        check_long_windows(dict(s.options), s.sql, query, self._state)
+        tree = parse_select(s.sql, strict=strict)
+        check_long_windows(dict(s.options), tree, query, self._state)
         if not all(part.isalnum() or part == "_" for part in s.name):
             raise ExecutionError(
                 f"ns create procedure failed--ReturnCode[-1]--create procedure on tablet failed, "

@@ -13,7 +13,6 @@ from typing import Any
 
 from openmldb_sql import syntax as s
 from openmldb_sql.errors import SqlError
-from openmldb_sql.parse import parse_select
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded import engine
@@ -26,14 +25,14 @@ _KEPT = frozenset({"sum", "min", "max", "count", "avg"})
 
 
 def check_long_windows(
-    options: dict[str, Any], sql: str, query: engine.RequestQuery, state: State
+    options: dict[str, Any], tree: s.Query, query: engine.RequestQuery, state: State
 ) -> None:
     """Refuse a LONG_WINDOWS that a cluster refuses; nothing where the option is not given.
 
     Args:
         options: Of DEPLOY, by lower-case name: ``'w1:1d,w2'``, a window and the size of its
             buckets (a number of rows, or a time), is what the option holds.
-        sql: The deployment's SELECT.
+        tree: The deployment's SELECT.
         query: The same, compiled.
         state: Where its tables are.
 
@@ -54,7 +53,7 @@ def check_long_windows(
                 f"illegal long window format: {part!r}, LONG_WINDOWS takes 'window:size,...'", 1001
             )
         buckets[name] = bucket[0] if bucket else DEFAULT_BUCKET
-    calls = list(_calls(parse_select(sql)))
+    calls = list(_calls(tree))
     kept = [call for call in calls if call.over in buckets]
     if {call.over for call in kept} != set(buckets):
         missing = sorted(set(buckets) - {str(call.over) for call in kept})

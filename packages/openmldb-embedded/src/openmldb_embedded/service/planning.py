@@ -56,7 +56,7 @@ def check_online(sql: str) -> None:
     Raises:
         SqlError: It sorts its result, or joins tables.
     """
-    found = _unsupported(parse_select(sql))
+    found = _unsupported(parse_select(sql, strict=True))
     if found is not None:
         raise SqlError(
             f"Query rpc failed----ReturnCode[1000]--Non-support {found} Op in cluster online "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +31,6 @@ from openmldb_embedded.workers import Workers
 
 LIGHT_ROWS = 20_000
 """An online query over more rows than this runs in a process of its own."""
-_REFUSED_ONLINE = re.compile(r"\b(order|join)\b", re.IGNORECASE)
 MISSING_PARAMETER = "Fail to get parameter type"
 
 
@@ -154,7 +152,7 @@ class Queries:
                 reason = error.message.split("--")[-1]
                 raise SqlError(f"Query rpc failed----ReturnCode[1000]--{reason}", 1500) from None
             raise
-        if online and self._strict and _REFUSED_ONLINE.search(sql):
+        if online and self._strict:
             check_online(sql)
         return self._referee.confirm(
             query, sql, self._state, call.db, call.params, online=online, export=export
