@@ -182,3 +182,7 @@ def test_a_lenient_server_says_so_on_every_answer(new_server):
     answer = server.client.post("/dbs/db/deployments/d", json={"input": [["q", 5]]}).json()
     assert answer["data"]["data"] == [["qb"]]
     assert "lenient" in answer["msg"]
+    refused = server.client.post("/dbs/db", json={"mode": "online", "sql": "SELECT nope FROM t"})
+    assert refused.json()["code"] != 0
+    for found in (refused, server.client.get("/health"), server.client.get("/dbs")):
+        assert found.headers["x-openmldb-mode"] == "lenient"

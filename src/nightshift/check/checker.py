@@ -18,6 +18,8 @@ from nightshift.pipeline import CONFIG, Pipeline, names
 from nightshift.settings import Settings
 
 if TYPE_CHECKING:
+    from openmldb_sql.types import IndexDef
+
     from nightshift.data.declared import Declared
     from nightshift.features.reach import Output, Reach
     from nightshift.features.specification import FeatureSpec
@@ -56,6 +58,7 @@ class _Checker:
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
         self.problems: list[Problem] = []
+        self._proposed: tuple[Mapping[str, Iterable[IndexDef]], Mapping[str, Any]] = ({}, {})
 
     def run(self) -> list[Problem]:
         self._schedule()
@@ -213,6 +216,7 @@ class _Checker:
         if query is not None:
             columns = self._query(query, declared)
             self._reach(query, declared, spec)
+            self._proposals(*self._proposed)
             if spec is not None and columns is not None:
                 self._columns(spec, columns)
         self._partitions(declared)
@@ -407,10 +411,30 @@ class _Checker:
                 )  # fmt: skip
         if told:
             return None
+        self._proposed = (advice.propose_indexes(query, database, schemas), schemas)
         verdict = advice.judge(query, database, schemas, "request")
         if verdict.columns is None:
             return None
         return tuple((name, str(getattr(kind, "value", kind))) for name, kind in verdict.columns)
+
+    def _proposals(
+        self, proposed: Mapping[str, Iterable[IndexDef]], schemas: Mapping[str, Any]
+    ) -> None:
+        """The indexes that OpenMLDB's own GenDDL gives a deployment and the tables do not have."""
+        from nightshift.check import indexes
+
+        file = self.pipeline.features.create_tables
+        told = {p.key for p in self.problems if p.file == str(file)}
+        for table, wanted in proposed.items():
+            for index in wanted:
+                if table in told or indexes.has(schemas[table].indexes, index):
+                    continue
+                self.add(
+                    file, table,
+                    "OpenMLDB's own GenDDL gives the deployment an index that the table does not "
+                    "have; DEPLOY makes it, over rows that are there by then, in seconds to minutes",
+                    f"add {indexes.spelled(index)}", warn=True,
+                )  # fmt: skip
 
     def _columns(self, spec: FeatureSpec, columns: tuple[tuple[str, str], ...]) -> None:
         """The specification against what the query gives, column by column."""

@@ -135,6 +135,19 @@ def _holds(index: IndexDef, reach_ms: int | None, rows: int | None) -> bool:
     return old_enough or enough_rows
 
 
+def has(declared: Iterable[IndexDef], wanted: IndexDef) -> bool:
+    """Whether a table has an index of these keys and this time, whatever it keeps."""
+    return any(
+        set(index.keys) == set(wanted.keys) and wanted.ts in (None, index.ts) for index in declared
+    )
+
+
+def spelled(index: IndexDef) -> str:
+    """The index as CREATE TABLE has it."""
+    time = f", ts={index.ts}" if index.ts else ""
+    return f"INDEX(key={_key(index.keys)}{time}, {_ttl(index)})"
+
+
 def _ttl(index: IndexDef) -> str:
     minutes = f"{index.ttl_ms_abs // 60_000}m"
     return {

@@ -175,6 +175,8 @@ class App:
             answer = _FINE_LENIENT + answer[len(_FINE) :]
         kind = b"text/plain" if answer == b"OK" else b"application/json"
         sent = [(b"content-type", kind), (b"content-length", str(len(answer)).encode())]
+        if self.service.referee.lenient:
+            sent.append((b"x-openmldb-mode", b"lenient"))
         await send({"type": "http.response.start", "status": status, "headers": sent})
         await send({"type": "http.response.body", "body": answer})
 

@@ -60,7 +60,7 @@ SCALARS = [
     "s != 'x'", "d between 0 and 3", "i32 in (1, 2, 3)", "isnull(s)", "ifnull(i32, 7)",
     "if_null(s, 'none')", "nvl(d, 1.5)", "nvl2(s, i16, i16)", "coalesce(f, 0.5)",
     "case when b then s else k end", "case i16 when 1 then 'one' when 2 then 'two' end",
-    "concat(s, '-', k)", "upper(s)", "lower(k)", "substr(s, 1, 2)",
+    "concat(s, '-', k)", "upper(k)", "lower(k)", "substr(s, 1, 2)",
     "char_length(s)", "strcmp(s, k)", "s like 'z%'", "reverse(k)", "replace(s, 'x', 'yy')",
     "year(ts)", "month(dt)", "dayofmonth(dt)", "dayofweek(ts)", "dayofyear(dt)", "weekofyear(dt)",
     "hour(ts)", "minute(ts)", "second(ts)", "day(ts)", "date(ts)", "timestamp(dt)", "bigint(ts)",
