@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from nightshift.layout import RunFolder  # noqa: E402
+from nightshift.plan import Plan  # noqa: E402
+from nightshift.release import steps  # noqa: E402
 from nightshift.scaffold import roles as deciding  # noqa: E402
 from nightshift.scaffold import survey as looking  # noqa: E402
 from nightshift.scaffold import write as writing  # noqa: E402
@@ -105,6 +107,13 @@ class Made:
     seconds: float = 0.0
 
 
+def _more_gates(house: House, plan: Plan, release: str) -> None:
+    """The gates that the pipeline runs beside those of every house."""
+    for name in house.pipeline.config.gates_run:
+        if name not in ("data", "quality", "rehearsal", "consistency"):
+            steps.gate(house.of(plan), name, release)
+
+
 def night(folder: Path, engine: str, ds: str) -> Made:
     """A whole night with one engine."""
     changes: dict[str, Any] = {
@@ -120,7 +129,7 @@ def night(folder: Path, engine: str, ds: str) -> Made:
     try:
         house.up()
         began = time.monotonic()
-        done = house.night(ds)
+        done = house.night(ds, before_gates=lambda plan, release: _more_gates(house, plan, release))
         made.seconds = time.monotonic() - began
         assert done["switched"], done
         plan = house.plan(ds)
