@@ -36,7 +36,7 @@ from airflow.utils.session import create_session  # noqa: E402
 from airflow.utils.state import TaskInstanceState as State  # noqa: E402
 from airflow.utils.types import DagRunTriggeredByType  # noqa: E402
 
-from nightshift import files, layout  # noqa: E402
+from nightshift import files, layout, watch  # noqa: E402
 from nightshift.gates.base import report  # noqa: E402
 from nightshift.pipeline import Pipeline  # noqa: E402
 from nightshift.registry import history, leases, pointer  # noqa: E402
@@ -177,7 +177,8 @@ def main() -> None:
         }  # fmt: skip
     state = planned(bag_dag, dag, "2031-01-01")
     (row,) = [row for row in history.rows(STORE.root) if row.ds == "2031-01-01"]
-    found["no data"] = {"plan": state, "state": row.state, "why": row.why}
+    noted = watch.night_failed(PIPELINE, "manual__2031-01-01", ["plan"])
+    found["no data"] = {"plan": state, "state": row.state, "why": row.why, "noted": noted}
     print(json.dumps(found))
 
 

@@ -71,3 +71,8 @@ def test_a_night_without_its_partitions_fails_at_once_and_is_listed(found):
     night = found["no data"]
     assert (night["plan"], night["state"]) == ("failed", "rejected")
     assert "flattenRequest: 2030-12-03" in night["why"]
+
+
+def test_what_a_task_died_of_is_kept_for_the_message(found):
+    (noted,) = found["no data"]["noted"]
+    assert noted.startswith("task plan failed: partitions missing under")
