@@ -338,3 +338,10 @@ def test_events_that_come_before_their_requests_are_no_reason_to_warn(settings):
     lay(settings, "flattenRequest", {"at": [1000], "pair_id": ["a"], "sku_id": ["x"]})
     lay(settings, "bo_action", {"at": [999], "pair_id": ["a"]})
     assert instants(settings) == {}
+
+
+def test_a_field_that_the_request_log_is_to_hide_and_that_is_not_there_is_named(settings):
+    path = settings.pipelines / "shop" / PIPELINE
+    path.write_text(path.read_text() + "\nlive: {log: {hashed: [user_id], omitted: [usr_id]}}\n")
+    (one,) = errors(settings)
+    assert (one.key, one.fix) == ("live.log.omitted", "did you mean 'user_id'?")

@@ -213,6 +213,8 @@ class _Checker:
         if declared is None:
             return
         self._times(declared)
+        if spec is not None:
+            self._hidden(declared, spec)
         if query is not None:
             columns = self._query(query, declared)
             self._reach(query, declared, spec)
@@ -237,6 +239,21 @@ class _Checker:
                 "that none is left to learn from",
                 f"give at least {settle + held + 1}, or hold out fewer days",
             )  # fmt: skip
+
+    def _hidden(self, declared: Mapping[str, Declared], spec: FeatureSpec) -> None:
+        """Columns that the request log hides are there: a slip would keep what must not be kept."""
+        log = self.pipeline.config.live.log
+        request = declared[self.pipeline.features.tables.request_table]
+        known = {*request.columns, *spec.expected_types}
+        for key in ("hashed", "omitted"):
+            for name in getattr(log, key):
+                if name not in known:
+                    fix = nearest(name, known).removeprefix("; ")
+                    self.add(
+                        self._config_file, f"live.log.{key}",
+                        f"{name!r} is no column of a request or a feature row, so nothing is hidden",
+                        fix or "name a column of the request table or the feature query",
+                    )  # fmt: skip
 
     def _times(self, declared: Mapping[str, Declared]) -> None:
         """The columns that tables.yaml names, by their types."""
