@@ -45,7 +45,7 @@ def _price(price: dict[str, Any]) -> list[str]:
             f"    {side:9} AUC {_number(one['auc'])}, log loss {_number(one['logloss'])}, "
             f"mean score over positives {_number(one['calibration_ratio'])}"
         )
-    lines.append(f"    training would gain {_gain(price)}")
+    lines.append(f"    training against served: {_change(price)}")
     return lines
 
 
@@ -64,7 +64,7 @@ def _cause(cause: dict[str, Any], meanings: dict[str, str]) -> list[str]:
     if cause.get("never_arrived"):
         lines.append(f"    {cause['never_arrived']} rows have not arrived to this day")
     if cause["price"] is not None:
-        lines.append(f"    mending it gains {_gain(cause['price'])}")
+        lines.append(f"    mending it: {_change(cause['price'])}")
     features = ", ".join(f"{name} {count}" for name, count in list(cause["features"].items())[:6])
     lines.append(f"    features: {features}")
     first = cause["examples"][0]
@@ -75,7 +75,7 @@ def _cause(cause: dict[str, Any], meanings: dict[str, str]) -> list[str]:
     return lines
 
 
-def _gain(price: dict[str, Any]) -> str:
+def _change(price: dict[str, Any]) -> str:
     parts = []
     for name, text in (("auc", "AUC"), ("logloss", "log loss")):
         one = price.get(name)
