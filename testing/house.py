@@ -45,12 +45,19 @@ class House:
 
     pipeline: Pipeline
     processes: dict[str, Process] = field(default_factory=dict)
+    mood: str = "failed_seconds=0"
 
     @classmethod
-    def build(cls, home: Path, **changes: Any) -> House:
-        """A house on free ports; its grace time is none."""
+    def build(cls, home: Path, *, mood: str = "failed_seconds=0", **changes: Any) -> House:
+        """A house on free ports; its grace time is none.
+
+        Args:
+            home: its folder.
+            mood: the mood of its OpenMLDB (`openmldb_embedded.moods`).
+            changes: settings.
+        """
         settings = replace(serving_settings(home), retire_grace_s=0.0, **changes)
-        return cls(Pipeline.load(settings))
+        return cls(Pipeline.load(settings), mood=mood)
 
     @property
     def settings(self) -> Settings:
@@ -67,9 +74,18 @@ class House:
             "predict": Launch([python, "-m", "predict_server"], base_env(s), ROOT),
         }
         s.home.mkdir(parents=True, exist_ok=True)
+        self.turn(self.mood)
+        mooded = {**launches["openmldb"].env, "OPENMLDB_EMBEDDED_MOODS": f"@{s.home / 'moods'}"}
+        launches["openmldb"] = replace(launches["openmldb"], env=mooded)
         for name, launch in launches.items():
             self.processes[name] = Process(launch, s.home / f"{name}.log")
         self.wait()
+
+    def turn(self, moods: str) -> None:
+        """Choose the mood of OpenMLDB, which runs."""
+        staged = self.settings.home / "moods.staged"
+        staged.write_text(moods)
+        staged.rename(self.settings.home / "moods")
 
     def wait(self) -> None:
         """Wait until every server answers."""

@@ -228,7 +228,8 @@ def openmldb_server(serving_home: Settings) -> Iterator[Process]:
     argv = [str(ROOT / ".venv" / "bin" / "python"), "-m", "openmldb_embedded", "--host"]
     argv += ["127.0.0.1", "--port", str(serving_home.openmldb_port)]
     argv += ["--data", str(home / "openmldb"), "--root", str(home)]
-    server = Process(Launch(argv, base_env(serving_home), ROOT), home / "openmldb.log")
+    env = {**base_env(serving_home), "OPENMLDB_EMBEDDED_MOODS": f"@{home / 'moods'}"}
+    server = Process(Launch(argv, env, ROOT), home / "openmldb.log")
 
     def up() -> bool:
         server.check()

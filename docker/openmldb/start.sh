@@ -18,6 +18,9 @@ hung=${OPENMLDB_HUNG_CHECKS:-15}
 attempts=${OPENMLDB_RESTARTS:-5}
 forget_s=${OPENMLDB_FORGET_SECONDS:-300}
 zk_port=${OPENMLDB_ZK_PORT:-2181}
+tm_port=${OPENMLDB_TASKMANAGER_PORT:-9902}
+# OpenMLDB's own zone, in which it counts days and hours.
+time_zone=spark.sql.session.timeZone=+08:00
 marker=$home/.nightshift-deployed
 # In the order in which they need each other.
 components=(zookeeper tablet nameserver apiserver taskmanager)
@@ -116,6 +119,25 @@ done
 if [[ $found == no ]]; then
   say "no apiserver.flags in $home/conf; is OPENMLDB_HOME the installation?" >&2
   exit 1
+fi
+# Text times of CSV files are read in Spark's session time zone, which else is the machine's.
+for file in conf/taskmanager.properties conf/taskmanager.properties.template; do
+  if [[ -e $file ]] && ! grep -q '^spark\.default\.conf=.*session\.timeZone' "$file"; then
+    if grep -q '^spark\.default\.conf=..*' "$file"; then
+      sed -i "s|^spark\.default\.conf=.*|&;$time_zone|" "$file"
+    else
+      sed -i '/^spark\.default\.conf=/d' "$file"
+      printf '\nspark.default.conf=%s\n' "$time_zone" >>"$file"
+    fi
+  fi
+done
+# TaskManager runs whatever Spark job it is asked for, and listens on every address whatever its
+# own `server.host` says. Only this container needs it.
+if iptables -C INPUT -p tcp --dport "$tm_port" ! -i lo -j DROP 2>/dev/null ||
+  iptables -I INPUT -p tcp --dport "$tm_port" ! -i lo -j DROP 2>/dev/null; then
+  say "TaskManager's port $tm_port is closed to other containers"
+else
+  say "TaskManager's port $tm_port is open to the containers of its network: no iptables here" >&2
 fi
 # Process ids of before a restart may belong to other processes now.
 find "$home" "$data" -name '*.pid' -type f -delete

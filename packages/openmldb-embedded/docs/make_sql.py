@@ -161,6 +161,30 @@ Deliberately different, or not defined by OpenMLDB:
 - Texts grow to {text} MiB and not to 2 MiB, from where on the real engine gives NULL.
 """
 
+OTHERWISE = """
+## Answered otherwise than a cluster, on purpose
+
+Of 970 recorded answers of an API server, these differ in more than the words of an error or the
+order of rows:
+
+| statement | a cluster | here, and why |
+|---|---|---|
+| `DEPLOY q SELECT 1` | accepts it | refused: it could never be dropped, and keeps TaskManager from starting |
+| `DEPLOY q SELECT k FROM t WHERE v = 1` | accepts it | refused: every request to it would fail |
+| `SELECT map('a', 1)` | a value of type Unknown | refused: no client can read it |
+| `SELECT unhex('61')` | NULL | `a`, as OpenMLDB's engine alone answers: the cluster leaves the null flag unset |
+| `SELECT DISTINCT` over online tables | DISTINCT is left out | distinct rows |
+| `EXPLAIN` | hybridse's plan | this engine's own plan |
+| `SHOW DEPLOYMENT` (2 of them) | the database's name, as wide as it is | the same: the database of the recording had a shorter name then |
+
+Of 83 recorded loads of files by OpenMLDB's batch engine on Spark 3.2, these differ:
+
+| file | the batch engine | here, and why |
+|---|---|---|
+| CSV whose header has the table's names in another order | loads cells by position | refused: every column would be wrong |
+| CSV with times as text (3 loads) | reads them in Spark's session time zone, UTC when recorded | UTC+8, OpenMLDB's own zone, which production pins (`spark.sql.session.timeZone=+08:00`) |
+"""
+
 CASES = """
 ## OpenMLDB's own cases
 
@@ -247,6 +271,7 @@ def document(shared: Path) -> str:
             table(["name", "takes", "gives"], entries(aggregates.AGGREGATES)),
             LISTS,
             answers(shared),
+            OTHERWISE,
             CASES,
             cases(shared),
             "\n### Those that do not pass\n",

@@ -38,13 +38,59 @@ def test_a_backslash_escapes_a_quote_alone(tmp_path: Path, text: str, value: str
     assert read(tmp_path / "x.csv") == [[value, 1], ["b", 2]]
 
 
-@pytest.mark.parametrize(
-    "value", ['a"b', "a,b", "a,b\\", 'a\\"b', "\\", 'C:\\x, "y" \\', "two\nlines", ""]
-)
+@pytest.mark.parametrize("value", ['a"b', "a,b", "a,b\\", 'a\\"b', "\\", 'C:\\x, "y" \\', ""])
 def test_what_is_exported_comes_back(tmp_path: Path, value: str) -> None:
     cell = _quoted(value, ExportOptions.of({"format": "csv", "quote": '"'}))
     (tmp_path / "x.csv").write_text(f"p,n\n{cell},1\nb,2\n")
     assert read(tmp_path / "x.csv", quote='"') == [[value, 1], ["b", 2]]
+
+
+EVERY = schema_of(
+    [
+        ("p", SqlType.STRING), ("n", SqlType.INT32), ("b", SqlType.BOOL), ("f", SqlType.DOUBLE),
+        ("d", SqlType.DATE),
+    ]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ('"a,b",1,true,1.5,2021-12-01', ["a,b", 1, True, 1.5, dt.date(2021, 12, 1)]),
+        ('"say ""hi""",1,TRUE,1,2021-12-1', ['"say ""hi"""', 1, True, 1.0, dt.date(2021, 12, 1)]),
+        ("a, 1, true, 1.5 ,2021/12/01", ["a", None, None, 1.5, None]),
+        ("a,1.0,1,1f,20211201", ["a", None, None, 1.0, None]),
+        ("a,3000000000,t,x,2021-12-01 10:00:00", ["a", None, None, None, dt.date(2021, 12, 1)]),
+        ("a,1", ["a", 1, None, None, None]),
+        ("a,1,true,1.5,2021-12-01,more,cells", ["a", 1, True, 1.5, dt.date(2021, 12, 1)]),
+        ('a"b,1,true,"1.5",', ['a"b', 1, True, 1.5, None]),
+        ('"null",null,null,,', [None, None, None, None, None]),
+    ],
+)
+@pytest.mark.parametrize("beside", ["", 'x,"never ends\n'], ids=["alone", "beside an odd line"])
+def test_a_line_is_cut_and_read_as_by_spark(
+    tmp_path: Path, line: str, row: list[Any], beside: str
+) -> None:
+    (tmp_path / "x.csv").write_text(f"p,n,b,f,d\n{line}\n{beside}\n")
+    found = [list(one) for one in read(tmp_path / "x.csv", EVERY)]
+    assert row in found
+    assert len(found) == 1 + bool(beside)
+
+
+def test_text_over_lines_and_bytes_that_are_no_text_are_as_spark_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b'p,n\n"two\nlines",1\n\xe9,2\n')
+    assert read(tmp_path / "x.csv") == [["two", None], ['lines"', 1], ["\ufffd", 2]]
+
+
+def test_a_date_that_no_calendar_has_fails_the_load(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("p,n,b,f,d\na,1,true,1,2021-02-30\n")
+    with pytest.raises(ExecutionError, match="column d: 2021-02-30 is no date"):
+        read(tmp_path / "x.csv", EVERY)
+
+
+def test_an_option_that_there_is_not_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("p,n\na,1\n")
+    assert read(tmp_path / "x.csv", unknown=1) == [["a", 1]]
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()], ids=str)

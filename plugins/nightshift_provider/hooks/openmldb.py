@@ -15,7 +15,7 @@ from nightshift.errors import (
     DeadlineExceeded,
     NightshiftError,
     OpenMLDBError,
-    ServiceUnavailable,
+    RetryableError,
 )
 from nightshift.openmldb import (
     AbstractClient,
@@ -25,7 +25,6 @@ from nightshift.openmldb import (
     OpenMLDBClient,
     basic_authorisation,
     job_error,
-    tail,
 )
 
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ class OpenMLDBHook(BaseHook):
             now = clock()
             try:
                 job = self.client.job(job_id)
-            except ServiceUnavailable as error:
+            except RetryableError as error:
                 self.log.warning("%s; job %s is asked for again", error, job_id)
                 pause = watch.away(now)
                 if pause is None:
@@ -227,7 +226,7 @@ class OpenMLDBHook(BaseHook):
     def error_of(self, job: Job) -> NightshiftError:
         """The error for a failed job, with the tail of its log where that can be had."""
         try:
-            log = tail(self.client.job_log(job.job_id))
+            log = self.client.job_log(job.job_id)
         except NightshiftError as error:
             log = f"(SHOW JOBLOG {job.job_id} failed: {error})"
         return job_error(job, log)
@@ -235,8 +234,11 @@ class OpenMLDBHook(BaseHook):
     def stop(self, job_id: int, *, within_s: float = 10.0) -> Job | None:
         """STOP JOB and look until it has stopped; safe in a signal handler: own client.
 
+        Spark in local mode does not hear of it: the job is called STOPPED, goes on, and writes its
+        own end over that. So STOPPED alone confirms nothing (see `Job.has_ended`).
+
         Returns:
-            The job in its terminal state, or None if that could not be confirmed.
+            The job at its end, or None if that could not be confirmed.
         """
         client = self.endpoint.client()
         try:
@@ -244,15 +246,15 @@ class OpenMLDBHook(BaseHook):
             job = client.job(job_id)
             if not job.state.is_terminal:
                 job = client.stop_job(job_id)
-            while not job.state.is_terminal and time.monotonic() < deadline:
+            while not job.has_ended and time.monotonic() < deadline:
                 time.sleep(0.25)
                 job = client.job(job_id)
-        except (OpenMLDBError, ServiceUnavailable) as error:
+        except (OpenMLDBError, RetryableError) as error:
             self.log.warning("Job %s could not be stopped: %s", job_id, error)
             return None
         finally:
             client.close()
-        if not job.state.is_terminal:
+        if not job.has_ended:
             self.log.warning("Job %s was told to stop and is still %s", job_id, job.state.value)
             return None
         self.log.info("Job %s is %s", job_id, job.state.value)

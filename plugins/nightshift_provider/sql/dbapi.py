@@ -18,18 +18,14 @@ from typing import Any, Final, Literal
 from nightshift.errors import ConfigurationError, JobFailed, RetryableError, TerminalError
 from nightshift.openmldb import (
     AbstractClient,
-    JobState,
-    JobWatch,
     Mode,
     OpenMLDBClient,
     ResultSet,
     basic_authorisation,
-    is_job,
-    job_error,
     quote_literal,
     split_script,
-    tail,
 )
+from nightshift.openmldb.following import finish, submit_once
 from nightshift_provider.sql.columns import column_names
 
 apilevel: Final = "2.0"
@@ -38,6 +34,7 @@ paramstyle: Final = "pyformat"
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 _FOLLOWED = re.compile(r"\s*(?:load\s+data\b|select\b.*\binto\s+outfile\b)", re.I | re.S)
+_LOAD = re.compile(r"\s*load\s+data\b", re.I)
 _INSERT = re.compile(r"\s*(?:--[^\n]*\n\s*)*insert\b", re.I)
 _EPOCH = dt.datetime(1970, 1, 1)
 
@@ -229,25 +226,14 @@ class Cursor:
     def _run(self, sql: str) -> ResultSet | None:
         online = self.connection.mode == "online"
         client = self.connection.client
-        if not _FOLLOWED.match(sql):
+        if not _FOLLOWED.match(sql) or (online and not _LOAD.match(sql)):
             synchronous: Mode = "onsync" if online else "offsync"
             return client.execute(self.connection.database, sql, synchronous)
-        started = client.execute(self.connection.database, sql, "online" if online else "offasync")
-        if not is_job(started) or started is None:
-            return started
-        self.job_id = int(started.rows[0][0])
-        watch = JobWatch(time.time() + self.connection.job_timeout_s, poll_s=2.0)
-        while True:
-            job = client.job(self.job_id)
-            pause = watch.after(job, time.time())
-            if pause is None:
-                break
-            if watch.overdue(time.time()):
-                client.stop_job(self.job_id)
-                raise RetryableError(f"job {self.job_id} did not end in time and was stopped")
-            time.sleep(pause)
-        if job.state is not JobState.FINISHED:
-            raise job_error(job, tail(client.job_log(self.job_id)))
+        mode: Mode = "online" if online else "offasync"
+        job = submit_once(client, self.connection.database, sql, mode)
+        self.job_id = job.job_id
+        limit = time.time() + self.connection.job_timeout_s
+        finish(client, job, limit, poll_s=2.0)
         return None
 
     def _take(self, sql: str, result: ResultSet) -> None:

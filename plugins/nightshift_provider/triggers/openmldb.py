@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from nightshift.errors import NightshiftError, OpenMLDBError, ServiceUnavailable
+from nightshift.errors import NightshiftError, OpenMLDBError, RetryableError
 from nightshift.openmldb import AsyncOpenMLDBClient, Job, JobState, JobWatch
 from nightshift_provider.hooks.openmldb import Endpoint, OpenMLDBHook
 
@@ -98,7 +98,7 @@ class OpenMLDBJobTrigger(BaseTrigger):
             now = time.time()
             try:
                 job = await board.read(self.job_id)
-            except ServiceUnavailable as error:
+            except RetryableError as error:
                 self.log.warning("%s; job %s is asked for again", error, self.job_id)
                 pause = watch.away(now)
                 if pause is None:
@@ -130,7 +130,7 @@ class OpenMLDBJobTrigger(BaseTrigger):
                 if not job.state.is_terminal:
                     job = await api.stop_job(self.job_id)
                 for _ in range(40):
-                    if job.state.is_terminal:
+                    if job.has_ended:
                         break
                     await asyncio.sleep(0.25)
                     job = await api.job(self.job_id)

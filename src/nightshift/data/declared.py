@@ -40,6 +40,11 @@ class Declared:
     request_id: str | None = None
     zone: Zone = Zone()
 
+    @property
+    def keeps_latest(self) -> bool:
+        """Whether an index keeps the newest rows of a key only, so that rows go by themselves."""
+        return any(index.ttl_lat for index in self.indexes)
+
     def arrow_schema(self) -> pa.Schema:
         """The schema of the files that are written: one that Spark takes for the table's."""
         import pyarrow as pa

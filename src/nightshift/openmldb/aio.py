@@ -10,7 +10,14 @@ import httpx
 from nightshift import credentials
 from nightshift.openmldb import protocol, wire
 from nightshift.openmldb.jobs import Job
-from nightshift.openmldb.protocol import SYSTEM_DATABASE, DeploymentInfo, Mode, Operation, ResultSet
+from nightshift.openmldb.protocol import (
+    SYSTEM_DATABASE,
+    DeploymentInfo,
+    Mode,
+    Operation,
+    Request,
+    ResultSet,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -134,20 +141,15 @@ class AsyncOpenMLDBClient:
         return self._run(protocol.call(db, name, rows, need_schema))
 
     async def _run(self, operation: Operation[_T], timeout_s: float | None = None) -> _T:
-        answer: Any = None
-        while True:
-            try:
-                request = operation.send(answer)
-            except StopIteration as stop:
-                value: _T = stop.value
-                return value
+        limits = wire.limits(timeout_s or self.timeout_s)
+
+        async def send(request: Request) -> Any:
             try:
                 response = await self._http.request(
-                    request.method,
-                    request.path,
-                    json=request.body,
-                    timeout=wire.limits(timeout_s or self.timeout_s),
+                    request.method, request.path, json=request.body, timeout=limits
                 )
             except httpx.TransportError as error:
                 raise wire.unavailable(error, request, self.place) from error
-            answer = wire.parse(response, request, self.place)
+            return wire.parse(response, request, self.place)
+
+        return await protocol.drive_async(operation, send)

@@ -98,6 +98,10 @@ class AbstractClient(ABC):
         """SHOW JOBS, by ascending id."""
         return self._run(protocol.jobs(self.timeout_s))
 
+    def operations(self) -> list[Job]:
+        """SHOW JOBS FROM NAMESERVER: indexes that are being made, and the like."""
+        return self._run(protocol.operations(self.timeout_s))
+
     def stop_job(self, job_id: int) -> Job:
         """STOP JOB; the job's row after it."""
         return self._run(protocol.job(job_id, self.timeout_s, "STOP JOB"))
@@ -141,14 +145,8 @@ class AbstractClient(ABC):
         return self._run(protocol.call(db, name, rows, need_schema))
 
     def _run(self, operation: Operation[_T], timeout_s: float | None = None) -> _T:
-        answer: Any = None
-        while True:
-            try:
-                request = operation.send(answer)
-            except StopIteration as stop:
-                value: _T = stop.value
-                return value
-            answer = self._send(request, timeout_s or self.timeout_s)
+        limit = timeout_s or self.timeout_s
+        return protocol.drive(operation, lambda request: self._send(request, limit))
 
 
 class OpenMLDBClient(AbstractClient):

@@ -69,6 +69,16 @@ class Job:
     component: str
 
     @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it goes on (FINISHED may still turn to FAILED shortly after).
+
+        STOP JOB only writes STOPPED where Spark runs in local mode: the job goes on, and writes
+        its own end over it. Without a time of its end it is not believed.
+        """
+        unheard = self.state is JobState.STOPPED and self.end_time is None
+        return self.state.is_terminal and not unheard
+
+    @property
     def summary(self) -> str:
         """The state and, while it runs, how far it is: `RUNNING: stage 3 of 5, 12 of 40 tasks`."""
         going = self.cur_task and not self.state.is_terminal
@@ -135,12 +145,15 @@ class JobWatch:
         poll_s: seconds between two readings; the first ones follow faster.
         settle_s: seconds between FINISHED and the second look.
         outage_s: how long the server may stay away before the wait is given up.
+        stopping_s: how long a job that is STOPPED and has no end is watched: it may go on.
     """
 
     deadline: float
     poll_s: float = 5.0
     settle_s: float = 2.0
     outage_s: float = 300.0
+    stopping_s: float = 60.0
+    _stopped_at: float | None = field(default=None, init=False)
     _readings: int = field(default=0, init=False)
     _finished_at: float | None = field(default=None, init=False)
     _away_since: float | None = field(default=None, init=False)
@@ -155,9 +168,10 @@ class JobWatch:
             remaining = self._finished_at + self.settle_s - now
             return remaining if remaining > 0 else None
         self._finished_at = None
-        if job.state.is_terminal:
-            return None
-        return self._pause()
+        if job.state.is_terminal and not job.has_ended:
+            self._stopped_at = now if self._stopped_at is None else self._stopped_at
+            return self._pause() if now - self._stopped_at < self.stopping_s else None
+        return None if job.state.is_terminal else self._pause()
 
     def away(self, now: float) -> float | None:
         """Seconds until the next try when the server did not answer, or None: give up."""
@@ -176,26 +190,39 @@ class JobWatch:
 # Reasons of a failure that lie outside the statement: the same job may pass when run again.
 _TRANSIENT = re.compile(
     r"restart|interrupted|server stopped|executor lost|connection (?:refused|reset)"
-    r"|no space left|preempt|worker lost",
+    r"|no space left|preempt|worker lost|not connected to|fail(?:ed)? to get (?:\S+ )?tablets?\b"
+    r"|cannot connect tablet|tablet accessor is null|not alive",
     re.IGNORECASE,
 )
 
 
-def job_error(job: Job, log_tail: str = "") -> NightshiftError:
+_REASON = re.compile(r"^Get exception: (.*)", re.MULTILINE)
+
+
+def job_reason(job: Job, log: str = "") -> str:
+    """Why a job failed: a cluster leaves the column `error` empty, and says it atop its log."""
+    found = _REASON.search(log[:65_536])
+    return job.error or (found[1].strip()[:2000] if found else "")
+
+
+def job_error(job: Job, log: str = "") -> NightshiftError:
     """The error for a job that ended in another state than FINISHED.
+
+    Args:
+        job: its row.
+        log: its SHOW JOBLOG, from the beginning.
 
     Returns:
         JobLost (retryable) where the job was cut off by something outside it, else JobFailed.
     """
     text = f"job {job.job_id} ({job.job_type}) is {job.state.value}"
-    if job.error:
-        text += f": {job.error}"
+    reason = job_reason(job, log)
+    if reason:
+        text += f": {reason}"
     text += f"; its statement was {first_words(job.parameter, 200)!r}"
-    if log_tail:
-        text += f"\nEnd of SHOW JOBLOG {job.job_id}:\n{log_tail}"
-    if job.state is JobState.LOST or (
-        job.state is JobState.FAILED and _TRANSIENT.search(job.error)
-    ):
+    if log:
+        text += f"\nEnd of SHOW JOBLOG {job.job_id}:\n{tail(log)}"
+    if job.state is JobState.LOST or (job.state is JobState.FAILED and _TRANSIENT.search(reason)):
         return JobLost(text)
     return JobFailed(text)
 

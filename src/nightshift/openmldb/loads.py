@@ -8,34 +8,42 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypedDict
 
 from nightshift import layout
 from nightshift.config.yamlfile import nearest
 from nightshift.data import reading
-from nightshift.data.declared import declared_tables
-from nightshift.errors import ConfigurationError, ContractError, DeadlineExceeded, RetryableError
+from nightshift.data.declared import Declared, declared_tables
+from nightshift.errors import ConfigurationError, ContractError, RetryableError
 from nightshift.features.tables import SourceTables
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
+    AbstractClient,
     Job,
-    JobState,
-    JobWatch,
     OpenMLDBClient,
-    job_error,
     quote_literal,
     quote_name,
     reconcile,
     split_script,
-    tail,
 )
+from nightshift.openmldb.following import failures, follow, submit_once
+from nightshift.openmldb.health import Patience, delete, settled
+from nightshift.openmldb.rows import stored_count
 from nightshift.pipeline import Pipeline
 from nightshift.zones import Zone
+
+LOG = logging.getLogger(__name__)
+
+STOPPED_S = 86_400.0
+"""A job that is STOPPED and younger than this may go on, unless its end was written."""
 
 _LOAD = re.compile(r"\s*load\s+data\b", re.IGNORECASE)
 
@@ -52,7 +60,6 @@ class OnlineLoad(TypedDict):
     table: str
     path: str
     expect_rows: int | None
-    count_sql: str | None
     delete_sql: str | None
     reload: bool
     days: list[str]
@@ -121,7 +128,6 @@ def plan_online_loads(
             table=table,
             path=layout.snapshot_glob(data, table, last),
             expect_rows=None,
-            count_sql=None,
             delete_sql=None,
             reload=False,
             days=[],
@@ -166,60 +172,33 @@ def bring_online(
     )
     for statement in split_script(files.create_script()):
         client.execute(database, statement, mode="onsync")
-    _await_jobs(client, _running_loads(client, database), deadline, settle_s)
+    follow(client, _running_loads(client, database), deadline, settle_s=settle_s)
+    work = _Work(client, pipeline, ds, deadline)
     known_file = pipeline.runs / "online.json"
     known = reconcile.load_known(known_file)
-    reconciled = reconcile.reconcile(
-        client,
-        database,
-        data=pipeline.data,
-        declared=declared_tables(files.tables, files.create_script(), str(files.create_tables)),
-        days=_days_online(pipeline, ds),
-        work=pipeline.runs / "online",
-        known=known,
-        waiting=reconcile.Waiting(settle_s=settle_s),
-    )
-    reconcile.save_known(known_file, known)
-    count = count_online(client, database)
-    loads = plan_online_loads(
-        pipeline.data,
-        tables=files.tables,
-        ds=ds,
-        lookback_days=files.spec.lookback_days,
-        count_rows=count,
-        reconciled={
-            (day.table, day.day) for day in reconciled if day.how not in ("absent", "skipped")
-        },
-    )
-    jobs = []
-    for load in loads:
-        if load["delete_sql"] is not None and load["reload"]:
-            client.execute(database, load["delete_sql"], mode="onsync")
-        jobs.append(
-            client.submit(
-                database,
-                f"LOAD DATA INFILE {quote_literal(load['path'])} INTO TABLE "
-                f"{quote_name(load['table'])} OPTIONS(format='parquet', mode='append')",
-                mode="online",
-            )
-        )
-    _await_jobs(client, jobs, deadline, settle_s)
-    for load in loads:
-        if load["count_sql"] is None:
-            continue
-        result = client.execute(database, load["count_sql"], mode="onsync")
-        rows = int(result.rows[0][0]) if result is not None and result.rows else 0
-        if rows != load["expect_rows"]:
-            raise RetryableError(
-                f"after the load {load['table']} holds {rows} rows of {load['path']} instead of "
-                f"{load['expect_rows']}"
-            )
-        for day in load["days"]:
-            rows = partition_rows(pipeline.data, load["table"], dt.date.fromisoformat(day))
-            reconcile.note_loaded(
-                known, pipeline.data, load["table"], dt.date.fromisoformat(day), rows
-            )
-    reconcile.save_known(known_file, known)
+    reconciled: list[reconcile.DayReport] = []
+    loads: list[OnlineLoad] = []
+    jobs: list[Job] = []
+    for last in (False, True):
+        try:
+            compared = work.compare(known)
+        finally:
+            # What was begun is not known any more, and must not be waited for.
+            reconcile.save_known(known_file, known)
+        reconciled += compared
+        planned = work.plan(known, compared)
+        ran = follow(client, work.submit(planned), deadline, settle_s=settle_s)
+        jobs += ran
+        loads += planned
+        failed = failures(client, ran)
+        if not failed:
+            work.check(planned, known)
+            reconcile.save_known(known_file, known)
+            break
+        if last:
+            raise failed[0]
+        # What they have written is completed, or removed, by the second round.
+        LOG.warning("a load failed; the tables are compared and loaded once more: %s", failed[0])
     _note(pipeline, loads, reconciled)
     return {
         "reconciled": [
@@ -230,6 +209,126 @@ def bring_online(
         ],
         "job_ids": [job.job_id for job in jobs],
     }
+
+
+@dataclass
+class _Work:
+    """What the online store lacks for one night: found, loaded, checked."""
+
+    client: OpenMLDBClient
+    pipeline: Pipeline
+    ds: str
+    deadline: float
+
+    @cached_property
+    def declared(self) -> dict[str, Declared]:
+        """The source tables."""
+        files = self.pipeline.features
+        return declared_tables(files.tables, files.create_script(), str(files.create_tables))
+
+    @property
+    def zone(self) -> Zone:
+        """The zone of the partitions' days."""
+        return self.pipeline.features.tables.zone
+
+    @property
+    def waiting(self) -> reconcile.Waiting:
+        """How patient to be."""
+        return reconcile.Waiting(settle_s=self.pipeline.settings.openmldb_settle_s)
+
+    def compare(self, known: MutableMapping[str, str]) -> list[reconcile.DayReport]:
+        """Compare the days that the store holds with their partitions."""
+        return reconcile.reconcile(
+            self.client,
+            self.pipeline.database,
+            data=self.pipeline.data,
+            declared=self.declared,
+            days=_days_online(self.pipeline, self.ds),
+            work=self.pipeline.runs / "online",
+            known=known,
+            waiting=self.waiting,
+        )
+
+    def plan(
+        self, known: MutableMapping[str, str], compared: Sequence[reconcile.DayReport]
+    ) -> list[OnlineLoad]:
+        """The loads; rows are counted by two readings of a healthy table that agree.
+
+        Of a table that keeps the newest rows only, and of a day whose rows expire, no count says
+        whether it was loaded: the former is loaded once for each set of files, the latter not.
+        """
+        events = self.pipeline.features.tables.events
+        held: dict[tuple[str, int], int] = {}
+        skipped = {(day.table, day.day) for day in compared if day.how == "skipped"}
+        for table, days in _days_online(self.pipeline, self.ds).items():
+            spans = [_range_ms([day], self.zone) for day in days]
+            for span, rows in zip(spans, self.counts(table, events[table], spans), strict=True):
+                held[table, span[0]] = rows
+            for day, span in zip(days, spans, strict=True):
+                if (table, day.isoformat()) not in skipped:
+                    continue
+                latest = self.declared[table].keeps_latest
+                there = not latest or reconcile.is_known(known, self.pipeline.data, table, day)
+                held[table, span[0]] = (
+                    partition_rows(self.pipeline.data, table, day) if there else 0
+                )
+        return plan_online_loads(
+            self.pipeline.data,
+            tables=self.pipeline.features.tables,
+            ds=self.ds,
+            lookback_days=self.pipeline.features.spec.lookback_days,
+            count_rows=lambda table, _column, from_ms, _until_ms: held[table, from_ms],
+            reconciled={
+                (day.table, day.day) for day in compared if day.how not in ("absent", "skipped")
+            },
+        )
+
+    def counts(self, table: str, column: str, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """Rows that the store holds of each time range."""
+        database = self.pipeline.database
+        return settled_counts(self.client, database, table, column, spans, self.waiting)
+
+    def submit(self, loads: Sequence[OnlineLoad]) -> list[Job]:
+        """Start the loads, each once; what is there in part goes first."""
+        jobs = []
+        for load in loads:
+            if load["delete_sql"] is not None and load["reload"]:
+                table, days = load["table"], load["days"]
+                column = self.pipeline.features.tables.events[table]
+                span = _range_ms([dt.date.fromisoformat(day) for day in days], self.zone)
+                count = partial(stored_count, self.client, self.pipeline.database, table, column)
+                delete(
+                    self.client,
+                    self.pipeline.database,
+                    load["delete_sql"],
+                    partial(count, *span),
+                )
+            statement = (
+                f"LOAD DATA INFILE {quote_literal(load['path'])} INTO TABLE "
+                f"{quote_name(load['table'])} OPTIONS(format='parquet', mode='append')"
+            )
+            jobs.append(submit_once(self.client, self.pipeline.database, statement, "online"))
+        return jobs
+
+    def check(self, loads: Sequence[OnlineLoad], known: MutableMapping[str, str]) -> None:
+        """See that every day that was loaded is there, and note it.
+
+        Raises:
+            RetryableError: rows lack, or there are too many.
+        """
+        for table, column in self.pipeline.features.tables.events.items():
+            own = [x for x in loads if x["table"] == table and x["expect_rows"] is not None]
+            loaded = [[dt.date.fromisoformat(day) for day in load["days"]] for load in own]
+            counts = self.counts(table, column, [_range_ms(days, self.zone) for days in loaded])
+            for load, days, rows in zip(own, loaded, counts, strict=True):
+                if rows != load["expect_rows"] and not self.declared[table].keeps_latest:
+                    raise RetryableError(
+                        f"after the load {table} holds {rows} rows of {load['path']} instead of "
+                        f"{load['expect_rows']}"
+                    )
+                for day in days:
+                    held = partition_rows(self.pipeline.data, table, day)
+                    reconcile.note_loaded(known, self.pipeline.data, table, day, held)
 
 
 def _note(
@@ -299,49 +398,37 @@ def _days_online(pipeline: Pipeline, ds: str) -> dict[str, list[dt.date]]:
     }
 
 
+def _may_run(job: Job) -> bool:
+    """Whether a job runs, or was told to stop a while ago and has not said that it did."""
+    if job.has_ended:
+        return False
+    age_s = time.time() - (job.start_time or 0) / 1000
+    return not job.state.is_terminal or age_s < STOPPED_S
+
+
 def _running_loads(client: OpenMLDBClient, database: str) -> list[Job]:
     return [
         job
         for job in client.jobs()
-        if not job.state.is_terminal and job.db in ("", database) and _LOAD.match(job.parameter)
+        if job.db in ("", database) and _LOAD.match(job.parameter) and _may_run(job)
     ]
 
 
-def _await_jobs(
-    client: OpenMLDBClient, jobs: Sequence[Job], deadline: float, settle_s: float
-) -> None:
-    """Follow jobs that run side by side to their end; each settles while the others run."""
-    watches = {job.job_id: JobWatch(deadline, poll_s=1.0, settle_s=settle_s) for job in jobs}
-    at_work = {job.job_id: job for job in jobs}
-    while at_work:
-        pauses = []
-        for job_id, job in list(at_work.items()):
-            pause = watches[job_id].after(job, time.time())
-            if pause is not None:
-                pauses.append(pause)
-                continue
-            del at_work[job_id]
-            if job.state is not JobState.FINISHED:
-                raise job_error(job, tail(client.job_log(job_id)))
-        if not at_work:
-            return
-        if time.time() >= deadline:
-            raise DeadlineExceeded(f"jobs {', '.join(map(str, at_work))} took too long")
-        time.sleep(min(pauses))
-        for job_id in at_work:
-            at_work[job_id] = client.job(job_id)
+def settled_counts(
+    client: AbstractClient,
+    database: str,
+    table: str,
+    column: str,
+    spans: Sequence[tuple[int, int]],
+    waiting: reconcile.Waiting,
+) -> list[int]:
+    """Rows of each time range, so that they can be believed: see `health.settled`."""
 
+    def read() -> list[int]:
+        return [stored_count(client, database, table, column, *span) for span in spans]
 
-def count_online(client: OpenMLDBClient, database: str) -> CountRows:
-    """Count rows through the API server."""
-
-    def count(table: str, column: str, from_ms: int, until_ms: int) -> int:
-        result = client.execute(
-            database, _count_sql(table, column, from_ms, until_ms), mode="onsync"
-        )
-        return int(result.rows[0][0]) if result is not None and result.rows else 0
-
-    return count
+    patience = Patience(waiting.healthy_s, waiting.between_s, waiting.poll_s)
+    return settled(client, database, table, read, patience) if spans else []
 
 
 def partition_rows(data: Path, table: str, day: dt.date) -> int:
@@ -360,7 +447,6 @@ def _event_load(
         table=table,
         path=layout.event_glob(data, table, list(days)),
         expect_rows=rows,
-        count_sql=_count_sql(table, column, *_range_ms(days, zone)),
         delete_sql=_delete_sql(table, column, days, zone),
         reload=False,
         days=[day.isoformat() for day in days],
@@ -379,14 +465,6 @@ def _neighbours(lacking: list[tuple[dt.date, int]]) -> list[list[tuple[dt.date, 
 
 def _range_ms(days: Sequence[dt.date], zone: Zone) -> tuple[int, int]:
     return zone.start_ms(days[0]), zone.end_ms(days[-1])
-
-
-def _count_sql(table: str, column: str, from_ms: int, until_ms: int) -> str:
-    name = quote_name(column)
-    return (
-        f"SELECT count(*) FROM {quote_name(table)} "
-        f"WHERE {name} >= timestamp({from_ms}) AND {name} < timestamp({until_ms})"
-    )
 
 
 def _delete_sql(table: str, column: str, days: Sequence[dt.date], zone: Zone) -> str:

@@ -7,7 +7,8 @@ request runs.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from nightshift.errors import ConfigurationError, ContractError, OpenMLDBError
 from nightshift.openmldb.fatal import check_statement
 from nightshift.openmldb.jobs import JOB_COLUMNS, Job
-from nightshift.openmldb.text import first_words
+from nightshift.openmldb.text import first_words, normalise_sql, offline_select
 
 Mode = Literal["offsync", "offasync", "online", "onsync"]
 """Execution modes of the API server; `online` is the asynchronous online mode."""
@@ -60,17 +61,54 @@ class Request:
 Operation = Generator[Request, Any, _T]
 """A protocol operation: yields requests, receives the answers' JSON, returns its result."""
 
+REFRESH: Final = Request("POST", "/refresh", "POST /refresh", {})
+"""Makes the API server hear of tables and deployments at once; else it does within moments."""
+
+_DEFINES: Final = re.compile(r"(?:create|drop|alter|deploy)\b", re.IGNORECASE)
+
+
+def drive(operation: Operation[_T], send: Callable[[Request], Any]) -> _T:
+    """Carry an operation's requests one by one; its result."""
+    answer: Any = None
+    while True:
+        try:
+            request = operation.send(answer)
+        except StopIteration as stop:
+            value: _T = stop.value
+            return value
+        answer = send(request)
+
+
+async def drive_async(operation: Operation[_T], send: Callable[[Request], Awaitable[Any]]) -> _T:
+    """`drive` in an event loop."""
+    answer: Any = None
+    while True:
+        try:
+            request = operation.send(answer)
+        except StopIteration as stop:
+            value: _T = stop.value
+            return value
+        answer = await send(request)
+
 
 def execute(db: str, sql: str, mode: Mode, timeout_s: float) -> Operation[ResultSet | None]:
     """One statement; None where the answer holds no rows.
+
+    A SELECT that is to read offline rows says so itself (see `text.offline_select`).
+    After one that defines something the API server is told to look: else the next statement or
+    request may not find what was just made.
 
     Raises:
         ConfigurationError: the statement would end the API server's process.
     """
     check_statement(sql)
+    if mode in ("offsync", "offasync"):
+        sql = offline_select(sql)
     body = {"mode": mode, "sql": sql, "timeout": int(timeout_s * 1000)}
     about = f"{first_words(sql)!r} in database {db}"
     answer = yield Request("POST", f"/dbs/{_part(db)}", about, body)
+    if _DEFINES.match(normalise_sql(sql[:4096]) if len(sql) < 4096 else sql.lstrip()):
+        yield REFRESH
     data = answer.get("data")
     if data is None:
         return None
@@ -132,6 +170,12 @@ def job(job_id: int, timeout_s: float, statement: str = "SHOW JOB") -> Operation
 def jobs(timeout_s: float) -> Operation[list[Job]]:
     """SHOW JOBS."""
     rows = yield from _rows(SYSTEM_DATABASE, "SHOW JOBS", timeout_s)
+    return [Job.from_row(row) for row in rows]
+
+
+def operations(timeout_s: float) -> Operation[list[Job]]:
+    """SHOW JOBS FROM NAMESERVER: what the name server does to tables, such as new indexes."""
+    rows = yield from _rows(SYSTEM_DATABASE, "SHOW JOBS FROM NAMESERVER", timeout_s)
     return [Job.from_row(row) for row in rows]
 
 

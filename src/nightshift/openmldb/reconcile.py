@@ -19,20 +19,23 @@ import time as clock
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from openmldb_sql.types import IndexDef
 
 from nightshift import files, layout
 from nightshift.data import reading
 from nightshift.data.declared import Declared
-from nightshift.errors import ContractError, NightshiftError, ServiceUnavailable
+from nightshift.errors import ContractError, NightshiftError
 from nightshift.openmldb.client import AbstractClient
-from nightshift.openmldb.jobs import Job, JobState, JobWatch, job_error
+from nightshift.openmldb.following import finish, submit_once
+from nightshift.openmldb.health import Patience, delete, settled
 from nightshift.openmldb.rows import (
     Row,
     digest,
+    in_range,
     partition_rows,
     stored_count,
     stored_rows,
@@ -46,8 +49,7 @@ WHOLE_DAY_SHARE: Final = 0.5
 MOST_DELETES: Final = 2_000
 """So many single deletes at most; more differing keys replace the day as a whole."""
 
-_STATUS_TABLE, _STATUS_UNALIVE, _STATUS_WARNINGS = 1, 8, -1
-
+_T = TypeVar("_T")
 Known = MutableMapping[str, str]
 """By `table/day` the fingerprint of files and row count when both sides were last seen equal."""
 
@@ -78,9 +80,15 @@ class DayReport:
 
 @dataclass(frozen=True)
 class Waiting:
-    """How long to wait for a healthy table, a job and an agreement of two readings."""
+    """How long to wait for a healthy table, a job and an agreement of two readings.
+
+    Attributes:
+        doubt_s: how long fewer rows than were seen before are not believed: tables of a tablet
+            that was started again load for up to two minutes, and answer in part meanwhile.
+    """
 
     healthy_s: float = 300.0
+    doubt_s: float = 120.0
     job_s: float = 3600.0
     between_s: float = 0.2
     poll_s: float = 1.0
@@ -226,11 +234,9 @@ class _Table:
         if not paths:
             # No partition says nothing: rows may have been streamed for a day not written yet.
             return report("absent", why="there is no partition")
-        if any(index.ttl_lat for index in self.declared.indexes):
-            return report("skipped", why="the table keeps the latest rows of a key only")
-        oldest = self.oldest_kept()
-        if oldest is not None and span[0] < oldest:
-            return report("skipped", why="rows of this day have expired")
+        why = self.uncountable(day)
+        if why is not None:
+            return report("skipped", why=why)
         if rows and not count and not load_absent:
             return report("absent", why="the store holds nothing of it")
         mark, key = f"{fingerprint(paths)} {count}", known_key(self.name, day)
@@ -272,8 +278,9 @@ class _Table:
                 removed, added = len(stored), self.add(wanted)
             else:
                 statements, touched = gone
-                for statement in statements:
-                    self.client.execute(self.database, statement, mode="onsync")
+                for statement, condition in statements:
+                    count = partial(self.count_where, condition)
+                    delete(self.client, self.database, statement, count, self.sleep)
                 removed = sum(surplus.values())
                 added = sum(lacking.values())
                 kept = Counter(digest(row) for row in stored if not touched(row))
@@ -291,8 +298,11 @@ class _Table:
 
     def single_deletes(
         self, stored: Sequence[Row], surplus: Counter[bytes]
-    ) -> tuple[list[str], Callable[[Row], bool]] | None:
-        """Statements that remove the surplus rows, and which rows they touch; None: too many."""
+    ) -> tuple[list[tuple[str, str]], Callable[[Row], bool]] | None:
+        """How the surplus rows go, and which rows are touched; None: they are too many.
+
+        Each DELETE comes with the condition by which a SELECT finds its rows.
+        """
         if not surplus:
             return [], lambda row: False
         if sum(surplus.values()) > max(WHOLE_DAY_SHARE * len(stored), 1):
@@ -317,7 +327,8 @@ class _Table:
                 return None
             terms = [f"{quote_name(k)} = {v}" for k, v in zip(index.keys, literals, strict=True)]
             where = " AND ".join([*terms, f"{quote_name(self.time)} = {moment}"])
-            statements.append(f"DELETE FROM {quote_name(self.name)} WHERE {where}")
+            condition = " AND ".join([*terms, in_range(self.time, moment, moment + 1)])
+            statements.append((f"DELETE FROM {quote_name(self.name)} WHERE {where}", condition))
         return statements, lambda row: (tuple(row[at] for at in places), row[self.at]) in pairs
 
     def usable_index(self) -> IndexDef | None:
@@ -345,11 +356,22 @@ class _Table:
                 f"ts={self.time}, by which OpenMLDB could find them; declare one"
             )
         name = quote_name(self.time)
-        self.client.execute(
+        delete(
+            self.client,
             self.database,
             f"DELETE FROM {quote_name(self.name)} WHERE {name} >= {from_ms} AND {name} < {until_ms}",
+            partial(self.count_where, in_range(self.time, from_ms, until_ms)),
+            self.sleep,
+        )
+
+    def count_where(self, condition: str) -> int:
+        """Rows that a condition finds."""
+        result = self.client.execute(
+            self.database,
+            f"SELECT count(*) FROM {quote_name(self.name)} WHERE {condition}",
             mode="onsync",
         )
+        return int(result.rows[0][0]) if result is not None and result.rows else 0
 
     # -- adding
 
@@ -390,39 +412,22 @@ class _Table:
         Raises:
             JobFailed, JobLost: the job did.
         """
-        job = self.client.submit(
+        job = submit_once(
+            self.client,
             self.database,
             f"LOAD DATA INFILE {quote_literal(str(path))} INTO TABLE {quote_name(self.name)} "
             "OPTIONS(format='parquet', mode='append')",
-            mode="online",
+            "online",
+            sleep=self.sleep,
         )
-        done = self.wait(job)
-        if done.state is not JobState.FINISHED:
-            raise job_error(done, self.client.job_log(done.job_id))
-
-    def wait(self, job: Job) -> Job:
-        """The job at its end."""
-        watch = JobWatch(
+        finish(
+            self.client,
+            job,
             clock.time() + self.waiting.job_s,
-            poll_s=self.waiting.poll_s,
             settle_s=self.waiting.settle_s,
+            poll_s=self.waiting.poll_s,
+            sleep=self.sleep,
         )
-        while True:
-            pause: float | None
-            try:
-                job = self.client.job(job.job_id)
-                pause = watch.after(job, clock.time())
-            except ServiceUnavailable:
-                pause = watch.away(clock.time())
-                if pause is None:
-                    raise
-            if pause is None:
-                return job
-            if watch.overdue(clock.time()):
-                raise ServiceUnavailable(
-                    f"job {job.job_id} did not end in {self.waiting.job_s:g} s"
-                )
-            self.sleep(pause)
 
     # -- reading
 
@@ -441,13 +446,28 @@ class _Table:
                 for day in days
             ]
 
-        counts: list[int] = self._settled(read)
-        before = [_count_of(known.get(known_key(self.name, day), "")) for day in days]
-        if any(now < then for now, then in zip(counts, before, strict=True)):
+        counts = self._settled(read)
+        before = [
+            0 if self.uncountable(day) else _count_of(known.get(known_key(self.name, day), ""))
+            for day in days
+        ]
+        until = clock.monotonic() + self.waiting.doubt_s
+        while any(now < then for now, then in zip(counts, before, strict=True)):
             # Rows do not go by themselves: more likely a tablet is still loading them.
+            if clock.monotonic() >= until:
+                break
             self.sleep(self.waiting.poll_s * 3)
             counts = self._settled(read)
         return counts
+
+    def uncountable(self, day: dt.date) -> str | None:
+        """Why the store need not hold each row of a day; None where it must."""
+        if self.declared.keeps_latest:
+            return "the table keeps the latest rows of a key only"
+        oldest = self.oldest_kept()
+        if oldest is not None and _span(day, self.declared.zone)[0] < oldest:
+            return "rows of this day have expired"
+        return None
 
     def settled_rows(self, from_ms: int, until_ms: int) -> list[Row]:
         """Rows that two readings of a healthy table agree on."""
@@ -466,44 +486,12 @@ class _Table:
                 key=digest,
             )
 
-        rows: list[Row] = self._settled(read)
-        return rows
+        return self._settled(read)
 
-    def _settled(self, read: Callable[[], Any]) -> Any:
-        until = clock.monotonic() + self.waiting.healthy_s
-        while True:
-            why = self.unhealthy()
-            if why is None:
-                first = read()
-                self.sleep(self.waiting.between_s)
-                if read() == first and self.unhealthy() is None:
-                    return first
-                why = "two readings differ"
-            if clock.monotonic() >= until:
-                raise ServiceUnavailable(
-                    f"the online table {self.database}.{self.name} did not come to rest within "
-                    f"{self.waiting.healthy_s:g} s: {why}"
-                )
-            self.sleep(self.waiting.poll_s)
-
-    def unhealthy(self) -> str | None:
-        """Why the table must not be believed; None where nothing speaks against it."""
-        try:
-            # Of all its tables: a LIKE would choose databases.
-            result = self.client.execute(self.database, "SHOW TABLE STATUS", mode="onsync")
-        except ServiceUnavailable as error:
-            return str(error)
-        rows = [
-            row
-            for row in (result.rows if result is not None else [])
-            if row[_STATUS_TABLE] == self.name and row[_STATUS_TABLE + 1] == self.database
-        ]
-        if not rows:
-            raise ContractError(f"there is no table {self.name} in database {self.database}")
-        if str(rows[0][_STATUS_UNALIVE]) not in ("0", "NULL", ""):
-            return f"{rows[0][_STATUS_UNALIVE]} of its partitions are not alive"
-        warning = str(rows[0][_STATUS_WARNINGS] or "").strip()
-        return warning if warning not in ("", "NULL") else None
+    def _settled(self, read: Callable[[], _T]) -> _T:
+        waiting = self.waiting
+        patience = Patience(waiting.healthy_s, waiting.between_s, waiting.poll_s)
+        return settled(self.client, self.database, self.name, read, patience, self.sleep)
 
     def oldest_kept(self) -> int | None:
         """The oldest moment, in milliseconds, that every index still keeps; None: all."""
@@ -514,6 +502,13 @@ class _Table:
 def known_key(table: str, day: dt.date) -> str:
     """Key of a day in `Known`."""
     return f"{table}/{day.isoformat()}"
+
+
+def is_known(known: Known, data: Path, table: str, day: dt.date) -> bool:
+    """Whether a day's files are those that were loaded, whatever the store still holds of them."""
+    mark = known.get(known_key(table, day), "")
+    paths = reading.parquet_files(layout.partition(data, table, day))
+    return mark.partition(" ")[0] == fingerprint(paths)
 
 
 def note_loaded(known: Known, data: Path, table: str, day: dt.date, rows: int) -> None:

@@ -48,6 +48,27 @@ def normalise_sql(sql: str) -> str:
     return text.strip().rstrip(";").rstrip()
 
 
+_PLAIN_SELECT = re.compile(r"(?:select|with)\b", re.IGNORECASE)
+_NO_PLAIN_SELECT = re.compile(r"\b(?:into\s+outfile|config\s*\()", re.IGNORECASE)
+
+
+def offline_select(sql: str) -> str:
+    """A statement for an offline mode of the API server, which a plain SELECT does not heed.
+
+    OpenMLDB runs a plain SELECT over the online tables whatever `mode` the request gives; only
+    `CONFIG (execute_mode='offline')` in the statement makes it read offline rows. SELECT INTO,
+    LOAD DATA and INSERT do follow the mode, and are returned as they are.
+    """
+    text = normalise_sql(sql)
+    bare = _QUOTED.sub("''", text)
+    if not _PLAIN_SELECT.match(bare) or _NO_PLAIN_SELECT.search(bare) or ";" in bare:
+        return sql
+    return f"{_trim(sql).rstrip(';').rstrip()}\nCONFIG (execute_mode='offline')"
+
+
+_QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`]*`", re.DOTALL)
+
+
 def quote_literal(text: str) -> str:
     """`text` as a string literal of OpenMLDB's SQL, in which a line end needs an escape."""
     return "'" + text.translate(_ESCAPES) + "'"

@@ -231,6 +231,29 @@ def test_component_that_does_not_stay_up_ends_the_container_with_an_error(
     assert installation.all_calls().count("nameserver") == 1 + 3
 
 
+def test_text_times_have_openmldbs_zone_and_taskmanagers_port_is_closed(
+    installation: Installation,
+) -> None:
+    properties = installation.home / "conf" / "taskmanager.properties"
+    properties.write_text("job.log.path=./logs\nspark.default.conf=spark.executor.cores=2\n")
+    template = properties.with_suffix(".properties.template")
+    template.write_text("spark.default.conf=\n")
+    tools = installation.home / "tools"
+    (tools / "iptables").write_text(
+        f'#!/bin/sh\necho "$@" >>{installation.home}/rules\n[ "$1" = -I ]\n'
+    )
+    (tools / "iptables").chmod(0o755)
+    for _ in range(2):
+        assert installation.start_and_stop(PATH=f"{tools}:{os.environ['PATH']}") == 0
+    zone = "spark.sql.session.timeZone=+08:00"
+    assert properties.read_text() == (
+        f"job.log.path=./logs\nspark.default.conf=spark.executor.cores=2;{zone}\n"
+    )
+    assert template.read_text().split() == [f"spark.default.conf={zone}"]
+    rules = (installation.home / "rules").read_text().splitlines()
+    assert rules[1] == "-I INPUT -p tcp --dport 9902 ! -i lo -j DROP"
+
+
 def test_silent_api_server_ends_the_container_with_an_error(installation: Installation) -> None:
     # As where another program has its port: it runs, and what answers is not OK
     (installation.home / "www" / "health").write_text("no")

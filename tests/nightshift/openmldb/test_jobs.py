@@ -8,13 +8,13 @@ from nightshift.errors import JobFailed, JobLost
 from nightshift.openmldb import Job, JobState, JobWatch, job_error, tail
 
 
-def make_job(state: str, error: str = "") -> Job:
+def make_job(state: str, error: str = "", end: int | None = None) -> Job:
     row = [
         7,
         "ImportOfflineData",
         state,
         1,
-        None,
+        end,
         "LOAD DATA",
         "local",
         "",
@@ -68,6 +68,13 @@ class TestJobWatch:
         assert watch.away(61.0) is not None
         assert watch.away(121.0) is None
 
+    def test_stopped_without_an_end_is_not_believed_for_a_while(self):
+        watch = JobWatch(deadline=1e9, stopping_s=60.0)
+        assert watch.after(make_job("STOPPED"), 10.0) is not None
+        assert watch.after(make_job("STOPPED"), 69.0) is not None
+        assert watch.after(make_job("STOPPED"), 70.0) is None
+        assert JobWatch(deadline=1e9).after(make_job("STOPPED", end=2), 10.0) is None
+
     def test_the_deadline_is_absolute(self):
         watch = JobWatch(deadline=100.0)
         assert not watch.overdue(99.9)
@@ -82,6 +89,15 @@ def test_errors_of_jobs_split_into_retryable_and_terminal():
     assert "no such file /x" in str(failed)
     assert "last line" in str(failed)
     assert isinstance(job_error(make_job("KILLED")), JobFailed)
+
+
+def test_a_cluster_says_atop_the_log_why_a_job_failed():
+    log = "Stdout:\nGet exception: Path does not exist: file:/x\n\n\nStderr:\n" + "INFO x\n" * 5000
+    found = job_error(make_job("FAILED"), log)
+    assert isinstance(found, JobFailed)
+    assert "job 7 (ImportOfflineData) is FAILED: Path does not exist: file:/x;" in str(found)
+    log = "Stdout:\nGet exception: Not connected to 127.0.0.1:10921\n\n\nStderr:\n"
+    assert isinstance(job_error(make_job("FAILED"), log), JobLost)
 
 
 def test_tail_is_bounded():

@@ -142,6 +142,21 @@ class TestBringOnline:
         name = f"shop{uuid.uuid4().hex[:6]}"
         return Pipeline(serving_home, name, folder, config)
 
+    def test_a_table_that_keeps_the_newest_rows_is_loaded_once_for_its_files(self, pipeline):
+        script = pipeline.features.create_tables
+        script.write_text(script.read_text().replace("ts=at", "ts=at, ttl=2, ttl_type=latest"))
+        for n, day in enumerate(layout.days_back(LAST, 3)):
+            self.write(pipeline, day, [f"{n}{c}" for c in "abcd"])
+        with OpenMLDBClient.of(pipeline.settings) as client:
+            assert len(bring_online(client, pipeline, ds=LAST.isoformat())["loads"]) == 1
+            assert self.ids(client, pipeline) == ["2c", "2d"]
+            assert bring_online(client, pipeline, ds=LAST.isoformat())["loads"] == []
+            self.write(pipeline, LAST, ["2a", "2b", "2c", "2d", "2e"])
+            assert [
+                x["rows"] for x in bring_online(client, pipeline, ds=LAST.isoformat())["loads"]
+            ] == [5]
+            assert self.ids(client, pipeline)[-1] == "2e"
+
     def write(self, pipeline, day, ids):
         start = layout.day_start_ms(day)
         rows = pa.table(

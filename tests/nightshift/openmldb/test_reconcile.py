@@ -25,7 +25,7 @@ TABLES = SourceTables.parse(
 DECLARED = declared_tables(TABLES, CREATE)
 DAY, NEXT = dt.date(2026, 3, 1), dt.date(2026, 3, 2)
 START = layout.day_start_ms(DAY)
-QUICK = reconcile.Waiting(healthy_s=1.0, between_s=0.0, poll_s=0.02, settle_s=0.0)
+QUICK = reconcile.Waiting(healthy_s=1.0, doubt_s=0.5, between_s=0.0, poll_s=0.02, settle_s=0.0)
 
 
 class House:

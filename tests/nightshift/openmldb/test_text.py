@@ -6,6 +6,7 @@ import pytest
 
 from nightshift.errors import ConfigurationError
 from nightshift.openmldb import first_words, normalise_sql, quote_literal, split_script
+from nightshift.openmldb.text import offline_select
 
 
 class TestSplitScript:
@@ -70,3 +71,24 @@ def test_normalising_keeps_quoted_text_and_drops_comments():
 def test_a_literal_with_quotes_splits_as_one_statement():
     literal = quote_literal("a'; DROP TABLE t; --\\")
     assert split_script(f"SELECT {literal}") == [f"SELECT {literal}"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "offline"),
+    [
+        ("SELECT a FROM t", True),
+        ("-- c\nselect a from t -- end", True),
+        ("SELECT a FROM t;", True),
+        ("SELECT a FROM t; -- end", True),
+        ("WITH x AS (SELECT 1 AS a) SELECT a FROM x", True),
+        ("SELECT 'x into outfile config (' AS a FROM t", True),
+        ("SELECT a FROM t CONFIG (execute_mode='online')", False),
+        ("SELECT a FROM t INTO OUTFILE '/x'", False),
+        ("LOAD DATA INFILE 'select' INTO TABLE t", False),
+        ("SHOW JOBS", False),
+    ],
+)
+def test_a_plain_select_says_itself_that_it_is_offline(sql: str, offline: bool) -> None:
+    found = offline_select(sql)
+    assert found.endswith("\nCONFIG (execute_mode='offline')") == offline
+    assert normalise_sql(found).startswith(normalise_sql(sql))

@@ -14,6 +14,9 @@ from testing.house import House
 
 FIRST, SECOND = "2026-11-08", "2026-11-09"
 
+CLUSTER = "deploy_seconds=0.2, index_seconds=0.5, failed_seconds=0.7, unseen_seconds=60"
+"""A cluster in good health: what is made is seen late, an index takes its time."""
+
 
 @dataclass
 class Nights:
@@ -35,7 +38,7 @@ class Nights:
 def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
     if not Settings().task_python.exists():
         pytest.skip(f"{Settings().task_python} is not there; ./nightshift sets it up")
-    house = House.build(tmp_path_factory.mktemp("house"))
+    house = House.build(tmp_path_factory.mktemp("house"), mood=CLUSTER)
     house.generate(days=16, rows_per_day=500, end="2026-11-10")
     house.up()
     try:

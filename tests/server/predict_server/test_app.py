@@ -367,6 +367,22 @@ def test_openmldb_that_stops_is_told_and_the_next_request_after_its_return_is_an
     assert server.ask(row(1))["release"] == "r1"
 
 
+def test_a_tablet_that_is_away_or_loads_is_503_and_health_says_so(house, live_first):
+    moods = house.settings.home / "moods"
+    for mood in ("tablet_away=1000", "tables_loading=1000"):
+        moods.write_text(mood)
+        try:
+            answer = live_first.http.post("/predict", json=row(1))
+            health = live_first.http.get("/health")
+        finally:
+            moods.unlink()
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert (health.status_code, health.headers["retry-after"]) == (503, "1")
+        assert "tablet" in health.json()["parts"]["openmldb"]
+        assert live_first.ask(row(1))["release"] == "r1"
+        assert live_first.http.get("/health").status_code == 200
+
+
 class CuttingProxy(threading.Thread):
     """Passes bytes to a server; when told to, cuts one connection as its request arrives."""
 

@@ -26,6 +26,7 @@ from openmldb_embedded import worker
 from openmldb_embedded.catalog import Job, Record, State
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import JobError
+from openmldb_embedded.moods import Mood
 from openmldb_embedded.offline import OfflineEngine
 from openmldb_embedded.stop import Detached, Lost, Stop, Stopped
 from openmldb_embedded.store import Store
@@ -131,10 +132,12 @@ class Jobs:
         workers: Workers,
         at_once: int,
         offline: OfflineEngine,
-        failed_seconds: float = 0.5,
+        mood: Mood | None = None,
     ) -> None:
         self._store = store
-        self._failed_seconds = failed_seconds
+        self._mood = mood or Mood()
+        self._deaf: set[int] = set()
+        """Jobs that were told to stop, are shown as STOPPED, and go on."""
         self._turning: set[int] = set()
         """Jobs that have failed and are still shown as FINISHED, as a cluster shows them first."""
         self._workers = workers
@@ -237,7 +240,7 @@ class Jobs:
                 self._store.state.jobs[lost.id] = lost
         finally:
             if context.number in self._turning:
-                timer = threading.Timer(self._failed_seconds, self._ended, (context,))
+                timer = threading.Timer(self._mood.now().failed_seconds, self._ended, (context,))
                 timer.daemon = True
                 timer.start()
             else:
@@ -266,6 +269,8 @@ class Jobs:
         return self._shown(found)
 
     def _shown(self, job: Job) -> Job:
+        if job.id in self._deaf and not job.done:
+            return replace(job, state="STOPPED")
         turning = job.id in self._turning and job.state == "FAILED"
         return replace(job, state="FINISHED") if turning else job
 
@@ -292,7 +297,13 @@ class Jobs:
         job = self.get(number)
         with self._lock:
             context = self._active.get(number)
-        if context is not None and number not in self._turning:
+        if (
+            context is not None
+            and number not in self._turning
+            and self._mood.spend("stops_ignored")
+        ):
+            self._deaf.add(number)
+        elif context is not None and number not in self._turning:
             context.stop()
             context.ended.wait(5)
         elif job.state != "STOPPED":

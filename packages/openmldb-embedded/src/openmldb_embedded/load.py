@@ -6,24 +6,18 @@ in the way the real engine is: a cell that does not parse becomes NULL.
 
 from __future__ import annotations
 
-import datetime as dt
-import gzip
-import io
-import mmap
-import re
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from openmldb_files import columns_of, differences, read_parquet, spark_faults
-from openmldb_sql.types import ColumnDef, Schema, SqlType
+from openmldb_sql.types import Schema
 
+from openmldb_embedded.csv_cells import read_csv
 from openmldb_embedded.dtypes import ARROW
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.options import (
@@ -33,7 +27,8 @@ from openmldb_embedded.options import (
     file_options,
     flag_option,
 )
-from openmldb_embedded.wire import RANGES, to_moment
+
+LOG = logging.getLogger("openmldb_embedded")
 
 CHUNK_ROWS = 1 << 18
 
@@ -56,10 +51,8 @@ class LoadOptions(FileOptions):
         ignored = {"load_mode", "thread", "sql", "merge_schema"}
         unknown = sorted(set(options) - known - ignored)
         if unknown:
-            raise ExecutionError(
-                f"LOAD DATA has no option {', '.join(unknown)}; it has "
-                f"{', '.join(sorted(known | {'load_mode', 'thread'}))}"
-            )
+            # As on a cluster, which does not say so; the log of the server does here.
+            LOG.warning("LOAD DATA has no option %s: it is ignored", ", ".join(unknown))
         found = cls(
             **file_options(options),
             deep_copy=flag_option(options, "deep_copy", default=True),
@@ -96,7 +89,7 @@ def _read_file(
         if options.format == "parquet":
             tables = _read_parquet(path, schema, is_first)
         else:
-            tables = _read_csv(path, schema, options)
+            tables = read_csv(path, schema, options)
         for table in tables:
             _check_not_null(table, schema, path)
             yield table
@@ -146,163 +139,6 @@ def _read_parquet(path: Path, schema: Schema, is_first: bool) -> Iterator[pa.Tab
             for item in target
         ]
         yield pa.Table.from_arrays(columns, schema=target)
-
-
-# -------------------------------------------------------------------- csv
-
-
-def _read_csv(path: Path, schema: Schema, options: LoadOptions) -> Iterator[pa.Table]:
-    if path.stat().st_size == 0:
-        return
-    names = schema.names
-    source, escape = _with_escapes(path, options.quote)
-    first = pacsv.ReadOptions(column_names=None if options.header else names, block_size=8 * 2**20)
-    parse = pacsv.ParseOptions(
-        delimiter=options.delimiter,
-        quote_char=options.quote or False,
-        escape_char=escape,
-        newlines_in_values=bool(options.quote),
-    )
-    header = names
-    if options.header:
-        with _opened(path) as file:
-            line = file.readline().decode("utf-8-sig", "replace").rstrip("\r\n")
-        quote = options.quote
-        header = [
-            cell.strip().strip(quote) if quote else cell for cell in line.split(options.delimiter)
-        ]
-        if len(header) != len(names):
-            raise ExecutionError(
-                f"{path}: the header has {len(header)} columns, the table {len(names)}"
-            )
-        if header != names and sorted(header) == sorted(names):
-            raise ExecutionError(
-                f"{path}: the header has the table's columns in another order "
-                f"({', '.join(header)}); cells are taken by position: reorder the file"
-            )
-        first = pacsv.ReadOptions(column_names=names, skip_rows=1, block_size=8 * 2**20)
-    convert = pacsv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()),
-        null_values=[options.null_value, ""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    target = arrow_schema(schema)
-    if path.stat().st_size == 0 or _only_header(path, options.header):
-        return
-    with pacsv.open_csv(source, first, parse, convert) as reader:
-        for batch in reader:
-            columns = [
-                _parse_cells(column, definition)
-                for column, definition in zip(batch.columns, schema.columns, strict=True)
-            ]
-            yield pa.Table.from_arrays(columns, schema=target)
-
-
-def _with_escapes(path: Path, quote: str) -> tuple[Path | pa.BufferReader, str | bool]:
-    """A CSV for Arrow's reader, and its escape character.
-
-    To Spark a backslash escapes a quote, and is a character of the value anywhere else; to Arrow
-    it escapes whatever follows. So those before anything else are doubled, where a file has any
-    before a quote at all.
-    """
-    if not quote:
-        return path, False
-    mark = quote.encode()
-    if path.name.endswith(".gz"):
-        return path, False
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content.find(b"\\" + mark) < 0:
-            return path, False
-        plain = re.compile(rb"\\+(?![\\" + re.escape(mark) + rb"])")
-        return pa.BufferReader(plain.sub(lambda found: found[0] * 2, content)), "\\"
-
-
-def _only_header(path: Path, header: bool) -> bool:
-    if not header:
-        return False
-    with _opened(path) as file:
-        file.readline()
-        return not file.read(1)
-
-
-def _opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    """A CSV's bytes; Hadoop reads one that ends in `.gz` as gzip."""
-    return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
-
-
-_INTEGER = r"^\s*[+-]?\d{1,19}\s*$"
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-_SPECIAL = {"NaN": "nan", "Infinity": "inf", "Inf": "inf", "-Infinity": "-inf", "-Inf": "-inf"}
-
-
-def _parse_cells(cells: pa.Array, column: ColumnDef) -> pa.Array:
-    """Text to the column's type; what does not parse becomes NULL."""
-    kind = column.type
-    if kind is SqlType.STRING:
-        return cells
-    if kind in (SqlType.INT16, SqlType.INT32, SqlType.INT64):
-        numbers = _integers(cells)
-        low, high = RANGES[kind]
-        fits = pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, high))
-        return pc.if_else(fits, numbers, None).cast(ARROW[kind])
-    if kind.is_floating:
-        for text, arrow in _SPECIAL.items():
-            cells = pc.if_else(pc.equal(cells, text), arrow, cells)
-        good = pc.or_(
-            pc.match_substring_regex(cells, _NUMBER),
-            pc.is_in(cells, pa.array(["nan", "inf", "-inf"])),
-        )
-        text = pc.utf8_trim_whitespace(pc.if_else(good, cells, None))
-        text = pc.if_else(pc.starts_with(text, "+"), pc.utf8_slice_codeunits(text, 1), text)
-        with np.errstate(over="ignore"):
-            doubles = text.cast(pa.float64())
-        return doubles.cast(ARROW[kind], safe=False)
-    if kind is SqlType.BOOL:
-        lower = pc.utf8_lower(pc.utf8_trim_whitespace(cells))
-        true, false = pc.equal(lower, "true"), pc.equal(lower, "false")
-        return pc.if_else(pc.or_(true, false), true, None)
-    distinct = cells.dictionary_encode()
-    texts = distinct.dictionary.to_pylist()
-    if kind is SqlType.DATE:
-        days = [_day(text) for text in texts]
-        return pa.array(days, pa.int32()).cast(pa.date32()).take(distinct.indices)
-    moments = [_milliseconds(text) for text in texts]
-    return pa.array(moments, pa.int64()).cast(pa.timestamp("ms")).take(distinct.indices)
-
-
-def _integers(cells: pa.Array) -> pa.Array:
-    good = pc.if_else(pc.match_substring_regex(cells, _INTEGER), cells, None)
-    good = pc.utf8_trim_whitespace(good)
-    good = pc.if_else(pc.starts_with(good, "+"), pc.utf8_slice_codeunits(good, 1), good)
-    try:
-        return good.cast(pa.int64())
-    except pa.ArrowInvalid:  # nineteen digits may be too many: rare, so one at a time
-        numbers = [None if text is None else int(text) for text in good.to_pylist()]
-        low, high = RANGES[SqlType.INT64]
-        return pa.array([n if n is not None and low <= n <= high else None for n in numbers])
-
-
-def _day(text: str) -> int | None:
-    moment = to_moment(text)
-    return None if moment is None else (moment + 8 * 3_600_000) // 86_400_000
-
-
-def _milliseconds(text: str) -> int | None:
-    stripped = text.strip()
-    if stripped.lstrip("+-").isdecimal() and len(stripped) <= 19:
-        number = int(stripped)
-        return number if abs(number) < 2**63 else None
-    moment = to_moment(stripped)
-    if moment is not None:
-        return moment
-    try:
-        parsed = dt.datetime.fromisoformat(stripped)
-    except ValueError:
-        return None
-    if parsed.tzinfo is None:
-        return None
-    return int(parsed.timestamp() * 1000)
 
 
 # -------------------------------------------------------------------- staging

@@ -17,7 +17,7 @@ import uvicorn
 from openmldb_sql.errors import SqlError
 
 from openmldb_embedded.guard import Guard, read_token
-from openmldb_embedded.moods import VARIABLE, Moods
+from openmldb_embedded.moods import VARIABLE, Mood
 from openmldb_embedded.offline.registry import ENGINES
 from openmldb_embedded.offline.spark.conf import ConfError, data_prefix, read_properties
 from openmldb_embedded.paths import Roots
@@ -39,7 +39,7 @@ def run(given: argparse.Namespace) -> int:
         listener = _listen(given.host, given.port)
         taskmanager = _taskmanager(given)
         prefix = data_prefix(taskmanager)
-        moods = Moods.of(os.environ.get(VARIABLE, ""))
+        mood = Mood(os.environ.get(VARIABLE, ""))
         store = Store(given.data, int(given.snapshot_mib * 2**20), prefix, repair=given.repair)
     except SqlError as error:
         return _refuse(error.message, listener)
@@ -58,7 +58,7 @@ def run(given: argparse.Namespace) -> int:
         taskmanager=taskmanager,
         exact=given.exact,
         lenient=given.lenient,
-        moods=moods,
+        mood=mood,
     )
     roots = Roots(given.root or [given.data.absolute().parent, Path.cwd()], private=given.data)
     try:

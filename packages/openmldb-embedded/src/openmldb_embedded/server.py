@@ -211,6 +211,7 @@ class App:
         if method not in ("GET", "POST", "PUT"):
             raise ProtocolError("unsupported method")
         if parts == ["refresh"] and method == "POST":
+            self.service.visibility.refresh()
             return OK
         if parts[:1] == ["dbs"]:
             if len(parts) == 4 and parts[2] in ("deployments", "procedures") and method == "POST":
@@ -277,6 +278,7 @@ class App:
 
     async def request_mode(self, db: str, name: str, body: bytes) -> bytes:
         """``POST /dbs/{db}/deployments/{name}``, and ``procedures`` likewise."""
+        self.service.ask_deployment(db, name)
         runtime = self.service.deployments.ready(db, name)
         if runtime is None:
             runtime = await asyncio.get_running_loop().run_in_executor(

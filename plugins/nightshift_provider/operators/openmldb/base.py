@@ -111,6 +111,11 @@ class OpenMLDBOperator(WaitingOperator):
         rows = last.rows if last is not None else []
         return {"job_ids": job_ids, "rows": rows[:_KEPT_ROWS], "row_count": len(rows)}
 
+    def run(self, sql: str) -> ResultSet | None:
+        """Run a statement that starts no job."""
+        mode: Mode = "offsync" if self.mode == "offline" else "onsync"
+        return self.hook.client.execute(self.database, sql, mode)
+
     # The run.
 
     def execute(self, context: Context) -> Any:
@@ -146,9 +151,7 @@ class OpenMLDBOperator(WaitingOperator):
                     jobs.append(job_id)
             elif self.before(index, sql):
                 self.log.info("%s", sql)
-                last = self.hook.client.execute(
-                    self.database, sql, "offsync" if self.mode == "offline" else "onsync"
-                )
+                last = self.run(sql)
                 self._report(last)
             notes.write(done=index + 1, jobs=jobs, job_id=None, above=None, deadline=None)
         return self.result(jobs, last)
@@ -172,9 +175,12 @@ class OpenMLDBOperator(WaitingOperator):
         jobs = {job.job_id: job for job in self.hook.client.jobs()}
         known: int | None = notes.values.get("job_id")
         above: int | None = notes.values.get("above")
-        candidates = [job for job in jobs.values() if self._is_of(job, sql, known)]
+        candidates = [job for job in jobs.values() if self._is_of(job, sql, known, above)]
         for job in sorted(candidates, key=lambda job: job.job_id, reverse=True):
             ours = job.job_id == known or (above is not None and job.job_id > above)
+            if ours and job.state is JobState.STOPPED and not job.has_ended:
+                # It was told to stop and may go on: its rows and files may still come.
+                job = self.hook.wait(job.job_id, JobWatch(self._deadline(), poll_s=1.0))
             if not job.state.is_terminal or (ours and job.state is JobState.FINISHED):
                 self.log.info(
                     "Job %d does this already; it is %s and is followed",
@@ -195,14 +201,16 @@ class OpenMLDBOperator(WaitingOperator):
         notes.write(above=max(jobs, default=0), job_id=None)
         return None
 
-    def _is_of(self, job: Job, sql: str, known: int | None) -> bool:
+    def _is_of(self, job: Job, sql: str, known: int | None, above: int | None) -> bool:
         """Whether a job runs this statement, in this database."""
         if normalise_sql(sql) not in normalise_sql(job.parameter):
             return False
         if job.db:
             return job.db == self.database
-        # Without a database in its row a load might be another run's; an export's folder is ours.
-        return job.job_id == known or " into outfile " in normalise_sql(sql).lower()
+        # Without a database in its row a load might be another run's, unless it began after ours
+        # was noted, whose answer was lost; an export's folder is ours.
+        younger = above is not None and job.job_id > above
+        return job.job_id == known or younger or " into outfile " in normalise_sql(sql).lower()
 
     def _submit(self, notes: Notes, sql: str) -> Job:
         self.log.info("%s", sql)

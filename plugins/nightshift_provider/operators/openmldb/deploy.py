@@ -10,6 +10,7 @@ from openmldb_sql.pretty import pretty
 
 from nightshift.errors import ContractError, RetryableError
 from nightshift.openmldb import Mode, ResultSet, normalise_sql
+from nightshift.openmldb import deployments as online
 from nightshift_provider.operators.openmldb.base import ExecuteMode, OpenMLDBOperator
 from nightshift_provider.operators.openmldb.built import (
     BuiltSQLOperator,
@@ -83,6 +84,11 @@ class OpenMLDBDeployOperator(BuiltSQLOperator):
             )
         self.log.info("%s.%s is deployed already, same query", self.database, self.name)
         return False
+
+    def run(self, sql: str) -> ResultSet | None:
+        """DEPLOY, once: other index jobs are waited for, a lost answer is looked up."""
+        online.deploy(self.hook.client, self.database, self.name, sql)
+        return None
 
     def result(self, job_ids: list[int], last: ResultSet | None) -> Any:
         """The name, and whether this task made it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from nightshift.errors import ConfigurationError, ContractError, RetryableError
 from nightshift.openmldb import Job, ResultSet, first_words, quote_literal
+from nightshift.openmldb.health import delete, settled
 from nightshift_provider.operators.openmldb.base import OpenMLDBOperator
 from nightshift_provider.operators.openmldb.built import BuiltSQLOperator, Option, render_options
 
@@ -16,7 +17,8 @@ class OpenMLDBLoadDataOperator(BuiltSQLOperator):
 
     Loading online appends, so a second load would double the rows. With `expect_rows` and
     `count_sql` the operator counts first: all rows there: nothing to do; none: load; some (a load
-    that was cut off): `delete_sql`, then load. After the load it counts again.
+    that was cut off): `delete_sql`, then load. After the load it counts again. A count is believed where the
+    table's status is good and two readings agree.
 
     Returns as XCom `{"job_id": int | None, "found": int | None, "rows": int | None,
     "action": "loaded" | "skipped" | "reloaded"}`.
@@ -97,7 +99,7 @@ class OpenMLDBLoadDataOperator(BuiltSQLOperator):
         self.log.warning(
             "%s holds %d of %d rows: they are deleted and loaded anew", self.table, found, expected
         )
-        self.hook.client.execute(self.database, self.delete_sql, "onsync")
+        delete(self.hook.client, self.database, self.delete_sql, self._count)
         left = self._count()
         if left:
             raise RetryableError(
@@ -149,10 +151,17 @@ class OpenMLDBLoadDataOperator(BuiltSQLOperator):
     def _count(self) -> int:
         if self.count_sql is None:
             raise ConfigurationError(f"task {self.task_id} has no count_sql")
-        result = self.hook.client.execute(self.database, self.count_sql, "onsync")
-        try:
-            return int(result.rows[0][0]) if result is not None and result.rows else 0
-        except (TypeError, ValueError, IndexError) as error:
-            raise ContractError(
-                f"count_sql of task {self.task_id} gave {result!r} instead of one number"
-            ) from error
+        client, sql = self.hook.client, self.count_sql
+
+        def read() -> int:
+            result = client.execute(self.database, sql, "onsync")
+            try:
+                return int(result.rows[0][0]) if result is not None and result.rows else 0
+            except (TypeError, ValueError, IndexError) as error:
+                raise ContractError(
+                    f"count_sql of task {self.task_id} gave {result!r} instead of one number"
+                ) from error
+
+        # While a tablet loads its tables a cluster counts a part, without an error.
+        database, _, table = self.table.replace("`", "").rpartition(".")
+        return settled(client, database or self.database, table, read)

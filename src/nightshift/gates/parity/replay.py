@@ -27,7 +27,6 @@ from nightshift.data import reading
 from nightshift.errors import (
     ContractError,
     DataError,
-    DeadlineExceeded,
     ServiceUnavailable,
 )
 from nightshift.features.encoding import encode_rows, encode_table, encoded_of_stored
@@ -39,16 +38,14 @@ from nightshift.layout import RunFolder
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
     AbstractClient,
-    JobState,
-    JobWatch,
     OpenMLDBClient,
-    job_error,
     quote_literal,
     quote_name,
     split_script,
-    tail,
 )
 from nightshift.openmldb import deployments as online
+from nightshift.openmldb.following import finish, submit_once
+from nightshift.openmldb.health import settled
 from nightshift.plan import Plan
 from nightshift.serving.pair import plain_values
 
@@ -237,23 +234,20 @@ def load_online(
     """
     if rows == 0:
         return
-    job = client.submit(
+    job = submit_once(
+        client,
         name,
         f"LOAD DATA INFILE {quote_literal(str(path))} INTO TABLE {quote_name(table)} "
         "OPTIONS(format='parquet', mode='append')",
-        mode="online",
+        "online",
     )
-    watch = JobWatch(deadline=time.time() + timeout_s, settle_s=settle_s, poll_s=2.0)
-    while (pause := watch.after(job, time.time())) is not None:
-        if watch.overdue(time.time()):
-            client.stop_job(job.job_id)
-            raise DeadlineExceeded(f"job {job.job_id} (load of {table}) took over {timeout_s:g} s")
-        time.sleep(pause)
-        job = client.job(job.job_id)
-    if job.state is not JobState.FINISHED:
-        raise job_error(job, tail(client.job_log(job.job_id)))
-    found = client.execute(name, f"SELECT count(*) FROM {quote_name(table)}", mode="onsync")
-    count = found.rows[0][0] if found is not None and found.rows else 0
+    finish(client, job, time.time() + timeout_s, settle_s=settle_s)
+
+    def read() -> int:
+        found = client.execute(name, f"SELECT count(*) FROM {quote_name(table)}", mode="onsync")
+        return int(found.rows[0][0]) if found is not None and found.rows else 0
+
+    count = settled(client, name, table, read)
     if count != rows:
         raise ContractError(f"{name}.{table} holds {count} rows after a load of {rows}; see {path}")
 

@@ -10,7 +10,7 @@ from openmldb_sql import statements
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.errors import ExecutionError, ProtocolError
-from openmldb_embedded.moods import Moods
+from openmldb_embedded.moods import Mood
 from openmldb_embedded.options import flag_option
 from openmldb_embedded.stop import Stop
 
@@ -63,7 +63,7 @@ class Settings:
         taskmanager: Settings of the offline engine, named as in OpenMLDB's taskmanager.properties.
         exact: Refuse values that a real server would change or keep half of.
         lenient: Run queries that OpenMLDB 0.9.2 refuses and this engine can compute.
-        moods: What goes wrong, for tests of clients.
+        mood: What goes wrong, for tests of clients.
     """
 
     jobs_at_once: int = 2
@@ -73,7 +73,7 @@ class Settings:
     offline_engine: str = "embedded"
     exact: bool = False
     lenient: bool = False
-    moods: Moods = field(default_factory=Moods)
+    mood: Mood = field(default_factory=Mood)
     taskmanager: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -77,6 +77,7 @@ class Definitions:
 
         try:
             self._store.commit(make)
+            self._operations.visibility.made(db, name)
         except AlreadyExists:
             if not s.if_not_exists:
                 raise

@@ -117,6 +117,7 @@ class Deployments:
 
             self._store.commit(make)
             self.runtime(call.db, s.name)
+            self._operations.visibility.made(call.db, s.name)
         if operation is not None and bias.sync:
             self._operations.wait(operation)
         elif operation is not None and data:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from openmldb_sql import statements
 
 from openmldb_embedded import load, worker
 from openmldb_embedded.catalog import Record, State
+from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.jobs import Context, Finish, Work
+from openmldb_embedded.moods import Mood
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import Call, Reply, configured
@@ -23,7 +26,10 @@ from openmldb_embedded.store import Store, read_segment, write_segment
 class Loads:
     """Runs LOAD DATA."""
 
-    def __init__(self, store: Store, roots: Roots, background: Background) -> None:
+    def __init__(
+        self, store: Store, roots: Roots, background: Background, mood: Mood | None = None
+    ) -> None:
+        self._mood = mood or Mood()
         self._store = store
         self._state = store.state
         self._roots = roots
@@ -69,8 +75,22 @@ class Loads:
                 path = folder / "fresh.arrow"
                 write_segment(batch.take(np.asarray(fresh)).to_arrow(), path)
                 batch = read_segment(path, table.schema)
+            if self._mood.spend("load_failures"):
+                self._leave_half(table.id, batch, folder)
             segment = self._store.adopt_segment(path)
         return (lambda state: {"op": "segment", "id": table.id, "file": segment}), batch
+
+    def _leave_half(self, number: int, batch: Batch, folder: Path) -> None:
+        """Fail as Spark does when it cannot write on: what was written stays.
+
+        Raises:
+            ExecutionError: always.
+        """
+        half = batch.take(np.arange(batch.num_rows // 2))
+        write_segment(half.to_arrow(), folder / "half.arrow")
+        segment = self._store.adopt_segment(folder / "half.arrow")
+        self._store.commit({"op": "segment", "id": number, "file": segment}, half)
+        raise ExecutionError("Writing job aborted")
 
     def _load_offline(self, context: Context, db: str, name: str, s: statements.LoadData) -> Finish:
         options = load.LoadOptions.of(s.options)

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 
 from openmldb_embedded.catalog import Job
 from openmldb_embedded.errors import ExecutionError
-
-INDEX_SECONDS = 0.5
-"""How long a new index is not yet seen."""
+from openmldb_embedded.moods import Mood
 
 
 @dataclass(frozen=True)
@@ -50,14 +48,46 @@ class Operation:
         )
 
 
+class Visibility:
+    """What the API server has not heard of yet: tables and deployments made a moment ago."""
+
+    def __init__(self, mood: Mood) -> None:
+        self._mood = mood
+        self._until: dict[tuple[str, str], float] = {}
+
+    def made(self, db: str, name: str) -> None:
+        """Note a new table or deployment."""
+        seconds = self._mood.now().unseen_seconds
+        if seconds:
+            self._until[db, name] = time.time() + seconds
+
+    def hides(self, db: str, name: str) -> bool:
+        """Whether it is too new to be seen."""
+        return bool(self._until) and time.time() < self._until.get((db, name), 0.0)
+
+    def refresh(self) -> None:
+        """Hear of everything: ``POST /refresh``."""
+        self._until.clear()
+
+
 class Operations:
     """All operations of this server's life."""
 
-    def __init__(self, index_seconds: float = INDEX_SECONDS, deploy_seconds: float = 0.0) -> None:
-        self.index_seconds = index_seconds
-        self.deploy_seconds = deploy_seconds
+    def __init__(self, mood: Mood | None = None) -> None:
+        self._mood = mood or Mood()
+        self.visibility = Visibility(self._mood)
         self._all: list[Operation] = []
         self._lock = threading.Lock()
+
+    @property
+    def index_seconds(self) -> float:
+        """How long a new index is not yet seen."""
+        return self._mood.now().index_seconds
+
+    @property
+    def deploy_seconds(self) -> float:
+        """How long DEPLOY takes for each index that it adds."""
+        return self._mood.now().deploy_seconds
 
     def begin(
         self, kind: str, db: str, table: str, indexes: tuple[str, ...], seconds: float

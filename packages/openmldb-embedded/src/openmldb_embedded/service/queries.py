@@ -163,7 +163,9 @@ class Queries:
         ordered = not any(isinstance(node, WindowAggregate) for node in walk(query.plan))
 
         def rows(db: str, name: str) -> Batch:
-            return self._state.table(db, name).memory.visible(newest_first=ordered)
+            found = self._state.table(db, name).memory.visible(newest_first=ordered)
+            share = self._settings.mood.share()
+            return found if share == 1 else found.slice(0, int(found.num_rows * share))
 
         return rows
 

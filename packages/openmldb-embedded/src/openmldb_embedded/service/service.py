@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from openmldb_sql import statements
 from openmldb_sql.errors import PlanError, SqlError, SyntaxError_
 
 from openmldb_embedded.catalog import Job
-from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.errors import ExecutionError, NotFound
 from openmldb_embedded.jobs import OFFLINE_JOBS, Jobs, Work
 from openmldb_embedded.offline.registry import ENGINES
 from openmldb_embedded.paths import Roots
 from openmldb_embedded.referee import Referee
 from openmldb_embedded.service.background import Background
-from openmldb_embedded.service.call import Call, Mode, Reply, Settings
+from openmldb_embedded.service.call import Call, Mode, Reply, Settings, configured
 from openmldb_embedded.service.ddl import Definitions
 from openmldb_embedded.service.deployments import Deployments
 from openmldb_embedded.service.loads import Loads
@@ -47,10 +48,12 @@ class Service:
             self._workers,
             settings.jobs_at_once,
             self._offline,
-            settings.moods.failed_seconds,
+            settings.mood,
         )
         background = Background(self._jobs)
-        operations = Operations(settings.moods.index_seconds, settings.moods.deploy_seconds)
+        operations = Operations(settings.mood)
+        self._mood = settings.mood
+        self.visibility = operations.visibility
         self.rows = Rows(store, background, exact=settings.exact)
         self.referee = Referee(lenient=settings.lenient)
         self.deployments = Deployments(
@@ -59,7 +62,7 @@ class Service:
         self._queries = Queries(
             store, roots, settings, self._workers, background, self._offline, self.referee
         )
-        self._loads = Loads(store, roots, background)
+        self._loads = Loads(store, roots, background, settings.mood)
         definitions = Definitions(store, roots, operations)
         system = System(store, settings, self._jobs, self.deployments, operations)
         self._handlers: dict[type, Callable[[Call, Any], Reply]] = {
@@ -167,7 +170,55 @@ class Service:
         call = Call(db, sql.strip(), mode, timeout, params, stop or Stop(), null_for_nan, has_input)
         if isinstance(statement, statements.Refused):
             raise ExecutionError(statement.reason, statement.code)
-        return self._handlers[type(statement)](call, statement)
+        handler = self._handlers[type(statement)]
+        if isinstance(statement, _HARMLESS):
+            self._ask_tablets(call, statement)
+            return handler(call, statement)
+        self._ask_tablets(call, statement)
+        if self._mood.late(partial(handler, call, statement)):
+            reached = f"Reached timeout={timeout * 1000:.0f}ms"
+            raise ExecutionError(f"[E1008]{reached}", 2000)
+        try:
+            return handler(call, statement)
+        finally:
+            self._mood.perhaps_die()
+
+    def ask_deployment(self, db: str, name: str) -> None:
+        """Let a request find no tablet, or not yet the deployment, where a test wants it so.
+
+        Raises:
+            SqlError: It does.
+        """
+        self._mood.tablet(-1, f"fail to get tablet, table {db}.{name}")
+        if self.visibility.hides(db, name):
+            raise NotFound(f"{name} does not exist in {db}", -1)
+
+    def _ask_tablets(self, call: Call, s: Any) -> None:
+        """Let a statement find no tablet, or not yet the table, where a test wants it so."""
+        online = configured(call.mode, getattr(s, "config", {})).online
+        if isinstance(s, statements.Select) and (online or not call.mode.sync):
+            self._mood.tablet(1500, "Query rpc failed--[E112]Not connected to 127.0.0.1:10921 yet")
+        elif isinstance(s, statements.Insert) and online:
+            db, name = call.name(s.table)
+            self._mood.tablet(2000, f"fail to get {db}.{name} tablets")
+            if self.visibility.hides(db, name):
+                raise ExecutionError(f"fail to get {db}.{name} tablets")
+        elif isinstance(s, (statements.Delete, statements.Truncate, statements.CreateTable)):
+            self._mood.tablet(2000, "cannot connect tablet")
+        elif isinstance(s, statements.Deploy):
+            self._mood.tablet(2000, "ns create procedure failed--cannot connect tablet")
+
+
+_HARMLESS = (
+    statements.Select,
+    statements.Explain,
+    statements.Show,
+    statements.Desc,
+    statements.SetVar,
+    statements.Use,
+    statements.StopJob,
+)
+"""Statements that change no table: they are not answered late, and nobody dies of them."""
 
 
 def as_error(error: BaseException) -> SqlError:

@@ -94,7 +94,7 @@ class System:
             return Reply([string] * 2, [(table.name, text.show_create(table, unseen))])
         if s.what == "TABLE STATUS":
             rows = [
-                table_status(table)
+                table_status(table, unalive="8" if self._settings.mood.unhealthy() else "0")
                 for table in reversed(state.by_id.values())
                 if (_like(table.db, s.like) if s.like else table.db == call.db)
             ]
@@ -155,7 +155,7 @@ STATUS_COLUMNS = (
 )
 
 
-def table_status(table: Table) -> tuple[str, ...]:
+def table_status(table: Table, unalive: str = "0") -> tuple[str, ...]:
     """A table's row of SHOW TABLE STATUS."""
     path, links = "NULL", "NULL"
     if table.parts:
@@ -170,7 +170,7 @@ def table_status(table: Table) -> tuple[str, ...]:
         "0",
         "0",
         "8",
-        "0",
+        unalive,
         "1",
         path,
         "parquet" if table.parts else "NULL",
