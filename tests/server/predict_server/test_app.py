@@ -380,7 +380,8 @@ def test_a_tablet_that_is_away_or_loads_is_503_and_health_says_so(house, live_fi
         assert (health.status_code, health.headers["retry-after"]) == (503, "1")
         assert "tablet" in health.json()["parts"]["openmldb"]
         assert live_first.ask(row(1))["release"] == "r1"
-        assert live_first.http.get("/health").status_code == 200
+        # A probe is believed for two seconds.
+        wait_until(lambda: live_first.http.get("/health").status_code == 200, "it is ready")
 
 
 class CuttingProxy(threading.Thread):
