@@ -59,11 +59,10 @@ def offline_select(sql: str) -> str:
     `CONFIG (execute_mode='offline')` in the statement makes it read offline rows. SELECT INTO,
     LOAD DATA and INSERT do follow the mode, and are returned as they are.
     """
-    text = normalise_sql(sql)
-    bare = _QUOTED.sub("''", text)
+    bare = _QUOTED.sub("''", normalise_sql(sql))
     if not _PLAIN_SELECT.match(bare) or _NO_PLAIN_SELECT.search(bare) or ";" in bare:
         return sql
-    return f"{_trim(sql).rstrip(';').rstrip()}\nCONFIG (execute_mode='offline')"
+    return "\n".join([*split_script(sql), "CONFIG (execute_mode='offline')"])
 
 
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`]*`", re.DOTALL)
