@@ -271,6 +271,19 @@ def _read(path: str) -> bytes:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
 
 
+def _score_arguments(parser: argparse.ArgumentParser) -> None:
+    from cli import score
+
+    add_pipeline(parser)
+    score.arguments(parser)
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from cli import score
+
+    return score.run(chosen(arguments), arguments)
+
+
 # Experiments
 
 
@@ -349,6 +362,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "predict", "post a request to the predict server", _predict, _predict_arguments, _NEEDS
     ),
+    Command("score", "write the list of users by items", _score, _score_arguments, _NEEDS),
     *live.COMMANDS,
     Command("sql", "run a statement in the pipeline's database", _sql, _sql_arguments, _NEEDS),
     *watch.COMMANDS,

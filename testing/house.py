@@ -190,6 +190,19 @@ class House:
         """A model."""
         return self.task(plan, "train", commands.train_arguments(self.of(plan), OWN))
 
+    def recommend(self, plan: Plan) -> None:
+        """Retrieval, where the pipeline recommends."""
+        if self.pipeline.config.recommend is not None:
+            arguments = commands.recommend_arguments(self.of(plan), OWN)
+            done = subprocess.run(
+                [str(self.settings.task_python), "-m", "tasks.recommend.train", *arguments],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": "src:."},
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
     def candidate(self, plan: Plan) -> dict[str, Any]:
         """A candidate, its held-out rows scored."""
         made = steps.make_candidate(self.of(plan), triggered_by="test")
@@ -198,7 +211,8 @@ class House:
 
     def gates(self, plan: Plan, release: str) -> None:
         """All gates after the candidate, and the verdict."""
-        for name in ("quality", "rehearsal", "consistency"):
+        recommends = self.pipeline.config.recommend is not None
+        for name in ("quality", *(["recommend"] if recommends else []), "rehearsal", "consistency"):
             steps.gate(self.of(plan), name, release)
         steps.accept(self.of(plan), release)
 
@@ -223,6 +237,7 @@ class House:
                 before_training(plan)
             steps.gate(self.of(plan), "data")
             self.train(plan)
+            self.recommend(plan)
             if before_candidate is not None:
                 before_candidate(plan)
             release = str(self.candidate(plan)["release_id"])

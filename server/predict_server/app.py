@@ -32,11 +32,24 @@ from predict_server.triton import AsyncTriton
 LOG = logging.getLogger("predict_server")
 
 PREFIX = "/v1/pipelines/"
+HTML = "text/html; charset=utf-8"
+_PAGE_POLICY = (
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    b"connect-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'"
+)
+"""The page asks this server alone, and nobody may frame it."""
+
+PAGE_HEADERS = (
+    (b"content-security-policy", _PAGE_POLICY),
+    (b"x-content-type-options", b"nosniff"),
+)
 DEADLINE = b"x-request-timeout"
 """Header with the seconds after which the client wants no answer any more."""
 
-_GET = frozenset({"schema", "health"})
-_KNOWN = frozenset({"predict", "rank", "infer", "upload", "events", "schema", "health"})
+_GET = frozenset({"schema", "health", "page"})
+_KNOWN = frozenset(
+    {"predict", "rank", "recommend", "infer", "upload", "events", "page", "schema", "health"}
+)
 """Operations that are named in metrics; whatever else is asked for is `other`."""
 
 Handler = Callable[[Exchange], Awaitable[None]]
@@ -259,6 +272,15 @@ class App:
         return time.monotonic() + seconds
 
     async def _get(self, host: Host, operation: str, exchange: Exchange) -> None:
+        if operation == "page":
+            page = (await host.require_live()).page()
+            if page is None:
+                raise RequestError(
+                    404, "no_operation", "pages are of pipelines of tensors; see /docs for this one"
+                )
+            await exchange.send(200, page, HTML, headers=PAGE_HEADERS)
+            self._count(host, operation, 200)
+            return
         if operation == "schema":
             live = await host.require_live()
             await exchange.send(200, encode_json(live.schema()))
@@ -289,7 +311,7 @@ class App:
         await exchange.send(200, text, CONTENT_TYPE_LATEST)
 
     async def _docs(self, exchange: Exchange) -> None:
-        await exchange.send(200, documentation.page(), "text/html; charset=utf-8")
+        await exchange.send(200, documentation.page(), HTML)
 
     async def _openapi(self, exchange: Exchange) -> None:
         await exchange.send(200, documentation.FILE.read_bytes())

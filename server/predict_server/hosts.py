@@ -15,6 +15,7 @@ from nightshift.errors import NightshiftError
 from nightshift.live.folders import live_folder
 from predict_server.errors import BackendError, RequestError
 from predict_server.families import FAMILIES
+from predict_server.families import of as family_of
 from predict_server.families.base import Answer, Call, Context, Family, Release
 from predict_server.ingest import Ingest
 from predict_server.live import Follower
@@ -92,9 +93,8 @@ class Host:
             recorder=self.recorder,
             scored=self.ingest.request_rows if ref.live.insert_requests else None,
         )
-        self.follower = Follower(ref.releases, family, context)
+        self.follower = Follower(ref.releases, family_of, context)
         self.in_flight = 0
-        self.max_body = family.body * context.settings.predict_max_body
         self._family = family
         self._context = context
         self._health: tuple[float, Release | None, dict[str, str | None]] | None = None
@@ -104,6 +104,13 @@ class Host:
         """Write what the request log still holds."""
         self.recorder.close()
         self.ingest.close()
+
+    @property
+    def max_body(self) -> int:
+        """Bytes of a request at most."""
+        live = self.follower.current
+        times = self._family.body if live is None else family_of(live.pointer).body
+        return times * self._context.settings.predict_max_body
 
     async def require_live(self) -> Release:
         """The live release.
@@ -201,7 +208,10 @@ def _operation(live: Release, name: str) -> Callable[[Call], Awaitable[Answer]]:
     found = live.operations.get(name)
     if found is None:
         known = ", ".join(sorted(live.operations))
-        raise RequestError(404, "no_operation", f"this pipeline answers {known}, not {name}")
+        why = ""
+        if name == "recommend":
+            why = ": its live release has no retrieval (the part recommend of pipeline.yaml)"
+        raise RequestError(404, "no_operation", f"this pipeline answers {known}, not {name}{why}")
     return found
 
 

@@ -40,14 +40,16 @@ class Follower:
 
     Args:
         releases: root of the pipeline's releases.
-        family: how its releases are read and made ready.
+        family_of: how a release is read and made ready.
         context: the server.
     """
 
-    def __init__(self, releases: Path, family: Family, context: Context) -> None:
+    def __init__(
+        self, releases: Path, family_of: Callable[[LivePointer], Family], context: Context
+    ) -> None:
         self._releases = releases
         self._path = releases / "live.json"
-        self._family = family
+        self._family_of = family_of
         self._context = context
         self._timeout_s = context.settings.predict_timeout_s
         self._live: Release | None = None
@@ -75,11 +77,14 @@ class Follower:
     async def live(self) -> Release | None:
         """The live release, the newest if it is ready; None before the first one."""
         stamp = self._look()
-        if stamp not in (self._stamp, self._waited_for):
+        end = time.monotonic() + WAIT_S
+        # More than once: the attempt under way may be at an earlier pointer.
+        while stamp not in (self._stamp, self._waited_for):
             following = self._follow_once()
-            _, slow = await asyncio.wait({following}, timeout=WAIT_S)
+            _, slow = await asyncio.wait({following}, timeout=max(0.0, end - time.monotonic()))
             if slow:
                 self._waited_for = stamp
+            stamp = self._look()
         return self._live
 
     async def retry(self) -> None:
@@ -122,7 +127,7 @@ class Follower:
             why = "is not there: no release is live yet" if stamp is None else "was taken away"
             raise ContractError(f"{self._path} {why}")
         if self._live is None or pointer != self._live.pointer:
-            release = await self._family.prepare(pointer, read, self._context)
+            release = await self._family_of(pointer).prepare(pointer, read, self._context)
             self._live = release
             self._context.metrics.took_up(release.names())
 
@@ -130,7 +135,7 @@ class Follower:
         pointer = read_live(self._releases)
         if pointer is None or (self._live is not None and pointer == self._live.pointer):
             return pointer, None
-        return pointer, self._family.read(pointer, self._releases)
+        return pointer, self._family_of(pointer).read(pointer, self._releases)
 
     async def _in_thread(self, stamp: _Stamp | None) -> _Read:
         """Read what a pointer names, which may hang for ever: its drive may not answer.

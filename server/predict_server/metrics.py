@@ -67,7 +67,8 @@ class Metrics:
         )
         self.stage = histogram(
             "stage_seconds",
-            "Time of each stage of a joint call: features (OpenMLDB), encode, score (Triton)",
+            "Time of each stage: retrieve (recommend alone); of a joint call features (OpenMLDB), "
+            "encode, score (Triton)",
             _BUCKETS,
             *("pipeline", "stage"),
         )
@@ -139,6 +140,7 @@ class PipelineMetrics:
         self._seconds: dict[str, Histogram] = {}
         self._live: Gauge | None = None
         self.features = metrics.stage.labels(pipeline, "features")
+        self.retrieve = metrics.stage.labels(pipeline, "retrieve")
         self.encode = metrics.stage.labels(pipeline, "encode")
         self.score = metrics.stage.labels(pipeline, "score")
         self.batch = metrics.batch.labels(pipeline)

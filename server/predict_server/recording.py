@@ -151,7 +151,7 @@ class Recorder:
 
         Args:
             subject: its release.
-            operation: `predict` or `rank`.
+            operation: `predict`, `rank` or `recommend`.
             began: of `time.time()`, before its features were asked for.
             rows: n request rows.
             features: n feature rows.

@@ -102,6 +102,44 @@ class Ranking(RowsRelease):
     ranking: list[Ranked]
 
 
+class RecommendRequest(_Closed):
+    """A user, and what to leave out.
+
+    `filter` holds conditions on the items' columns: `{"brand": "acme"}`, `{"brand": ["a", "b"]}`,
+    `{"price": {"at_least": 10, "below": 20}}`, `{"brand": {"not": "a"}}`, `{"genres": {"has":
+    "Comedy"}}`. `exclude` and `history` are item ids; `context` holds fields of the request table.
+    """
+
+    user: Any
+    n: int = Field(10, ge=1)
+    exclude_consumed: bool = True
+    filter: dict[str, Any] = {}
+    exclude: list[Any] = Field([], max_length=1000)
+    history: list[Any] = Field([], max_length=1000)
+    context: dict[str, Any] = {}
+    fields: list[str] = []
+
+
+class Recommendation(BaseModel):
+    """An item by its place; `retrieved` gives, with `explain`, its rank by each retriever."""
+
+    rank: int
+    item: Any
+    score: float
+    fields: dict[str, Any] | None = None
+    features: dict[str, Any] | None = None
+    ids: dict[str, str] | None = None
+    retrieved: dict[str, int] | None = None
+
+
+class Recommendations(RowsRelease):
+    """The best items for the user, best first; `candidates` is how many were ranked."""
+
+    recommendations: list[Recommendation]
+    user_known: bool
+    candidates: int
+
+
 class TensorsRequest(BaseModel):
     """Tensors by name: nested lists, or `{"shape", "data"}`; or KServe's list of tensors."""
 
@@ -261,6 +299,15 @@ def rank(
     """The `n` best candidates of one user, best first."""
 
 
+def recommend(
+    body: RecommendRequest,
+    explain: bool = False,
+    x_request_timeout: Timeout = None,
+    x_request_id: RequestId = None,
+) -> Any:
+    """The `n` best items for a user; 404 where the live release has no retrieval."""
+
+
 def infer(
     body: TensorsRequest, x_request_timeout: Timeout = None, x_request_id: RequestId = None
 ) -> Any:
@@ -327,6 +374,7 @@ def build() -> dict[str, Any]:
 
         add("POST", "predict", predict, Predictions)
         add("POST", "rank", rank, Ranking)
+        add("POST", "recommend", recommend, Recommendations)
         add("POST", "infer", infer, TensorsAnswer)
         add("POST", "upload", upload, responses=_FILES, openapi_extra=_UPLOAD)
         add("GET", "schema", schema, dict[str, Any])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nightshift import layout
 from nightshift.errors import ConfigurationError
 from nightshift.night import Night
 from nightshift.pipeline import Pipeline
@@ -105,6 +106,27 @@ def train_arguments(
     if warm_start is not None:
         arguments += ["--warm-start", str(warm_start)]
     return arguments
+
+
+def recommend_arguments(night: Night, overrides: Overrides) -> list[str]:
+    """Arguments of `python -m tasks.recommend.train`; of a pipeline with the part `recommend`.
+
+    Raises:
+        ConfigurationError: the pipeline has none.
+    """
+    run, pipeline = night.run, night.pipeline
+    own = pipeline.recommend
+    end = pipeline.zone.end_ms(layout.parse_date(night.ds))
+    test_days = overrides.test_days or own.test_days or pipeline.features.spec.test_days
+    return [
+        # As it is now: a file that changes under the run does not change the run.
+        *("--options", own.model_dump_json()),
+        *("--tables", str(pipeline.features.tables_file), "--data", str(pipeline.data)),
+        *("--ds", night.ds, "--last-ms", str(end - 1)),
+        *("--days", str(own.days or night.plan["train_days"])),
+        *("--test-days", str(test_days)),
+        *("--out", str(run.recommend), "--result", str(run.result("recommend"))),
+    ]
 
 
 def module_arguments(night: Night, overrides: Overrides) -> list[str]:

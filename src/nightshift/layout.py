@@ -154,6 +154,11 @@ class RunFolder:
         return self.root / "model"
 
     @property
+    def recommend(self) -> Path:
+        """What `tasks.recommend.train` wrote, where the pipeline recommends."""
+        return self.root / "recommend"
+
+    @property
     def reports(self) -> Path:
         """One JSON report per check."""
         return self.root / "reports"

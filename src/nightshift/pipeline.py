@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nightshift.config.pipeline import NAME, FeatureFiles, PipelineConfig
-from nightshift.config.reading import read
+from nightshift.config.reading import Problem, read
+from nightshift.config.recommend import Recommend
+from nightshift.config.score import Score
 from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
 from nightshift.installation import adopt, installation_id
@@ -238,6 +240,43 @@ class Pipeline:
         return Zone.of(self.config.time_zone) if self.config.time_zone else Zone()
 
     @property
+    def score(self) -> Score:
+        """The list that is written of it.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        if self.config.score is None:
+            raise ConfigurationError(
+                f"{self.folder / CONFIG}: pipeline {self.name} has no part 'score'"
+            )
+        return self.config.score
+
+    @property
+    def lists(self) -> Path:
+        """Where `score_<pipeline>` writes."""
+        return self.settings.home / "lists" / self.name
+
+    def list_file(self, given: str) -> str:
+        """`all`, or the absolute path of a file that the part `score` names."""
+        return given if given == "all" else str(self.file(given))
+
+    @property
+    def recommend(self) -> Recommend:
+        """How it recommends.
+
+        Raises:
+            ConfigurationError: it does not.
+        """
+        found = self.config.recommend
+        if found is None:
+            raise ConfigurationError(
+                f"{self.folder / CONFIG}: pipeline {self.name} has no part 'recommend'; "
+                "docs/recommend.md says how to write it"
+            )
+        return found
+
+    @property
     def hyperparameters(self) -> Path:
         """Settings of training."""
         return self.file(self.config.hyperparameters)
@@ -279,6 +318,8 @@ class Pipeline:
         checks: list[Callable[[], object]] = [lambda: self.gates, self._check_gates_run]
         if self.names_file("hyperparameters"):
             checks.append(lambda: _text(self.hyperparameters))
+        if self.config.recommend is not None:
+            checks.append(self._check_recommend)
         if self.has_features:
             files = self.features
             checks += [lambda: files.tables, lambda: files.spec, files.query, files.create_script]
@@ -305,6 +346,28 @@ class Pipeline:
                 )
         if problems:
             raise ConfigurationError("\n".join(problems))
+
+    def recommend_problems(self) -> list[Problem]:
+        """What the part `recommend` names that the source tables do not have.
+
+        Raises:
+            ConfigurationError: a file of the features is wrong.
+        """
+        from nightshift.features.lineage import columns_of
+        from nightshift.recommend import declared
+
+        if self.config.recommend is None:
+            return []
+        files = self.features
+        columns = columns_of(files.create_script(), files.tables, str(files.create_tables))
+        return declared.problems(
+            self.config.recommend, files.tables, columns, str(self.folder / CONFIG)
+        )
+
+    def _check_recommend(self) -> None:
+        found = self.recommend_problems()
+        if found:
+            raise ConfigurationError("\n".join(map(str, found)))
 
     def file(self, relative: str) -> Path:
         """A file named in `pipeline.yaml`: relative to the folder."""

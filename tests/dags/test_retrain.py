@@ -28,6 +28,11 @@ print(json.dumps({
         name: {**p.schema, "description": p.description}
         for name in dag.params for p in [dag.params.get_param(name)]
     },
+    "recommends": {
+        t.task_id: sorted(t.get_flat_relative_ids(upstream=True))
+        for t in bag.dags["retrain_movielens"].tasks
+    },
+    "lists": sorted(t.task_id for t in bag.dags["score_movielens"].tasks),
     "catchup": dag.catchup, "max_active_runs": dag.max_active_runs,
     "timetable": type(dag.timetable).__name__,
 }))
@@ -107,6 +112,15 @@ def test_every_param_is_explained_in_the_form_and_every_task_in_the_graph(parsed
     # The branch's two ways and the approval explain themselves by their names.
     silent = {name for name, t in parsed["tasks"].items() if not t["doc"]} - {"approve"}
     assert not silent
+
+
+def test_a_pipeline_that_recommends_fits_retrieval_before_its_candidate(parsed):
+    assert "recommend_fit" not in parsed["tasks"]
+    upstream = parsed["recommends"]
+    assert "recommend_fit" in upstream["candidate"]
+    assert "data" in upstream["recommend_fit"]
+    assert "recommend" in upstream["accept"]
+    assert parsed["lists"] == ["score"]
 
 
 def test_no_heavy_module_is_imported_where_dags_are_read(tmp_path_factory):

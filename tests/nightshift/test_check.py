@@ -55,6 +55,8 @@ def test_the_pipeline_as_it_is_has_no_error(settings):
     assert errors(settings) == []
 
 
+RECOMMEND = "gates_run: [recommend]\nrecommend: {user: user_idd, item: sku_id}"
+
 SLIPS = [
     # file, what is there, what is written instead, the file that is named, a word of key or message
     (PIPELINE, r"^train_days:", "train_dais:", PIPELINE, "train_dais"),
@@ -65,6 +67,8 @@ SLIPS = [
     (PIPELINE, r"rehearsal,", "rehersal,", PIPELINE, "gates_run"),
     (PIPELINE, r"sql: features.sql", "sql: feature.sql", "feature.sql", "cannot be read"),
     (PIPELINE, r"^version: 1", "version: [", PIPELINE, ""),
+    (PIPELINE, r"^gates_run: .*", RECOMMEND, PIPELINE, "user_idd"),
+    (PIPELINE, r"^train_days: 30", "recommend: {user: user_id}", PIPELINE, "recommend.item"),
     (TABLES, r"^label: action", "label: actions", TABLES, "actions"),
     (TABLES, r"table: flattenRequest", "table: flatenRequest", TABLES, "flatenRequest"),
     (TABLES, r"bo_user", "bo_users", "", "bo_users"),

@@ -32,6 +32,11 @@ def monitor_id(pipeline: str) -> str:
     return f"monitor_{pipeline}"
 
 
+def score_id(pipeline: str) -> str:
+    """Id of the DAG that writes the list of users by items."""
+    return f"score_{pipeline}"
+
+
 def pipeline_dags(name: str) -> dict[str, DAG]:
     """The DAGs of a pipeline by their ids.
 
@@ -53,4 +58,8 @@ def pipeline_dags(name: str) -> dict[str, DAG]:
     dags = [retrain_dag(pipeline), rollback_dag(pipeline)]
     if pipeline.has_features:
         dags += [observe_dag(pipeline), monitor_dag(pipeline)]
+    if pipeline.config.score is not None:
+        from nightshift_provider.dags.score import score_dag
+
+        dags.append(score_dag(pipeline))
     return {dag.dag_id: dag for dag in dags}

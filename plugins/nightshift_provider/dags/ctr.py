@@ -118,6 +118,19 @@ def _model(
             if gate.stage == "data"
         ]
         made: Any = candidate(planned)
+        if pipeline.config.recommend is not None:
+            retrieval = NightshiftTaskOperator(
+                task_id="recommend_fit",
+                task="recommend.train",
+                arguments=planned["recommend_arguments"],
+                run_dir=of_plan("run_dir"),
+                result_path=of_plan("run_dir") + "/results/recommend.json",
+                readable=[*readable, str(pipeline.data)],
+                poll_interval_s=1.0,
+                pool=TRAIN_POOL,
+                doc_md="Retrieval for POST .../recommend: neighbours, embeddings, their index.",
+            )
+            [*(checked or [preprocess])][-1] >> retrieval >> made
         score = container(
             "score",
             made["score_arguments"],

@@ -188,7 +188,10 @@ def _command_lines(night: Any, given: Mapping[str, Any]) -> dict[str, list[str]]
         return {"train_arguments": commands.module_arguments(night, own)}
     live = read_live(night.pipeline.releases) if given["warm_start"] else None
     begin_from = night.folder(live.release_id).model if live else None
-    return {
+    found = {}
+    if night.pipeline.config.recommend is not None:
+        found["recommend_arguments"] = commands.recommend_arguments(night, own)
+    return found | {
         "preprocess_arguments": commands.preprocess_arguments(night, own),
         "train_arguments": commands.train_arguments(night, own, warm_start=begin_from),
     }

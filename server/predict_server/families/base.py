@@ -121,6 +121,10 @@ class Release(ABC):
     async def probe(self, timeout_s: float) -> dict[str, str | None]:
         """Ask the whole of it: by part, what is wrong, or None."""
 
+    def page(self) -> bytes | None:
+        """A page on which a person can try it; None where there is none."""
+        return None
+
     @property
     def waiting_rows(self) -> int:
         """Rows that no call has taken yet."""

@@ -18,7 +18,9 @@ from nightshift.errors import ContractError
 from nightshift.features.encoding import Ids, encode_rows, shown
 from nightshift.features.specification import FeatureSpec, sql_type
 from nightshift.openmldb.protocol import DeploymentInfo
+from nightshift.recommend.recommender import Candidates, Recommender
 from nightshift.registry.pointer import LivePointer
+from nightshift.registry.store import ReleaseFolder
 from nightshift.triton import INPUT, OUTPUT, check_scores
 from predict_server.batching import Batcher
 from predict_server.errors import InvalidRows, Problem, RequestError
@@ -35,6 +37,7 @@ from predict_server.families.base import (
     timed,
 )
 from predict_server.payload import printable
+from predict_server.recommend import Ask, Retrieval
 from predict_server.recording import Subject
 from predict_server.rows import EXPECTED, RowReader
 
@@ -79,10 +82,19 @@ class CtrRelease(Release):
         spec: the feature specification kept with the release.
         info: the deployment's schemas.
         context: the server.
+        made: the release's retrieval; None where it does not recommend.
+
+    Raises:
+        ContractError: retrieval and deployment do not fit each other.
     """
 
     def __init__(
-        self, pointer: LivePointer, spec: FeatureSpec, info: DeploymentInfo, context: Context
+        self,
+        pointer: LivePointer,
+        spec: FeatureSpec,
+        info: DeploymentInfo,
+        context: Context,
+        made: Recommender | None = None,
     ) -> None:
         self.pointer = pointer
         self.spec = spec
@@ -105,10 +117,14 @@ class CtrRelease(Release):
         self._small = Batcher(self._score, Scored.cut, max_rows=512, concurrency=CALLS)
         self._large = Batcher(self._score, Scored.cut, max_rows=SMALL, concurrency=LARGE_CALLS)
         self._operations: dict[str, Operation] = {"predict": self.predict, "rank": self.rank}
+        self._retrieval: Retrieval | None = None
+        if made is not None:
+            self._retrieval = Retrieval(made, self.request_schema)
+            self._operations["recommend"] = self.recommend
 
     @property
     def operations(self) -> Mapping[str, Operation]:
-        """POST predict and rank."""
+        """POST predict and rank, and recommend where the release has a retrieval."""
         return self._operations
 
     @property
@@ -131,6 +147,7 @@ class CtrRelease(Release):
             "features": [
                 {"name": f.name, "type": f.type, "kind": f.kind} for f in self.spec.fields
             ],
+            "recommend": self._retrieval.describe() if self._retrieval is not None else None,
             "limits": {
                 "rows": settings.predict_max_rows,
                 "body_bytes": settings.predict_max_body,
@@ -241,6 +258,62 @@ class CtrRelease(Release):
             )
         }
 
+    async def recommend(self, call: Call) -> Answer:
+        """The `n` best items for one user, best first."""
+        retrieval = self._retrieval
+        if retrieval is None:
+            raise ContractError(f"release {self.pointer.release_id} has no retrieval")
+        began = time.time()
+        ask = retrieval.read(call.json())
+        loop = asyncio.get_running_loop()
+        most = self._context.settings.predict_max_rows
+        with timed(self._context.metrics.retrieve.observe):
+            found, made = await loop.run_in_executor(
+                self._context.threads, _candidates, retrieval, ask, most
+            )
+        order: list[int] = []
+        rows: list[list[Any]] = []
+        scored = None
+        if made:
+            rows = self._reader.check(made, max_rows=most)
+            scored = await self.score(rows, call.deadline)
+            # Equal scores keep the order of retrieval.
+            order = np.argsort(-scored.scores, kind="stable")[: ask.n].tolist()
+        recommendations = []
+        for place, (row, item) in enumerate(
+            zip(order, retrieval.shown(ask, found, order), strict=True), start=1
+        ):
+            assert scored is not None
+            prediction = self.prediction(scored, row, explain=call.explain)
+            prediction.pop("request_id", None)
+            answer = {"rank": place, **item, **prediction}
+            if call.explain:
+                at = int(found.items[row])
+                answer["retrieved"] = {
+                    name: ranks[at] for name, ranks in found.found.items() if at in ranks
+                }
+            recommendations.append(answer)
+        receipt = {}
+        if scored is not None:
+            # What the user is shown; the other candidates are no requests of anybody's.
+            shown = Scored(
+                [scored.features[n] for n in order], scored.ids[order], scored.scores[order]
+            )
+            receipt = self._recorded(
+                "recommend", began, [rows[n] for n in order], shown, list(range(len(order)))
+            )
+        return Answer(
+            encode_json(
+                {
+                    "recommendations": recommendations,
+                    **receipt,
+                    "user_known": found.known,
+                    "candidates": len(found.items),
+                    **self._names,
+                }
+            )
+        )
+
     def prediction(self, scored: Scored, row: int, *, explain: bool = False) -> dict[str, Any]:
         """One row's part of an answer."""
         found: dict[str, Any] = {}
@@ -277,7 +350,14 @@ def deployment_of(pointer: LivePointer) -> tuple[str, str]:
     return pointer.database, pointer.deployment
 
 
-def _read(pointer: LivePointer, _: Path) -> FeatureSpec:
+def _candidates(
+    retrieval: Retrieval, ask: Ask, most: int
+) -> tuple[Candidates, list[dict[str, Any]]]:
+    found = retrieval.candidates(ask, most)
+    return found, retrieval.rows(ask, found)
+
+
+def _read(pointer: LivePointer, releases: Path) -> tuple[FeatureSpec, Recommender | None]:
     deployment_of(pointer)
     spec = FeatureSpec.load(Path(str(pointer.feature_spec)))
     if not spec.accepts(str(pointer.spec_hash)):
@@ -285,13 +365,25 @@ def _read(pointer: LivePointer, _: Path) -> FeatureSpec:
             f"{pointer.feature_spec} has schema hash {spec.schema_hash} and release "
             f"{pointer.release_id} was tested with {pointer.spec_hash}; the file was changed"
         )
-    return spec
+    return spec, _retrieval_of(pointer, releases)
 
 
-async def _prepare(pointer: LivePointer, spec: FeatureSpec, context: Context) -> Release:
+def _retrieval_of(pointer: LivePointer, releases: Path) -> Recommender | None:
+    """The retrieval of a release, whole and unchanged; None where its manifest has none."""
+    folder = ReleaseFolder(releases / pointer.release_id)
+    if not folder.manifest_path.exists():
+        return None
+    stamp = folder.manifest().recommend
+    return None if stamp is None else Recommender.load(folder.recommend, stamp.sha256)
+
+
+async def _prepare(
+    pointer: LivePointer, read: tuple[FeatureSpec, Recommender | None], context: Context
+) -> Release:
+    spec, made = read
     info = await context.openmldb.describe(*deployment_of(pointer))
     spec.check_columns(info.output_schema)
-    release = CtrRelease(pointer, spec, info, context)
+    release = CtrRelease(pointer, spec, info, context, made)
     # A model whose process died is READY to Triton: only an inference shows it.
     ids = np.zeros((1, spec.width), dtype=np.int64)
     await release._infer(ids, context.settings.predict_timeout_s)

@@ -43,6 +43,9 @@ from predict_server.triton import Tensors
 NPZ = "application/x-npz"
 """Media type of `numpy.savez` files."""
 
+PAGE = Path(__file__).parents[1] / "pages" / "tensor.html"
+"""One page for every model: it reads the schema, and asks `infer`. Nothing comes from elsewhere."""
+
 CALLS = 8
 """Calls of one release under way at once; Triton joins them as its configuration says."""
 
@@ -97,6 +100,10 @@ class TensorRelease(Release):
             },
             **self._names,
         }
+
+    def page(self) -> bytes | None:
+        """A page that takes a picture, or numbers, and shows the answer."""
+        return PAGE.read_bytes()
 
     async def predict(self, call: Call) -> Answer:
         """The output tensors of the input tensors."""

@@ -212,6 +212,8 @@ class _Checker:
             query = files.query()
         if declared is None:
             return
+        with self._told(self._config_file):
+            self.problems += self.pipeline.recommend_problems()
         self._times(declared)
         if spec is not None:
             self._hidden(declared, spec)

@@ -211,6 +211,22 @@ class ConsistencyGate(Strict):
         return self
 
 
+class RecommendGate(Strict):
+    """What retrieval must find of the held-out days, against the most popular items.
+
+    Recall is the share of the items that a user liked in the held-out days and had not seen
+    before, that are among the first `at` candidates. Retrieval that is shown to find less than
+    the popular items do, by more than `fail_margin`, is refused.
+    """
+
+    at: Literal[10, 20, 50, 100, 200] = 100
+    fail_margin: float = Field(0.01, ge=0)
+    level: Level = "fail"
+    min_recall: Least = Least(value=0.0, level="fail")
+    min_users: LeastCount = LeastCount(value=20, level="warn")
+    min_index_recall: Least = Least(value=0.9, level="fail")
+
+
 class GatesConfig(Strict):
     """The content of `gates.yaml`."""
 
@@ -219,3 +235,4 @@ class GatesConfig(Strict):
     baseline: BaselineGate = BaselineGate()
     rehearsal: RehearsalGate = RehearsalGate()
     consistency: ConsistencyGate = ConsistencyGate()
+    recommend: RecommendGate = RecommendGate()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from nightshift.config.live import LiveConfig
 from nightshift.config.monitor import MonitorConfig
 from nightshift.config.reading import Strict
+from nightshift.config.recommend import Recommend
+from nightshift.config.score import Score
 from nightshift.errors import ConfigurationError
 from nightshift.zones import Zone
 
@@ -130,3 +132,30 @@ class PipelineConfig(Strict):
     serving: Serving = Serving()
     monitor: MonitorConfig = MonitorConfig()
     live: LiveConfig = LiveConfig()
+    recommend: Recommend | None = Field(
+        None, description="retrieval for POST .../recommend; a ctr pipeline may have it"
+    )
+
+    score: Score | None = Field(None, description="the list that score_<pipeline> writes")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gate_of_recommend(cls, value: Any) -> Any:
+        """Where `gates_run` is left out, a pipeline that recommends is judged by that, too."""
+        if isinstance(value, dict) and value.get("recommend") and "gates_run" not in value:
+            return {**value, "gates_run": [*DEFAULT_GATES, "recommend"]}
+        return value
+
+    @model_validator(mode="after")
+    def _recommend_fits(self) -> PipelineConfig:
+        if self.score is not None and self.family != "ctr":
+            raise ValueError("score lists probabilities: it needs the family ctr")
+        if self.recommend is None:
+            if "recommend" in self.gates_run:
+                raise ValueError("gates_run names recommend, and there is no part recommend")
+            return self
+        if self.family != "ctr":
+            raise ValueError("recommend ranks by features: it needs the family ctr")
+        if "recommend" not in self.gates_run:
+            raise ValueError("gates_run must name recommend, since there is a part recommend")
+        return self

@@ -67,6 +67,13 @@ GATES: Mapping[str, Gate] = {
             "Challenger and a logistic regression on the same held-out rows.",
         ),
         Gate(
+            "recommend",
+            "nightshift.gates.recommend",
+            "scored",
+            ("ctr",),
+            "What retrieval finds of the held-out days, against the most popular items.",
+        ),
+        Gate(
             "rehearsal",
             "nightshift.gates.rehearsal",
             "loaded",

@@ -41,7 +41,7 @@ FIXED = pa.schema(
         pa.field("row", pa.int32()),  # place in the request, from 0; with `receipt` unique
         pa.field("at", pa.timestamp("us", "UTC")),  # when it was scored, the server's clock
         pa.field("began", pa.timestamp("us", "UTC")),  # before its features were asked for
-        pa.field("operation", pa.string()),  # predict | rank
+        pa.field("operation", pa.string()),  # predict | rank | recommend
         pa.field("role", pa.string()),  # live, or what else scored it: shadow, canary
         pa.field("release", pa.string()),
         pa.field("deployment", pa.string()),

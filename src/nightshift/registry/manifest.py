@@ -76,6 +76,15 @@ class ModelStamp:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecommendStamp:
+    """The retrieval; `sha256` is `files.sha256_tree` of the release's folder `recommend`."""
+
+    sha256: str
+    users: int
+    items: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Champion:
     """The release that was live when the candidate was made."""
 
@@ -91,7 +100,8 @@ class Manifest:
     rows by artefact, `images` the task images by task (empty for the process runner).
     `signature` is what the model folder's `signature.json` holds; `features` is None for a model
     whose inputs do not come from OpenMLDB. Format 1 had neither, nor `pipeline` and
-    `installation`; it is read, and no longer written.
+    `installation`; it is read, and no longer written. `recommend` is None, and not in the file, for
+    a release that does not recommend.
     """
 
     release_id: str
@@ -107,6 +117,7 @@ class Manifest:
     pipeline: str | None = None
     installation: str | None = None
     signature: Mapping[str, Any] | None = None
+    recommend: RecommendStamp | None = None
     images: Mapping[str, str] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -149,6 +160,8 @@ class Manifest:
     def _body(self) -> dict[str, Any]:
         body = asdict(self)
         body["window"]["test_days"] = list(self.window.test_days)
+        if self.recommend is None:
+            del body["recommend"]  # as before there was such a part: checksums stay
         if self.format == 1:
             features = body.pop("features")
             body["sql"], body["feature_spec"] = features["sql"], features["spec"]
@@ -178,6 +191,7 @@ class Manifest:
                 f"{value['checksum'][:12]}..., its content has {_checksum(body)[:12]}...; {fix}"
             )
         champion = value["champion"]
+        recommend = value.get("recommend")
         window = dict(value["window"])
         window["test_days"] = tuple(window.get("test_days", ()))
         if value["format"] == 1:
@@ -194,6 +208,7 @@ class Manifest:
                 else FeatureStamp(sql=Sql(**features["sql"]), spec=SpecStamp(**features["spec"])),
                 "model": ModelStamp(**value["model"]),
                 "champion": None if champion is None else Champion(**champion),
+                "recommend": None if recommend is None else RecommendStamp(**recommend),
             }
         )
 

@@ -173,7 +173,8 @@ def apply(
             removed.add(version)
     for release_id in removal.releases:
         folder = store.folder(release_id)
-        freed += _size(folder.model)
+        freed += _size(folder.model) + _size(folder.recommend)
+        model_repository.put_away(folder.recommend)
         if model_repository.put_away(folder.model):
             store.log("removed", release_id=release_id)
     for path in removal.runs:

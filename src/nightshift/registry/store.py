@@ -12,6 +12,7 @@ releases/
         feature_spec.yaml     what the predict server encodes by
         data_card.json        what the next night's drift is measured against
         model/                parameters, vocabulary, golden rows
+        recommend/            retrieval, where the pipeline recommends
         reports/              what each check found
 ```
 A release can be restored as long as its `model/` is there; retention takes that, and leaves the
@@ -83,6 +84,11 @@ class ReleaseFolder:
     def model(self) -> Path:
         """The model folder, absent once retention took it."""
         return self.root / "model"
+
+    @property
+    def recommend(self) -> Path:
+        """The retrieval, where the release has one; absent once retention took it."""
+        return self.root / "recommend"
 
     @property
     def reports(self) -> Path:

@@ -15,12 +15,14 @@ from nightshift.contract.signature import ModelSignature
 from nightshift.errors import ContractError
 from nightshift.layout import RunFolder
 from nightshift.night import Night
+from nightshift.recommend import artefact
 from nightshift.registry import manifest as manifests
 from nightshift.registry.manifest import (
     Champion,
     FeatureStamp,
     Manifest,
     ModelStamp,
+    RecommendStamp,
     Run,
     SpecStamp,
     Sql,
@@ -63,8 +65,11 @@ def create(
         )
     card = _data_card(night) if sql is not None else None
     digest = files.sha256_tree(run.model)
+    retrieval = _recommend(night)
     repository.claim(pipeline.model_repo, pipeline.model, pipeline.owner)
-    folder, version = _place(night, digest)
+    folder, version = _place(
+        night, digest if retrieval is None else f"{retrieval.sha256[:8]}{digest}"
+    )
     name = deployment_name(pipeline.owner, sql) if sql is not None else None
     night.renew(
         release_id=folder.id,
@@ -76,6 +81,8 @@ def create(
         made = folder.manifest()
         if made.model.sha256 != digest:
             raise ContractError(f"{folder.root} holds another model than {run.model}")
+        if made.recommend != retrieval:
+            raise ContractError(f"{folder.root} holds another retrieval than {run.recommend}")
     else:
         made = Manifest(
             release_id=folder.id,
@@ -86,6 +93,7 @@ def create(
             run=Run(id=night.plan["run_id"], token=night.token),
             features=None if sql is None or name is None else _features(night, sql, name),
             signature=signature.to_json(),
+            recommend=retrieval,
             model=ModelStamp(name=pipeline.model, version=version, sha256=digest),
             metrics=metrics_of(files.read_json(run.model / "model_card.json")),
             champion=_champion(store),
@@ -100,6 +108,8 @@ def create(
         with files.staged_dir(folder.root) as staged:
             part = ReleaseFolder(staged)
             shutil.copytree(run.model, part.model)
+            if retrieval is not None:
+                shutil.copytree(run.recommend, part.recommend)
             if sql is not None:
                 shutil.copyfile(pipeline.features.spec_file, part.spec)
                 shutil.copyfile(run.dataset / "data_card.json", part.data_card)
@@ -120,6 +130,17 @@ def create(
     }
     files.write_json(run.reports / "candidate.json", value)
     return value
+
+
+def _recommend(night: Night) -> RecommendStamp | None:
+    """The stamp of the run's retrieval; None for a pipeline that does not recommend."""
+    if night.pipeline.config.recommend is None:
+        return None
+    folder = night.run.recommend
+    card = files.read_json(folder / artefact.CARD)
+    return RecommendStamp(
+        sha256=files.sha256_tree(folder), users=card["users"], items=card["items"]
+    )
 
 
 def _data_card(night: Night) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from nightshift.errors import ContractError, NightshiftError, ReleaseRejected, T
 from nightshift.layout import run_token
 from nightshift.night import Servers, servers
 from nightshift.pipeline import Pipeline
+from nightshift.recommend import artefact
 from nightshift.registry import leases
 from nightshift.registry.names import sql_hash
 from nightshift.registry.pointer import LivePointer, complete_log
@@ -91,6 +92,11 @@ def obstacles(folder: ReleaseFolder, live: LivePointer | None) -> list[str]:
         reasons.append("retention removed its model; run its date again with promote=force")
     elif files.sha256_tree(folder.model) != manifest.model.sha256:
         reasons.append(f"{folder.model} was changed after its manifest was written")
+    if manifest.recommend is not None:
+        try:
+            artefact.check(folder.recommend, manifest.recommend.sha256)
+        except ContractError as error:
+            reasons.append(str(error))
     if manifest.features is None:
         return reasons
     for path, digest, hashed in (

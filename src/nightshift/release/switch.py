@@ -21,6 +21,7 @@ from nightshift.night import Servers
 from nightshift.openmldb import AbstractClient
 from nightshift.openmldb import deployments as online
 from nightshift.pipeline import Pipeline
+from nightshift.recommend import artefact
 from nightshift.registry import leases, pointer
 from nightshift.registry.manifest import Manifest
 from nightshift.registry.names import is_deployment_of
@@ -158,6 +159,15 @@ def _probe(
             url, pipeline.name, live.release_id, rows, deadline_s=deadline_s, access=access
         )
         found = {"rows": len(rows), "first": answer["predictions"][0]}
+        if folder.recommend.is_dir() and rows:
+            found["recommended"] = probe.recommends_by(
+                url,
+                pipeline.name,
+                live.release_id,
+                rows[0].get(artefact.read_card(folder.recommend)["options"]["user"]),
+                deadline_s=deadline_s,
+                access=access,
+            )["recommendations"]
     named = (answer.get("deployment"), answer.get("model_version"))
     if named != (live.deployment, live.model_version):
         raise ContractError(

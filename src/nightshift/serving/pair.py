@@ -14,6 +14,7 @@ from nightshift.features.specification import FeatureSpec
 from nightshift.openmldb import AbstractClient
 from nightshift.openmldb import deployments as online
 from nightshift.pipeline import Pipeline
+from nightshift.recommend import artefact
 from nightshift.registry.manifest import Manifest
 from nightshift.registry.store import ReleaseFolder
 from nightshift.triton import TritonControl
@@ -87,6 +88,11 @@ def problems(
         ServiceUnavailable: a server does not answer; nothing is known.
     """
     found = _deployment_problems(client, folder, manifest) if manifest.features else []
+    if manifest.recommend is not None:
+        try:
+            artefact.check(folder.recommend, manifest.recommend.sha256)
+        except ContractError as error:
+            found.append(str(error))
     model, version = manifest.model.name, manifest.model.version
     try:
         if control.ready(model, version):

@@ -127,6 +127,41 @@ def infers_by(
     return value
 
 
+def recommends_by(
+    url: str,
+    pipeline: str,
+    release: str,
+    user: Any,
+    *,
+    deadline_s: float = 30.0,
+    timeout_s: float = 30.0,
+    access: Mapping[str, Any] = PLAIN,
+) -> dict[str, Any]:
+    """Ask for a user's items until the answer is by `release`.
+
+    Args:
+        url: base URL of the predict server.
+        pipeline: the pipeline asked for.
+        release: the release that was just made live.
+        user: a user's id; it need not be known.
+        deadline_s: how long it may go on answering by the old one.
+        timeout_s: limit of one request.
+        access: httpx's arguments, from `nightshift.serving.access`.
+
+    Returns:
+        The server's answer.
+
+    Raises:
+        ContractError: it refused the request, or found nothing to recommend.
+        ServiceUnavailable: it did not answer until the deadline.
+    """
+    path = f"{url}/v1/pipelines/{pipeline}/recommend"
+    value = _asked(path, release, {"user": user, "n": 1}, deadline_s, timeout_s, access)
+    if not value.get("recommendations") and value.get("candidates") != 0:
+        raise ContractError(f"{path} answered a probe of {release} without items")
+    return value
+
+
 def _asked(
     path: str,
     release: str,

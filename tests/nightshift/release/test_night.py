@@ -11,16 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from nightshift import commands, files, layout
-from nightshift.errors import ContractError, ReleaseRejected
+from nightshift.errors import ConfigurationError, ContractError, ReleaseRejected
 from nightshift.features.encoding import encode_column
 from nightshift.features.specification import FeatureSpec
 from nightshift.layout import RunFolder
+from nightshift.lists import job
+from nightshift.recommend.recommender import Recommender
+from nightshift.recommend.requests import RequestRows
 from nightshift.registry import history, leases, pointer
 from nightshift.registry import manifest as manifests
 from nightshift.registry.names import deployment_name
@@ -36,7 +40,7 @@ def another(nights: Nights, run_id: str, *parts: str, ds: str = SECOND):
     """A run of its own with copies of the second night's artefacts."""
     plan = nights.house.plan(ds, run_id)
     steps.begin(nights.house.of(plan))
-    for part in parts or ("features", "dataset", "model", "results"):
+    for part in (*(parts or ("features", "dataset", "model", "results")), "recommend"):
         shutil.copytree(
             Path(nights.second["run_dir"]) / part, Path(plan["run_dir"]) / part, dirs_exist_ok=True
         )
@@ -108,6 +112,88 @@ def test_the_first_night_serves(nights):
     report = json.loads((folder.reports / "consistency.json").read_text())
     assert report["compared"] + sum(report["excluded"].values()) == 200
     assert report["mismatch_count"] == 0
+
+
+def test_its_retrieval_is_part_of_the_release(nights):
+    folder = nights.pipeline.store.folder(f"{FIRST}.001")
+    stamp = folder.manifest().recommend
+    assert stamp is not None
+    assert stamp.sha256 == files.sha256_tree(folder.recommend)
+    report = json.loads((folder.reports / "recommend.json").read_text())
+    assert report["held_out"]["users"] > 20
+    assert report["status"] != "fail"
+    made = Recommender.load(folder.recommend)
+    user = made.users.values[0].as_py()
+    answer = httpx.post(
+        f"{nights.settings.predict_url}/recommend",
+        json={"user": user, "n": 5, "fields": ["br"]},
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    value = answer.json()
+    assert value["release"] == f"{FIRST}.001"
+    assert len(value["recommendations"]) == 5
+    scores = [one["score"] for one in value["recommendations"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_release_whose_retrieval_was_changed_cannot_be_restored(nights):
+    folder = nights.pipeline.store.folder(f"{FIRST}.001")
+    card = folder.recommend / "recommend.json"
+    original = card.read_bytes()
+    card.write_bytes(original + b" ")
+    try:
+        assert any("recommend was changed" in why for why in rollback.obstacles(folder, None))
+    finally:
+        card.write_bytes(original)
+    assert rollback.obstacles(folder, None) == []
+
+
+def test_the_list_is_every_pair_scored_as_a_request_alone(nights, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "PART_ROWS", 300)
+    release = f"{FIRST}.001"
+    made = Recommender.load(nights.pipeline.store.folder(release).recommend)
+    users, items = tmp_path / "users.csv", tmp_path / "items.csv"
+    some = made.users.values[:20].to_pylist()
+    users.write_text("\n".join(["user_id", *some]))
+    items.write_text("\n".join(["sku_id", *made.ids.values[:60].to_pylist()]))
+    asked = job.Request(tmp_path / "lists", None, str(users), str(items))
+    # Killed after two files: nothing is there yet, and the second call goes on.
+    told = []
+
+    def die(text):
+        told.append(text)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job.run(nights.pipeline, asked, tell=die)
+    assert [p.name for p in (tmp_path / "lists").iterdir() if p.name[0] != "."] == []
+    value = job.run(nights.pipeline, asked)
+    assert (value["rows"], value["files_kept"], value["scored_now"]) == (1200, 2, 600)
+    folder = tmp_path / "lists" / f"ds={FIRST}"
+    assert len(value["files"]) == len(list(folder.glob("part-*.parquet"))) == 4
+    table = pq.read_table(folder)
+    assert set(zip(table["user"].to_pylist(), table["item"].to_pylist(), strict=True)) == {
+        (user, item) for user in some for item in made.ids.values[:60].to_pylist()
+    }
+    assert set(table["release"].to_pylist()) == {release}
+    assert job.run(nights.pipeline, asked)["written"] is False
+    with pytest.raises(ConfigurationError, match="--replace"):
+        job.run(nights.pipeline, replace(asked, top=3))
+    best = job.run(nights.pipeline, replace(asked, top=3, format="csv", replace=True))
+    assert best["rows"] == 60
+    assert leases.active(nights.pipeline.store) == []
+    # Bit for bit what the predict server says of the same pair alone, as of the same moment.
+    at = nights.pipeline.zone.end_ms(layout.parse_date(FIRST)) - 1
+    context = {"eventTime": at}
+    schema = httpx.get(f"{nights.settings.predict_url}/schema", timeout=30).json()["request"]
+    rows = RequestRows(made, [(one["name"], one["type"]) for one in schema])
+    for at_row in range(0, len(table), 97):
+        (listed,) = table.slice(at_row, 1).to_pylist()
+        (one,) = rows.make(listed["user"], [made.ids.find(listed["item"])], context)
+        answer = httpx.post(f"{nights.settings.predict_url}/predict", json=one, timeout=30).json()
+        assert np.float32(answer["predictions"][0]["score"]) == np.float32(listed["score"])
 
 
 def test_drifted_data_is_rejected(nights):

@@ -16,6 +16,8 @@ from nightshift.pipeline import Pipeline
 from nightshift.plan import make_plan
 from nightshift.registry.pointer import read_live
 from nightshift.release import rollback, steps
+from testing.browser import chromium
+from testing.debian import PackagesUnavailable
 from testing.house import ROOT, House
 
 QUICK = commands.Overrides(hyperparameters={"steps": 1, "threads": 1})
@@ -94,3 +96,31 @@ def test_two_nights_a_rejected_one_and_the_way_back(house, tmp_path):
     assert back["live"] == first
     answer = httpx.get(f"{house.settings.predict_url}/v1/pipelines/style/health", timeout=10)
     assert answer.status_code == 200, answer.text
+
+
+def test_a_person_sees_a_picture_in_another_style(house, tmp_path):
+    """The page in a real browser, after the nights above."""
+    url = f"{house.settings.predict_url}/v1/pipelines/style/page"
+    page = httpx.get(url, timeout=30)
+    assert page.status_code == 200, page.text
+    assert "http" not in page.text.replace("XMLHttp", "").replace("HTTP ${", "")
+    picture = tmp_path / "picture.png"
+    random = np.random.default_rng(3)
+    Image.fromarray(random.integers(0, 256, (90, 160, 3), np.uint8)).save(picture)
+    try:
+        with chromium(tmp_path) as browser:
+            browser.open(url)
+            browser.sees("Choose a picture")
+            browser.find("//input[@type='file']").send_keys(str(picture))
+            browser.click("//button[normalize-space()='Run'][not(@disabled)]")
+            browser.find("//figure[@class='result']/canvas[@width='256'][@height='256']")
+            live = read_live(house.pipeline.releases)
+            browser.sees(f"release {live.release_id}")
+            shades = browser.driver.execute_script(
+                "const c = document.querySelector('figure.result canvas');"
+                "return new Set(c.getContext('2d').getImageData(0, 0, 256, 256).data).size"
+            )
+            assert shades > 20
+            assert not browser.driver.find_element("id", "error").text
+    except PackagesUnavailable as error:
+        pytest.skip(str(error))

@@ -1,9 +1,11 @@
 """Several pipelines in one server: tensors beside rows, and separate failure."""
 
+import asyncio
 import dataclasses
 import io
 import json
 import shutil
+from collections import Counter
 
 import httpx
 import numpy as np
@@ -225,6 +227,66 @@ async def test_one_pipelines_failures_are_not_the_others(house, shop, tmp_path):
     assert "live.json" in kept["switch_problem"]
     assert (await shop.get("/v1/pipelines/new/health", 503))["status"] == "not ready"
     assert (await shop.get("/v1/pipelines/ads/health"))["status"] == "ready"
+
+
+async def test_the_page_of_tensors_asks_this_server_alone(shop):
+    page = await shop.http.get("/v1/pipelines/pictures/page")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "connect-src 'self'" in page.headers["content-security-policy"]
+    assert "src=" not in page.text
+    assert "://" not in page.text
+    await shop.get("/page", 404)
+    assert (await shop.http.post("/v1/pipelines/pictures/page", json={})).status_code == 405
+
+
+async def test_a_pipeline_switches_between_families_under_load(house, bright, shop, tmp_path):
+    """A release that has features, and one that has none: no answer fails, and none is a mixture."""
+    (expected,) = house.expected(house.pairs[0], [row(3)])
+    tensors = {"inputs": {"IMAGE": IMAGE.tolist(), "GAIN": GAIN.tolist()}}
+    wanted = IMAGE * GAIN.reshape(2, 1, 1, 1)
+    stop = asyncio.Event()
+    counts: Counter[str] = Counter()
+
+    async def rows() -> None:
+        while not stop.is_set():
+            await asyncio.sleep(0)  # a refusal waits for nothing, and would let nobody else in
+            answer = await shop.http.post("/predict", json=row(3))
+            value = answer.json()
+            if answer.status_code == 200 and value["release"] == "r1":
+                assert value["predictions"][0]["score"] == pytest.approx(expected, abs=1e-6)
+                counts["rows"] += 1
+            else:
+                assert (answer.status_code, value["error"]) == (422, "invalid_tensors"), value
+
+    async def images() -> None:
+        while not stop.is_set():
+            await asyncio.sleep(0)  # a refusal waits for nothing, and would let nobody else in
+            answer = await shop.http.post("/predict", json=tensors)
+            value = answer.json()
+            if answer.status_code == 200 and value["release"] == RELEASE:
+                np.testing.assert_array_equal(np.float32(value["outputs"]["BRIGHT"]), wanted)
+                counts["images"] += 1
+            else:
+                assert answer.status_code == 422, value
+                assert value["error"] in ("invalid_rows", "invalid_request"), value
+
+    files.write_json(tmp_path / "ads" / RELEASE / "model" / "signature.json", SIGNATURE)
+    asking = [asyncio.create_task(work()) for work in (rows, rows, images, images)]
+    try:
+        for n in range(10):
+            kind = "rows" if n % 2 else "images"
+            if n % 2:
+                house.switch(house.pairs[0], tmp_path / "ads")
+            else:
+                files.write_json(tmp_path / "ads" / "live.json", tensor_pointer(house, bright))
+            before = counts[kind]
+            while counts[kind] < before + 3 and not any(task.done() for task in asking):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        stop.set()
+        await asyncio.gather(*asking)
+    assert min(counts["rows"], counts["images"]) >= 15
 
 
 async def test_a_new_pipeline_appears_without_a_restart(house, shop, tmp_path):

@@ -1,6 +1,15 @@
 """Typed clients of Nightshift's predict server."""
 
-from nightshift_client.answers import Health, Prediction, Predictions, Ranked, Ranking, Tensors
+from nightshift_client.answers import (
+    Health,
+    Prediction,
+    Predictions,
+    Ranked,
+    Ranking,
+    Recommendations,
+    Recommended,
+    Tensors,
+)
 from nightshift_client.clients import AsyncClient, Client
 from nightshift_client.errors import (
     InvalidRequest,
@@ -21,6 +30,8 @@ __all__ = [
     "Problem",
     "Ranked",
     "Ranking",
+    "Recommendations",
+    "Recommended",
     "ServerFault",
     "Tensors",
     "Unavailable",

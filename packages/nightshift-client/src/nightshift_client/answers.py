@@ -86,6 +86,63 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Recommended:
+    """An item by its place.
+
+    Attributes:
+        rank: from 1 on.
+        item: its id.
+        prediction: its score.
+        fields: the item's columns that were asked for.
+        retrieved: its rank by each retriever, where `explain` asked for it.
+    """
+
+    rank: int
+    item: Any
+    prediction: Prediction
+    fields: Mapping[str, Any]
+    retrieved: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """The best items for a user, best first, all by one release.
+
+    Attributes:
+        user_known: whether the user was there when the release was made.
+        candidates: how many items were ranked.
+    """
+
+    recommendations: tuple[Recommended, ...]
+    user_known: bool
+    candidates: int
+    release: str
+    deployment: str
+    model: str
+    model_version: int
+
+    @property
+    def items(self) -> list[Any]:
+        """The ids alone."""
+        return [one.item for one in self.recommendations]
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Recommendations:
+        """From the server's JSON."""
+        found = tuple(
+            Recommended(
+                int(one["rank"]),
+                one["item"],
+                Prediction.of(one),
+                one.get("fields", {}),
+                one.get("retrieved", {}),
+            )
+            for one in value["recommendations"]
+        )
+        return cls(found, bool(value["user_known"]), int(value["candidates"]), **_names(value))
+
+
+@dataclass(frozen=True)
 class Tensors:
     """Output tensors by name, as nested lists, all by one release."""
 

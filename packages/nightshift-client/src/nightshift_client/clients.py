@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from nightshift_client.answers import Health, Predictions, Ranking, Tensors
+from nightshift_client.answers import Health, Predictions, Ranking, Recommendations, Tensors
 from nightshift_client.errors import InvalidRequest, NightshiftClientError
 from nightshift_client.exchange import Call, Target, error_of
 
@@ -81,6 +81,39 @@ class Client:
             NightshiftClientError: there is no answer.
         """
         return Ranking.of(self._call(rank_call(self._target, user, candidates, n, explain)))
+
+    def recommend(
+        self,
+        user: Any,
+        *,
+        n: int = 10,
+        exclude_consumed: bool = True,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 (the server's own name)
+        exclude: Sequence[Any] = (),
+        history: Sequence[Any] = (),
+        context: Mapping[str, Any] | None = None,
+        fields: Sequence[str] = (),
+        explain: bool = False,
+    ) -> Recommendations:
+        """The `n` best items for a user, best first.
+
+        Args:
+            user: its id; a new one gets what `history` leads to, and popular items.
+            n: items wanted.
+            exclude_consumed: leave out what the user touched before the night.
+            filter: conditions on the items' columns.
+            exclude: ids of items to leave out.
+            history: ids of items that the user liked since the night, the newest last.
+            context: fields of the request table, such as its time.
+            fields: columns of the items to answer with.
+            explain: add features, ids and the retrievers that found an item.
+
+        Raises:
+            NightshiftClientError: there is no answer.
+        """
+        body = recommend_body(user, n, exclude_consumed, filter, exclude, history, context, fields)
+        call = self._target.call("recommend", json=body, params=_explain(explain))
+        return Recommendations.of(self._call(call))
 
     def infer(self, inputs: Mapping[str, Any]) -> Tensors:
         """Output tensors of input tensors, as nested lists.
@@ -208,6 +241,24 @@ class AsyncClient:
         """As `Client.rank`."""
         return Ranking.of(await self._call(rank_call(self._target, user, candidates, n, explain)))
 
+    async def recommend(
+        self,
+        user: Any,
+        *,
+        n: int = 10,
+        exclude_consumed: bool = True,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 (the server's own name)
+        exclude: Sequence[Any] = (),
+        history: Sequence[Any] = (),
+        context: Mapping[str, Any] | None = None,
+        fields: Sequence[str] = (),
+        explain: bool = False,
+    ) -> Recommendations:
+        """As `Client.recommend`."""
+        body = recommend_body(user, n, exclude_consumed, filter, exclude, history, context, fields)
+        call = self._target.call("recommend", json=body, params=_explain(explain))
+        return Recommendations.of(await self._call(call))
+
     async def infer(self, inputs: Mapping[str, Any]) -> Tensors:
         """As `Client.infer`."""
         call = self._target.call("infer", json={"inputs": dict(inputs)})
@@ -261,6 +312,29 @@ def rank_call(
     """A call of `rank`."""
     body = {"user": dict(user or {}), "candidates": list(candidates), "n": n}
     return target.call("rank", json=body, params=_explain(explain))
+
+
+def recommend_body(
+    user: Any,
+    n: int,
+    exclude_consumed: bool,
+    conditions: Mapping[str, Any] | None,
+    exclude: Sequence[Any],
+    history: Sequence[Any],
+    context: Mapping[str, Any] | None,
+    fields: Sequence[str],
+) -> dict[str, Any]:
+    """The body of a call of `recommend`."""
+    return {
+        "user": user,
+        "n": n,
+        "exclude_consumed": exclude_consumed,
+        "filter": dict(conditions or {}),
+        "exclude": list(exclude),
+        "history": list(history),
+        "context": dict(context or {}),
+        "fields": list(fields),
+    }
 
 
 def health_of(answer: httpx.Response) -> Health:

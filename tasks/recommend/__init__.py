@@ -1,0 +1,1 @@
+"""Retrieval for `POST .../recommend`, fitted each night."""
