@@ -120,6 +120,8 @@ class Recommendations:
     deployment: str
     model: str
     model_version: int
+    receipt: Mapping[str, Any] | None = None
+    """Names the answer in the server's request log."""
 
     @property
     def items(self) -> list[Any]:
