@@ -77,7 +77,7 @@ class Night:
 
     @property
     def settings(self) -> Settings:
-        """The machine."""
+        """Settings of the machine that the night runs on."""
         return self.pipeline.settings
 
     @property

@@ -70,7 +70,7 @@ class Window:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """All of them."""
+        """The sources that the window reads: those of its UNION, then the request table."""
         return (*self.unions, self.requests) if self.requests is not None else self.unions
 
 

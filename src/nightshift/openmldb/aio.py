@@ -103,27 +103,27 @@ class AsyncOpenMLDBClient:
         return self._run(protocol.submit(db, sql, mode, self.timeout_s))
 
     def job(self, job_id: int) -> Awaitable[Job]:
-        """SHOW JOB."""
+        """The current state of a job."""
         return self._run(protocol.job(job_id, self.timeout_s))
 
     def jobs(self) -> Awaitable[list[Job]]:
-        """SHOW JOBS."""
+        """All jobs that the server knows."""
         return self._run(protocol.jobs(self.timeout_s))
 
     def stop_job(self, job_id: int) -> Awaitable[Job]:
-        """STOP JOB."""
+        """Ask the server to stop a job, and return its state after that."""
         return self._run(protocol.job(job_id, self.timeout_s, "STOP JOB"))
 
     def job_log(self, job_id: int) -> Awaitable[str]:
-        """SHOW JOBLOG."""
+        """The text of a job's log."""
         return self._run(protocol.job_log(job_id, self.timeout_s))
 
     def databases(self) -> Awaitable[list[str]]:
-        """SHOW DATABASES."""
+        """Names of all databases."""
         return self._run(protocol.first_column(SYSTEM_DATABASE, "SHOW DATABASES", self.timeout_s))
 
     def tables(self, db: str) -> Awaitable[list[str]]:
-        """SHOW TABLES."""
+        """Names of the tables of a database."""
         return self._run(protocol.first_column(db, "SHOW TABLES", self.timeout_s))
 
     def deployments(self, db: str) -> Awaitable[list[str]]:

@@ -111,11 +111,11 @@ class AbstractClient(ABC):
         return self._run(protocol.job_log(job_id, self.timeout_s))
 
     def databases(self) -> list[str]:
-        """SHOW DATABASES."""
+        """Names of all databases."""
         return self._run(protocol.first_column(SYSTEM_DATABASE, "SHOW DATABASES", self.timeout_s))
 
     def tables(self, db: str) -> list[str]:
-        """SHOW TABLES."""
+        """Names of the tables of a database."""
         return self._run(protocol.first_column(db, "SHOW TABLES", self.timeout_s))
 
     def columns(self, db: str, table: str) -> list[tuple[str, str]]:

@@ -74,7 +74,7 @@ class DayReport:
     why: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """For a report."""
+        """Plain values, for a report in JSON."""
         return dict(vars(self))
 
 

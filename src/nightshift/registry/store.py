@@ -52,7 +52,7 @@ class ReleaseFolder:
 
     @property
     def id(self) -> str:
-        """The release id."""
+        """Id of the release, which is the name of its folder."""
         return self.root.name
 
     @property
@@ -67,12 +67,12 @@ class ReleaseFolder:
 
     @property
     def sql(self) -> Path:
-        """The feature query."""
+        """File with the text of the feature query."""
         return self.root / "features.sql"
 
     @property
     def spec(self) -> Path:
-        """The feature specification."""
+        """File with the feature specification that the model was trained with."""
         return self.root / "feature_spec.yaml"
 
     @property
@@ -140,12 +140,12 @@ class ReleaseStore:
 
     @property
     def live_path(self) -> Path:
-        """The pointer."""
+        """File that names the live release."""
         return self.root / "live.json"
 
     @property
     def history_path(self) -> Path:
-        """The log."""
+        """File with one line for each event of the releases."""
         return self.root / "history.jsonl"
 
     @property
