@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT))
 
+from testing import jd  # noqa: E402
 from testing.embedded import ServerProcess  # noqa: E402
 
 TABLES = {
@@ -60,12 +61,9 @@ def replicate(source: Path, target: Path, ids: set[str], fold: int) -> None:
 
 
 def tutorial() -> tuple[list[str], str]:
-    """The tutorial's CREATE TABLEs and its feature query, as OpenMLDB spells it since 2023."""
-    text = next((SHARED / "seeds").glob("000_*.txt")).read_text(encoding="utf-8")
-    creates = re.findall(r"^> (CREATE TABLE .*?;)$", text, re.MULTILINE)
-    found = re.search(r"^> (select \* from\n.*?)^INTO OUTFILE", text, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return creates, found.group(1).strip().replace("fz_", "")
+    """The tutorial's CREATE TABLEs and its feature query, as OpenMLDB 0.9.2 takes it."""
+    creates = re.findall(r"^> (CREATE TABLE .*?;)$", jd.seed(SHARED, "000"), re.MULTILINE)
+    return creates, jd.feature_sql(SHARED).strip()
 
 
 def client(port: int, bodies: list[bytes], times: list[float]) -> None:
@@ -73,7 +71,8 @@ def client(port: int, bodies: list[bytes], times: list[float]) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port)
     for body in bodies:
         begin = time.perf_counter()
-        connection.request("POST", "/dbs/db/deployments/demo", body)
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/dbs/db/deployments/demo", body, headers)
         answer = connection.getresponse().read()
         times.append(time.perf_counter() - begin)
         assert answer.startswith(b'{"code":0'), answer[:200]
