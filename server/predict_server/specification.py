@@ -132,9 +132,14 @@ class Recommendation(BaseModel):
     retrieved: dict[str, int] | None = None
 
 
-class Recommendations(RowsRelease):
-    """The best items for the user, best first; `candidates` is how many were ranked."""
+class Recommendations(Release):
+    """The best items for the user, best first; `candidates` is how many were ranked.
 
+    Without a candidate there is nothing to score, and no receipt.
+    """
+
+    deployment: str
+    receipt: Receipt | None = None
     recommendations: list[Recommendation]
     user_known: bool
     candidates: int
