@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -268,6 +269,7 @@ def main() -> int:
         "--home", type=Path, default=Path(tempfile.gettempdir()) / "nightshift-bench-kill"
     )
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     house, releases = build(options.home)
     operators = Operators(house.pipeline)
     bench = Bench(house, releases, operators)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -152,6 +153,7 @@ def main() -> int:
         "--home", type=Path, default=Path(tempfile.gettempdir()) / "nightshift-bench-switch"
     )
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     house, releases = build(options.home)
     try:
         result = measure(house, releases, options)
