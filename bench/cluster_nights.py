@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from nightshift import layout  # noqa: E402
+from nightshift.errors import ReleaseRejected  # noqa: E402
 from nightshift.openmldb.loads import partition_rows  # noqa: E402
 from nightshift.openmldb.rows import stored_count  # noqa: E402
 from nightshift.registry import pointer  # noqa: E402
@@ -34,7 +35,7 @@ def main() -> int:
     """Run it; 1 where rows lack or are too many."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mood", default=MOOD, help=f"openmldb_embedded.moods ({MOOD})")
-    parser.add_argument("--rows", type=int, default=300, help="requests a day")
+    parser.add_argument("--rows", type=int, default=800, help="requests a day")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         house = House.build(Path(folder) / "house", mood=given.mood)
@@ -56,8 +57,12 @@ def _run(house: House) -> int:
         step(f"night of {ds}", begun, "live" if found["switched"] else str(found["why"]))
     for ds in BACKFILL:
         begun = time.monotonic()
-        found = house.night(ds, f"backfill__{ds}")
-        step(f"backfill of {ds}", begun, "live" if found["switched"] else "kept: " + found["why"])
+        try:
+            found = house.night(ds, f"backfill__{ds}")
+            became = "live" if found["switched"] else "kept: " + found["why"]
+        except ReleaseRejected as error:
+            became = f"judged and rejected: {error}"
+        step(f"backfill of {ds}", begun, became)
     begun = time.monotonic()
     back = rollback.roll_back(None, house.pipeline, run_id="rollback")
     step("rollback", begun, f"live is {back['live']}")
