@@ -24,6 +24,7 @@ from nightshift.layout import RunFolder
 from nightshift.night import Night, servers
 from nightshift.openmldb import loads as online_load
 from nightshift.openmldb import normalise_sql
+from nightshift.openmldb.rows import stored_count
 from nightshift.registry import leases, pointer
 from nightshift.registry.names import is_deployment_of, is_workspace_of
 from nightshift.release import recover
@@ -245,14 +246,20 @@ class Bench:
         wrong = []
         data, features = self.pipeline.data, self.pipeline.features
         with self.house.client() as client:
-            count = online_load.count_online(client, self.pipeline.database)
             for table, column in features.tables.events.items():
                 last = layout.parse_date(DS)
                 days = layout.days_back(last, features.spec.lookback_days.get(table, 0) + 1)
                 for day in layout.present(data, table, days):
                     rows = online_load.partition_rows(data, table, day)
                     start = layout.day_start_ms(day)
-                    found = count(table, column, start, start + layout.DAY_MS)
+                    found = stored_count(
+                        client,
+                        self.pipeline.database,
+                        table,
+                        column,
+                        start,
+                        start + layout.DAY_MS,
+                    )
                     if found != rows:
                         wrong.append(f"{table} of {day}: {found} rows instead of {rows}")
         return wrong
