@@ -282,9 +282,9 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: what was counted until now\n")
     finally:
-        looks = bench.close()
         house.down()
         operators.close()
+        looks = bench.close()  # last: whoever ends this process may have ended the watcher, too
     result = {
         "whole": whole,
         "kills": sum(bench.kills.values()),
