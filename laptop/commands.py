@@ -180,12 +180,12 @@ def _test(arguments: argparse.Namespace) -> int:
     os.chdir(PROJECT)
     rest = [word for word in arguments.rest if word != "--fast"]
     fast = ["-m", FAST] if "--fast" in arguments.rest else []
-    # Two workers, unless a part is asked for or pytest is told how: CONTRIBUTING says how tests
-    # are grouped.
+    # Two workers, unless a part is asked for or pytest is told how: testing/groups.py
+    # says what a worker gets.
     told = any(
         word.startswith(("-n", "-p", "--pdb", "--dist")) or Path(word).exists() for word in rest
     )
-    workers = [] if told else ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    workers = [] if told else ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
     argv = [sys.executable, "-m", "pytest", *workers, *fast, *rest]
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", *INTERNAL)}
     os.execve(sys.executable, argv, env)  # noqa: S606 (no shell wanted)

@@ -38,39 +38,22 @@ def _needs_services(item: pytest.Item) -> bool:
     return bool(fixtures & _SERVICE_FIXTURES) or folder.startswith(_SERVICE_FOLDERS)
 
 
-_GROUPS = {
-    "night": {"demo", "laptop_house", "docker_engine", "task_images"},
-    "airflow": {"airflow_home", "parsed"},
-    "serving": {"triton", "openmldb_server", "serving_home", "trained", "nights"},
-}
-"""What is set up once a session, by the group of tests that shares it, the longest group first."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Share out whole groups of tests: `testing/groups.py`."""
+    from testing.groups import GroupScheduling
 
-
-def _group(item: pytest.Item) -> str:
-    """Tests of one group run in one worker, in their order, so that they share what is set up.
-
-    With `pytest -n 2 --dist loadgroup` (what `./nightshift test` says) two groups run side by
-    side.
-    """
-    if item.get_closest_marker("docker") or item.get_closest_marker("production"):
-        return "night"
-    fixtures = set(getattr(item, "fixturenames", ()))
-    for name, shared in _GROUPS.items():
-        if fixtures & shared:
-            return name
-    return item.path.relative_to(ROOT).as_posix() if item.path.is_relative_to(ROOT) else "other"
+    return GroupScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs services, and group tests by what they share, the longest groups first."""
-    order = {name: rank for rank, name in enumerate(_GROUPS)}
-    groups: dict[pytest.Item, str] = {}
+    """Mark what needs services, and put tests in the order of their groups."""
+    from testing.groups import rank
+
     for item in items:
         if _needs_services(item):
             item.add_marker(pytest.mark.services)
-        groups[item] = _group(item)
-        item.add_marker(pytest.mark.xdist_group(groups[item]))
-    items.sort(key=lambda item: order.get(groups[item], len(order)))
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 @pytest.fixture(scope="session")
