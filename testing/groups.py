@@ -51,7 +51,7 @@ def rank(path: str) -> int:
     return names.index(name) if name in names else len(names)
 
 
-class GroupScheduling(LoadScopeScheduling):
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """A worker gets a group as a whole."""
 
     def _split_scope(self, nodeid: str) -> str:
