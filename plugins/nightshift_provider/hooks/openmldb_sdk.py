@@ -6,6 +6,8 @@ triggers always go through the API server.
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any, Final
 
 from nightshift.errors import ConfigurationError, OpenMLDBError, ServiceUnavailable
@@ -46,6 +48,7 @@ class SDKClient(AbstractClient):
     ) -> None:
         self.place = f"the cluster at ZooKeeper {zk}{zk_path}"
         self.timeout_s = timeout_s
+        _without_blanks()
         try:
             from openmldb import dbapi
         except ImportError as error:
@@ -111,3 +114,15 @@ class SDKClient(AbstractClient):
             ) from error
         schema = [str(column[1]) for column in cursor.description]
         return {"code": 0, "data": {"schema": schema, "data": rows}}
+
+
+def _without_blanks() -> None:
+    """Take the blanks out of this process's short name.
+
+    OpenMLDB's library reads `/proc/self/stat` as it loads and each second after that. Where the
+    name holds a blank, as Airflow gives its processes (`airflow worker -- ...`), loading
+    crashes or never ends. The long name, which `ps` shows, stays.
+    """
+    comm = Path("/proc/self/comm")
+    with contextlib.suppress(OSError):
+        comm.write_text(comm.read_text().strip().replace(" ", "_"))
