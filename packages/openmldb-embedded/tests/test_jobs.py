@@ -189,7 +189,7 @@ def test_csv_read_back_and_cells_that_do_not_parse(server: ServerProcess, folder
         "a,b,c,d,e,f,n\n"
         '1,1.5,true,2020-01-02,2020-01-02 08:00:00,"x, ""y""",0\n'
         "oops,oops,oops,oops,oops,null,1\n"
-        "40000,1e400,FALSE,2020-13-01,1000,,2\n"
+        "40000,1e400,FALSE,June,1000,,2\n"
         ' 7 ,NaN,True,2020-1-2,2020-01-02T00:00:00.000Z,"",3\n'
     )
     server.do(
