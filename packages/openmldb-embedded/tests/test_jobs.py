@@ -198,10 +198,11 @@ def test_csv_read_back_and_cells_that_do_not_parse(server: ServerProcess, folder
     sql = f"LOAD DATA INFILE '{folder}/cells.csv' INTO TABLE cells OPTIONS(mode='append')"
     assert server.do(sql, mode="onsync")[0][2] == "FINISHED"
     rows = [server.do(f"SELECT * FROM cells WHERE n = {n}")[0][:-1] for n in range(4)]
-    assert rows[0] == [1, 1.5, True, "2020-1-2", 1577923200000, 'x, "y"']
+    # Spark escapes by a backslash, so a text with doubled quotes stays as it is written.
+    assert rows[0] == [1, 1.5, True, "2020-1-2", 1577923200000, '"x, ""y"""']
     assert rows[1] == [None] * 6
     assert rows[2] == [None, float("inf"), False, None, 1000, None]
-    assert rows[3][0] == 7
+    assert rows[3][0] is None  # Spark takes no blanks beside a number
     assert rows[3][1] != rows[3][1]
     assert rows[3][2:] == [True, "2020-1-2", 1577923200000, ""]
 
