@@ -35,7 +35,7 @@ from nightshift.openmldb import (
     split_script,
 )
 from nightshift.openmldb.following import failures, follow, submit_once
-from nightshift.openmldb.health import Patience, delete, settled
+from nightshift.openmldb.health import delete, settled
 from nightshift.openmldb.rows import stored_count
 from nightshift.pipeline import Pipeline
 from nightshift.zones import Zone
@@ -427,8 +427,7 @@ def settled_counts(
     def read() -> list[int]:
         return [stored_count(client, database, table, column, *span) for span in spans]
 
-    patience = Patience(waiting.healthy_s, waiting.between_s, waiting.poll_s)
-    return settled(client, database, table, read, patience) if spans else []
+    return settled(client, database, table, read, waiting.patience) if spans else []
 
 
 def partition_rows(data: Path, table: str, day: dt.date) -> int:

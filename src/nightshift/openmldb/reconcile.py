@@ -94,6 +94,11 @@ class Waiting:
     poll_s: float = 1.0
     settle_s: float = 2.0
 
+    @property
+    def patience(self) -> Patience:
+        """What of it concerns a table that comes to rest."""
+        return Patience(self.healthy_s, self.between_s, self.poll_s)
+
 
 def reconcile(
     client: AbstractClient,
@@ -489,8 +494,7 @@ class _Table:
         return self._settled(read)
 
     def _settled(self, read: Callable[[], _T]) -> _T:
-        waiting = self.waiting
-        patience = Patience(waiting.healthy_s, waiting.between_s, waiting.poll_s)
+        patience = self.waiting.patience
         return settled(self.client, self.database, self.name, read, patience, self.sleep)
 
     def oldest_kept(self) -> int | None:

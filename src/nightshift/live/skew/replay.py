@@ -16,21 +16,19 @@ import pyarrow.parquet as pq
 from nightshift import files, layout
 from nightshift.data import reading
 from nightshift.data.declared import Declared
-from nightshift.errors import DataError, DeadlineExceeded
+from nightshift.errors import DataError
 from nightshift.live.events import INSERT_ROWS, insert_sql
 from nightshift.live.skew.world import World, training_days
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
     AbstractClient,
-    JobState,
-    JobWatch,
-    job_error,
     quote_literal,
     quote_name,
     split_script,
-    tail,
 )
 from nightshift.openmldb import deployments as online
+from nightshift.openmldb.following import finish, submit_once
+from nightshift.openmldb.protocol import Mode
 
 CALL_ROWS = 500
 """Requests of one call."""
@@ -182,26 +180,18 @@ def _write(path: Path, table: Declared, rows: Sequence[tuple[Any, ...]]) -> None
 
 def _load(client: AbstractClient, name: str, table: str, path: Path, settle_s: float) -> None:
     job = f"LOAD DATA INFILE {quote_literal(str(path))} INTO TABLE {quote_name(table)} "
-    finish(client, name, job + "OPTIONS(format='parquet', mode='append')", "online", settle_s)
+    _run(client, name, job + "OPTIONS(format='parquet', mode='append')", "online", settle_s)
 
 
-def finish(client: AbstractClient, name: str, sql: str, mode: Any, settle_s: float) -> None:
+def _run(client: AbstractClient, name: str, sql: str, mode: Mode, settle_s: float) -> None:
     """Run a job to its end.
 
     Raises:
         JobFailed, JobLost: it failed.
         DeadlineExceeded: it did not end in time.
     """
-    job = client.submit(name, sql, mode)
-    watch = JobWatch(deadline=time.time() + LIMIT_S, settle_s=settle_s, poll_s=0.2)
-    while (pause := watch.after(job, time.time())) is not None:
-        if watch.overdue(time.time()):
-            client.stop_job(job.job_id)
-            raise DeadlineExceeded(f"job {job.job_id} took over {LIMIT_S:g} s")
-        time.sleep(pause)
-        job = client.job(job.job_id)
-    if job.state is not JobState.FINISHED:
-        raise job_error(job, tail(client.job_log(job.job_id)))
+    job = submit_once(client, name, sql, mode)
+    finish(client, job, time.time() + LIMIT_S, settle_s=settle_s, poll_s=0.2)
 
 
 def training(
@@ -245,7 +235,7 @@ def training(
                 path = f"{snapshots[table][0].parent}/*.parquet"
             else:
                 continue
-            finish(
+            _run(
                 client,
                 name,
                 f"LOAD DATA INFILE {quote_literal(path)} INTO TABLE {quote_name(table)} "
@@ -254,7 +244,7 @@ def training(
                 settle_s,
             )
         query = sql.rstrip().rstrip(";")
-        finish(
+        _run(
             client,
             name,
             f"{query} INTO OUTFILE {quote_literal(str(out))} "
