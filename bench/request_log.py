@@ -112,11 +112,21 @@ def main() -> None:
                     line for line in text.splitlines() if "predict_log_" in line and "#" not in line
                 )
             )
-            print("rows in the log:", RequestLog.of(house.pipeline).read().num_rows)
+            log, counted = RequestLog.of(house.pipeline), counted_rows(text, house.pipeline.name)
+            # The last answers' rows are still on their way; a lost one is an error here.
+            wait_until(lambda: log.read().num_rows == counted, "all rows are in the log", 60)
+            print("rows in the log:", counted)
         finally:
             if second is not None:
                 second.stop()
             house.down()
+
+
+def counted_rows(metrics: str, pipeline: str) -> int:
+    """Rows that the server took for the log, by its metrics."""
+    name = f'nightshift_predict_log_rows_total{{pipeline="{pipeline}"}} '
+    (value,) = [line[len(name) :] for line in metrics.splitlines() if line.startswith(name)]
+    return int(float(value))
 
 
 def report(made: dict[str, list[dict[str, Any]]]) -> None:
