@@ -26,171 +26,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from laptop.data import criteo_made
+from bench.stranger_data import DAYS, FIRST, MADE, movielens
 
 PROJECT = Path(__file__).resolve().parents[1]
-FIRST = dt.date(2024, 3, 1)
-DAYS = 14
-
-
-def clicks(rows: int, seed: int) -> tuple[pa.Table, dict[str, Any]]:
-    """Ad clicks with a known truth that no family of models holds exactly.
-
-    Categories follow power laws; effects are of ids, of a few pairs of ids, of numbers (linear,
-    threshold, bell, on a log scale), and of numbers with categories.
-    """
-    rng = np.random.default_rng(seed)
-    n = rows
-    sizes = {"ad": 400, "site": 800, "user": 20_000, "device": 6, "country": 40, "hour": 24}
-    ids: dict[str, np.ndarray[Any, Any]] = {}
-    logit = np.zeros(n)
-    strengths = {"ad": 0.5, "site": 0.5, "user": 0.35, "device": 0.25, "country": 0.3, "hour": 0.15}
-    for name, size in sizes.items():
-        share = 1.0 / np.arange(1, size + 1) ** (0.9 if size > 50 else 0.5)
-        ids[name] = rng.choice(size, n, p=share / share.sum())
-        logit += strengths[name] * rng.normal(size=size)[ids[name]]
-    taste = rng.normal(size=(sizes["ad"], 4)) * 0.45
-    fit = rng.normal(size=(sizes["site"], 4)) * 0.45
-    logit += (taste[ids["ad"]] * fit[ids["site"]]).sum(axis=1)
-    age = rng.normal(38, 12, n).clip(13, 90)
-    spend = rng.lognormal(3.0, 1.4, n)
-    seen = rng.poisson(rng.gamma(0.7, 4.0, n)).astype(np.int64)
-    position = rng.integers(1, 9, n)
-    rate = rng.beta(2, 30, n)
-    balance = rng.standard_t(3, n) * 50
-    noise = rng.normal(size=n)
-    logit += 0.35 * (np.log1p(spend) - 3) - 0.28 * (position - 4.5) / 2.3
-    logit += 0.5 * np.exp(-(((age - 27) / 8) ** 2)) - 0.4 * (seen > 6)
-    logit += 9.0 * (rate - rate.mean()) + 0.25 * np.tanh(balance / 40)
-    logit += 0.3 * (ids["device"] == 1) * np.sign(age - 40)
-    # The intercept that gives 3.5 % positives.
-    low, high = -12.0, 2.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _mean(logit + middle) < 0.035 else (low, middle)
-    label = (rng.random(n) < 1 / (1 + np.exp(-(logit + low)))).astype(np.int32)
-    day = np.sort(rng.integers(0, DAYS, n))
-    missing = rng.random(n) < 0.08
-    start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
-    times = start + day * np.timedelta64(1, "D") + rng.integers(0, 86_400_000, n)
-    table = pa.table(
-        {
-            "request_id": pa.array([f"r{i}" for i in range(n)]),
-            "at": pa.array(times, pa.timestamp("ms")),
-            "click": label,
-            **{name: pa.array([f"{name}{i}" for i in found]) for name, found in ids.items()},
-            "age": pa.array(age, mask=missing),
-            "spend": spend,
-            "seen": seen,
-            "position": position.astype(np.int32),
-            "rate": rate,
-            "balance": balance,
-            "noise": noise,
-        }
-    )
-    numeric = {"age": "double", "spend": "double", "seen": "int64", "position": "int32"}
-    numeric |= dict.fromkeys(("rate", "balance", "noise"), "double")
-    return table, _spec(dict.fromkeys(sizes, "string"), numeric)
-
-
-def _mean(logit: np.ndarray[Any, Any]) -> float:
-    return float((1 / (1 + np.exp(-logit))).mean())
-
-
-def criteo(rows: int, seed: int) -> tuple[pa.Table, dict[str, Any]]:
-    """Rows of Criteo's shape (laptop/data/criteo_made.py), 3.5 % positives."""
-    world = criteo_made.World(seed, 0.035)
-    intercept = world.intercept()
-    parts = [world.rows(chunk, 50_000) for chunk in range(-(-rows // 50_000))]
-    counts, ids, logit = (np.concatenate([p[at] for p in parts])[:rows] for at in range(3))
-    rng = np.random.default_rng([seed, 9])
-    label = (rng.random(rows) < 1 / (1 + np.exp(-(logit + intercept)))).astype(np.int32)
-    start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
-    times = start + (np.arange(rows, dtype=np.int64) * (DAYS * 86_400_000) // rows)
-    table = pa.table(
-        {
-            "request_id": pa.array([f"r{i}" for i in range(rows)]),
-            "at": pa.array(times, pa.timestamp("ms")),
-            "click": label,
-            **{f"c{f + 1}": pa.array([f"{i:x}" for i in ids[:, f].tolist()]) for f in range(26)},
-            **{f"i{f + 1}": pa.array(counts[:, f], mask=np.isnan(counts[:, f])) for f in range(13)},
-        }
-    )
-    categorical = dict.fromkeys((f"c{f + 1}" for f in range(26)), "string")
-    return table, _spec(categorical, dict.fromkeys((f"i{f + 1}" for f in range(13)), "double"))
-
-
-def movielens(root: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """MovieLens-100k: the first 80 % of the time to learn, 10 % to validate, 10 % to judge.
-
-    A row's numbers are what was known before it: how often and how well user and film were rated.
-    """
-
-    def read(kind: str) -> list[list[str]]:
-        lines = (root / f"ml-100k.{kind}").read_text(encoding="utf-8").splitlines()[1:]
-        return [line.split("\t") for line in lines]
-
-    inter = sorted(read("inter"), key=lambda row: (float(row[3]), row[0], row[1]))
-    users = {row[0]: row[1:] for row in read("user")}
-    films = {row[0]: row[1:] for row in read("item")}
-    n = len(inter)
-    label = np.array([float(row[2]) >= 4 for row in inter]).astype(np.int32)
-    seen: dict[str, dict[str, list[int]]] = {"user": {}, "film": {}}
-    numbers: dict[str, list[float | None]] = {}
-    for row, liked in zip(inter, label.tolist(), strict=True):
-        for kind, key in (("user", row[0]), ("film", row[1])):
-            before = seen[kind].setdefault(key, [0, 0])
-            numbers.setdefault(f"{kind}_count", []).append(before[0])
-            share = before[1] / before[0] if before[0] else None
-            numbers.setdefault(f"{kind}_liked", []).append(share)
-            before[0] += 1
-            before[1] += liked
-    # One "day" a tenth of the rows, so that splits by day are splits by time.
-    day = np.minimum(np.arange(n) * 10 // n, 9)
-    start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
-    table = pa.table(
-        {
-            "request_id": pa.array([f"r{i}" for i in range(n)]),
-            "at": pa.array(start + day * np.timedelta64(1, "D") + np.arange(n), pa.timestamp("ms")),
-            "click": label,
-            "user": [row[0] for row in inter],
-            "film": [row[1] for row in inter],
-            "age": [users[row[0]][0] for row in inter],
-            "sex": [users[row[0]][1] for row in inter],
-            "job": [users[row[0]][2] for row in inter],
-            "zip": [users[row[0]][3][:2] for row in inter],
-            "year": [films[row[1]][1] for row in inter],
-            "genre": [films[row[1]][2] for row in inter],
-            "hour": [str(int(float(row[3])) // 3600 % 24) for row in inter],
-            "user_count": pa.array(numbers["user_count"], pa.int64()),
-            "film_count": pa.array(numbers["film_count"], pa.int64()),
-            "user_liked": pa.array(numbers["user_liked"], pa.float64()),
-            "film_liked": pa.array(numbers["film_liked"], pa.float64()),
-        }
-    )
-    names = ("user", "film", "age", "sex", "job", "zip", "year", "genre", "hour")
-    numeric = {"user_count": "int64", "film_count": "int64"}
-    numeric |= {"user_liked": "double", "film_liked": "double"}
-    return table, _spec(dict.fromkeys(names, "string"), numeric, days=1)
-
-
-def _spec(categorical: dict[str, str], numeric: dict[str, str], days: int = 2) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "label": "click",
-        "time": "at",
-        "test_days": days,
-        "valid_days": days,
-        "keys": ["request_id", "at"],
-        "categorical": categorical,
-        "numeric": {name: {"type": kind} for name, kind in numeric.items()},
-    }
-
 
 PEERS = r"""
 import json, sys, warnings
@@ -307,7 +149,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--peers", type=Path, help="Python with lightgbm and scikit-learn")
-    parser.add_argument("--data", choices=("clicks", "criteo", "movielens"), default="clicks")
+    parser.add_argument("--data", choices=(*MADE, "movielens"), default="clicks")
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
     parser.add_argument(
@@ -326,8 +168,7 @@ def main() -> None:
             root = (options.keep or Path(made)) / f"{options.data}-{seed}"
             if not (root / "dataset").exists():
                 if options.data != "movielens":
-                    made_by = {"clicks": clicks, "criteo": criteo}[options.data]
-                    prepare(root, *made_by(options.rows, seed))
+                    prepare(root, *MADE[options.data](options.rows, seed))
                 else:
                     where = run(
                         [

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.command import add_pipeline, chosen
-from cli.console import progress, say, seconds, table
+from cli.console import progress, say, table
 from nightshift.errors import ConfigurationError
 
 if TYPE_CHECKING:
     # The launcher declares the arguments with whatever Python there is.
     from nightshift.experiment.config import ExperimentConfig
-    from nightshift.experiment.design import Cell
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,21 +76,16 @@ def config_of(options: argparse.Namespace) -> ExperimentConfig:
     Raises:
         ConfigurationError: the file or an option is wrong.
     """
-    from pydantic import ValidationError
-
-    from nightshift.config.reading import read
-    from nightshift.experiment.config import ExperimentConfig
+    from nightshift.experiment import job
 
     content: dict[str, Any] = {}
-    if options.file is not None:
-        content = read(ExperimentConfig, options.file).model_dump(exclude_unset=True)
     for word in ("vary", "grid", "base"):
         given = dict(_assigned(text, word) for text in getattr(options, word))
         for key, value in given.items():
             if word != "base" and not isinstance(value, list):
                 raise ConfigurationError(f"--{word} {key}: give a list, such as '[0.001, 0.01]'")
         if given:
-            content[word] = {**content.get(word, {}), **given}
+            content[word] = given
     if options.leave_out:
         content["leave_out"] = [text.split(",") for text in options.leave_out]
     if options.seeds is not None:
@@ -102,15 +96,7 @@ def config_of(options: argparse.Namespace) -> ExperimentConfig:
     for name in ("step_days", "train_days", "measure"):
         if getattr(options, name) is not None:
             content[name] = getattr(options, name)
-    try:
-        return ExperimentConfig(**content)
-    except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, problem['loc'])) or 'the experiment'}: "
-            f"{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        ]
-        raise ConfigurationError("\n".join(lines)) from None
+    return job.configured(content, options.file)
 
 
 def _assigned(text: str, word: str) -> tuple[str, Any]:
@@ -134,63 +120,23 @@ def _whole(text: str, option: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from nightshift.experiment import features, running
-    from nightshift.experiment.running import Experiment
-    from nightshift.experiment.trainings import Bench
+    from nightshift.experiment import job
 
     pipeline = chosen(options)
-    if pipeline.family != "ctr":
-        raise ConfigurationError(
-            f"{pipeline.name} is of the family {pipeline.family}; experiments are for ctr"
-        )
-    config = config_of(options)
-    train_days = config.train_days or pipeline.config.train_days
-    dates = list(config.dates) if isinstance(config.dates, tuple) else features.past_dates(
-        pipeline, config.dates, config.step_days, options.last)  # fmt: skip
-    jobs, threads = running.jobs_of(options.jobs, options.threads)
-    root = running.root_of(pipeline)
-    place = options.features
-    if place is not None and not place.is_dir():
-        raise ConfigurationError(f"--features {place} is not a folder")
-    bench = Bench(pipeline, root, place or root, train_days, pipeline.settings.task_device, threads)
-    experiment = Experiment(options.name, config, dates, bench, jobs)
-    count = len(experiment.check())
-    if place is None:
-        plan = features.plan_of(pipeline, dates, train_days)
-        now = ""
-
-        def heard(text: str) -> None:
-            nonlocal now
-            now = text
-
-        with progress(f"Features of {plan['first_day']} to {plan['ds']}", lambda: now):
-            place = features.export(pipeline, plan, root / "features", heard)
-    experiment.bench = Bench(pipeline, root, place, train_days, bench.device, threads)
-    tries = count + (config.search.trials if config.search else 0)
-    total = tries * len(dates) * len(config.seeds)
-    say(
-        f"{tries} configuration(s), {len(dates)} night(s), {len(config.seeds)} seed(s): {total} "
-        f"trainings, {jobs} at a time on {threads} thread(s)"
+    asked = job.Request(
+        options.name,
+        config_of(options),
+        options.last,
+        options.features,
+        options.jobs,
+        options.threads,
     )
-    done = 0
-
-    def said(cell: Cell, result: Mapping[str, Any]) -> None:
-        nonlocal done
-        done += 1
-        if result["status"] == "ok":
-            auc, took = result["test"]["auc"], result["seconds"]["train"]
-            what = f"test AUC {'–' if auc is None else f'{auc:.4f}'}, {seconds(took)}"
-        else:
-            what = f"{result['status']}: {result['error'].strip().splitlines()[-1][:160]}"
-        say(f"  {done} of {total}  {cell.name}: {what}")
-
-    experiment.run(said)
-    again = sum(result["status"] == "retry" for result in experiment.found.values())
-    code = _print(running.summary(pipeline, options.name))
-    say(f"Report: {experiment.folder / running.PAGE}")
-    if again:
-        say(f"{again} training(s) failed in passing; run the same command again")
-    return 1 if again else code
+    found = job.run(pipeline, asked, say, progress)
+    code = _print(found)
+    say(f"Report: {found['report']}")
+    if found["again"]:
+        say(f"{found['again']} training(s) failed in passing; run the same command again")
+    return 1 if found["again"] else code
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -99,12 +99,14 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
 
 
 def _enter(command: Command, argv: list[str]) -> int:
-    from laptop.setup import environments, spark
+    from laptop.setup import environments, mkl, spark
 
     began = time.monotonic()
     environments.ensure(PROJECT, tasks="tasks" in command.needs)
     if "tasks" in command.needs and spark.wanted(argv, os.environ):
         spark.ensure(PROJECT, Settings.from_env().maven_url)
+    if command.name == "setup" and "--mkl" in argv:
+        mkl.ensure(PROJECT)
     took = time.monotonic() - began
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "VIRTUAL_ENV")}
     env.update(

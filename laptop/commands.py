@@ -217,6 +217,9 @@ def _setup_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spark", action="store_true", help="also what the offline engine `spark` needs"
     )
+    parser.add_argument(
+        "--mkl", action="store_true", help="also Intel's MKL, which training on a CPU then uses"
+    )
 
 
 BOTH = ("airflow", "tasks")

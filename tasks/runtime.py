@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tasks import blas
+
 
 def has_avx2() -> bool:
     """Whether this machine's processor has AVX2 (Linux)."""
+    return " avx2" in _processor()
+
+
+def _processor() -> str:
     try:
-        return " avx2" in Path("/proc/cpuinfo").read_text()
+        return Path("/proc/cpuinfo").read_text()
     except OSError:
-        return False
+        return ""
 
 
-def prepare(threads: int = 0) -> int:
+def prepare(threads: int = 0, blas_library: str = blas.BUNDLED) -> int:
     """Choose BLAS kernels and threads, and silence OneFlow's start; returns the thread count.
 
     The wheel's OpenBLAS picks SSE kernels on processors it does not know; Haswell's double its
@@ -22,6 +28,7 @@ def prepare(threads: int = 0) -> int:
 
     Args:
         threads: CPU threads; 0 takes all that the process may use.
+        blas_library: `bundled` or `mkl`, see `tasks.blas`.
     """
     threads = threads or len(os.sched_getaffinity(0))
     os.environ.setdefault("GLOG_minloglevel", "3")
@@ -29,4 +36,5 @@ def prepare(threads: int = 0) -> int:
         os.environ[name] = str(threads)
     if has_avx2():
         os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
+    blas.load(blas_library, _processor())
     return threads

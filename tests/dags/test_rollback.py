@@ -26,6 +26,11 @@ print(json.dumps({
         "params": list(bag.dags["observe_jd"].params),
         "doc": bag.dags["observe_jd"].doc_md,
     },
+    "experiment": {
+        "schedule": bag.dags["experiment_jd"].schedule,
+        "pools": sorted({t.pool for t in bag.dags["experiment_jd"].tasks}),
+        "params": list(bag.dags["experiment_jd"].params),
+    },
 }))
 """
 
@@ -75,3 +80,9 @@ def test_the_ledger_has_a_dag_of_its_own_that_leaves_the_store_to_one_at_a_time(
     assert parsed["observe"]["tasks"] == {"observe": "nightshift_online"}
     assert parsed["observe"]["params"] == ["from", "to", "sample"]
     assert "./nightshift observe --pipeline jd" in parsed["observe"]["doc"]
+
+
+def test_experiments_are_started_by_hand_and_hold_up_no_night(parsed):
+    assert parsed["experiment"]["schedule"] is None
+    assert parsed["experiment"]["pools"] == ["default_pool"]
+    assert parsed["experiment"]["params"] == ["name", "experiment", "last", "jobs"]

@@ -37,6 +37,11 @@ def score_id(pipeline: str) -> str:
     return f"score_{pipeline}"
 
 
+def experiment_id(pipeline: str) -> str:
+    """Id of the DAG that compares ways to train on past nights."""
+    return f"experiment_{pipeline}"
+
+
 def pipeline_dags(name: str) -> dict[str, DAG]:
     """The DAGs of a pipeline by their ids.
 
@@ -48,6 +53,7 @@ def pipeline_dags(name: str) -> dict[str, DAG]:
     """
     from nightshift.pipeline import Pipeline
     from nightshift.settings import Settings
+    from nightshift_provider.dags.experiment import experiment_dag
     from nightshift_provider.dags.monitor import monitor_dag
     from nightshift_provider.dags.observe import observe_dag
     from nightshift_provider.dags.retrain import retrain_dag
@@ -57,7 +63,7 @@ def pipeline_dags(name: str) -> dict[str, DAG]:
     pipeline.check_files()
     dags = [retrain_dag(pipeline), rollback_dag(pipeline)]
     if pipeline.has_features:
-        dags += [observe_dag(pipeline), monitor_dag(pipeline)]
+        dags += [observe_dag(pipeline), monitor_dag(pipeline), experiment_dag(pipeline)]
     if pipeline.config.score is not None:
         from nightshift_provider.dags.score import score_dag
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nightshift.errors import ConfigurationError
+from tasks import blas
 from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters
 from tasks.ctr.train.inputs import Group, Inputs
 
@@ -111,6 +112,8 @@ def choose(
         if chosen.baseline
         else ("zero", "there is no baseline")
     )
+    library = blas.resolve(chosen.blas)
+    found["blas"] = (library, "MKL is installed" if library == blas.MKL else "MKL is not installed")
     found.update(_fields(chosen, inputs))
     given = chosen.model_dump(warnings=False)
     taken = {name: item for name, item in found.items() if given[name] == AUTO}

@@ -137,6 +137,7 @@ class Hyperparameters(BaseModel):
 
     seed: Whole = 1
     threads: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1024)] = 0
+    blas: Annotated[Literal["bundled", "mkl"], Auto] = AUTO
     checkpoint_steps: Whole = 0
     golden_rows: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)] = 16
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from nightshift import files
 from nightshift.features.specification import FeatureSpec
-from tasks import runtime
+from tasks import blas, runtime
 from tasks.ctr.train import advice, hyperparameters, report
 from tasks.ctr.train.arguments import parse_arguments
 from tasks.ctr.train.hyperparameters import Hyperparameters
@@ -30,7 +30,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     begun = time.monotonic()
     spec = FeatureSpec.load(options.spec)
     asked = hyperparameters.load(options.hyperparameters, options.set)
-    threads = runtime.prepare(asked.threads)
+    threads = runtime.prepare(asked.threads, blas.resolve(asked.blas))
     # OneFlow reads its environment at import.
     from tasks.ctr.train import (
         baseline,

@@ -14,7 +14,7 @@ import yaml
 
 from nightshift import files
 from nightshift.errors import ConfigurationError, LockHeld
-from nightshift.experiment import results, running, trainings
+from nightshift.experiment import job, results, running, trainings
 from nightshift.experiment.config import ExperimentConfig
 from nightshift.experiment.running import Experiment
 from nightshift.experiment.trainings import Bench
@@ -78,6 +78,22 @@ def test_what_is_done_is_not_done_again(experiment, monkeypatch):
     again = Experiment("again", made.config, made.dates, made.bench, 2)
     rows = again.run()
     assert [row.trainings for row in rows] == [1, 1, 1]
+
+
+def test_the_job_of_command_and_dag_finds_the_trainings_and_reports(experiment, monkeypatch):
+    made, _ = experiment
+    monkeypatch.setattr(trainings, "_start", None)
+    asked = {"vary": {"family": ["lr"]}, "leave_out": [["user"]], "train_days": 15, "dates": [LAST]}
+    told = []
+    found = job.run(
+        made.bench.pipeline,
+        job.Request("by-job", job.configured(asked), features=made.bench.features),
+        told.append,
+    )
+    assert found["again"] == 0 and Path(found["report"]).is_file()
+    assert {row["name"] for row in found["rows"]} == {"as it is", "family=lr", "without user"}
+    assert told[0].startswith("3 configuration(s), 1 night(s), 1 seed(s): 3 trainings")
+    assert len(told) == 4
 
 
 def test_another_file_is_another_training(experiment, bench):

@@ -1,0 +1,279 @@
+"""Data that the defaults were not chosen on, for `bench/strangers.py`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from laptop.data import criteo_made
+
+FIRST = dt.date(2024, 3, 1)
+DAYS = 14
+
+Doubles = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.int64]
+Made = tuple[pa.Table, dict[str, Any]]
+
+
+def clicks(rows: int, seed: int, share: float = 0.035) -> Made:
+    """Ad clicks with a known truth that no family of models holds exactly.
+
+    Categories follow power laws; effects are of ids, of a few pairs of ids, of numbers (linear,
+    threshold, bell, on a log scale), and of numbers with categories.
+    """
+    rng = np.random.default_rng(seed)
+    n = rows
+    sizes = {"ad": 400, "site": 800, "user": 20_000, "device": 6, "country": 40, "hour": 24}
+    ids: dict[str, np.ndarray[Any, Any]] = {}
+    logit = np.zeros(n)
+    strengths = {"ad": 0.5, "site": 0.5, "user": 0.35, "device": 0.25, "country": 0.3, "hour": 0.15}
+    for name, size in sizes.items():
+        weight = 1.0 / np.arange(1, size + 1) ** (0.9 if size > 50 else 0.5)
+        ids[name] = rng.choice(size, n, p=weight / weight.sum())
+        logit += strengths[name] * rng.normal(size=size)[ids[name]]
+    taste = rng.normal(size=(sizes["ad"], 4)) * 0.45
+    fit = rng.normal(size=(sizes["site"], 4)) * 0.45
+    logit += (taste[ids["ad"]] * fit[ids["site"]]).sum(axis=1)
+    age = rng.normal(38, 12, n).clip(13, 90)
+    spend = rng.lognormal(3.0, 1.4, n)
+    seen = rng.poisson(rng.gamma(0.7, 4.0, n)).astype(np.int64)
+    position = rng.integers(1, 9, n)
+    rate = rng.beta(2, 30, n)
+    balance = rng.standard_t(3, n) * 50
+    noise = rng.normal(size=n)
+    logit += 0.35 * (np.log1p(spend) - 3) - 0.28 * (position - 4.5) / 2.3
+    logit += 0.5 * np.exp(-(((age - 27) / 8) ** 2)) - 0.4 * (seen > 6)
+    logit += 9.0 * (rate - rate.mean()) + 0.25 * np.tanh(balance / 40)
+    logit += 0.3 * (ids["device"] == 1) * np.sign(age - 40)
+    # The intercept that gives the share of positives.
+    low, high = -12.0, 2.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _mean(logit + middle) < share else (low, middle)
+    label = (rng.random(n) < 1 / (1 + np.exp(-(logit + low)))).astype(np.int32)
+    day = np.sort(rng.integers(0, DAYS, n))
+    missing = rng.random(n) < 0.08
+    start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
+    times = start + day * np.timedelta64(1, "D") + rng.integers(0, 86_400_000, n)
+    table = pa.table(
+        {
+            "request_id": pa.array([f"r{i}" for i in range(n)]),
+            "at": pa.array(times, pa.timestamp("ms")),
+            "click": label,
+            **{name: pa.array([f"{name}{i}" for i in found]) for name, found in ids.items()},
+            "age": pa.array(age, mask=missing),
+            "spend": spend,
+            "seen": seen,
+            "position": position.astype(np.int32),
+            "rate": rate,
+            "balance": balance,
+            "noise": noise,
+        }
+    )
+    numeric = {"age": "double", "spend": "double", "seen": "int64", "position": "int32"}
+    numeric |= dict.fromkeys(("rate", "balance", "noise"), "double")
+    return table, _spec(dict.fromkeys(sizes, "string"), numeric)
+
+
+def _mean(logit: np.ndarray[Any, Any]) -> float:
+    return float((1 / (1 + np.exp(-logit))).mean())
+
+
+def criteo(rows: int, seed: int) -> Made:
+    """Rows of Criteo's shape (laptop/data/criteo_made.py), 3.5 % positives."""
+    world = criteo_made.World(seed, 0.035)
+    intercept = world.intercept()
+    parts = [world.rows(chunk, 50_000) for chunk in range(-(-rows // 50_000))]
+    counts, ids, logit = (np.concatenate([p[at] for p in parts])[:rows] for at in range(3))
+    rng = np.random.default_rng([seed, 9])
+    label = (rng.random(rows) < 1 / (1 + np.exp(-(logit + intercept)))).astype(np.int32)
+    start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
+    times = start + (np.arange(rows, dtype=np.int64) * (DAYS * 86_400_000) // rows)
+    table = pa.table(
+        {
+            "request_id": pa.array([f"r{i}" for i in range(rows)]),
+            "at": pa.array(times, pa.timestamp("ms")),
+            "click": label,
+            **{f"c{f + 1}": pa.array([f"{i:x}" for i in ids[:, f].tolist()]) for f in range(26)},
+            **{f"i{f + 1}": pa.array(counts[:, f], mask=np.isnan(counts[:, f])) for f in range(13)},
+        }
+    )
+    categorical = dict.fromkeys((f"c{f + 1}" for f in range(26)), "string")
+    return table, _spec(categorical, dict.fromkeys((f"i{f + 1}" for f in range(13)), "double"))
+
+
+def movielens(root: Path) -> Made:
+    """MovieLens-100k: the first 80 % of the time to learn, 10 % to validate, 10 % to judge.
+
+    A row's numbers are what was known before it: how often and how well user and film were rated.
+    """
+
+    def read(kind: str) -> list[list[str]]:
+        lines = (root / f"ml-100k.{kind}").read_text(encoding="utf-8").splitlines()[1:]
+        return [line.split("\t") for line in lines]
+
+    inter = sorted(read("inter"), key=lambda row: (float(row[3]), row[0], row[1]))
+    users = {row[0]: row[1:] for row in read("user")}
+    films = {row[0]: row[1:] for row in read("item")}
+    n = len(inter)
+    label = np.array([float(row[2]) >= 4 for row in inter]).astype(np.int32)
+    seen: dict[str, dict[str, list[int]]] = {"user": {}, "film": {}}
+    numbers: dict[str, list[float | None]] = {}
+    for row, liked in zip(inter, label.tolist(), strict=True):
+        for kind, key in (("user", row[0]), ("film", row[1])):
+            before = seen[kind].setdefault(key, [0, 0])
+            numbers.setdefault(f"{kind}_count", []).append(before[0])
+            share = before[1] / before[0] if before[0] else None
+            numbers.setdefault(f"{kind}_liked", []).append(share)
+            before[0] += 1
+            before[1] += liked
+    # One "day" a tenth of the rows, so that splits by day are splits by time.
+    day = np.minimum(np.arange(n) * 10 // n, 9)
+    start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
+    table = pa.table(
+        {
+            "request_id": pa.array([f"r{i}" for i in range(n)]),
+            "at": pa.array(start + day * np.timedelta64(1, "D") + np.arange(n), pa.timestamp("ms")),
+            "click": label,
+            "user": [row[0] for row in inter],
+            "film": [row[1] for row in inter],
+            "age": [users[row[0]][0] for row in inter],
+            "sex": [users[row[0]][1] for row in inter],
+            "job": [users[row[0]][2] for row in inter],
+            "zip": [users[row[0]][3][:2] for row in inter],
+            "year": [films[row[1]][1] for row in inter],
+            "genre": [films[row[1]][2] for row in inter],
+            "hour": [str(int(float(row[3])) // 3600 % 24) for row in inter],
+            "user_count": pa.array(numbers["user_count"], pa.int64()),
+            "film_count": pa.array(numbers["film_count"], pa.int64()),
+            "user_liked": pa.array(numbers["user_liked"], pa.float64()),
+            "film_liked": pa.array(numbers["film_liked"], pa.float64()),
+        }
+    )
+    names = ("user", "film", "age", "sex", "job", "zip", "year", "genre", "hour")
+    numeric = {"user_count": "int64", "film_count": "int64"}
+    numeric |= {"user_liked": "double", "film_liked": "double"}
+    return table, _spec(dict.fromkeys(names, "string"), numeric, days=1)
+
+
+def _spec(categorical: dict[str, str], numeric: dict[str, str], days: int = 2) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "label": "click",
+        "time": "at",
+        "test_days": days,
+        "valid_days": days,
+        "keys": ["request_id", "at"],
+        "categorical": categorical,
+        "numeric": {name: {"type": kind} for name, kind in numeric.items()},
+    }
+
+
+def _times(rng: np.random.Generator, rows: int) -> npt.NDArray[np.datetime64]:
+    """Moments of `DAYS` days, the days in order."""
+    day = np.sort(rng.integers(0, DAYS, rows))
+    start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
+    moments: npt.NDArray[np.datetime64] = (
+        start + day * np.timedelta64(1, "D") + rng.integers(0, 86_400_000, rows)
+    )
+    return moments
+
+
+def _clicked(rng: np.random.Generator, logit: Doubles, share: float) -> npt.NDArray[np.int32]:
+    """Labels whose intercept gives the share of positives."""
+    low, high = -25.0, 10.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _mean(logit + middle) < share else (low, middle)
+    return (rng.random(len(logit)) < 1 / (1 + np.exp(-(logit + low)))).astype(np.int32)
+
+
+def _drawn(rng: np.random.Generator, rows: int, size: int, power: float) -> Whole:
+    """Ids 0 to size - 1 by a power law."""
+    share = 1.0 / np.arange(1, size + 1) ** power
+    return rng.choice(size, rows, p=share / share.sum())
+
+
+def _made(
+    rng: np.random.Generator,
+    label: npt.NDArray[np.int32],
+    ids: dict[str, Whole],
+    numbers: dict[str, Any],
+) -> Made:
+    rows = len(label)
+    table = pa.table(
+        {
+            "request_id": pa.array([f"r{i}" for i in range(rows)]),
+            "at": pa.array(_times(rng, rows), pa.timestamp("ms")),
+            "click": label,
+            **{name: pa.array([f"{name}{i}" for i in found]) for name, found in ids.items()},
+            **numbers,
+        }
+    )
+    numeric = {
+        name: "int64" if pa.types.is_integer(table.schema.field(name).type) else "double"
+        for name in numbers
+    }
+    return table, _spec(dict.fromkeys(ids, "string"), numeric)
+
+
+def steps(rows: int, seed: int) -> Made:
+    """Numbers that act through thresholds and their products: what trees are made for. 4 %."""
+    rng = np.random.default_rng([seed, 1])
+    x = rng.normal(size=(rows, 8))
+    kind, place = _drawn(rng, rows, 8, 0.3), _drawn(rng, rows, 60, 0.8)
+    logit = 1.6 * ((x[:, 0] > 0) ^ (x[:, 1] > 0.3)) + 1.4 * ((x[:, 2] > 0.5) & (x[:, 3] < 0.2))
+    logit = logit + 1.2 * (np.abs(x[:, 4]) < 0.4) * (kind % 2) - 1.0 * (x[:, 5] * x[:, 0] > 0.5)
+    logit = logit + 0.8 * np.sin(3 * x[:, 6]) + rng.normal(0, 0.3, 60)[place]
+    numbers = {f"n{at}": x[:, at] for at in range(8)}
+    return _made(rng, _clicked(rng, logit, 0.04), {"kind": kind, "place": place}, numbers)
+
+
+def tails(rows: int, seed: int) -> Made:
+    """Heavy-tailed amounts with absurd values, zeros and gaps, few categories. 3 %."""
+    rng = np.random.default_rng([seed, 2])
+    price, paid = rng.pareto(0.9, rows) * 10, rng.lognormal(2, 2.5, rows)
+    visits = np.floor(rng.pareto(1.1, rows) * 2).clip(0, 1e9).astype(np.int64)
+    paid[rng.random(rows) < 0.4] = 0.0
+    gain = rng.standard_cauchy(rows) * 100
+    shop, hour = _drawn(rng, rows, 300, 0.9), rng.integers(0, 24, rows)
+    logit = -0.45 * np.log1p(price) + 0.25 * np.log1p(paid) + 0.3 * np.log1p(visits)
+    logit += 0.3 * np.arctan(gain / 100) + 0.5 * (paid == 0) * (visits > 3)
+    logit += 0.4 * rng.normal(size=300)[shop] + 0.2 * np.sin(hour / 24 * 6.283)
+    gap = rng.random(rows) < 0.15
+    logit += 0.5 * gap
+    numbers = {"price": pa.array(price, mask=gap), "paid": paid, "visits": visits, "gain": gain}
+    return _made(rng, _clicked(rng, logit, 0.03), {"shop": shop, "hour": hour}, numbers)
+
+
+def ids(rows: int, seed: int) -> Made:
+    """Ids of very many values that mean little or nothing beside a few that do. 3.5 %."""
+    rng = np.random.default_rng([seed, 3])
+    many = {name: _drawn(rng, rows, size, 0.4) for name, size in _MANY.items()}
+    few = {"brand": _drawn(rng, rows, 50, 0.8), "slot": _drawn(rng, rows, 12, 0.3)}
+    score, age = rng.normal(size=rows), rng.gamma(3.0, 10.0, rows)
+    logit = 0.5 * score + 0.01 * np.minimum(age, 60) * score + 0.15 * np.log1p(age)
+    logit += 0.35 * rng.normal(size=50)[few["brand"]] + 0.3 * rng.normal(size=12)[few["slot"]]
+    logit += 0.3 * rng.normal(size=(50, 12))[few["brand"], few["slot"]]
+    logit += 0.2 * rng.normal(size=_MANY["user"])[many["user"]]
+    return _made(rng, _clicked(rng, logit, 0.035), {**many, **few}, {"score": score, "age": age})
+
+
+_MANY = {"user": 60_000, "session": 250_000, "address": 100_000, "agent": 5_000}
+
+
+def rare(rows: int, seed: int) -> Made:
+    """As `clicks`, with 0.2 % positives."""
+    return clicks(rows, seed, share=0.002)
+
+
+MADE: dict[str, Callable[[int, int], Made]] = {
+    made.__name__: made for made in (clicks, criteo, steps, tails, ids, rare)
+}
+"""By name what makes a table of so many rows with a seed, and its specification."""

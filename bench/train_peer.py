@@ -1,0 +1,106 @@
+"""Rows a second of training beside PyTorch: the same network, rows and optimizer, in turns.
+
+    uv venv --python 3.10 /tmp/torch
+    uv pip install --python /tmp/torch/bin/python torch==2.5.1 "numpy<2" pyarrow scikit-learn
+    ./nightshift setup --mkl
+    PYTHONPATH=src:. .venv-tasks/bin/python bench/train_peer.py /tmp/torch/bin/python \
+        ../shared/bench/train_peer_torch.py
+
+DeepFM with 41 fields, embeddings of 16 and three layers of 400, lazy Adam on the tables. Each turn
+trains ours with each BLAS, then the peer; the figure is the median over turns of the fastest epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.train import train, write_dataset
+from nightshift.features.specification import FeatureSpec
+from tasks import blas
+
+
+def peer(options: argparse.Namespace, dataset: Path) -> dict[str, Any]:
+    """The peer's figures."""
+    command = [options.python, options.script, dataset, "--batch", options.batch_size]
+    command += ["--hidden", options.hidden, "--epochs", options.epochs]
+    done = subprocess.run(
+        [str(part) for part in command],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))},
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Print a line of JSON a run, then the medians."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("python", type=Path, help="Python with torch, pyarrow and scikit-learn")
+    parser.add_argument("script", type=Path, help="the peer's script")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--fields", type=int, default=41)
+    parser.add_argument("--ids", type=int, default=100_000)
+    parser.add_argument("--hidden", default="400,400,400")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1000, 4096])
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    libraries = [blas.BUNDLED] + ([blas.MKL] if blas.find() else [])
+    found: dict[str, list[dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as name:
+        root = Path(name)
+        content = {
+            "version": 1,
+            "label": "y",
+            "time": "t",
+            "test_days": 1,
+            "valid_days": 1,
+            "keys": ["t"],
+            "categorical": {f"f{i}": "string" for i in range(options.fields)},
+        }
+        (root / "spec.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        spec = FeatureSpec.load(root / "spec.yaml")
+        write_dataset(root / "dataset", spec, options)
+        for turn in range(options.turns):
+            for batch in options.batch_sizes:
+                options.batch_size = batch
+                for library in libraries:
+                    options.set = [f"hidden=[{options.hidden}]", f"blas={library}"]
+                    options.set += ["baseline=false", "importance_rows=0", f"seed={turn}"]
+                    _say(found, f"oneflow, {library}", batch, train(root, options))
+                _say(found, "torch", batch, peer(options, root / "dataset"))
+    for key, runs in found.items():
+        print(
+            json.dumps(
+                {
+                    "what": key,
+                    "rows_per_s": round(statistics.median(run["rows_per_s"] for run in runs)),
+                }
+            )
+        )
+
+
+def _say(
+    found: dict[str, list[dict[str, Any]]], what: str, batch: int, figures: dict[str, Any]
+) -> None:
+    taken = {name: figures[name] for name in ("rows_per_s", "test_auc")}
+    print(json.dumps({"what": what, "batch": batch, **taken}), flush=True)
+    found.setdefault(f"{what}, batch {batch}", []).append(taken)
+
+
+if __name__ == "__main__":
+    main()
