@@ -42,7 +42,7 @@ def without_log(house: House, folder: Path) -> tuple[Process, int]:
     shutil.copytree(house.settings.pipelines, folder / "pipelines")
     shutil.copytree(house.settings.include, folder / "include")
     config = folder / "pipelines" / "jd" / "pipeline.yaml"
-    config.write_text(config.read_text() + "\nlive: {log: {enabled: false}}\n")
+    config.write_text(config.read_text().replace("\nlive:", "\nlive:\n  log: {enabled: false}"))
     (port,) = free_ports(1)
     settings = dataclasses.replace(
         house.settings, predict_port=port, pipelines=folder / "pipelines"

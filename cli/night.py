@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,16 @@ def rollback(pipeline: str) -> str:
     return f"rollback_{pipeline}"
 
 
+def observe(pipeline: str) -> str:
+    """Id of the DAG of a pipeline's skew ledger."""
+    return f"observe_{pipeline}"
+
+
+def monitor(pipeline: str) -> str:
+    """Id of the DAG that measures what a pipeline serves."""
+    return f"monitor_{pipeline}"
+
+
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 _WAITING = ("none", "scheduled", "queued")
 _POLL_S = 1.0
@@ -42,7 +52,14 @@ class Outcome:
     task_seconds: dict[str, float]
 
 
-def run(settings: Settings, dag_id: str, label: str, conf: dict[str, Any]) -> Outcome:
+def run(
+    settings: Settings,
+    dag_id: str,
+    label: str,
+    conf: dict[str, Any],
+    *,
+    said: Callable[[str], None] = say,
+) -> Outcome:
     """Trigger `dag_id`, show its tasks as they change, and wait for its end.
 
     A paused DAG is unpaused for the run and paused again after it.
@@ -52,6 +69,7 @@ def run(settings: Settings, dag_id: str, label: str, conf: dict[str, Any]) -> Ou
         dag_id: the DAG.
         label: what the run's id begins with.
         conf: values of the DAG's Params.
+        said: shows what happens; failures are printed in any case.
 
     Raises:
         ServiceUnavailable: Airflow does not answer.
@@ -62,11 +80,11 @@ def run(settings: Settings, dag_id: str, label: str, conf: dict[str, Any]) -> Ou
     _refuse_unknown(api.params(dag_id), conf)
     now = dt.datetime.now(dt.timezone.utc)
     run_id = api.trigger(dag_id, f"{label}__{now:%Y-%m-%dT%H:%M:%S.%f}", conf)
-    say(f"  run {run_id}: {settings.airflow_url}/dags/{dag_id}/runs/{run_id}")
+    said(f"  run {run_id}: {settings.airflow_url}/dags/{dag_id}/runs/{run_id}")
     if paused:
         api.set_paused(dag_id, False)
     try:
-        outcome = follow(api, dag_id, run_id)
+        outcome = follow(api, dag_id, run_id, said=said)
     except KeyboardInterrupt:
         say("  interrupted; the run is ended, too")
         api.mark_failed(dag_id, run_id)
@@ -80,7 +98,14 @@ def run(settings: Settings, dag_id: str, label: str, conf: dict[str, Any]) -> Ou
     return outcome
 
 
-def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 3600.0) -> Outcome:
+def follow(
+    api: AirflowApi,
+    dag_id: str,
+    run_id: str,
+    timeout_s: float = 12 * 3600.0,
+    *,
+    said: Callable[[str], None] = say,
+) -> Outcome:
     """Show a run's tasks as they change until the run has ended.
 
     Raises:
@@ -91,7 +116,7 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 36
     known: dict[tuple[str, int], tuple[str, int]] = {}
     first_seen: dict[tuple[str, int], float] = {}
     took: dict[str, float] = {}
-    heard = said = began
+    heard = spoken = began
     services = _services(api.settings)
     told: set[str] = set()
     while True:
@@ -119,16 +144,16 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, timeout_s: float = 12 * 36
             if task.state in _ENDED:
                 took[_label(task)] = max(heard - first_seen[key], task.duration_s)
             if not quiet:
-                said = heard
-                say(_line(task, heard - began, took.get(_label(task))))
+                spoken = heard
+                said(_line(task, heard - began, took.get(_label(task))))
         if state in ("success", "failed"):
             return Outcome(run_id, state, time.monotonic() - began, took)
-        if heard - said > 15:
-            said = heard
+        if heard - spoken > 15:
+            spoken = heard
             active = [_label(t) for t in tasks if t.state not in (*_ENDED, *_WAITING)]
             _tell_of_dead(services, told)
             what = ", ".join(active) or "waiting for Airflow's scheduler"
-            say(f"  {seconds(heard - began):>12}  ... {what}")
+            said(f"  {seconds(heard - began):>12}  ... {what}")
         if heard - began > timeout_s:
             raise DeadlineExceeded(f"{run_id} still runs after {seconds(timeout_s)}")
         time.sleep(_POLL_S)

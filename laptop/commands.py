@@ -127,6 +127,10 @@ def _count(text: str) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    if arguments.week:
+        from laptop.week import run
+
+        return run.run(arguments)
     from laptop import demo
 
     if arguments.offline_engine:
@@ -144,6 +148,16 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows-per-day", type=int, default=800, help="requests a day to make")
     parser.add_argument("--seed", type=int, default=20161, help="seed of the made tables")
     parser.add_argument("--keep", action="store_true", help="leave the services up at the end")
+    parser.add_argument(
+        "--week", action="store_true", help="days of live traffic with the nights between them"
+    )
+    parser.add_argument("--week-days", type=int, default=7, metavar="N", help="how many (3 to 31)")
+    parser.add_argument(
+        "--speed",
+        type=float,
+        default=5760.0,
+        help="of --week: times as fast as a day (0: no pause)",
+    )
     parser.add_argument("--offline-engine", help="embedded or spark (default: the setting)")
 
 

@@ -1,7 +1,8 @@
 """`POST .../events/<table>`: streamed events, checked row by row and inserted exactly once.
 
 Each pipeline has one thread for it, so that predictions never wait for an insert. With the option
-`live.insert_requests` the rows of each scored request go the same way after their answer.
+`live.insert_requests` the rows of each scored request go the same way after their answer; those of
+days that a night has loaded do not, since for such a day the partition says which rows there are.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from nightshift.data.declared import Declared, declared_tables
 from nightshift.errors import NightshiftError
 from nightshift.live.events import Events, Inserted, ReusedIds
 from nightshift.live.folders import live_folder
+from nightshift.live.skew.history import Loaded
 from nightshift.openmldb import OpenMLDBClient
+from nightshift.openmldb.loads import HISTORY
 from nightshift.pipeline import CONFIG, Pipeline
 from nightshift.settings import Settings
+from nightshift.zones import EPOCH
 from predict_server.errors import BackendError, InvalidRows, Problem, RequestError
 from predict_server.families.base import Answer, Call, encode_json
 from predict_server.metrics import PipelineMetrics
@@ -67,6 +71,8 @@ class Ingest:
         self._read: tuple[tuple[int, ...], Events, dict[str, Declared], str] | None = None
         self._files: list[Path] = []
         self._requests: deque[tuple[str, Sequence[Any]]] = deque()
+        self._loaded_pipeline: Pipeline | None = None
+        self._nights: tuple[tuple[int, ...], frozenset[int]] | None = None
         self._flushing = threading.Lock()
 
     async def answer(self, table: str, call: Call) -> Answer:
@@ -125,6 +131,10 @@ class Ingest:
     def _insert_requests(self, ids: list[str], rows: list[Sequence[Any]]) -> None:
         try:
             events, declared, table = self._pipeline()
+            fresh = self._open(declared[table], rows)
+            ids, rows = [ids[n] for n in fresh], [rows[n] for n in fresh]
+            if not ids:
+                return
             try:
                 made = events.insert(declared[table], ids, rows)
             except ReusedIds as error:
@@ -139,6 +149,23 @@ class Ingest:
         except (NightshiftError, OSError) as error:
             self._metrics.events("", "dropped").inc(len(ids))
             LOG.warning("%s: %d scored requests were not inserted: %s", self._name, len(ids), error)
+
+    def _open(self, table: Declared, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Places of the rows whose day no night has loaded yet."""
+        import numpy as np
+
+        pipeline = self._loaded_pipeline
+        if pipeline is None:
+            return list(range(len(rows)))
+        stamp = _stamp([pipeline.runs / HISTORY])
+        if self._nights is None or self._nights[0] != stamp:
+            held = Loaded.read(pipeline.runs).first
+            days = {(day - EPOCH).days for name, day in held if name == table.name}
+            self._nights = stamp, frozenset(days)
+        at = list(table.columns).index(str(table.time))
+        moments = np.array([row[at] if row[at] is not None else -1 for row in rows], np.int64)
+        days_of = pipeline.zone.days_of(moments).tolist()
+        return [n for n, day in enumerate(days_of) if day not in self._nights[1]]
 
     def _insert(self, table: str, call: Call) -> Inserted:
         events, declared, _ = self._pipeline()
@@ -179,6 +206,7 @@ class Ingest:
                 remember_days=pipeline.config.live.event_id_days,
             )
             self._read = stamp, events, declared, files.tables.request_table
+            self._loaded_pipeline, self._nights = pipeline, None
         return self._read[1:]
 
 

@@ -324,6 +324,9 @@ def test_windows_over_events_of_the_requests_own_instant_are_warned_of(settings)
     lay(settings, "flattenRequest", requests)
     lay(settings, "bo_action", {"at": [1000, 2000, 2999], "pair_id": ["a", "a", "c"]})
     lay(settings, "bo_comment", {"at": [999, 2500], "sku_id": ["x", "y"]})
+    # They are posted before the request is asked: the pipeline says so.
+    assert instants(settings) == {}
+    plant(settings, PIPELINE, "same_instant: before", "same_instant: after")
     found = instants(settings)
     assert len(found) == 3
     assert all("1 of 3 requests of 2026-03-01" in text for text in found.values())
@@ -345,7 +348,6 @@ def test_events_that_come_before_their_requests_are_no_reason_to_warn(settings):
 
 
 def test_a_field_that_the_request_log_is_to_hide_and_that_is_not_there_is_named(settings):
-    path = settings.pipelines / "shop" / PIPELINE
-    path.write_text(path.read_text() + "\nlive: {log: {hashed: [user_id], omitted: [usr_id]}}\n")
+    plant(settings, PIPELINE, "^live:", "live:\\n  log: {hashed: [user_id], omitted: [usr_id]}")
     (one,) = errors(settings)
     assert (one.key, one.fix) == ("live.log.omitted", "did you mean 'user_id'?")

@@ -18,7 +18,7 @@ _FEATURES = 25
 
 def newest(live: Path) -> dict[str, Any]:
     """The newest report of `observe_<pipeline>`; empty where there is none that can be read."""
-    for path in sorted((live / "skew").glob("*_*.json"), reverse=True):
+    for path in sorted((live / "skew").glob("*_*.json"), key=_written, reverse=True):
         try:
             value = files.read_json(path, max_bytes=_REPORT_BYTES)
         except (NightshiftError, OSError):
@@ -93,3 +93,10 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

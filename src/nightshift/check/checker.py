@@ -305,6 +305,8 @@ class _Checker:
         """Windows that count, offline only, what a request led to at its own instant."""
         from nightshift.check import instants
 
+        if self.pipeline.config.live.same_instant == "before":
+            return
         with self._told(self.pipeline.data):
             for one in instants.shared(self.pipeline, reach):
                 self.add(
@@ -312,7 +314,8 @@ class _Checker:
                     f"it ends at the request's own instant, which {one.requests} of {one.of} "
                     f"requests of {one.day} share with a row of {one.table}: training counts such "
                     "rows, and a request that is served does not see them yet",
-                    "add EXCLUDE CURRENT_TIME to the window, or end it at 1s PRECEDING; "
+                    "add EXCLUDE CURRENT_TIME to the window, or end it at 1s PRECEDING; or post such "
+                    "events before the request and say live: {same_instant: before}; "
                     "`./nightshift observe` prices what live requests lack", warn=True,
                 )  # fmt: skip
 

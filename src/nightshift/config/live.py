@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from nightshift.config.reading import Strict
@@ -32,6 +34,11 @@ class LiveConfig(Strict):
     log: LogConfig = LogConfig()
     insert_requests: bool = Field(
         False, description="insert each scored request into the online request table"
+    )
+    same_instant: Literal["before", "after"] = Field(
+        "after",
+        description="events of a request's own instant reach the store before the request is asked "
+        "(the client posts what led to it first), or after its answer",
     )
     event_id_days: int = Field(
         7, ge=1, description="days that a streamed event's id is remembered, against repeats"

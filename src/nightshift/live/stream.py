@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,10 @@ def timeline(
     seed: int = 10,
     tables: Sequence[str] | None = None,
 ) -> list[Moment]:
-    """All rows of a day in the order in which they are sent; a request before events of its time.
+    """All rows of a day in the order in which they are sent.
+
+    Events of a request's own instant go before it where `live.same_instant` is `before`, and else
+    after it.
 
     Args:
         pipeline: its partitions.
@@ -117,7 +120,13 @@ def timeline(
                     is_request,
                 )
             )
-    return sorted(found, key=lambda one: (one.sent_ms, not one.request))
+    return ordered(pipeline, found)
+
+
+def ordered(pipeline: Pipeline, moments: Iterable[Moment]) -> list[Moment]:
+    """Rows in the order in which they are sent; see `timeline`."""
+    first = pipeline.config.live.same_instant == "after"
+    return sorted(moments, key=lambda one: (one.sent_ms, one.request != first))
 
 
 def _delay(chance: random.Random, late: Sequence[tuple[float, float]]) -> float:

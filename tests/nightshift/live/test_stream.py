@@ -64,6 +64,13 @@ def test_rows_go_in_the_order_of_their_times_and_requests_before_events_of_their
     assert (made.requests, made.events, made.receipts) == (2, 2, ["receipt2", "receipt3"])
 
 
+def test_what_led_to_a_request_goes_before_it_where_the_pipeline_says_so(pipeline):
+    live = pipeline.config.live.model_copy(update={"same_instant": "before"})
+    config = pipeline.config.model_copy(update={"live": live})
+    made = timeline(dataclasses.replace(pipeline, config=config), DAY)
+    assert [one.table for one in made] == ["click", "visit", "click", "visit"]
+
+
 def test_labels_are_sent_when_they_are_asked_for(pipeline):
     assert {one.table for one in timeline(pipeline, DAY)} == {"visit", "click"}
     assert {one.table for one in timeline(pipeline, DAY, labels=True)} == {*ROWS}

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import dataclasses
+import datetime as dt
+import json
 import random
 
 import pyarrow as pa
@@ -11,6 +13,7 @@ from predict_server.ingest import ARROW, ID_COLUMN
 from predict_server.pipelines import of_installation
 
 from nightshift.openmldb import OpenMLDBClient
+from nightshift.openmldb.loads import HISTORY
 from nightshift.openmldb.rows import stored_rows
 from nightshift.pipeline import Pipeline
 from tests.server.predict_server.conftest import FEATURES, NOW, TABLE, row
@@ -163,3 +166,22 @@ async def test_scored_requests_are_inserted_once_by_their_id(house, tmp_path):
         await client.ask(PATH, {"events": [event(0, THEN + 6)]})  # after all that waited before
         assert rows_of(client, THEN + 5) == ["q0", "q1", "q2"]
         assert first["predictions"][0]["request_id"] == "q0"
+
+
+async def test_requests_of_a_day_that_a_night_has_loaded_are_not_inserted(house, tmp_path):
+    house.switch(house.pairs[0], tmp_path / "releases" / "streamed")
+    async with served(house.settings, tmp_path, "shop") as client:
+        closed = THEN + 10 * 86_400_000
+        pipeline = Pipeline.load(client.app.settings)
+        pipeline.runs.mkdir(parents=True, exist_ok=True)
+        day = pipeline.zone.day_of(dt.datetime.fromtimestamp(closed / 1000, dt.timezone.utc))
+        line = {"at_ms": 1, "loaded": [["requests", f"{day}"]], "changed": [], "snapshots": []}
+        (pipeline.runs / HISTORY).write_text(json.dumps(line) + "\n")
+        later = closed + 86_400_000
+        asked = [row(1, eventTime=closed), row(2, eventTime=later)]
+        await client.ask("/v1/pipelines/streamed/predict", asked)
+        for _ in range(100):
+            if rows_of(client, later):
+                break
+            await asyncio.sleep(0.05)
+        assert (rows_of(client, closed), rows_of(client, later)) == ([], ["q2"])

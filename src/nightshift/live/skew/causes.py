@@ -36,6 +36,9 @@ MEANINGS = {
     CODE: "the query differs from the one that served, or serving and training compute differently",
 }
 
+PLAYED_MS = 3_600_000
+"""Requests that were asked so far from their own times, in the median, were played."""
+
 Longs = npt.NDArray[np.int64]
 
 
@@ -85,7 +88,7 @@ def steps(
         inside = place < len(times)
         missing = np.zeros(len(at), dtype=bool)
         missing[inside] = came[inside] > began[place[inside]]
-        waits = np.where(came == NEVER, np.inf, (came - at) / 1000)
+        waits = np.where(came == NEVER, np.inf, (on_clock(came, times, began) - at) / 1000)
         for cause, which in (
             (arrival_cause(world, table), missing & ~_old(rows)),
             (HISTORY, missing & _old(rows)),
@@ -95,6 +98,30 @@ def steps(
     found += [Step(SNAPSHOT, table) for table in changed_snapshots]
     found += [Step(SAME_INSTANT, table) for table in same_instant]
     return found
+
+
+def on_clock(moments: Longs, times: Longs, began: Longs) -> npt.NDArray[np.float64]:
+    """Moments of the server's clock on the clock of the requests' own times.
+
+    Live requests are asked at about their own times, and both clocks are one. A day that is played
+    later, or faster, has a clock of its own: between two requests it runs as they say, and before
+    and after them as the server's.
+
+    Args:
+        moments: milliseconds of the server's clock.
+        times: of each request, its own time, milliseconds, ascending.
+        began: of each request, when its features were asked for.
+
+    Returns:
+        Milliseconds, float64.
+    """
+    if not len(times) or np.median(np.abs(began - times)) < PLAYED_MS:
+        return moments.astype(np.float64)
+    order = np.argsort(began, kind="stable")
+    asked, own = began[order], np.maximum.accumulate(times[order])
+    made = np.interp(moments, asked, own)
+    made = np.where(moments < asked[0], own[0] - (asked[0] - moments), made)
+    return np.asarray(np.where(moments > asked[-1], own[-1] + (moments - asked[-1]), made))
 
 
 def _old(rows: Rows) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nightshift.gates import measures
+from nightshift.gates import curves, measures
 
 RESAMPLES = 200
 CONFIDENCE = 0.9
@@ -61,8 +61,10 @@ def price(labels: npt.NDArray[np.bool_], scores: Sequence[tuple[str, Floats]]) -
 
 
 def _measures(labels: npt.NDArray[np.bool_], scores: Floats) -> dict[str, Any]:
+    interval = curves.auc_interval(labels, scores, confidence=CONFIDENCE)
     return {
         "auc": measures.auc(labels, scores),
+        "auc_interval": list(interval) if interval else None,
         "logloss": measures.logloss(labels, scores),
         "calibration_ratio": measures.calibration_ratio(labels, scores),
     }

@@ -42,7 +42,8 @@ def _price(price: dict[str, Any]) -> list[str]:
     for side in ("served", "training"):
         one = price[side]
         lines.append(
-            f"    {side:9} AUC {_number(one['auc'])}, log loss {_number(one['logloss'])}, "
+            f"    {side:9} AUC {_number(one['auc'])}{_between(one.get('auc_interval'))}, "
+            f"log loss {_number(one['logloss'])}, "
             f"mean score over positives {_number(one['calibration_ratio'])}"
         )
     lines.append(f"    training against served: {_change(price)}")
@@ -88,3 +89,7 @@ def _change(price: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.4f}"
+
+
+def _between(interval: list[float] | None) -> str:
+    return f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""

@@ -1,0 +1,1 @@
+"""`./nightshift demo --week`: days of live traffic with the nights between them."""
