@@ -154,6 +154,7 @@ def release(house: House, night: dt.date, options: argparse.Namespace) -> Any:
     steps.begin(house.of(plan))
     house.features(plan)
     house.task(plan, "preprocess", commands.preprocess_arguments(house.of(plan), own))
+    steps.gate(house.of(plan), "data")
     house.task(plan, "train", commands.train_arguments(house.of(plan), own))
     made = str(house.candidate(plan)["release_id"])
     house.load_online(plan)

@@ -14,7 +14,7 @@ import contextlib
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -266,6 +266,37 @@ def arrivals(
         ):
             found.setdefault(mark, []).append(done)
     return found
+
+
+def arrivals_of(folder: Path, table: str, marks: Collection[bytes]) -> Mapping[bytes, list[int]]:
+    """As `arrivals`, of rows with these digests."""
+    if not (folder / FILE).exists():
+        return {}
+    found: dict[bytes, list[int]] = {}
+    listed = list(marks)
+    with connected(folder) as known:
+        for start in range(0, len(listed), INSERT_ROWS):
+            part = listed[start : start + INSERT_ROWS]
+            for mark, done in known.execute(
+                "SELECT digest, done_ms FROM event WHERE tbl = ? AND done_ms IS NOT NULL "
+                f"AND digest IN ({', '.join('?' * len(part))}) ORDER BY done_ms",
+                (table, *part),
+            ):
+                found.setdefault(mark, []).append(done)
+    return found
+
+
+def came(folder: Path, table: str, since_ms: int, until_ms: int) -> bool:
+    """Whether any row of a table whose own time is in a range came as an event."""
+    if not (folder / FILE).exists():
+        return False
+    with connected(folder) as known:
+        (found,) = known.execute(
+            "SELECT EXISTS (SELECT 1 FROM event WHERE tbl = ? AND done_ms IS NOT NULL "
+            "AND time_ms >= ? AND time_ms < ?)",
+            (table, since_ms, until_ms),
+        ).fetchone()
+    return bool(found)
 
 
 def insert_sql(table: Declared, rows: Sequence[Sequence[Any]]) -> str:

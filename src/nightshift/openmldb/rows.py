@@ -12,7 +12,7 @@ import math
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
@@ -20,6 +20,9 @@ from nightshift.data import reading
 from nightshift.errors import ContractError
 from nightshift.openmldb.client import AbstractClient
 from nightshift.openmldb.text import quote_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MOST_ROWS = 100_000
 """Rows of one answer; a longer time range is read in parts."""
@@ -52,11 +55,17 @@ def partition_rows(paths: Sequence[Path], columns: Mapping[str, str]) -> Iterato
     Raises:
         DataError: a file is not parquet or lacks a column.
     """
-    fit = [_fitter(sql) for sql in columns.values()]
     for batch in reading.batches(paths, columns=list(columns)):
-        lists = [column.to_pylist() for column in batch.columns]
-        for values in zip(*lists, strict=True):
-            yield tuple(f(v) for f, v in zip(fit, values, strict=True))
+        yield from batch_rows(batch, columns)
+
+
+def batch_rows(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[Row]:
+    """Rows of a batch that has the columns, as OpenMLDB keeps them."""
+    lists = []
+    for column, sql in zip(batch.columns, columns.values(), strict=True):
+        fit, values = _fitter(sql), column.to_pylist()
+        lists.append(values if fit is _same else [fit(value) for value in values])
+    yield from zip(*lists, strict=True)
 
 
 def stored_rows(

@@ -1,6 +1,6 @@
 """Why rows were not there: the steps from the store as it was to the data as training sees it.
 
-A step mends one cause for one table. Replays after each step in turn attribute every differing
+A step repairs one cause for one table. Replays after each step in turn attribute every differing
 value to the step at which it takes the value that training has, and every step has a price: the
 difference of the measures before and after it. The prices add up to the whole.
 """
@@ -44,15 +44,21 @@ Longs = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Step:
-    """One cause mended for one table.
+    """One cause repaired for one table.
 
     Attributes:
-        late_s: of the rows that it brings, how many seconds each came after its own time.
+        late: of the rows that it brings, how many seconds each came after its own time, by the
+            row's hash; infinite for one that has not come.
     """
 
     cause: str
     table: str
-    late_s: tuple[float, ...] = ()
+    late: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What its price goes by."""
+        return f"{self.cause}: {self.table}"
 
 
 def arrival_cause(world: World, table: str) -> str:
@@ -79,7 +85,7 @@ def steps(
         same_instant: tables with rows of a request's own key and time.
     """
     found: list[Step] = []
-    for table in sorted(world.events, key=lambda name: _ORDER.index(arrival_cause(world, name))):
+    for table in _tables(world):
         rows = world.events[table]
         at = np.array(rows.times, dtype=np.int64)
         came = np.array(rows.arrived, dtype=np.int64)
@@ -94,10 +100,26 @@ def steps(
             (HISTORY, missing & _old(rows)),
         ):
             if which.any():
-                found.append(Step(cause, table, tuple(waits[which].tolist())))
+                late = tuple((hash(rows.rows[n]), float(waits[n])) for n in np.flatnonzero(which))
+                found.append(Step(cause, table, late))
     found += [Step(SNAPSHOT, table) for table in changed_snapshots]
-    found += [Step(SAME_INSTANT, table) for table in same_instant]
+    found += [Step(SAME_INSTANT, table) for table in world.events if table in same_instant]
     return found
+
+
+def order(world: World, changed_snapshots: Sequence[str]) -> list[Step]:
+    """All steps there may be, in the order in which `steps` gives those that there are."""
+    tables = _tables(world)
+    return [
+        *(Step(cause, name) for name in tables for cause in (arrival_cause(world, name), HISTORY)),
+        *(Step(SNAPSHOT, table) for table in changed_snapshots),
+        *(Step(SAME_INSTANT, table) for table in world.events),
+    ]
+
+
+def _tables(world: World) -> list[str]:
+    """Event tables in the order in which what lacked of them is added."""
+    return sorted(world.events, key=lambda name: _ORDER.index(arrival_cause(world, name)))
 
 
 def on_clock(moments: Longs, times: Longs, began: Longs) -> npt.NDArray[np.float64]:
@@ -136,7 +158,7 @@ _ORDER = (LATE, NOT_LOADED, REQUEST_MISSING)
 def places(
     world: World,
     table: str,
-    mended: Sequence[Step],
+    repaired: Sequence[Step],
     times: Longs,
     began: Longs,
 ) -> list[int]:
@@ -145,7 +167,7 @@ def places(
     Args:
         world: the rows.
         table: the event table.
-        mended: the steps that were taken.
+        repaired: the steps that were taken.
         times: of each request, its own time, milliseconds, ascending.
         began: of each request, when its features were asked for.
     """
@@ -155,7 +177,7 @@ def places(
     arrived = np.array(rows.arrived, dtype=np.int64)
     found = np.searchsorted(np.maximum.accumulate(began), arrived)
     old = _old(rows)
-    for step in mended:
+    for step in repaired:
         if step.table != table:
             continue
         side: Literal["left", "right"] = "left" if step.cause == SAME_INSTANT else "right"

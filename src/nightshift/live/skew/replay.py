@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +35,16 @@ from nightshift.openmldb.protocol import Mode
 CALL_ROWS = 500
 """Requests of one call."""
 
+AHEAD = 3
+"""Batches that are put together before the first of them is answered."""
+
 LIMIT_S = 3600.0
+
+Key = tuple[int, tuple[Any, ...]]
+"""A pair of keys by its number, and their values."""
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Visible = Callable[[str], Sequence[int]]
 """By table, for each of its rows the key of the first request that may see it (see `run`)."""
@@ -117,32 +128,118 @@ def _ask(
     later: Sequence[tuple[int, str, tuple[Any, ...]]],
 ) -> tuple[list[str], list[list[Any]]]:
     info = client.deployment(name, "replay")
+    keys = _Keys(world)
     made: list[list[Any]] = []
-    batch: list[Sequence[Any]] = []
-    place = 0
-
-    def call() -> None:
-        if batch:
-            rows, _ = client.call(name, "replay", batch, need_schema=False)
-            made.extend(rows)
-            batch.clear()
-
-    for row, key in zip(asked.rows, asked.keys, strict=True):
-        new: dict[str, list[Sequence[Any]]] = {}
-        while place < len(later) and later[place][0] <= key:
-            new.setdefault(later[place][1], []).append(as_json(later[place][2]))
-            place += 1
-        if new:
-            call()
-            for table, rows in new.items():
-                for start in range(0, len(rows), INSERT_ROWS):
-                    text = insert_sql(world.declared[table], rows[start : start + INSERT_ROWS])
-                    client.execute(name, text, mode="onsync")
-        batch.append(row)
-        if len(batch) == CALL_ROWS:
-            call()
-    call()
+    with _Sender(client, world, name, made) as sender:
+        place = 0
+        for row, key in zip(asked.rows, asked.keys, strict=True):
+            while place < len(later) and later[place][0] <= key:
+                _, table, values = later[place]
+                sender.add_row(table, as_json(values), keys.of_row(table, values))
+                place += 1
+            sender.add_request(row, keys.of_request(row))
+        sender.flush()
     return [column for column, _ in info.output_schema], made
+
+
+class _Keys:
+    """By which values rows and requests reach each other."""
+
+    def __init__(self, world: World) -> None:
+        request = list(world.declared[world.pipeline.features.tables.request_table].columns)
+        self._of_table: dict[str, list[tuple[int, list[int]]] | None] = {}
+        self._of_request: list[tuple[int, list[int]]] = []
+        number = 0
+        for table in world.events:
+            columns = list(world.declared[table].columns)
+            pairs = world.pairs(table)
+            found: list[tuple[int, list[int]]] = []
+            for mine, theirs in pairs:
+                found.append((number, [columns.index(one) for one in mine]))
+                self._of_request.append((number, [request.index(one) for one in theirs]))
+                number += 1
+            self._of_table[table] = found or None
+
+    def of_row(self, table: str, row: Sequence[Any]) -> set[Key] | None:
+        """What a request must share one of to see the row; None: every request may."""
+        pairs = self._of_table[table]
+        return pairs if pairs is None else {(n, tuple(row[p] for p in at)) for n, at in pairs}
+
+    def of_request(self, row: Sequence[Any]) -> set[Key]:
+        """What a row must share one of to be seen."""
+        return {(n, tuple(row[p] for p in at)) for n, at in self._of_request}
+
+
+class _Sender:
+    """Rows and requests in an order that gives each request the rows it may see, in few calls.
+
+    A row goes before a batch that has no request of its keys, and otherwise after it; a request that
+    has the keys of a row after the batch begins the next one. One thread sends while the next
+    batch is put together.
+    """
+
+    def __init__(
+        self, client: AbstractClient, world: World, name: str, made: list[list[Any]]
+    ) -> None:
+        self._client, self._world, self._name, self._made = client, world, name, made
+        self._before: dict[str, list[Sequence[Any]]] = {}
+        self._after: dict[str, list[Sequence[Any]]] = {}
+        self._batch: list[Sequence[Any]] = []
+        self._asked: set[Key] = set()
+        self._waiting: set[Key] = set()
+        self._for_all = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="replay")
+        self._sent: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def add_row(self, table: str, row: Sequence[Any], keys: set[Key] | None) -> None:
+        """A row that the requests from now on may see."""
+        if keys is None:
+            after = bool(self._batch)
+            self._for_all |= after
+        else:
+            after = self._for_all or not keys.isdisjoint(self._asked | self._waiting)
+        if after and keys is not None:
+            self._waiting |= keys
+        (self._after if after else self._before).setdefault(table, []).append(row)
+
+    def add_request(self, row: Sequence[Any], keys: set[Key]) -> None:
+        """The next request."""
+        if self._for_all or not keys.isdisjoint(self._waiting):
+            self._send()
+        self._batch.append(row)
+        self._asked |= keys
+        if len(self._batch) == CALL_ROWS:
+            self._send()
+
+    def flush(self) -> None:
+        """Send what is left and wait for all answers."""
+        self._send()
+        while self._sent:
+            self._sent.popleft().result()
+
+    def _send(self) -> None:
+        rows, batch = self._before, self._batch
+        self._before, self._after, self._batch = self._after, {}, []
+        self._asked, self._waiting, self._for_all = set(), set(), False
+        self._sent.append(self._thread.submit(self._work, rows, batch))
+        while len(self._sent) > AHEAD:
+            self._sent.popleft().result()
+
+    def _work(self, rows: Mapping[str, list[Sequence[Any]]], batch: list[Sequence[Any]]) -> None:
+        if not batch:
+            return  # no request sees them
+        for table, listed in rows.items():
+            for start in range(0, len(listed), INSERT_ROWS):
+                text = insert_sql(self._world.declared[table], listed[start : start + INSERT_ROWS])
+                self._client.execute(self._name, text, mode="onsync")
+        answers, _ = self._client.call(self._name, "replay", batch, need_schema=False)
+        self._made.extend(answers)
 
 
 def as_json(row: Sequence[Any]) -> list[Any]:

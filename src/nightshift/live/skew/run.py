@@ -14,7 +14,7 @@ from nightshift import files
 from nightshift.errors import ConfigurationError, NightshiftError
 from nightshift.live.folders import live_folder
 from nightshift.live.skew import ledger
-from nightshift.live.skew.ledger import Score
+from nightshift.live.skew.part import Score
 from nightshift.night import servers
 from nightshift.pipeline import Pipeline
 from nightshift.triton import INPUT, TritonControl

@@ -65,7 +65,7 @@ def _cause(cause: dict[str, Any], meanings: dict[str, str]) -> list[str]:
     if cause.get("never_arrived"):
         lines.append(f"    {cause['never_arrived']} rows have not arrived to this day")
     if cause["price"] is not None:
-        lines.append(f"    mending it: {_change(cause['price'])}")
+        lines.append(f"    without it: {_change(cause['price'])}")
     features = ", ".join(f"{name} {count}" for name, count in list(cause["features"].items())[:6])
     lines.append(f"    features: {features}")
     first = cause["examples"][0]
