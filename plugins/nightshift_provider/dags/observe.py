@@ -73,7 +73,7 @@ def observe_dag(pipeline: Pipeline) -> DAG:
         def observe() -> dict[str, Any]:
             from nightshift import layout
             from nightshift.errors import ContractError
-            from nightshift.live.skew import run
+            from nightshift.live.skew import alert, run
             from nightshift.live.skew.ledger import NoRequests
             from nightshift.live.skew.text import as_text
             from nightshift.pipeline import Pipeline
@@ -96,6 +96,7 @@ def observe_dag(pipeline: Pipeline) -> DAG:
             except NoRequests as error:
                 raise AirflowSkipException(str(error)) from error
             run.keep(loaded, found)
+            alert.tell(loaded, found)
             print(as_text(found))  # noqa: T201 (the task's log)
             if found["status"] != "explained":
                 raise ContractError(

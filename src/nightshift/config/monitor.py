@@ -26,6 +26,14 @@ class MonitorConfig(Strict):
     )
     least_positives: int = Field(50, ge=1, description="positives that calibration is judged of")
     max_psi: float = Field(0.5, gt=0, description="drift of a live feature against training")
+    max_skew_auc: float = Field(
+        0.01,
+        ge=0,
+        description="AUC that serving may lose against training's features, by the skew ledger",
+    )
+    max_skew_rows: float = Field(
+        1.0, ge=0, le=1, description="share of requests whose features may differ from training's"
+    )
     slices: tuple[str, ...] = Field(
         (), description="columns of the feature query whose values are measured apart", strict=False
     )
