@@ -156,6 +156,10 @@ def check(sql, stored, others, indexed=False):
     assert len(found) == len(expected), sql
     for f, e in zip(found, expected, strict=True):
         assert all(same(x, y) for x, y in zip(f, e, strict=True)), (sql, f, e)
+    # The rows of one call share what they have in common, and each gets the answer of its own.
+    asked = [*batches["t"].to_rows()] * 2
+    alone = [row for one in asked for row in answer([one])]
+    assert repr(answer(asked)) == repr(alone), sql
 
 
 COMMON = settings(

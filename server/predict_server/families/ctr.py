@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nightshift.errors import ContractError
-from nightshift.features.encoding import Ids, encode_rows, shown
+from nightshift.features.encoding import Ids, RowEncoder, shown
 from nightshift.features.specification import FeatureSpec, sql_type
 from nightshift.openmldb.protocol import DeploymentInfo
 from nightshift.recommend.recommender import Candidates, Recommender
@@ -104,6 +104,7 @@ class CtrRelease(Release):
         self.key = next(
             (self.feature_names.index(k) for k in spec.keys if k in self.feature_names), None
         )
+        self._encoder = RowEncoder(spec, self.feature_names)
         self._context = context
         self._subject: Subject | None = None
         self._reader = RowReader(self.request_schema)
@@ -197,7 +198,7 @@ class CtrRelease(Release):
         return Scored(features, ids, scores)
 
     def _encode(self, features: Sequence[Sequence[Any]]) -> Ids:
-        return encode_rows(self.spec, self.feature_names, features)
+        return self._encoder.encode(features)
 
     async def _infer(self, ids: Ids, timeout_s: float) -> npt.NDArray[np.float32]:
         p = self.pointer

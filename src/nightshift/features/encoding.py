@@ -366,8 +366,109 @@ def encode_table(spec: FeatureSpec, table: pa.Table) -> Ids:
     return ids
 
 
+CACHED = 4096
+"""Values of a field whose ids an encoder remembers; beyond them it begins anew."""
+
+
+class RowEncoder:
+    """Encodes feature rows as the API server's JSON gives them; safe to use from many threads.
+
+    Ids of values that were seen before are remembered, within bounds: a request's values are
+    mostly those of the requests before it.
+
+    Args:
+        spec: the feature specification.
+        names: the rows' column names; columns that are no features are not looked at.
+
+    Raises:
+        ContractError: a feature is missing, or given twice.
+    """
+
+    def __init__(self, spec: FeatureSpec, names: Sequence[str]) -> None:
+        self._names = len(names)
+        self._width = spec.width
+        self._columns: list[_Column] = []
+        start = 0
+        for at, field in zip(_positions(spec, names), spec.fields, strict=True):
+            self._columns.append(_Column(at, start, field))
+            start += field.width
+        self._scalar = all(column.is_id for column in self._columns)
+
+    def encode(self, rows: Sequence[Sequence[Any]]) -> Ids:
+        """Encoded rows.
+
+        Args:
+            rows: n rows of JSON values: timestamps as milliseconds, dates as text.
+
+        Returns:
+            int64 of shape [n, width of the specification], in the specification's order.
+
+        Raises:
+            ContractError: a row is too short, or a value is of another type.
+        """
+        for number, row in enumerate(rows):
+            if len(row) != self._names:
+                raise ContractError(
+                    f"feature row {number} has {len(row)} values and {self._names} column names"
+                )
+        ids = np.empty((len(rows), self._width), dtype=np.int64)
+        if len(rows) == 1 and self._scalar:
+            (row,) = rows
+            ids[0] = [column.ids((row[column.at],))[0] for column in self._columns]
+        elif len(rows):
+            values = list(zip(*rows, strict=True))
+            for column in self._columns:
+                ids[:, column.start : column.stop] = column.encoded(values[column.at])
+        return ids
+
+
+class _Column:
+    """One feature among the columns of feature rows."""
+
+    def __init__(self, at: int, start: int, field: Field) -> None:
+        self.at = at
+        self.start, self.stop = start, start + field.width
+        self.is_id = field.number is None and field.tokens is None
+        self._field = field
+        self._allowed = frozenset({*_JSON_TYPES[field.type], type(None)})
+        self._show = _printer(field)
+        self._known: dict[Any, int] = {None: NULL_ID}
+
+    def encoded(self, values: Sequence[Any]) -> Ids:
+        """Encoded columns of the field's values: int64 [n, width of the field]."""
+        field = self._field
+        if self.is_id:
+            return np.array(self.ids(values), dtype=np.int64)[:, None]
+        self._check(values)
+        if field.tokens:
+            return np.array([_token_ids(value, field) for value in values], dtype=np.int64)
+        return number_bits(_doubles(values, field), field)[:, None]
+
+    def ids(self, values: Sequence[Any]) -> list[int]:
+        """Ids of values, of a field that takes one a value."""
+        self._check(values)
+        known = self._known
+        found = list(map(known.get, values))
+        for at, (had, value) in enumerate(zip(found, values, strict=True) if None in found else ()):
+            if had is None:
+                found[at] = self._learn(known, value)
+        return found  # type: ignore[return-value]
+
+    def _check(self, values: Sequence[Any]) -> None:
+        if not self._allowed.issuperset(map(type, values)):
+            raise _mismatch(self._field, next(v for v in values if type(v) not in self._allowed))
+
+    def _learn(self, known: dict[Any, int], value: Any) -> int:
+        made = hash_text(self._show(value))
+        if len(known) >= CACHED:
+            self._known = {None: NULL_ID}
+        elif value == value:  # no NaN equals another: each would be kept
+            known[value] = made
+        return made
+
+
 def encode_rows(spec: FeatureSpec, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Ids:
-    """Encoded feature rows, as the API server's JSON gives them.
+    """`RowEncoder.encode` of rows that come once.
 
     Args:
         spec: the feature specification.
@@ -380,34 +481,10 @@ def encode_rows(spec: FeatureSpec, names: Sequence[str], rows: Sequence[Sequence
     Raises:
         ContractError: a feature is missing, a row is too short, or a value is of another type.
     """
-    positions = _positions(spec, names)
-    for number, row in enumerate(rows):
-        if len(row) != len(names):
-            raise ContractError(
-                f"feature row {number} has {len(row)} values and {len(names)} column names"
-            )
-    ids = np.empty((len(rows), spec.width), dtype=np.int64)
-    start = 0
-    for at, field in zip(positions, spec.fields, strict=True):
-        values = [row[at] for row in rows]
-        _check_types(values, field)
-        if field.tokens:
-            ids[:, start : start + field.width] = [_token_ids(value, field) for value in values]
-        elif field.number:
-            ids[:, start] = number_bits(_doubles(values, field), field)
-        else:
-            ids[:, start] = _encode_values(values, field)
-        start += field.width
-    return ids
+    return RowEncoder(spec, names).encode(rows)
 
 
-def _check_types(values: list[Any], field: Field) -> None:
-    allowed = {*_JSON_TYPES[field.type], type(None)}
-    if not {type(value) for value in values} <= allowed:
-        raise _mismatch(field, next(v for v in values if type(v) not in allowed))
-
-
-def _doubles(values: list[Any], field: Field) -> npt.NDArray[np.float64]:
+def _doubles(values: Sequence[Any], field: Field) -> npt.NDArray[np.float64]:
     return np.array([np.nan if v is None else _double(v, field) for v in values], np.float64)
 
 
@@ -418,18 +495,6 @@ def _double(value: float, field: Field) -> float:
         return float(value)
     except OverflowError:
         return math.nan
-
-
-def _encode_values(values: list[Any], field: Field) -> list[int]:
-    show = _printer(field)
-    known: dict[Any, int] = {None: NULL_ID}
-    ids = []
-    for value in values:
-        found = known.get(value)
-        if found is None:
-            found = known[value] = hash_text(show(value))
-        ids.append(found)
-    return ids
 
 
 def _positions(spec: FeatureSpec, names: Sequence[str]) -> list[int]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from nightshift import files, layout
 from nightshift.errors import ConfigurationError, ContractError
-from nightshift.features.encoding import encode_rows
+from nightshift.features.encoding import RowEncoder
 from nightshift.features.specification import FeatureSpec, sql_type
 from nightshift.lists import writing
 from nightshift.lists.pairs import ALL, OfFiles, OfRelease, Pairs, digest
@@ -258,10 +258,10 @@ class _Scorer:
         self._both, self._live = both, live
         info = both.openmldb.deployment(str(live.database), str(live.deployment))
         self.schema = [(name, sql_type(kind)) for name, kind in info.input_schema]
-        self._names = [name for name, _ in info.output_schema]
-        self._spec = FeatureSpec.load(folder.spec)
-        if not self._spec.accepts(str(live.spec_hash)):
+        spec = FeatureSpec.load(folder.spec)
+        if not spec.accepts(str(live.spec_hash)):
             raise ContractError(f"{folder.spec} was changed after release {live.release_id}")
+        self._encoder = RowEncoder(spec, [name for name, _ in info.output_schema])
 
     def score(
         self, pairs: Pairs, first: int, last: int, pool: ThreadPoolExecutor
@@ -286,7 +286,7 @@ class _Scorer:
             raise ContractError(
                 f"deployment {live.deployment} answered {len(features)} rows to {len(rows)}"
             )
-        ids = encode_rows(self._spec, self._names, features)
+        ids = self._encoder.encode(features)
         return self._both.triton.score(live.model, live.model_version, {INPUT: ids})
 
 

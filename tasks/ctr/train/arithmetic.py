@@ -4,8 +4,9 @@ An eager operator of OneFlow costs about as much as all the arithmetic of a row:
 row takes more than ten times as long through OneFlow as here. The saved model is the same, and
 export compares the two before a model is kept.
 
-Rows are scored in blocks of one size, padded where the last is short: BLAS sums in an order that
-depends on the shapes, so that a row's score has the same bits alone and in any batch.
+Matrix products are made in blocks of one number of rows, padded where the last is short: BLAS sums
+in an order that depends on the shapes, so that a row's score has the same bits alone and in any
+batch. Everything else adds up a row by itself and is done for all rows at once.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ BLOCK = 16
 once."""
 
 
+CHUNK = 64 * BLOCK
+"""Rows at once: they bound the memory of a large batch."""
+
+
 @dataclass(frozen=True)
 class Looked:
-    """What was looked up for a block of n rows; empty where the network has no such table.
+    """What was looked up for n rows, n a multiple of `BLOCK`; empty where there is no such table.
 
     Attributes:
         each: float32 [n, F, k], embeddings by field, weighted.
@@ -112,13 +117,14 @@ class Arithmetic:
             float32 [n]; a row's bits are the same in every batch.
         """
         count = len(tensors)
-        found = np.empty(-(-count // BLOCK) * BLOCK, dtype=np.float32)
-        for at in range(0, count, BLOCK):
-            part = tensors.take(slice(at, at + BLOCK))
-            found[at : at + BLOCK] = self._logits(
+        found = [
+            self._logits(
                 self._look_up(_padded(part.rows), _padded(part.weights), _padded(part.dense))
             )
-        return _sigmoid(found)[:count]
+            for part in (tensors.take(slice(at, at + CHUNK)) for at in range(0, count, CHUNK))
+        ]
+        logits = np.concatenate(found) if found else np.zeros(0, np.float32)
+        return _sigmoid(logits)[:count]
 
     def _look_up(self, rows: Rows, weights: Floats | None, dense: Floats | None) -> Looked:
         n = len(rows)
@@ -155,10 +161,10 @@ A = TypeVar("A", bound="npt.NDArray[Any] | None")
 
 
 def _padded(array: A) -> A:
-    """The array with rows of zeros after it, to a whole block."""
-    if array is None or len(array) == BLOCK:
+    """The array with rows of zeros after it, to whole blocks."""
+    if array is None or len(array) % BLOCK == 0:
         return array
-    whole = np.zeros((BLOCK, *array.shape[1:]), dtype=array.dtype)
+    whole = np.zeros((-(-len(array) // BLOCK) * BLOCK, *array.shape[1:]), dtype=array.dtype)
     whole[: len(array)] = array
     return whole  # type: ignore[return-value]
 
@@ -189,7 +195,8 @@ def _transposed(weight: Floats) -> Floats:
 
 
 def _linear(x: Floats, weight: Floats, bias: Floats) -> Floats:
-    product: Floats = x @ weight
+    """One product a block, each of the same shapes."""
+    product: Floats = (x.reshape(-1, BLOCK, x.shape[1]) @ weight).reshape(len(x), -1)
     product += bias
     return product
 

@@ -145,6 +145,12 @@ class Inputs:
         self.part_names = tuple(parts)
         self.numbers = tuple(field.name for field in fields if field.number)
         self.weighted = any(source.kind in ("value", "token") for source in sources)
+        # Column and part of each input, where all are ids; no columns where these are all, in order.
+        self._plain: tuple[list[int] | None, list[int]] | None = None
+        if all(source.kind == "id" for source in sources):
+            columns = [source.column for source in sources]
+            whole = columns == list(range(self.width))
+            self._plain = None if whole else columns, [source.part for source in sources]
 
     @property
     def group_widths(self) -> tuple[int, ...]:
@@ -180,6 +186,10 @@ class Inputs:
                 f"ids are {encoded.dtype} of shape {list(encoded.shape)}; the model wants int64 of "
                 f"[rows, {self.width}]"
             )
+        if self._plain is not None:
+            columns, parts = self._plain
+            ids = encoded if columns is None else encoded[:, columns]
+            return Tensors(vocabulary.rows_of_fields(parts, ids), None, None)
         return self.of_columns(
             {at: encoded[:, at] for at in range(self.width)}, len(encoded), vocabulary
         )

@@ -35,6 +35,7 @@ class Vocabulary:
                     f"vocabulary of field {position} is not ascending, unique int64"
                 )
         self.hashes = tuple(hashes)
+        self._joined: _Joined | None = None
         sizes = np.array([len(known) + 1 for known in hashes], dtype=np.int64)
         self.offsets = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64)
         self.num_rows = int(sizes.sum())
@@ -72,6 +73,18 @@ class Vocabulary:
         rows: Rows = np.where(known[at] == ids, offset + 1 + at, offset).astype(np.int32)
         return rows
 
+    def rows_of_fields(self, positions: Sequence[int], ids: Ids) -> Rows:
+        """As `rows_of_field`, of several fields side by side: int64 [n, k] to int32 [n, k].
+
+        Of few rows, all fields cost about as much here as one of them does there.
+        """
+        if self._joined is None:
+            self._joined = _Joined(self.hashes, self.offsets)
+        if self._joined.unique:
+            return self._joined.rows(np.asarray(positions, dtype=np.int64), ids)
+        columns = [self.rows_of_field(p, ids[:, at]) for at, p in enumerate(positions)]
+        return np.stack(columns, axis=1)
+
     def rows(self, ids: Ids) -> Rows:
         """Table rows of ids: int64 [n, number of fields] to int32 of the same shape.
 
@@ -106,3 +119,40 @@ class Vocabulary:
                 return cls([arrays[f"field_{at}"] for at in range(len(arrays.files))])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ContractError(f"{path} is not a vocabulary: {error}") from error
+
+
+class _Joined:
+    """The known ids of all fields, sorted as one, so that one search finds any of them.
+
+    An id is found by a key that its field is mixed into, and compared whole afterwards.
+
+    Attributes:
+        unique: no two known ids share a key; else this finds only one of them.
+    """
+
+    def __init__(self, hashes: Sequence[Ids], offsets: Ids) -> None:
+        lengths = np.array([len(known) for known in hashes], dtype=np.int64)
+        self._first = np.cumsum(lengths) - lengths
+        self._last = self._first + lengths
+        self._offsets = offsets
+        self._ids = np.concatenate([np.zeros(0, np.int64), *hashes])
+        keys = _mixed(self._ids, np.repeat(np.arange(len(hashes), dtype=np.int64), lengths))
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._places = keys[order], order.astype(np.int32)
+        self.unique = bool((self._keys[1:] != self._keys[:-1]).all())
+
+    def rows(self, fields: Ids, ids: Ids) -> Rows:
+        """Table rows: fields int64 [k] and ids int64 [n, k] to int32 [n, k]."""
+        offsets, first = self._offsets[fields], self._first[fields]
+        if not len(self._keys):
+            return np.broadcast_to(offsets, ids.shape).astype(np.int32)
+        at = np.searchsorted(self._keys, _mixed(ids, fields))
+        places = self._places[np.minimum(at, len(self._keys) - 1)]
+        known = (self._ids[places] == ids) & (places >= first) & (places < self._last[fields])
+        rows: Rows = np.where(known, offsets + 1 + places - first, offsets).astype(np.int32)
+        return rows
+
+
+def _mixed(ids: Ids, fields: Ids) -> Ids:
+    """Keys of ids: each field adds a constant of its own, modulo 2**64."""
+    return ids + fields * np.int64(-7046029254386353131)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nightshift.errors import ContractError
 from nightshift.features.encoding import (
     NULL_ID,
+    RowEncoder,
     canonical,
     encode_column,
     encode_rows,
@@ -251,3 +252,22 @@ def test_a_parquet_column_of_another_type_is_an_error():
         encode_table(spec_of(x="int32"), pa.table({"x": pa.array([1], pa.int64())}))
     with pytest.raises(ContractError, match="column x is int64"):
         encode_table(spec_of(x="timestamp"), pa.table({"x": pa.array([1], pa.int64())}))
+
+
+def test_an_encoder_remembers_values_and_never_mixes_them_up(monkeypatch):
+    monkeypatch.setattr("nightshift.features.encoding.CACHED", 3)
+    spec = spec_of(a="string", b="double", c="int64")
+    encoder = RowEncoder(spec, ["c", "a", "b"])
+    rows = [[n % 7, f"v{n % 5}", [0.5, float("nan"), None, 3, 3.0][n % 5]] for n in range(40)]
+    expected = [
+        [
+            hash_text(canonical(row[at], field))
+            for at, field in zip((1, 2, 0), spec.fields, strict=True)
+        ]
+        for row in rows
+    ]
+    assert encoder.encode(rows).tolist() == expected
+    assert [encoder.encode([row])[0].tolist() for row in rows] == expected
+    for wrong in ([True, "v1", 0.5], [1, 1, 0.5], [1, "v1", "0.5"]):
+        with pytest.raises(ContractError):
+            encoder.encode([wrong])

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import msgspec
 from openmldb_sql.errors import SqlError
 from openmldb_sql.types import ColumnDef, Schema, SqlType
 from starlette.requests import ClientDisconnect, Request
@@ -31,6 +32,7 @@ from openmldb_embedded.text import kinds_of_storage, partitions, procedure
 from openmldb_embedded.wire import RowReader, RowWriter, put_row
 
 LOG = logging.getLogger("openmldb_embedded")
+_encode = msgspec.json.Encoder().encode
 MAX_BODY = 64 * 2**20
 """A request body beyond this is refused (brpc's own limit in the real server)."""
 DRAIN = 2**30
@@ -49,6 +51,14 @@ def body_of(document: Mapping[str, Any]) -> bytes:
     """An answer's bytes; NaN and the infinities stay bare, as the real server writes them."""
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "surrogateescape")
+
+
+def quick_body(document: Mapping[str, Any]) -> bytes:
+    """As ``body_of``, of an answer without NaN and the infinities."""
+    try:
+        return _encode(document)
+    except UnicodeEncodeError:  # bytes of a client that are no UTF-8
+        return body_of(document)
 
 
 def error_body(error: SqlError) -> bytes:
@@ -310,7 +320,8 @@ class App:
             if found.get("need_schema") is True:
                 data["schema"] = runtime.schema
             data["data"] = out
-            return body_of({"code": 0, "msg": "ok", "data": data})
+            make = quick_body if runtime.writer.finite(results) else body_of
+            return make({"code": 0, "msg": "ok", "data": data})
         except jsons.JsonError as error:
             return error_body(ProtocolError(f"Request body json parse failed: {error}"))
         except Exception as error:

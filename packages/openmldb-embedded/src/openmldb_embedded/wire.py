@@ -420,6 +420,10 @@ class RowWriter:
                         row[i] = None
         return out
 
+    def finite(self, rows: Sequence[Sequence[Any]]) -> bool:
+        """Whether rows hold neither NaN nor an infinity."""
+        return all(row[i] is None or math.isfinite(row[i]) for i in self.floats for row in rows)
+
 
 def to_log(rows: Sequence[Sequence[Any]], schema: Schema) -> list[list[Any]]:
     """Rows as the log keeps them: dates become day ordinals."""

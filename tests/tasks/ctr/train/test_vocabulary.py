@@ -67,3 +67,32 @@ def test_a_broken_file_is_named(tmp_path):
 def test_a_vocabulary_out_of_order_is_refused():
     with pytest.raises(ContractError, match="field 1"):
         Vocabulary([np.array([1, 2]), np.array([2, 2])])
+
+
+def test_all_fields_at_once_are_found_as_each_by_itself():
+    rng = np.random.default_rng(8)
+    hashes = [np.unique(rng.integers(-(2**63), 2**63, n)) for n in (50, 0, 1, 300)]
+    vocabulary = Vocabulary(hashes)
+    fields = [3, 0, 1, 2, 3]
+    ids = np.stack(
+        [
+            np.where(rng.random(200) < 0.5, rng.choice(hashes[f], 200) if len(hashes[f]) else 7, 9)
+            for f in fields
+        ],
+        axis=1,
+    )
+    ids[0] = hashes[0][5]  # known to one field, and asked of all
+    expected = np.stack(
+        [vocabulary.rows_of_field(f, ids[:, at]) for at, f in enumerate(fields)], axis=1
+    )
+    found = vocabulary.rows_of_fields(fields, ids)
+    assert found.dtype == np.int32
+    assert found.tolist() == expected.tolist()
+    assert vocabulary.rows_of_fields(fields, ids[:0]).shape == (0, 5)
+
+
+def test_ids_whose_keys_meet_are_still_told_apart():
+    step = 7046029254386353131  # what a field's number adds to its ids' keys
+    vocabulary = Vocabulary([np.array([5]), np.array([5 + step])])
+    ids = np.array([[5, 5 + step], [5 + step, 5]])
+    assert vocabulary.rows_of_fields([0, 1], ids).tolist() == [[1, 3], [0, 2]]

@@ -81,6 +81,31 @@ class Access:
 
     def last_match(self, node: Join) -> Callable[[Row], Row]:
         """From a left row to the row that LAST JOIN makes of it."""
+        return self._last_match(node)[0]
+
+    def last_matches(
+        self, node: Join
+    ) -> tuple[Callable[[Row], Row], Callable[[list[Row]], list[Row]]]:
+        """What LAST JOIN makes of a left row, and of several: each key is looked up once."""
+        match, key = self._last_match(node)
+        if key is None:
+            return match, lambda rows: list(map(match, rows))
+        of, width = key, len(node.left.fields)
+
+        def matches(rows: list[Row]) -> list[Row]:
+            found: dict[Key, Row] = {}
+            out = []
+            for row, k in zip(rows, map(of, rows), strict=True):
+                right = found.get(k)
+                if right is None:
+                    right = found[k] = match(row)[width:]
+                out.append((*row, *right))
+            return out
+
+        return match, matches
+
+    def _last_match(self, node: Join) -> tuple[Callable[[Row], Row], Callable[[Row], Key] | None]:
+        """The match, and the key that it depends on; None where it depends on more."""
         path, key, residual = self._candidates(node)
         make, nothing = path.maker(), (None,) * len(node.right.fields)
         test = None if residual is None else residual.row()
@@ -92,7 +117,7 @@ class Access:
                 stop = min(len(times), len(rows))
                 return (*x, *make(rows[stop - 1])) if stop > live else (*x, *nothing)
 
-            return newest
+            return newest, key
 
         def match(x: Row) -> Row:
             times, rows, live, _ = fetch(key(x))
@@ -113,7 +138,7 @@ class Access:
                     return both
             return (*x, *nothing)
 
-        return match
+        return match, key if test is None else None
 
     def all_matches(self, node: Join) -> Callable[[Row], list[Row]]:
         """From a left row to the rows that LEFT JOIN makes of it."""

@@ -30,7 +30,7 @@ _SLICE = 16
 """What a slice costs beside its rows, in rows."""
 _MISSING = object()
 
-Step = Callable[["Slice", "Row | None", list[Any]], Any]
+Step = Callable[["Slice", "Row | None", Sequence[Any]], Any]
 """From the stored rows, the request row (None where it is not in the frame) and the values of the
 calls before to a call's value."""
 
@@ -88,9 +88,28 @@ class Place:
     def of(self, x: Row) -> Spot:
         """Find a row's key in each source."""
         t = 0 if self._order is None else self._order(x)
+        return self._spot(self._key(x), t)
+
+    def of_all(self, rows: list[Row]) -> tuple[list[Spot], list[Row], list[int] | None]:
+        """As ``of``, each key and time once.
+
+        Returns:
+            The distinct spots, a row of each, and which spot each row has; None: the first row has
+            the first, and so on.
+        """
+        keys: list[Any] = list(map(self._key, rows))
+        times = [0] * len(rows) if self._order is None else list(map(self._order, rows))
+        places: dict[Any, int] = {}
+        which = [places.setdefault(pair, len(places)) for pair in zip(keys, times, strict=True)]
+        spots = [self._spot(key, t) for key, t in places]
+        if len(places) == len(rows):
+            return spots, rows, None
+        first = dict(zip(reversed(which), reversed(rows), strict=True))
+        return spots, [first[n] for n in range(len(places))], which
+
+    def _spot(self, key: Key, t: int | None) -> Spot:
         if t is None or t < 0:
             t = _AFTER_ALL
-        key = self._key(x)
         if self._only is not None:
             return key, t, [_dated(self._only.fetch(key))]
         return key, t, [_dated(path.fetch(key)) for path in self.paths]
@@ -261,6 +280,12 @@ class Frame:
 
     # -- values
 
+    def is_shared(self, c: AggregateCall) -> bool:
+        """Whether a call's value is the same for all request rows of one key and time."""
+        if c.correlated:
+            return False
+        return not self._with_current or all(columns_read(a) <= self._constant for a in c.arguments)
+
     def call(self, c: AggregateCall, width: int) -> Step:
         """A call's value of a frame; ``width`` is the number of the main relation's columns."""
         if c.correlated:
@@ -280,9 +305,9 @@ class Frame:
                 return fold(*[g(stored) for g, _ in getters])
             return fold(*[[own(current), *g(stored)] for g, own in getters])
 
-        if not self._with_current or all(columns_read(a) <= self._constant for a in c.arguments):
+        if self.is_shared(c):
 
-            def once(stored: Slice, current: Row | None, _: list[Any]) -> Any:
+            def once(stored: Slice, current: Row | None, _: Sequence[Any]) -> Any:
                 found = stored.folded.get(slot, _MISSING)
                 if found is _MISSING:
                     found = stored.folded[slot] = whole(stored, current)
@@ -294,7 +319,7 @@ class Frame:
             prepare, finish = c.impl.join
             ((values, own),) = getters
 
-            def joined(stored: Slice, current: Row | None, _: list[Any]) -> Any:
+            def joined(stored: Slice, current: Row | None, _: Sequence[Any]) -> Any:
                 if current is None:
                     return whole(stored, None)
                 state = stored.folded.get(slot, _MISSING)
@@ -348,7 +373,7 @@ class Frame:
             for p in self.paths
         ]
 
-        def run(stored: Slice, current: Row | None, earlier: list[Any]) -> Any:
+        def run(stored: Slice, current: Row | None, earlier: Sequence[Any]) -> Any:
             tail = tuple(earlier)
             lists: list[list[Any]] = []
             for k, of_current in enumerate(current_row):

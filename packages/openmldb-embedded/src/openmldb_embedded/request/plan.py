@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from openmldb_sql.errors import SqlError
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded import values as v
@@ -34,6 +36,13 @@ from openmldb_embedded.request.rows import constant_columns, row_maker
 T = SqlType
 Rows = Callable[[Row], list[Row]]
 """From the request row to a relation's rows."""
+Together = Callable[[list[Row]], list[Row]]
+"""From request rows to a relation's rows, of a relation that has one row for each."""
+Relation = tuple[Rows, Together | None]
+"""A relation for one request row, and for several; None where it may have none or many for one."""
+
+SEVERAL = 4
+"""Rows of one call that are answered together."""
 
 
 def request_scan(plan: Node) -> Scan:
@@ -67,7 +76,7 @@ class RequestPlan:
             i for i, c in enumerate(self._request.declared.columns) if c.type is T.FLOAT
         ]
         self._width = len(self._request.declared.columns)
-        self._answer = self._rows(plan)
+        self._answer, self._together = self._relation(plan)
 
     def execute(self, rows: Sequence[Row]) -> list[Row]:
         """One output row for each request row (none where WHERE drops it).
@@ -75,51 +84,61 @@ class RequestPlan:
         Raises:
             ProtocolError: A row of another length than the request table.
         """
-        out: list[Row] = []
-        answer, width, floats = self._answer, self._width, self._floats
-        for i, row in enumerate(rows):
-            if len(row) != width:
-                raise ProtocolError(f"Invalid input data size in row {i}")
-            if floats:
-                items = list(row)
-                for f in floats:
-                    if items[f] is not None:
-                        items[f] = v.to_float32(items[f])
-                row = tuple(items)
-            out += answer(row)
-        return out
+        read = [self._read(row, i) for i, row in enumerate(rows)]
+        if self._together is not None and len(read) >= SEVERAL:
+            # What a row raises is found row by row, so that the first one's error is told.
+            with contextlib.suppress(SqlError):
+                return self._together(read)
+        return [found for row in read for found in self._answer(row)]
+
+    def _read(self, row: Row, place: int) -> Row:
+        if len(row) != self._width:
+            raise ProtocolError(f"Invalid input data size in row {place}")
+        if self._floats:
+            items = list(row)
+            for f in self._floats:
+                if items[f] is not None:
+                    items[f] = v.to_float32(items[f])
+            row = tuple(items)
+        return row
 
     def _rows(self, node: Node) -> Rows:
+        return self._relation(node)[0]
+
+    def _relation(self, node: Node) -> Relation:
         match node:
             case Scan():
-                return lambda r: [r]
+                return lambda r: [r], lambda rs: rs
             case Renamed(_, child):
-                return self._rows(child)
+                return self._relation(child)
             case Unit():
-                return lambda r: [()]
+                return lambda r: [()], lambda rs: [()] * len(rs)
             case Project(_, child, exprs):
-                below = self._rows(child)
+                below, all_below = self._relation(child)
                 make = row_maker(exprs, len(child.fields))
                 if make is None:
-                    return below
+                    return below, all_below
                 made = make
-                return lambda r: [made(x) for x in below(r)]
+                return (
+                    lambda r: [made(x) for x in below(r)],
+                    None if all_below is None else (lambda rs: list(map(made, all_below(rs)))),
+                )
             case Filter(_, child, predicate):
                 source, test = self._rows(child), predicate.row()
-                return lambda r: [x for x in source(r) if test(x)]
+                return lambda r: [x for x in source(r) if test(x)], None
             case Limit(_, child, count):
                 inner = self._rows(child)
-                return lambda r: inner(r)[:count]
+                return lambda r: inner(r)[:count], None
             case Join():
                 return self._join(node)
             case WindowAggregate():
                 return self._window(node)
             case Union(_, parts):
-                return self._union(parts)
+                return self._union(parts), None
             case Aggregate(_, child, keys, ()) if keys:
                 found = self._rows(child)
                 chosen = row_maker(keys, len(child.fields)) or (lambda r: r)
-                return lambda r: list(dict.fromkeys(chosen(x) for x in found(r)))
+                return lambda r: list(dict.fromkeys(chosen(x) for x in found(r))), None
             case _:
                 raise UnsupportedError(
                     "GROUP BY and aggregates without OVER are not supported on the "
@@ -150,11 +169,11 @@ class RequestPlan:
             return False
         return (scan.db, scan.table) == (self._request.db, self._request.table)
 
-    def _join(self, node: Join) -> Rows:
-        left = self._rows(node.left)
-        matches = self._request_match(node) if self._is_request(node.right) else None
-        if matches is not None:
-            pair = matches
+    def _join(self, node: Join) -> Relation:
+        left, all_left = self._relation(node.left)
+        if self._is_request(node.right):
+            right, all_right = self._relation(node.right)
+            pair = self._request_match(node, right)
 
             def beside(r: Row) -> list[Row]:
                 out = []
@@ -162,15 +181,40 @@ class RequestPlan:
                     out += pair(x, r)
                 return out
 
-            return beside
+            if all_left is None or all_right is None:
+                return beside, None
+            return beside, self._request_matches(node, all_left, all_right)
         if node.kind == "LEFT":
             every = self._stored.all_matches(node)
-            return lambda r: [y for x in left(r) for y in every(x)]
-        match = self._stored.last_match(node)
-        return lambda r: [match(x) for x in left(r)]
+            return lambda r: [y for x in left(r) for y in every(x)], None
+        match, matches = self._stored.last_matches(node)
+        return (
+            lambda r: [match(x) for x in left(r)],
+            None if all_left is None else (lambda rs: matches(all_left(rs))),
+        )
 
-    def _request_match(self, node: Join) -> Callable[[Row, Row], list[Row]]:
-        right = self._rows(node.right)
+    @staticmethod
+    def _request_matches(node: Join, left: Together, right: Together) -> Together:
+        """A join with a relation over the same request rows that has one row for each."""
+        keys = [(a.row(), b.row()) for a, b in node.pairs]
+        residual = None if node.residual is None else node.residual.row()
+        nothing = (None,) * len(node.right.fields)
+
+        def beside(rs: list[Row]) -> list[Row]:
+            found = [(*x, *y) for x, y in zip(left(rs), right(rs), strict=True)]
+            width = len(node.left.fields)
+            return [
+                both
+                if all(a(both) == b(both[width:]) for a, b in keys)
+                and (residual is None or residual(both))
+                else (*both[:width], *nothing)
+                for both in found
+            ]
+
+        return beside
+
+    @staticmethod
+    def _request_match(node: Join, right: Rows) -> Callable[[Row, Row], list[Row]]:
         keys = [(a.row(), b.row()) for a, b in node.pairs]
         residual = None if node.residual is None else node.residual.row()
         nothing = (None,) * len(node.right.fields)
@@ -200,8 +244,8 @@ class RequestPlan:
 
         return match
 
-    def _window(self, node: WindowAggregate) -> Rows:
-        below = self._rows(node.child)
+    def _window(self, node: WindowAggregate) -> Relation:
+        below, all_below = self._relation(node.child)
         width = len(node.child.fields)
         places: list[Place] = []
         frames = [self._frame(node, w, places) for w in node.windows]
@@ -215,11 +259,13 @@ class RequestPlan:
         }
         used: list[Frame] = []
         steps: list[tuple[int, Step]] = []
+        shared: list[bool] = []
         for c in node.calls:
             frame = beyond[c.window] if c.beyond_frame else frames[c.window]
             if frame not in used:
                 used.append(frame)
             steps.append((used.index(frame), frame.call(c, width)))
+            shared.append(frame.is_shared(c))
 
         located = [(frame, places.index(frame.place)) for frame in used]
 
@@ -238,7 +284,45 @@ class RequestPlan:
                         frame.remember(stored)
             return out
 
-        return compute
+        if all_below is None:
+            return compute, None
+        rows = all_below
+
+        def together(rs: list[Row]) -> list[Row]:
+            """Frames, and calls that the request row adds nothing to, once a key and time."""
+            xs = rows(rs)
+            spots = [place.of_all(xs) for place in places]
+            found = [
+                [frame.rows(x, spot) for spot, x in zip(*spots[at][:2], strict=True)]
+                for frame, at in located
+            ]
+            columns: list[list[Any]] = []
+            for (which, step), same in zip(steps, shared, strict=True):
+                frames_of, owners = found[which], spots[located[which][1]][2]
+                if same:
+                    values = [step(stored, current, []) for stored, current in frames_of]
+                    columns.append(values if owners is None else [values[n] for n in owners])
+                    continue
+                earlier: Iterable[tuple[Any, ...]] = zip(*columns, strict=True)
+                if not columns:
+                    earlier = [()] * len(xs)
+                own = zip(range(len(xs)) if owners is None else owners, xs, earlier, strict=True)
+                columns.append(
+                    [
+                        step(stored, None if current is None else x, before)
+                        for n, x, before in own
+                        for stored, current in [frames_of[n]]
+                    ]
+                )
+            for one, frame in zip(found, used, strict=True):
+                for stored, _ in one:
+                    if stored.place is not None:
+                        frame.remember(stored)
+            if not columns:
+                return xs
+            return [(*x, *values) for x, values in zip(xs, zip(*columns, strict=True), strict=True)]
+
+        return compute, together
 
     def _frame(self, node: WindowAggregate, w: WindowPlan, places: list[Place]) -> Frame:
         """A window's frame, in one of the places known or in a new one."""
