@@ -174,12 +174,14 @@ def _refuse_future(folder: Path, pipeline: Pipeline, table: str) -> None:
 
 
 def check_lookback(pipeline: Pipeline) -> None:
-    """Compare the specification's `lookback_days` with the windows of the query.
+    """Compare the windows of the query with `lookback_days` and with what the tables keep.
 
     Raises:
-        ConfigurationError: a table is unknown, or is given fewer days than a window reaches back.
+        ConfigurationError: a table is unknown, is given fewer days than a window reaches back, or
+            forgets rows sooner.
     """
-    from nightshift.features import lineage
+    from nightshift.data.declared import declared_tables
+    from nightshift.features import lineage, ttl
 
     files = pipeline.features
     tables, lookback_days = files.tables, files.spec.lookback_days
@@ -203,6 +205,11 @@ def check_lookback(pipeline: Pipeline) -> None:
                 f"{days}: the oldest training rows would see less history than requests do; "
                 f"raise it to {days}"
             )
+    declared = declared_tables(tables, files.create_script(), str(files.create_tables))
+    indexes = {name: table.indexes for name, table in declared.items()}
+    for need, index in ttl.forgetful(indexes, ttl.needs_of(reach, tables.label_table)):
+        why, fix = ttl.forgotten(need, index, event=need.table in tables.events)
+        raise ConfigurationError(f"{files.create_tables}: {need.table}: {why}; {fix}")
 
 
 def _iso(days: Sequence[dt.date]) -> list[str]:

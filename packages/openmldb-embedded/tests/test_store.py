@@ -6,6 +6,8 @@ import datetime as dt
 import json
 import shutil
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from openmldb_embedded import store as store_module
 from openmldb_embedded.catalog import schema_record
 from openmldb_embedded.columns import Batch
+from openmldb_embedded.service.collector import Collector
 from openmldb_embedded.store import Store, StoreError, read_segment, write_segment
 from openmldb_sql.errors import SqlError
 from openmldb_sql.types import ColumnDef, IndexDef, Schema, SqlType
@@ -225,3 +228,84 @@ def test_a_disk_that_is_full_at_a_snapshot_loses_nothing(
     assert rows(again, "t") == [("x", 1), ("x", 2)]
     again.close()
     assert rows(Store(tmp_path / "d"), "t") == [("x", 1), ("x", 2)]
+
+
+def expiring(store: Store, *indexes: IndexDef) -> int:
+    number = store.state.next_table
+    schema = Schema(
+        (ColumnDef("k", SqlType.STRING), ColumnDef("g", SqlType.STRING),
+         ColumnDef("at", SqlType.TIMESTAMP)),
+        indexes,
+    )  # fmt: skip
+    store.commit(
+        {"op": "create_table", "id": number, "db": "db", "name": f"t{number}",
+         "schema": schema_record(schema), "options": {}}
+    )  # fmt: skip
+    return number
+
+
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("indexes", "kept"),
+    [
+        ([IndexDef(("k",), "at", "absolute", 5 * DAY_MS)], {1, 2, 3, 4}),
+        ([IndexDef(("k",), "at", "latest", 0, 2)], {1, 2, 3, 4}),
+        ([IndexDef(("k",), "at", "absandlat", 2 * DAY_MS, 3)], {1, 2, 3, 4, 5, 6}),
+        ([IndexDef(("k",), "at", "absorlat", 4 * DAY_MS, 3)], {1, 2, 3}),
+        # A row goes only once no index keeps it.
+        ([IndexDef(("k",), "at", "absolute", 3 * DAY_MS), IndexDef(("g",), "at", "latest", 0, 7)],
+         {1, 2, 3, 4, 5, 6, 7}),
+        ([IndexDef(("k",), "at", "absolute", 3 * DAY_MS), IndexDef(("g",), "at")],
+         set(range(1, 9))),
+    ],
+)  # fmt: skip
+def test_what_no_index_keeps_is_collected_and_stays_gone(
+    tmp_path: Path, indexes: list[IndexDef], kept: set[int]
+) -> None:
+    store = Store(tmp_path)
+    store.commit({"op": "create_database", "db": "db"})
+    number = expiring(store, *(replace(i, name=f"INDEX_{n}") for n, i in enumerate(indexes)))
+    now = int(time.time() * 1000)
+    # Row n is n days and an hour old; odd ones are a's, even ones b's.
+    made = [["ab"[(n + 1) % 2], "g", now - n * DAY_MS - DAY_MS // 24] for n in range(8, 0, -1)]
+    store.commit({"op": "insert", "id": number, "rows": made})
+    memory = store.state.by_id[number].memory
+    index = memory.ensure_index(("k",), "at")
+    before = [index.window(key) for key in "ab"]
+    seen = [rows[start:] for _, rows, start, _ in before]
+    collector = Collector(store, every_s=0.0)
+    assert collector.look() == 8 - len(kept)
+    ages = {(now - row[2]) // DAY_MS for row in memory.scan().to_rows()}
+    assert ages == kept
+    after = [index.window(key) for key in "ab"]
+    assert [rows[start:] for _, rows, start, _ in after] == seen
+    assert collector.look() == 0
+    store.close()
+    again = Store(tmp_path)
+    assert sorted(again.state.by_id[number].memory.scan().to_rows()) == sorted(
+        memory.scan().to_rows()
+    )
+    again.close()
+
+
+def test_a_store_of_nights_keeps_one_snapshot_of_a_table_and_few_files(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.commit({"op": "create_database", "db": "db"})
+    number = expiring(store, IndexDef(("k",), None, "latest", 0, 1, "INDEX_0"))
+    collector = Collector(store)
+    fields = store.state.by_id[number].schema.fields
+    for night in range(60):
+        batch = Batch.from_rows(fields, [(str(n), str(night), night) for n in range(4000)])
+        path = store.staging() / "rows.arrow"
+        write_segment(batch.to_arrow(), path)
+        name = store.adopt_segment(path)
+        store.commit({"op": "segment", "id": number, "file": name}, batch)
+        collector.look()
+        assert store.state.by_id[number].memory.num_rows <= 3 * 4000
+        assert len(list((tmp_path / "segments").iterdir())) <= 16
+    newest = store.state.by_id[number].memory.visible().to_rows()
+    assert len(newest) == 4000
+    assert {row[1] for row in newest} == {"59"}
+    store.close()

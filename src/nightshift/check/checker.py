@@ -292,14 +292,28 @@ class _Checker:
             outputs = lineage.outputs_of(query, tables=files.tables, columns=columns, source=source)
         for text in _unlike(declared, reach, files.tables.request_table):
             self.add(files.sql, "", text, "make them columns of one type")
-        for fault in indexes.faults(declared, reach):
+        found = indexes.faults(declared, reach, files.tables.label_table)
+        for fault in found:
             self.add(files.create_tables, fault.table, fault.why, fault.fix)
+        if reach is not None and not found:
+            self._expiry(declared, reach, spec)
         if reach is not None:
             self._instants(reach)
         if reach is None or spec is None:
             return
         self._lookback(spec)
         self._origins(spec, {output.name: output for output in outputs or ()})
+
+    def _expiry(
+        self, declared: Mapping[str, Declared], reach: Reach, spec: FeatureSpec | None
+    ) -> None:
+        """Tables that keep rows for ever, or hardly longer than the query reaches."""
+        from nightshift.check import expiry
+
+        files = self.pipeline.features
+        lookback = spec.lookback_days if spec is not None else {}
+        for one in expiry.advice(self.pipeline, declared, reach, lookback):
+            self.add(files.create_tables, one.table, one.why, one.fix, warn=True)
 
     def _instants(self, reach: Reach) -> None:
         """Windows that count, offline only, what a request led to at its own instant."""

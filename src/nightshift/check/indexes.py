@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nightshift.config.yamlfile import nearest
-from nightshift.layout import DAY_MS
+from nightshift.features import ttl
 
 if TYPE_CHECKING:
     from openmldb_sql.types import IndexDef
 
     from nightshift.data.declared import Declared
-    from nightshift.features.reach import Reach, Read
+    from nightshift.features.reach import Reach
 
 _NO_KEYS = ("float", "double")
 _TIMES = ("timestamp", "int64")
@@ -28,16 +28,19 @@ class Fault:
     fix: str
 
 
-def faults(declared: Mapping[str, Declared], reach: Reach | None) -> list[Fault]:
+def faults(
+    declared: Mapping[str, Declared], reach: Reach | None, label_table: str | None = None
+) -> list[Fault]:
     """All that is wrong with the indexes.
 
     Args:
         declared: the tables.
         reach: what the query reads; None where it cannot be read.
+        label_table: of its rows nothing has to last.
     """
     found = [fault for table in declared.values() for fault in _of_table(table)]
     if reach is not None and not found:
-        found += dict.fromkeys(_of_query(declared, reach))
+        found += dict.fromkeys(_of_query(declared, reach, label_table))
     return found
 
 
@@ -69,70 +72,33 @@ def _of_table(table: Declared) -> Iterator[Fault]:
         )
 
 
-def _of_query(declared: Mapping[str, Declared], reach: Reach) -> Iterator[Fault]:
-    for window in reach.windows:
-        cut = max(window.cuts, default=None)
-        for source in window.sources:
-            read = reach.read(source.read)
-            yield from _found_by(
-                declared, read, source.time, window.name, reach_ms=window.start, rows=cut
-            )
-    for join in reach.joins:
-        if not join.stands:
-            read = reach.read(join.read)
-            what = f"the LAST JOIN of {read.table}"
-            yield from _found_by(declared, read, join.order, what, rows=1 if join.whole else None)
-
-
-def _found_by(
-    declared: Mapping[str, Declared],
-    read: Read,
-    time: str | None,
-    what: str,
-    *,
-    reach_ms: int | None = None,
-    rows: int | None = None,
+def _of_query(
+    declared: Mapping[str, Declared], reach: Reach, label_table: str | None
 ) -> Iterator[Fault]:
-    """Whether some index finds these rows and still holds them."""
-    keys = [name for name, _ in read.keys]
-    if read.table not in declared or not keys:
-        return
-    fitting = [
-        index
-        for index in declared[read.table].indexes
-        if set(index.keys) == set(keys) and (not time or index.ts == time)
-    ]
-    place = ", ".join(keys) + (f" in the order of {time}" if time else "")
-    if not fitting:
-        ordered = f", ts={time}" if time else ""
-        yield Fault(
-            read.table,
-            f"{what} finds rows of it by {place}, and no index does",
-            f"add INDEX(key={_key(keys)}{ordered}): DEPLOY would have to move the data",
-        )
-    elif not any(_holds(index, reach_ms, rows) for index in fitting):
-        far = f"{-(-reach_ms // DAY_MS)} day(s)" if reach_ms else f"{rows or 'all'} row(s)"
-        yield Fault(
-            read.table,
-            f"{what} reaches back {far} by {place}, and the index forgets rows before "
-            f"({_ttl(fitting[0])}): online features would differ from offline ones",
-            "write ttl=0m, ttl_type=absolute, or a ttl that reaches further",
-        )
-
-
-def _holds(index: IndexDef, reach_ms: int | None, rows: int | None) -> bool:
-    """Whether the index still has the rows of so long ago, or so many."""
-    by_time, by_rows = index.ttl_ms_abs, index.ttl_lat
-    old_enough = not by_time or (reach_ms is not None and by_time >= reach_ms)
-    enough_rows = not by_rows or (rows is not None and by_rows >= rows)
-    if index.ttl_type == "absolute":
-        # What a join takes is as old as it is.
-        return old_enough
-    if index.ttl_type == "latest":
-        return enough_rows
-    if index.ttl_type == "absorlat":
-        return old_enough and enough_rows
-    return old_enough or enough_rows
+    every = [(need, True) for need in ttl.needs_of(reach, label_table)]
+    for join in reach.joins:
+        read = reach.read(join.read)
+        if not join.stands and read.table == label_table:
+            keys = frozenset(name for name, _ in read.keys)
+            need = ttl.Need(read.table, keys, join.order, f"the LAST JOIN of {read.table}")
+            every.append((need, False))
+    for need, lasts in every:
+        if need.table not in declared or not need.keys:
+            continue
+        table = declared[need.table]
+        found = ttl.fitting(table.indexes, need)
+        if not found:
+            names = sorted(need.keys)
+            place = ", ".join(names) + (f" in the order of {need.time}" if need.time else "")
+            ordered = f", ts={need.time}" if need.time else ""
+            yield Fault(
+                need.table,
+                f"{need.what} finds rows of it by {place}, and no index does",
+                f"add INDEX(key={_key(names)}{ordered}): DEPLOY would have to move the data",
+            )
+        elif lasts and not any(ttl.holds(index, need) for index in found):
+            why, fix = ttl.forgotten(need, found[0], event=table.time is not None)
+            yield Fault(table.name, why, fix)
 
 
 def has(declared: Iterable[IndexDef], wanted: IndexDef) -> bool:
@@ -145,15 +111,7 @@ def has(declared: Iterable[IndexDef], wanted: IndexDef) -> bool:
 def spelled(index: IndexDef) -> str:
     """The index as CREATE TABLE has it."""
     time = f", ts={index.ts}" if index.ts else ""
-    return f"INDEX(key={_key(index.keys)}{time}, {_ttl(index)})"
-
-
-def _ttl(index: IndexDef) -> str:
-    minutes = f"{index.ttl_ms_abs // 60_000}m"
-    return {
-        "absolute": f"ttl={minutes}",
-        "latest": f"ttl={index.ttl_lat}, ttl_type=latest",
-    }.get(index.ttl_type, f"ttl=({minutes}, {index.ttl_lat}), ttl_type={index.ttl_type}")
+    return f"INDEX(key={_key(index.keys)}{time}, {ttl.spelled(index)})"
 
 
 def _key(keys: Iterable[str]) -> str:

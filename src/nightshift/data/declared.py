@@ -42,8 +42,17 @@ class Declared:
 
     @property
     def keeps_latest(self) -> bool:
-        """Whether an index keeps the newest rows of a key only, so that rows go by themselves."""
-        return any(index.ttl_lat for index in self.indexes)
+        """Whether an index keeps the newest rows of a key only, so that young rows go, too."""
+        return any(
+            index.ttl_lat and index.ttl_type in ("latest", "absorlat") for index in self.indexes
+        )
+
+    @property
+    def expires_ms(self) -> int | None:
+        """Age in milliseconds from which on rows go by themselves; None: no age."""
+        from nightshift.features.ttl import expires_ms
+
+        return expires_ms(self.indexes)
 
     def arrow_schema(self) -> pa.Schema:
         """The schema of the files that are written: one that Spark takes for the table's."""

@@ -22,11 +22,29 @@ WAIT_S = 300.0
 """How long other index jobs on the tables, or a DEPLOY that goes on unseen, are waited for."""
 
 
-def ensure_deployment(client: AbstractClient, database: str, name: str, sql: str) -> bool:
+EVERLASTING = "RANGE_BIAS='inf', ROWS_BIAS='inf', SYNC='true'"
+"""For a database that is dropped soon: what the query reads is kept whatever its age."""
+
+SERVING: dict[str, str | int | float | bool] = {"RANGE_BIAS": "inf", "SKIP_INDEX_CHECK": "true"}
+"""For the online tables. Indexes that they declare keep the time to live that they declare, which
+`check` and `plan` hold against the query. Of an index that DEPLOY has to make, a window's rows do
+not grow too old, and a LAST JOIN keeps its one row of a key: with a bias of rows, a snapshot that
+each night loads again would be kept as often."""
+
+
+def ensure_deployment(
+    client: AbstractClient, database: str, name: str, sql: str, *, serving: bool = False
+) -> bool:
     """Deploy a query under its name if it is not there; return whether it was made.
 
-    The name holds the query's hash, so a deployment of this name is this query. The biases keep
-    old event times from expiring: a window's range would become the table's time to live.
+    The name holds the query's hash, so a deployment of this name is this query.
+
+    Args:
+        client: the API server.
+        database: the database.
+        name: the deployment.
+        sql: the query.
+        serving: over the online tables (`SERVING`), not in a database that is dropped soon.
 
     Raises:
         OpenMLDBError: the query does not compile, or a table is missing.
@@ -34,13 +52,11 @@ def ensure_deployment(client: AbstractClient, database: str, name: str, sql: str
     """
     if name in client.deployments(database):
         return False
-    return deploy(
-        client,
-        database,
-        name,
-        f"DEPLOY {name} OPTIONS (RANGE_BIAS='inf', ROWS_BIAS='inf', SYNC='true') "
-        f"{normalise_sql(sql)}",
-    )
+    options = EVERLASTING
+    if serving:
+        options = ", ".join(f"{key}='{value}'" for key, value in SERVING.items()) + ", SYNC='true'"
+    statement = f"DEPLOY {name} OPTIONS ({options}) {normalise_sql(sql)}"
+    return deploy(client, database, name, statement)
 
 
 def deploy(

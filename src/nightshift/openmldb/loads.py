@@ -24,6 +24,7 @@ from nightshift.data import reading
 from nightshift.data.declared import Declared, declared_tables
 from nightshift.errors import ConfigurationError, ContractError, RetryableError
 from nightshift.features.tables import SourceTables
+from nightshift.files import read_json
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
     AbstractClient,
@@ -160,11 +161,13 @@ def bring_online(
     Raises:
         JobFailed: a load failed.
         ContractError: the store holds more rows of a day than its partition.
+        ConfigurationError: the tables let go of the date's rows at once.
         RetryableError: after its load a table does not hold the partition's rows.
         DeadlineExceeded: the loads took longer than `timeout_s`.
         ServiceUnavailable: the server does not answer.
     """
     database, files = pipeline.database, pipeline.features
+    _refuse_expired(pipeline, ds)
     deadline = time.time() + timeout_s
     settle_s = pipeline.settings.openmldb_settle_s
     client.execute(
@@ -209,6 +212,37 @@ def bring_online(
         ],
         "job_ids": [job.job_id for job in jobs],
     }
+
+
+def _refuse_expired(pipeline: Pipeline, ds: str) -> None:
+    """Refuse to fill an online store that would let go of all of it at once.
+
+    A backfill of an old date is no such night: a newer release serves by the rows of its own days.
+
+    Raises:
+        ConfigurationError: rows of the night's date expire as they are loaded, and nothing newer
+            serves.
+    """
+    files = pipeline.features
+    last = layout.parse_date(ds)
+    now_ms = int(time.time() * 1000)
+    declared = declared_tables(files.tables, files.create_script(), str(files.create_tables))
+    gone = [
+        table.name
+        for table in declared.values()
+        if table.time is not None
+        and table.expires_ms is not None
+        and table.zone.end_ms(last) < now_ms - table.expires_ms
+    ]
+    if not gone:
+        return
+    live_path = pipeline.store.live_path
+    if not live_path.exists() or str(read_json(live_path)["ds"]) <= ds:
+        raise ConfigurationError(
+            f"{files.create_tables}: rows of {ds} expire as soon as they are loaded into "
+            f"{', '.join(gone)}, since age counts from now, and features would be computed of "
+            "nothing; run for a newer date, or write ttl=0m, ttl_type=absolute for recorded data"
+        )
 
 
 @dataclass

@@ -46,6 +46,9 @@ from nightshift.zones import Zone
 WHOLE_DAY_SHARE: Final = 0.5
 """From this share of differing rows on, the day is replaced as a whole."""
 
+SOON_MS: Final = 6 * 3_600_000
+"""A day whose first rows expire so soon counts as expired: they could go while it is compared."""
+
 MOST_DELETES: Final = 2_000
 """So many single deletes at most; more differing keys replace the day as a whole."""
 
@@ -498,9 +501,9 @@ class _Table:
         return settled(self.client, self.database, self.name, read, patience, self.sleep)
 
     def oldest_kept(self) -> int | None:
-        """The oldest moment, in milliseconds, that every index still keeps; None: all."""
-        ages = [index.ttl_ms_abs for index in self.declared.indexes if index.ttl_ms_abs]
-        return int(clock.time() * 1000) - min(ages) if ages else None
+        """The oldest moment, in milliseconds, that every index keeps for a while; None: all."""
+        age = self.declared.expires_ms
+        return None if age is None else int(clock.time() * 1000) - age + SOON_MS
 
 
 def known_key(table: str, day: dt.date) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nightshift.scaffold.roles import Joined, Roles
@@ -71,21 +72,44 @@ def quoted(name: str) -> str:
 # create_tables.sql
 
 
-def create_tables(roles: Roles) -> str:
-    """CREATE TABLE of every table, with the indexes that the query needs."""
+Expiry = Callable[[str, str, str | None], str]
+"""(table, key, time column) -> the options of an index that say how long it keeps rows."""
+
+_LIVE = (
+    "-- A ttl is what the query reaches back and 7 days; age counts from now. Where nothing bounds\n"
+    "-- what the query reads, it is 0m: rows are kept for ever. ./nightshift check compares both.\n"
+)
+_RECORDED = (
+    "-- ttl=0m never expires: the rows are of long ago, and age counts from now. With a feed of new\n"
+    "-- rows, ./nightshift check says what to write instead.\n"
+)
+
+
+def create_tables(roles: Roles, expiry: Expiry | None = None) -> str:
+    """CREATE TABLE of every table, with the indexes that the query needs.
+
+    Args:
+        roles: the tables.
+        expiry: how long indexes of event tables keep rows; None: for ever.
+    """
+    keeps: Expiry = expiry or (lambda table, key, time: "ttl=0m, ttl_type=absolute")
     parts = [
         (
             "-- The source tables: names and types of the files. The indexes are the ones that the\n"
             "-- feature query needs, declared here so that DEPLOY finds them and moves no data.\n"
-            "-- Without a ttl rows never expire: event times of a backfill may be years old.\n"
+            + (_RECORDED if expiry is None else _LIVE)
         )
     ]
     indexes: dict[str, list[str]] = {roles.requests.name: []}
     for key in roles.keys or [roles.request_id]:
-        indexes[roles.requests.name].append(_index(key, roles.request_time))
-    indexes[roles.labels.name] = [_index(roles.label_key, roles.label_time)]
+        indexes[roles.requests.name].append(
+            _index(roles.requests.name, key, roles.request_time, keeps)
+        )
+    indexes[roles.labels.name] = [
+        _index(roles.labels.name, roles.label_key, roles.label_time, keeps)
+    ]
     for joined in roles.joined:
-        indexes[joined.table.name] = [_index(joined.key, joined.time)]
+        indexes[joined.table.name] = [_index(joined.table.name, joined.key, joined.time, keeps)]
     for table in _tables(roles):
         columns = ",\n".join(f"    {quoted(c.name)} {_SQL_NAMES[c.sql]}" for c in table.columns)
         lines = ",\n".join(f"    {text}" for text in indexes[table.name])
@@ -93,10 +117,10 @@ def create_tables(roles: Roles) -> str:
     return "\n".join(parts)
 
 
-def _index(key: str, time: str | None) -> str:
+def _index(table: str, key: str, time: str | None, keeps: Expiry) -> str:
     if time is None:
         return f"INDEX(key={quoted(key)}, ttl=1, ttl_type=latest)"
-    return f"INDEX(key={quoted(key)}, ts={quoted(time)})"
+    return f"INDEX(key={quoted(key)}, ts={quoted(time)}, {keeps(table, key, time)})"
 
 
 def _tables(roles: Roles) -> list[Table]:
@@ -274,9 +298,12 @@ def _days_of(zone: Zone) -> str:
 
 def _joins(roles: Roles) -> tuple[str, list[str]]:
     request, labels = quoted(roles.requests.name), quoted(roles.labels.name)
+    newest = ""
+    if roles.label_time is not None:
+        newest = f" ORDER BY {labels}.{quoted(roles.label_time)}"
     lines = [
         (
-            f"    LAST JOIN {labels} ON {request}.{quoted(roles.request_id)} = "
+            f"    LAST JOIN {labels}{newest} ON {request}.{quoted(roles.request_id)} = "
             f"{labels}.{quoted(roles.label_key)}"
         )
     ]

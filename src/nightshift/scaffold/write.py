@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
+
+import yaml
+from openmldb_sql.types import IndexDef
 
 from nightshift import files
 from nightshift.config.pipeline import NAME
 from nightshift.errors import ConfigurationError
-from nightshift.features import lineage
+from nightshift.features import lineage, ttl
+from nightshift.features.reach import Reach
 from nightshift.features.tables import SourceTables
 from nightshift.scaffold import render
 from nightshift.scaffold.render import Window
@@ -58,10 +64,20 @@ def contents(
     Raises:
         ConfigurationError: the proposed query cannot be read; a defect of the proposal.
     """
-    create = render.create_tables(roles)
     query = render.features_sql(roles, zone)
     tables_text = render.tables_yaml(roles, window, zone)
-    lookback = _lookback(create, query, tables_text)
+    tables = SourceTables.parse(yaml.safe_load(tables_text), source="tables.yaml")
+    create = render.create_tables(roles)
+    reach = lineage.reach_of(
+        query,
+        tables=tables,
+        columns=lineage.columns_of(create, tables, "create_tables.sql"),
+        source="features.sql",
+    )
+    days = reach.lookback_days()
+    lookback = {name: days.get(name, 0) for name in tables.events}
+    if (_now().date() - window.last).days <= ttl.MARGIN_DAYS:
+        create = render.create_tables(roles, _expiry(tables, reach, lookback))
     return {
         "pipeline.yaml": render.pipeline_yaml(name, roles, window, zone),
         "tables.yaml": tables_text,
@@ -73,18 +89,21 @@ def contents(
     }
 
 
-def _lookback(create: str, query: str, tables_text: str) -> dict[str, int]:
-    import yaml
+def _expiry(tables: SourceTables, reach: Reach, lookback: Mapping[str, int]) -> render.Expiry:
+    """How long the indexes of a table that is fed each day keep rows."""
+    needs = ttl.needs_of(reach, tables.label_table)
 
-    tables = SourceTables.parse(yaml.safe_load(tables_text), source="tables.yaml")
-    reach = lineage.reach_of(
-        query,
-        tables=tables,
-        columns=lineage.columns_of(create, tables, "create_tables.sql"),
-        source="features.sql",
-    )
-    found = reach.lookback_days()
-    return {name: found.get(name, 0) for name in tables.events}
+    def keeps(table: str, key: str, time: str | None) -> str:
+        wanted = ttl.proposed(
+            IndexDef((key,), time), table, needs, event=True, lookback_days=lookback[table]
+        )
+        return ttl.spelled(wanted)
+
+    return keeps
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.timezone.utc)
 
 
 def write(settings: Settings, name: str, texts: dict[str, str]) -> Path:

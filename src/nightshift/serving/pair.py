@@ -50,7 +50,7 @@ def make(
     if manifest.features is not None:
         sql = manifest.sql
         deployed = online.ensure_deployment(
-            client, sql.database, sql.deployment, folder.sql.read_text()
+            client, sql.database, sql.deployment, folder.sql.read_text(), serving=True
         )
     return deployed, publish(control, pipeline, folder, manifest)
 

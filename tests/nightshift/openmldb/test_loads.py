@@ -157,6 +157,41 @@ class TestBringOnline:
             ] == [5]
             assert self.ids(client, pipeline)[-1] == "2e"
 
+    def test_rows_that_the_tables_let_go_of_are_not_loaded_again(self, pipeline, monkeypatch):
+        script = pipeline.features.create_tables
+        script.write_text(script.read_text().replace("ts=at", "ts=at, ttl=3d"))
+        today = Zone().day_of(dt.datetime.now(dt.timezone.utc))
+        days = layout.days_back(today, 6)
+        for n, day in enumerate(days):
+            self.write(pipeline, day, [f"{n}{c}" for c in "ab"])
+        with OpenMLDBClient.of(pipeline.settings) as client:
+            first = bring_online(client, pipeline, ds=today.isoformat())
+            assert [x["rows"] for x in first["loads"]] == [6]  # lookback_days: 2
+            ids = self.ids(client, pipeline)
+            assert ids[-2:] == ["5a", "5b"]
+            # A night whose days are partly gone already, and another night after it.
+            for ds in (days[4], today):
+                again = bring_online(client, pipeline, ds=ds.isoformat())
+                assert again["loads"] == []
+                kinds = {day["day"]: day["how"] for day in again["reconciled"]}
+                assert kinds.get(days[2].isoformat(), "skipped") == "skipped"
+            # A corrected day that is kept is corrected; one that is gone is left alone.
+            self.write(pipeline, days[4], ["4a", "4c"])
+            self.write(pipeline, days[2], ["2x"])
+            bring_online(client, pipeline, ds=days[4].isoformat())
+            assert {"4a", "4c", "5a", "5b"} <= set(self.ids(client, pipeline))
+            assert not {"4b", "2x"} & set(self.ids(client, pipeline))
+
+    def test_a_first_night_of_rows_that_expire_at_once_is_refused(self, pipeline):
+        script = pipeline.features.create_tables
+        script.write_text(script.read_text().replace("ts=at", "ts=at, ttl=9d"))
+        self.write(pipeline, dt.date(2016, 4, 1), ["a"])
+        with (
+            OpenMLDBClient.of(pipeline.settings) as client,
+            pytest.raises(ConfigurationError, match=r"expire as soon as .* visit.*ttl=0m"),
+        ):
+            bring_online(client, pipeline, ds="2016-04-01")
+
     def write(self, pipeline, day, ids):
         start = layout.day_start_ms(day)
         rows = pa.table(

@@ -353,6 +353,13 @@ class State:
         table.memory.truncate()
         table.rewritten = True
 
+    def _do_expire(self, record: Record) -> int:
+        """Remove what every index had let go of at the record's moment."""
+        table = self._by_id(record["id"])
+        gone = table.memory.collect(record["now"])
+        table.rewritten = table.rewritten or gone > 0
+        return gone
+
     def _do_segment(self, record: Record, batch: Batch | None = None) -> None:
         """Append a staged file's rows online; with ``job``, that job is finished by it."""
         table = self._by_id(record["id"])

@@ -404,6 +404,11 @@ class MemTable:
         known = self._sorted
         if known is not None and known[0] is whole:
             return known[1]
+        found = self._order_of(whole, index)
+        self._sorted = (whole, found)
+        return found
+
+    def _order_of(self, whole: Batch, index: IndexDef) -> tuple[Array, Array, Array]:
         codes = [_key_codes(whole.columns[self.schema.position(key)]) for key in index.keys]
         times = np.zeros(whole.num_rows, dtype=np.int64)
         if index.ts is not None:
@@ -416,9 +421,7 @@ class MemTable:
         changed[0] = True
         for code in codes:
             changed[1:] |= code[order[1:]] != code[order[:-1]]
-        found = (order, times[order], changed)
-        self._sorted = (whole, found)
-        return found
+        return order, times[order], changed
 
     def scan(self) -> Batch:
         """All rows in order of insertion (kept until the next write)."""
@@ -468,6 +471,40 @@ class MemTable:
                 self._reset(before.take(np.flatnonzero(~goes)))
         return gone
 
+    @property
+    def expires(self) -> bool:
+        """Whether rows can be let go of by every index."""
+        return bool(self.schema.indexes) and all(i.expires for i in self.schema.indexes)
+
+    def expired(self, now_ms: int) -> int:
+        """How many rows every index has let go of at a moment."""
+        with self._write:
+            kept = self._kept(now_ms)
+            return 0 if kept is None else int(self._count - kept.sum())
+
+    def collect(self, now_ms: int) -> int:
+        """Remove the rows that every index has let go of at a moment, and say how many.
+
+        No reader sees a difference: what goes was hidden before.
+        """
+        with self._write:
+            kept = self._kept(now_ms)
+            gone = 0 if kept is None else int(self._count - kept.sum())
+            if kept is not None and gone:
+                self._reset(self.scan().take(np.flatnonzero(kept)))
+        return gone
+
+    def _kept(self, now_ms: int) -> Array | None:
+        """Which rows some index keeps; None where all are kept whatever their age."""
+        if not self.expires or not self._count:
+            return None
+        whole = self.scan()
+        kept = np.zeros(whole.num_rows, dtype=np.bool_)
+        for index in self.schema.indexes:
+            order, times, starts = self._order_of(whole, index)
+            kept[order[live_places(times, starts, index, now_ms)]] = True
+        return kept
+
     def _reset(self, batch: Batch | None) -> None:
         """Replace the contents; the caller holds the write lock."""
         if batch is not None and batch.num_rows == 0:
@@ -482,10 +519,15 @@ class MemTable:
         self._chunks = [] if batch is None else [batch]
         self._count = 0 if batch is None else batch.num_rows
         self._scan = batch
+        self._sorted = None
         for name, index in fresh.items():
-            # Bound requests hold the index object: give it the new contents.
-            self._indexes[name]._runs = index._runs
-            self._indexes[name]._entries = index._entries
+            # Bound requests hold the index object: give it the new contents, and let no reader
+            # keep what it gathered of the old ones.
+            held = self._indexes[name]
+            if held._prepared:
+                index.prepare()
+            with held._lock:
+                held._runs, held._entries = index._runs, index._entries
 
 
 __all__ = [

@@ -39,6 +39,8 @@ LOG = logging.getLogger("openmldb_embedded")
 
 SNAPSHOT_LOG_BYTES = 32 * 2**20
 """A snapshot is taken once the log has grown beyond this."""
+SNAPSHOT_SEGMENTS = 256
+"""Or once it names so many segments, which are files that only the next snapshot lets go of."""
 MAX_SEGMENTS = 16
 """A table of more segments is rewritten into one by the next snapshot."""
 
@@ -192,7 +194,7 @@ class Store:
         self.log.sync(number)
         for parts in superseded:
             self.discard_offline(parts)
-        if self.log.size > self.snapshot_bytes:
+        if self.log.size > self.snapshot_bytes or len(self.state.logged) > SNAPSHOT_SEGMENTS:
             self.snapshot()
         return told
 
@@ -271,6 +273,7 @@ class Store:
             with self.lock:
                 self._adopting.difference_update(*(table.segments for table, *_ in work))
                 self._sweep_segments()
+                self._sweep_job_logs()
         except (OSError, pa.ArrowException) as error:
             # The log still holds everything: a snapshot is only for a quick start.
             LOG.warning("no snapshot could be written in %s: %s", self.data, error)
@@ -335,8 +338,13 @@ class Store:
             for path in folder.iterdir():
                 if path.name not in kept:
                     path.unlink(missing_ok=True)
+        self._sweep_job_logs()
+
+    def _sweep_job_logs(self) -> None:
+        """Remove the logs of jobs that were forgotten; a job's log may be there before it."""
         for path in (self.data / "jobs").glob("*.log"):
-            if path.stem.isdecimal() and int(path.stem) not in self.state.jobs:
+            number = int(path.stem) if path.stem.isdecimal() else self.state.next_job
+            if number < self.state.next_job and number not in self.state.jobs:
                 path.unlink(missing_ok=True)
 
     def discard_offline(self, parts: Iterable[OfflinePart]) -> None:

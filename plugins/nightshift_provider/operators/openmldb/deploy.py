@@ -30,8 +30,7 @@ class OpenMLDBDeployOperator(BuiltSQLOperator):
     Args:
         name: the deployment; templated.
         select: one SELECT; templated, `.sql` files are read.
-        options: OPTIONS of DEPLOY. RANGE_BIAS and ROWS_BIAS are 'inf' by default, so that event
-            times of a backfill do not expire.
+        options: OPTIONS of DEPLOY; by default those of `nightshift.openmldb.deployments.SERVING`.
     """
 
     template_fields: Sequence[str] = (
@@ -60,7 +59,7 @@ class OpenMLDBDeployOperator(BuiltSQLOperator):
 
     def build_sql(self) -> str:
         """DEPLOY name OPTIONS(...) SELECT ..."""
-        options = {"RANGE_BIAS": "inf", "ROWS_BIAS": "inf", **(self.options or {})}
+        options = {**online.SERVING, **(self.options or {})}
         return (
             f"DEPLOY {self.name} {render_options(options)}\n"
             f"{one_statement(self.select, self.task_id)}"

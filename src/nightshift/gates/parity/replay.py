@@ -32,6 +32,7 @@ from nightshift.errors import (
 from nightshift.features.encoding import encode_rows, encode_table, encoded_of_stored
 from nightshift.features.specification import FeatureSpec, Field
 from nightshift.features.tables import SourceTables
+from nightshift.features.ttl import everlasting
 from nightshift.gates.base import Finding, report
 from nightshift.gates.parity import fairness, source_rows
 from nightshift.layout import RunFolder
@@ -206,7 +207,7 @@ def database(
     online.drop_database(client, name)
     client.execute(SYSTEM_DATABASE, f"CREATE DATABASE {quote_name(name)}", mode="onsync")
     try:
-        for statement in split_script(create):
+        for statement in split_script(everlasting(create)):
             client.execute(name, statement, mode="onsync")
         online.ensure_deployment(client, name, deployment, sql)
         yield

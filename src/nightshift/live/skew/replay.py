@@ -19,6 +19,7 @@ from nightshift import files, layout
 from nightshift.data import reading
 from nightshift.data.declared import Declared
 from nightshift.errors import DataError
+from nightshift.features.ttl import everlasting
 from nightshift.live.events import INSERT_ROWS, insert_sql
 from nightshift.live.skew.world import World, training_days
 from nightshift.openmldb import (
@@ -253,7 +254,7 @@ def database(client: AbstractClient, name: str, create: str, sql: str) -> Iterat
     online.drop_database(client, name)
     client.execute(SYSTEM_DATABASE, f"CREATE DATABASE {quote_name(name)}", mode="onsync")
     try:
-        for statement in split_script(create):
+        for statement in split_script(everlasting(create)):
             client.execute(name, statement, mode="onsync")
         online.ensure_deployment(client, name, "replay", sql)
         yield

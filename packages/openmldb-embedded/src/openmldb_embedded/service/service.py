@@ -18,6 +18,7 @@ from openmldb_embedded.paths import Roots
 from openmldb_embedded.referee import Referee
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import Call, Mode, Reply, Settings, configured
+from openmldb_embedded.service.collector import Collector
 from openmldb_embedded.service.ddl import Definitions
 from openmldb_embedded.service.deployments import Deployments
 from openmldb_embedded.service.loads import Loads
@@ -88,6 +89,8 @@ class Service:
             statements.SetVar: system.set_variable,
         }
         self._jobs.resume(self._work_of)
+        self._collector = Collector(store)
+        self._collector.start()
 
     def _work_of(self, job: Job) -> Work | None:
         """The work of a job that an earlier server left, if its engine works on without one."""
@@ -123,6 +126,7 @@ class Service:
     def close(self) -> None:
         """Stop the jobs and close the store."""
         self.interrupt()
+        self._collector.close()
         self._jobs.close()
         self.store.close()
 
