@@ -2,10 +2,13 @@
 """How fast the embedded OpenMLDB answers over HTTP, on the JD tutorial's tables.
 
 Starts a server, loads the tables k-fold (ids shifted, so that partitions do not merge), deploys the
-tutorial's feature query, and measures one client, eight clients at once, a batch of 100 requests,
-one client beside a big offline SELECT, and a start from the persisted data.
+tutorial's feature query, and measures one client, eight clients at once, 100 rows in a request by
+one client and by four, one client beside a big offline SELECT, and a start from the persisted data.
 
-    .venv/bin/python bench/openmldb_http.py [--fold 1] [--requests 1000]
+    .venv/bin/python bench/openmldb_http.py [--fold 1] [--requests 1000] [--server PYTHON]
+
+With `--server`, the interpreter of another checkout's `.venv`, that checkout's server is measured:
+to compare two of them, run it with each in turns.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import random
 import re
 import shutil
@@ -79,6 +83,25 @@ def client(port: int, bodies: list[bytes], times: list[float]) -> None:
     connection.close()
 
 
+def at_once(port: int, each: list[list[bytes]], times: list[float]) -> float:
+    """Let as many clients at once post the bodies of each; the seconds that it took."""
+    threads = [threading.Thread(target=client, args=(port, bodies, times)) for bodies in each]
+    begin = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - begin
+
+
+def processor_seconds(server: ServerProcess) -> float:
+    """The processor time that the server has taken; other programs do not stretch it."""
+    assert server.process is not None
+    stat = Path(f"/proc/{server.process.pid}/stat").read_text()
+    user, kernel = stat[stat.rindex(")") + 2 :].split()[11:13]
+    return (int(user) + int(kernel)) / os.sysconf("SC_CLK_TCK")
+
+
 def shown(title: str, times: list[float]) -> None:
     """Print a row of the table."""
     ordered = sorted(times)
@@ -91,9 +114,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fold", type=int, default=1)
     parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--server", help="the Python of another checkout, whose server to measure")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="openmldb-http-"))
     server = ServerProcess(folder / "data", "--root", str(folder))
+    server.python = given.server or server.python
     try:
         for source, ids in TABLES.values():
             (file,) = (SHARED / "data" / "jd" / source).glob("*.parquet")
@@ -137,16 +162,9 @@ def measure(server: ServerProcess, folder: Path, requests: int) -> None:
     client(server.port, bodies, times)
     shown("one client, one row", times)
     eight: list[float] = []
-    threads = [
-        threading.Thread(target=client, args=(server.port, bodies[n::8], eight)) for n in range(8)
-    ]
-    begin = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    took = at_once(server.port, [bodies[n::8] for n in range(8)], eight)
     shown("eight clients, one row", eight)
-    print(f"{'':42s} {len(eight) / (time.perf_counter() - begin):8.0f} requests/s")
+    print(f"{'':42s} {len(eight) / took:8.0f} requests/s")
     hundreds = [
         json.dumps({"input": [row(found) for found in sample[n : n + 100]]}).encode()
         for n in range(0, min(requests, 1000), 100)
@@ -154,6 +172,16 @@ def measure(server: ServerProcess, folder: Path, requests: int) -> None:
     many: list[float] = []
     client(server.port, hundreds, many)
     shown("one client, 100 rows in a request", many)
+    for turn in ("first", "again"):
+        four: list[float] = []
+        before = processor_seconds(server)
+        took = at_once(server.port, [hundreds * 10] * 4, four)
+        each = (processor_seconds(server) - before) / len(four)
+        shown(f"four clients, 100 rows in a request, {turn}", four)
+        print(
+            f"{'':42s} {len(four) / took:8.0f} requests/s, "
+            f"{each * 1e3:.2f} ms of the server's processor time each"
+        )
     server.do(f"{features} INTO OUTFILE '{folder}/out'", mode="offasync")
     beside: list[float] = []
     client(server.port, bodies, beside)

@@ -28,6 +28,8 @@ def free_port() -> int:
 class ServerProcess:
     """Starts, asks and kills ``python -m openmldb_embedded``."""
 
+    python = sys.executable
+
     def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
         self.port = free_port()
@@ -42,7 +44,7 @@ class ServerProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable,
+                    self.python,
                     "-m",
                     "openmldb_embedded",
                     "--port",

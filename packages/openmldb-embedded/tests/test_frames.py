@@ -72,10 +72,12 @@ def test_repeated_requests_see_the_rows_of_their_moment(
     for number in range(60):
         for _ in range(3):  # a frame keeps what is asked for a second time
             request = pick.choice(requests)
-            afresh = query.bind(lambda db, table: online[table])([request])
             answer = kept([request])
-            assert repr(answer) == repr(afresh)
+            assert repr(answer) == repr(query.bind(lambda db, table: online[table])([request]))
             told.add(repr(answer))
+        many = pick.choices(requests, k=6)
+        afresh = query.bind(lambda db, table: online[table])
+        assert repr(kept(many)) == repr([afresh([one])[0] for one in many])
         table = online[pick.choice("tu")]
         what = pick.random()
         if what < 0.85:

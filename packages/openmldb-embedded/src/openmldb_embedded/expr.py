@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,7 @@ class Col(Expr):
 
     def row(self) -> RowFunction:
         """Pick the value."""
-        index = self.index
-        return lambda r: r[index]
+        return itemgetter(self.index)
 
     def describe(self) -> str:
         """The column's name."""

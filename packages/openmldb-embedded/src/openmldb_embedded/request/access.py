@@ -87,25 +87,30 @@ class Access:
         self, node: Join
     ) -> tuple[Callable[[Row], Row], Callable[[list[Row]], list[Row]]]:
         """What LAST JOIN makes of a left row, and of several: each key is looked up once."""
-        match, key = self._last_match(node)
+        match, key, right_of = self._last_match(node)
         if key is None:
             return match, lambda rows: list(map(match, rows))
         of, width = key, len(node.left.fields)
 
         def matches(rows: list[Row]) -> list[Row]:
-            found: dict[Key, Row] = {}
+            found: dict[Key, Sequence[Any]] = {}
             out = []
             for row, k in zip(rows, map(of, rows), strict=True):
                 right = found.get(k)
                 if right is None:
-                    right = found[k] = match(row)[width:]
+                    right = match(row)[width:] if right_of is None else right_of(k)
+                    found[k] = right
                 out.append((*row, *right))
             return out
 
         return match, matches
 
-    def _last_match(self, node: Join) -> tuple[Callable[[Row], Row], Callable[[Row], Key] | None]:
-        """The match, and the key that it depends on; None where it depends on more."""
+    def _last_match(
+        self, node: Join
+    ) -> tuple[
+        Callable[[Row], Row], Callable[[Row], Key] | None, Callable[[Key], Sequence[Any]] | None
+    ]:
+        """The match; the key that it depends on, None where it depends on more; the row of a key."""
         path, key, residual = self._candidates(node)
         make, nothing = path.maker(), (None,) * len(node.right.fields)
         test = None if residual is None else residual.row()
@@ -117,7 +122,14 @@ class Access:
                 stop = min(len(times), len(rows))
                 return (*x, *make(rows[stop - 1])) if stop > live else (*x, *nothing)
 
-            return newest, key
+            def newest_of(k: Key) -> Sequence[Any]:
+                times, rows, live, _ = fetch(k)
+                if not times:
+                    return nothing
+                stop = min(len(times), len(rows))
+                return make(rows[stop - 1]) if stop > live else nothing
+
+            return newest, key, newest_of
 
         def match(x: Row) -> Row:
             times, rows, live, _ = fetch(key(x))
@@ -138,7 +150,7 @@ class Access:
                     return both
             return (*x, *nothing)
 
-        return match, key if test is None else None
+        return match, key if test is None else None, None
 
     def all_matches(self, node: Join) -> Callable[[Row], list[Row]]:
         """From a left row to the rows that LEFT JOIN makes of it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -57,6 +58,23 @@ class Slice:
         self.place: Any = None
 
 
+Steps = Callable[[Sequence["Slice"], Sequence["Row | None"], Sequence[Sequence[Any]]], list[Any]]
+"""The same for several request rows; the calls before give a column of values each."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """An aggregate call over a frame, for one request row and for several.
+
+    Attributes:
+        shared: The value is the same for all request rows of one key and time.
+    """
+
+    step: Step
+    steps: Steps
+    shared: bool = False
+
+
 Spot = tuple[Key, int, list[tuple[list[int], list[Row], int, int]]]
 """Where a request row's frames lie: its key, its time, and what each source has of the key."""
 
@@ -99,6 +117,16 @@ class Place:
         """
         keys: list[Any] = list(map(self._key, rows))
         times = [0] * len(rows) if self._order is None else list(map(self._order, rows))
+        only = self._only
+        if only is not None and len(set(keys)) == len(rows):
+            spots: list[Spot] = []
+            fetch = only.fetch
+            for key, t in zip(keys, times, strict=True):
+                found = fetch(key)
+                if found[0] and found[0][0] == NULL_TIME:
+                    found = _dated(found)
+                spots.append((key, _AFTER_ALL if t is None or t < 0 else t, [found]))
+            return spots, rows, None
         places: dict[Any, int] = {}
         which = [places.setdefault(pair, len(places)) for pair in zip(keys, times, strict=True)]
         spots = [self._spot(key, t) for key, t in places]
@@ -209,6 +237,53 @@ class Frame:
             made.place = place
         return made, current
 
+    def together(
+        self, xs: Sequence[Row], spots: Sequence[Spot]
+    ) -> tuple[list[Slice], Sequence[Row | None]]:
+        """``rows`` for many rows of the main relation: the stored rows of each, and the row."""
+        ranged, start, end, exclude = self._shape
+        path = self.paths[0] if len(self.paths) == 1 else None
+        if path is None or path.keep is not None or end > 0:
+            found = [self.rows(x, spot) for x, spot in zip(xs, spots, strict=True)]
+            return [stored for stored, _ in found], [current for _, current in found]
+        room = self._room
+        if room is not None and self._with_current:
+            room -= 1
+        reach = room
+        if not ranged and start is not None:
+            reach = start if room is None else min(start, room)
+        since = start if ranged else None
+        kept, keeps, nothing = self._kept, self._keeps, self._nothing
+        out: list[Slice] = []
+        for key, t, ((times, rows, live, number),) in spots:
+            if not times:
+                out.append(nothing)
+                continue
+            hi = bisect_left(times, t) if exclude else bisect_right(times, t)
+            lo = live
+            if since is not None:
+                first = bisect_left(times, t - since, 0, hi)
+                if first > lo:
+                    lo = first
+            if reach is not None and hi - reach > lo:
+                lo = hi - reach
+            if lo >= hi:
+                out.append(nothing)
+                continue
+            place = (key, lo, hi)
+            if keeps and number != NO_NUMBER:
+                known = kept.get(place)
+                if known is not None and known.numbers == number:
+                    out.append(known)
+                    continue
+            chosen = rows[lo:hi]
+            chosen.reverse()
+            made = Slice(chosen, None, number)
+            if keeps and number != NO_NUMBER and self._again(place):
+                made.place = place
+            out.append(made)
+        return out, xs if self._with_current else [None] * len(xs)
+
     def _cut(self, lo: int, hi: int, room: int | None) -> tuple[int, int]:
         """The places that a ROWS frame and MAXSIZE leave of those within the bounds."""
         ranged, start, end, _ = self._shape
@@ -280,17 +355,11 @@ class Frame:
 
     # -- values
 
-    def is_shared(self, c: AggregateCall) -> bool:
-        """Whether a call's value is the same for all request rows of one key and time."""
-        if c.correlated:
-            return False
-        return not self._with_current or all(columns_read(a) <= self._constant for a in c.arguments)
-
-    def call(self, c: AggregateCall, width: int) -> Step:
+    def call(self, c: AggregateCall, width: int) -> Call:
         """A call's value of a frame; ``width`` is the number of the main relation's columns."""
         if c.correlated:
             self._settled = False
-            return self._correlated(c, width)
+            return _one_by_one(self._correlated(c, width))
         slot = self._calls
         self._calls += 1
         fold = _fold_of(c)
@@ -305,7 +374,7 @@ class Frame:
                 return fold(*[g(stored) for g, _ in getters])
             return fold(*[[own(current), *g(stored)] for g, own in getters])
 
-        if self.is_shared(c):
+        if not self._with_current or all(columns_read(a) <= self._constant for a in c.arguments):
 
             def once(stored: Slice, current: Row | None, _: Sequence[Any]) -> Any:
                 found = stored.folded.get(slot, _MISSING)
@@ -313,7 +382,20 @@ class Frame:
                     found = stored.folded[slot] = whole(stored, current)
                 return found
 
-            return once
+            def once_each(
+                slices: Sequence[Slice],
+                currents: Sequence[Row | None],
+                _: Sequence[Sequence[Any]],
+            ) -> list[Any]:
+                out = []
+                for stored, current in zip(slices, currents, strict=True):
+                    found = stored.folded.get(slot, _MISSING)
+                    if found is _MISSING:
+                        found = stored.folded[slot] = whole(stored, current)
+                    out.append(found)
+                return out
+
+            return Call(once, once_each, shared=True)
         self._settled = False
         if c.impl.join is not None and c.expand is None:
             prepare, finish = c.impl.join
@@ -327,8 +409,27 @@ class Frame:
                     state = stored.folded[slot] = prepare(values(stored))
                 return finish(state, own(current))
 
-            return joined
-        return lambda stored, current, _: whole(stored, current)
+            def joined_each(
+                slices: Sequence[Slice],
+                currents: Sequence[Row | None],
+                _: Sequence[Sequence[Any]],
+            ) -> list[Any]:
+                out = []
+                for stored, current in zip(slices, currents, strict=True):
+                    if current is None:
+                        out.append(whole(stored, None))
+                        continue
+                    state = stored.folded.get(slot, _MISSING)
+                    if state is _MISSING:
+                        state = stored.folded[slot] = prepare(values(stored))
+                    out.append(finish(state, own(current)))
+                return out
+
+            return Call(joined, joined_each)
+        return Call(
+            lambda stored, current, _: whole(stored, current),
+            lambda slices, currents, _: list(map(whole, slices, currents)),
+        )
 
     def _getter(self, e: Expr) -> tuple[Callable[[Slice], list[Any]], Callable[[Row], Any]]:
         """An expression over stored rows (the list is kept: do not change it), and over one row."""
@@ -397,6 +498,18 @@ class Frame:
             return fold(*lists)
 
         return run
+
+
+def _one_by_one(step: Step) -> Call:
+    """A call that is computed of one request row after another."""
+
+    def steps(
+        slices: Sequence[Slice], currents: Sequence[Row | None], earlier: Sequence[Sequence[Any]]
+    ) -> list[Any]:
+        before = zip(*earlier, strict=True) if earlier else [()] * len(slices)
+        return list(map(step, slices, currents, before))
+
+    return Call(step, steps)
 
 
 def _fold_of(c: AggregateCall) -> Callable[..., Any]:

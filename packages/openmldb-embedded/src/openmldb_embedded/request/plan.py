@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from openmldb_embedded.plan import (
     WindowPlan,
 )
 from openmldb_embedded.request.access import Access
-from openmldb_embedded.request.frames import Frame, Place, Step
+from openmldb_embedded.request.frames import Call, Frame, Place, Slice
 from openmldb_embedded.request.needed import Needed
 from openmldb_embedded.request.paths import Online, Tables
 from openmldb_embedded.request.rows import constant_columns, row_maker
@@ -199,6 +199,12 @@ class RequestPlan:
         keys = [(a.row(), b.row()) for a, b in node.pairs]
         residual = None if node.residual is None else node.residual.row()
         nothing = (None,) * len(node.right.fields)
+        if len(keys) == 1 and residual is None:
+            ((mine, its),) = keys
+            return lambda rs: [
+                (*x, *(y if mine(x) == its(y) else nothing))
+                for x, y in zip(left(rs), right(rs), strict=True)
+            ]
 
         def beside(rs: list[Row]) -> list[Row]:
             found = [(*x, *y) for x, y in zip(left(rs), right(rs), strict=True)]
@@ -258,16 +264,15 @@ class RequestPlan:
             for window, offset in offsets.items()
         }
         used: list[Frame] = []
-        steps: list[tuple[int, Step]] = []
-        shared: list[bool] = []
+        calls: list[tuple[int, Call]] = []
         for c in node.calls:
             frame = beyond[c.window] if c.beyond_frame else frames[c.window]
             if frame not in used:
                 used.append(frame)
-            steps.append((used.index(frame), frame.call(c, width)))
-            shared.append(frame.is_shared(c))
+            calls.append((used.index(frame), frame.call(c, width)))
 
         located = [(frame, places.index(frame.place)) for frame in used]
+        steps = [(which, call.step) for which, call in calls]
 
         def compute(r: Row) -> list[Row]:
             out: list[Row] = []
@@ -292,30 +297,27 @@ class RequestPlan:
             """Frames, and calls that the request row adds nothing to, once a key and time."""
             xs = rows(rs)
             spots = [place.of_all(xs) for place in places]
-            found = [
-                [frame.rows(x, spot) for spot, x in zip(*spots[at][:2], strict=True)]
-                for frame, at in located
-            ]
+            found = [frame.together(spots[at][1], spots[at][0]) for frame, at in located]
+            own: dict[int, tuple[Sequence[Slice], Sequence[Row | None]]] = {}
             columns: list[list[Any]] = []
-            for (which, step), same in zip(steps, shared, strict=True):
-                frames_of, owners = found[which], spots[located[which][1]][2]
-                if same:
-                    values = [step(stored, current, []) for stored, current in frames_of]
-                    columns.append(values if owners is None else [values[n] for n in owners])
-                    continue
-                earlier: Iterable[tuple[Any, ...]] = zip(*columns, strict=True)
-                if not columns:
-                    earlier = [()] * len(xs)
-                own = zip(range(len(xs)) if owners is None else owners, xs, earlier, strict=True)
-                columns.append(
-                    [
-                        step(stored, None if current is None else x, before)
-                        for n, x, before in own
-                        for stored, current in [frames_of[n]]
-                    ]
-                )
-            for one, frame in zip(found, used, strict=True):
-                for stored, _ in one:
+            for which, call in calls:
+                slices, currents = found[which]
+                owners = spots[located[which][1]][2]
+                if owners is None:
+                    columns.append(call.steps(slices, currents, columns))
+                elif call.shared:
+                    values = call.steps(slices, currents, ())
+                    columns.append([values[n] for n in owners])
+                else:
+                    if which not in own:
+                        rows_of = [
+                            None if currents[n] is None else x
+                            for n, x in zip(owners, xs, strict=True)
+                        ]
+                        own[which] = [slices[n] for n in owners], rows_of
+                    columns.append(call.steps(*own[which], columns))
+            for (slices, _), frame in zip(found, used, strict=True):
+                for stored in slices:
                     if stored.place is not None:
                         frame.remember(stored)
             if not columns:

@@ -1,6 +1,6 @@
 """The batch half of the recorded vectors through the batch engine on Spark.
 
-    python recorded.py FOLDER [--share N] [--json OUT]
+    python recorded.py FOLDER [--share N [--first K]] [--json OUT]
 
 What differs is a difference between OpenMLDB's two own engines (0.9.0 on Spark, 0.9.2 in C++), not
 one of ours: it shows which recorded answers a user of offline jobs does not get.
@@ -31,8 +31,8 @@ PACK = 40
 SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
-def vectors(folder: Path, share: int) -> Iterator[dict[str, Any]]:
-    """Every `share`-th batch vector that the engine accepts, tables filled in."""
+def vectors(folder: Path, share: int, first: int = 0) -> Iterator[dict[str, Any]]:
+    """Every `share`-th batch vector that the engine accepts, from one on, tables filled in."""
     shared = json.loads((folder / "tables.json").read_text())
     for name in ("functions", "aggregates", "queries"):
         with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
@@ -42,7 +42,7 @@ def vectors(folder: Path, share: int) -> Iterator[dict[str, Any]]:
                 for v in found
                 if v["mode"] == "batch" and "refused" not in v and "crash_rows" not in v
             )
-            for vector in itertools.islice(good, 0, None, share):
+            for vector in itertools.islice(good, first % share, None, share):
                 if isinstance(vector["tables"], str):
                     vector["tables"] = shared[vector["tables"]]
                 yield vector
@@ -102,12 +102,12 @@ def judge(vector: dict[str, Any], answer: dict[str, Any]) -> str | None:
 
 
 def run(
-    spark: referee.Referee, folder: Path, share: int
+    spark: referee.Referee, folder: Path, share: int, first: int = 0
 ) -> Iterator[tuple[dict[str, Any], str | None]]:
     """Each vector, and what differs; functions are asked some dozens at a time."""
     tables = Tables(spark)
     packed: list[dict[str, Any]] = []
-    for vector in vectors(folder, share):
+    for vector in vectors(folder, share, first):
         if vector["kind"] == "function":
             packed.append(vector)
             if len(packed) == PACK:
@@ -156,13 +156,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--share", type=int, default=1, help="every so many-th vector")
+    parser.add_argument("--first", type=int, default=0, help="the first of them, below the share")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     total: collections.Counter[str] = collections.Counter()
     found = []
     with tempfile.TemporaryDirectory() as folder:
         spark = referee.Referee(Path(folder))
-        for vector, what in run(spark, given.folder, given.share):
+        for vector, what in run(spark, given.folder, given.share, given.first):
             total[vector["kind"]] += 1
             if what is not None:
                 label = vector.get("function") or vector.get("shape") or vector.get("window")
