@@ -149,6 +149,17 @@ class House:
                 "offasync",
             )
 
+            recommend = self.pipeline.config.recommend
+            if recommend is not None and recommend.sql_list is not None:
+                query = self.pipeline.file(recommend.sql_list).read_text().rstrip().rstrip(";")
+                self.job(
+                    client,
+                    plan["workspace"],
+                    f"{query} INTO OUTFILE {quote_literal(plan['run_dir'] + '/listed')} "
+                    "OPTIONS(format='parquet', mode='overwrite')",
+                    "offasync",
+                )
+
     @staticmethod
     def job(client: OpenMLDBClient, database: str, sql: str, mode: Any) -> None:
         """Run one job to its end."""

@@ -125,6 +125,7 @@ def recommend_arguments(night: Night, overrides: Overrides) -> list[str]:
         *("--ds", night.ds, "--last-ms", str(end - 1)),
         *("--days", str(own.days or night.plan["train_days"])),
         *("--test-days", str(test_days)),
+        *(() if own.sql_list is None else ("--list", str(run.listed))),
         *("--out", str(run.recommend), "--result", str(run.result("recommend"))),
     ]
 

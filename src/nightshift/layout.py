@@ -159,6 +159,11 @@ class RunFolder:
         return self.root / "recommend"
 
     @property
+    def listed(self) -> Path:
+        """What the query of `recommend.sql_list` exported, where the pipeline has one."""
+        return self.root / "listed"
+
+    @property
     def reports(self) -> Path:
         """One JSON report per check."""
         return self.root / "reports"

@@ -360,9 +360,11 @@ class Pipeline:
             return []
         files = self.features
         columns = columns_of(files.create_script(), files.tables, str(files.create_tables))
-        return declared.problems(
-            self.config.recommend, files.tables, columns, str(self.folder / CONFIG)
-        )
+        where = str(self.folder / CONFIG)
+        found = declared.problems(self.config.recommend, files.tables, columns, where)
+        if self.config.recommend.sql_list is not None:
+            found += declared.list_problems(self.file(self.config.recommend.sql_list), where)
+        return found
 
     def _check_recommend(self) -> None:
         found = self.recommend_problems()

@@ -13,7 +13,7 @@ from nightshift.config.reading import parse
 from nightshift.config.recommend import Recommend
 from nightshift.errors import ConfigurationError
 from nightshift.features.tables import SourceTables
-from nightshift.recommend import fitting, interactions
+from nightshift.recommend import fitting, interactions, listed
 from tasks.entry import TaskParser, log, run_task
 
 
@@ -29,6 +29,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--last-ms", type=int, required=True, help="its last millisecond")
     parser.add_argument("--days", type=int, required=True, help="days of interactions")
     parser.add_argument("--test-days", type=int, required=True, help="held-out days")
+    parser.add_argument("--list", type=Path, help="what the query of recommend.sql_list exported")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--result", type=Path, required=True, help="result file (JSON) to write")
     return parser.parse_args(arguments)
@@ -43,6 +44,15 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     tables = SourceTables.load(options.tables)
     found = interactions.read(options.data, tables, config, last=last, days=options.days)
     log(f"{len(found.day)} interactions, {len(found.users)} users, {len(found.items)} items")
+    chosen = None
+    if config.sql_list is not None:
+        if options.list is None:
+            raise ConfigurationError("recommend.sql_list is given, and no --list")
+        chosen, dropped = listed.read(
+            options.list, found.users, found.items[interactions.ID].combine_chunks()
+        )
+        left_out = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in dropped.items())
+        log(f"the list has {len(chosen.values)} rows; left out: {left_out}")
     card = fitting.build(
         found,
         config,
@@ -51,6 +61,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         last_ms=options.last_ms,
         test_days=options.test_days,
         request={"id": tables.request_id, "time": tables.request_time},
+        listed=chosen,
     )
     held_out = card["held_out"]
     if held_out["users"]:

@@ -37,15 +37,15 @@ def candidate(
     pipeline: Pipeline, planned: Any, begun: Any, judge: Callable[[Gate], Any]
 ) -> Candidate:
     """Features, training, the candidate, and what serving needs of OpenMLDB."""
-    extract = _features(pipeline, begun)
-    checked, made, score = _model(pipeline, planned, extract, judge)
+    extract, listed = _features(pipeline, begun)
+    checked, made, score = _model(pipeline, planned, extract, listed, judge)
     load_online, deploy = _online(pipeline, planned, checked, made)
     return Candidate(
         made, {"scored": [score], "loaded": [deploy, load_online]}, [load_online, deploy]
     )
 
 
-def _features(pipeline: Pipeline, begun: Any) -> Any:
+def _features(pipeline: Pipeline, begun: Any) -> tuple[Any, Any]:
     settle_s = pipeline.settings.openmldb_settle_s
     with group("features", "Partitions into a database of the run's own; the query's export."):
         load_offline = OpenMLDBSQLOperator(
@@ -70,12 +70,25 @@ def _features(pipeline: Pipeline, begun: Any) -> Any:
             settle_s=settle_s,
             doc_md="The feature query over history, exported as parquet.",
         )
+        recommend = pipeline.config.recommend
+        listed = None
+        if recommend is not None and recommend.sql_list is not None:
+            listed = OpenMLDBSelectIntoOperator(
+                task_id="extract_list",
+                database=of_plan("workspace"),
+                select=recommend.sql_list,
+                path=of_plan("run_dir") + "/listed",
+                poll_interval_s=1.0,
+                settle_s=settle_s,
+                doc_md="The query of recommend.sql_list, exported as parquet.",
+            )
+            load_offline >> listed
     begun >> load_offline >> extract
-    return extract
+    return extract, listed
 
 
 def _model(
-    pipeline: Pipeline, planned: Any, extract: Any, judge: Callable[[Gate], Any]
+    pipeline: Pipeline, planned: Any, extract: Any, listed: Any, judge: Callable[[Gate], Any]
 ) -> tuple[Any, Any, Any]:
     readable = [str(pipeline.releases), str(pipeline.settings.pipelines)]
 
@@ -131,6 +144,8 @@ def _model(
                 doc_md="Retrieval for POST .../recommend: neighbours, embeddings, their index.",
             )
             [*(checked or [preprocess])][-1] >> retrieval >> made
+            if listed is not None:
+                listed >> retrieval
         score = container(
             "score",
             made["score_arguments"],

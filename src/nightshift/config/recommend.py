@@ -6,12 +6,12 @@ import re
 import string
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from nightshift.config.reading import Strict
 from nightshift.config.yamlfile import nearest
 
-RETRIEVERS = ("item_neighbours", "user_neighbours", "embeddings", "popular", "fresh")
+RETRIEVERS = ("item_neighbours", "user_neighbours", "embeddings", "popular", "fresh", "sql_list")
 """Names of the retrievers; each is a module of `nightshift.recommend.retrievers`."""
 
 FILLS = ("user", "item", "time", "id")
@@ -127,6 +127,11 @@ class Recommend(Strict):
         description=f"any of {', '.join(RETRIEVERS)}; popular items fill up what they leave",
         strict=False,
     )
+    sql_list: str | None = Field(
+        None,
+        description="file of the retriever sql_list: a SELECT over the source tables that gives "
+        "item and score, and user where the list differs by user",
+    )
     candidates: int = Field(200, ge=1, le=10_000, description="candidates that the model ranks")
     neighbours: int = Field(50, ge=1, le=1000, description="neighbours kept of an item or a user")
     history: int = Field(
@@ -140,3 +145,11 @@ class Recommend(Strict):
     test_days: int | None = Field(
         None, ge=1, description="held-out days; empty: the feature specification's"
     )
+
+    @model_validator(mode="after")
+    def _list_is_used(self) -> Recommend:
+        if (self.sql_list is not None) != ("sql_list" in self.retrievers):
+            raise ValueError(
+                "the retriever sql_list needs a file in sql_list, and the file the retriever; give both, or neither"
+            )
+        return self

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
 from nightshift.config.reading import Problem
 from nightshift.config.recommend import FILLS, Recommend, placeholders
 from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
 from nightshift.features.tables import SourceTables
-from nightshift.recommend import filters
+from nightshift.recommend import filters, listed
 
 
 def problems(
@@ -53,6 +54,22 @@ def problems(
     except ConfigurationError as error:
         found.append(Problem(file, "recommend.interactions.where", str(error)))
     return found
+
+
+def list_problems(path: Path, file: str) -> list[Problem]:
+    """What is wrong with the query of `recommend.sql_list`, as far as its text says.
+
+    Args:
+        path: the query's file.
+        file: the pipeline's file, for the messages.
+    """
+    try:
+        sql = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return [Problem(file, "recommend.sql_list", f"{path} cannot be read: {reason}")]
+    wrong = listed.problem_of(sql)
+    return [] if wrong is None else [Problem(file, "recommend.sql_list", f"{path} {wrong}")]
 
 
 def _interactions(

@@ -30,6 +30,7 @@ def build(
     last_ms: int,
     test_days: int,
     request: Mapping[str, str],
+    listed: Ragged | None = None,
 ) -> dict[str, Any]:
     """Write the folder `out`, whole or not at all.
 
@@ -44,6 +45,7 @@ def build(
         last_ms: its last millisecond, since 1970.
         test_days: held-out days, the last ones.
         request: the request table's columns `id` and `time`.
+        listed: of `listed.read`. It may know the held-out days, so it is not measured on them.
 
     Returns:
         What `recommend.json` holds.
@@ -63,9 +65,10 @@ def build(
         if (early & found.liked).any():
             trial.mkdir()
             # Measured and gone: what serves knows the held-out days as well.
-            _write(found, early, options, trial, last=_date(first_test - 1))
+            _write(found, early, _measured(options), trial, last=_date(first_test - 1))
             measured |= heldout.measure(Recommender.load(trial), found, ~early)
-        card = _write(found, np.ones(len(found.day), bool), options, staged, last=last)
+        every = np.ones(len(found.day), bool)
+        card = _write(found, every, options, staged, last=last, listed=listed)
         if trial.exists():
             shutil.rmtree(trial)
         card |= {"held_out": measured, "request": dict(request), "last_ms": last_ms}
@@ -80,11 +83,12 @@ def _write(
     folder: Path,
     *,
     last: dt.date,
+    listed: Ragged | None = None,
 ) -> dict[str, Any]:
     users, items = len(found.users), len(found.items)
     consumed = _lists(found, rows, users)
     liked = _lists(found, rows & found.liked, users)
-    given = Liked(users, items, liked)
+    given = Liked(users, items, liked, listed)
     artefact.write_tables(folder, found.users, found.items)
     consumed.save(folder, "consumed")
     liked.save(folder, "liked")
@@ -105,6 +109,12 @@ def _write(
     }
     files.write_json(folder / artefact.CARD, card)
     return card
+
+
+def _measured(options: Recommend) -> Recommend:
+    """The options without what may know the held-out days."""
+    names = tuple(name for name in options.retrievers if name != "sql_list") or ("popular",)
+    return options.model_copy(update={"retrievers": names, "sql_list": None})
 
 
 def _lists(found: Interactions, rows: npt.NDArray[np.bool_], users: int) -> Ragged:

@@ -123,6 +123,7 @@ def test_its_retrieval_is_part_of_the_release(nights):
     assert report["held_out"]["users"] > 20
     assert report["status"] != "fail"
     made = Recommender.load(folder.recommend)
+    assert made.card["retrievers"]["sql_list"]["for_all"] > 0  # the query's, of the night's rows
     user = made.users.values[0].as_py()
     answer = httpx.post(
         f"{nights.settings.predict_url}/recommend",

@@ -9,6 +9,7 @@ from nightshift.recommend.retrievers.embeddings import Embeddings
 from nightshift.recommend.retrievers.fresh import Fresh
 from nightshift.recommend.retrievers.item_neighbours import ItemNeighbours
 from nightshift.recommend.retrievers.popular import Popular
+from nightshift.recommend.retrievers.sql_list import SqlList
 from nightshift.recommend.retrievers.user_neighbours import UserNeighbours
 
 REGISTRY: Mapping[str, type[Retriever]] = {
@@ -17,6 +18,7 @@ REGISTRY: Mapping[str, type[Retriever]] = {
     "embeddings": Embeddings,
     "popular": Popular,
     "fresh": Fresh,
+    "sql_list": SqlList,
 }
 """By the names of `nightshift.config.recommend.RETRIEVERS`."""
 

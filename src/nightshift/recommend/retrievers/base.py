@@ -22,11 +22,14 @@ class Liked:
         users: how many users there are.
         items: how many items there are, those that nobody touched included.
         by_user: each user's distinct items, the newest last.
+        listed: what `recommend.sql_list` gave, if the pipeline has one and this is a fit: items by
+            user, the best first, in a last row those for everybody.
     """
 
     users: int
     items: int
     by_user: Ragged
+    listed: Ragged | None = None
 
 
 @dataclass(frozen=True)
