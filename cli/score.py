@@ -23,6 +23,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             help=f"all {name} that the release knows, or a csv or parquet file "
             "(default: as pipeline.yaml says, else all)",
         )
+    parser.add_argument(
+        "--requests",
+        metavar="FILE",
+        help="score the request rows of a csv or parquet file, in its order, at the times that "
+        "they name; in place of --users, --items and --top",
+    )
     parser.add_argument("--top", type=int, metavar="N", help="only each user's N best items")
     parser.add_argument("--format", choices=("parquet", "csv"), help="of the files")
     parser.add_argument(
@@ -42,13 +48,18 @@ def run(pipeline: Pipeline, given: argparse.Namespace) -> int:
 
     if given.top is not None and given.top < 1:
         raise ConfigurationError(f"--top is {given.top}; give at least 1")
+    if given.requests is not None:
+        for name in ("users", "items", "top"):
+            if getattr(given, name) is not None:
+                raise ConfigurationError(f"--requests takes no --{name}: a row is a request")
     own = pipeline.config.score or Score()
     asked = Request(
         given.out.resolve(),
         given.ds,
         given.users or pipeline.list_file(own.users),
         given.items or pipeline.list_file(own.items),
-        given.top or own.top,
+        given.requests,
+        given.top or (None if given.requests else own.top),
         given.format or own.format,
         given.replace,
     )

@@ -22,6 +22,7 @@ from nightshift.features.encoding import RowEncoder
 from nightshift.features.specification import FeatureSpec, sql_type
 from nightshift.lists import writing
 from nightshift.lists.pairs import ALL, OfFiles, OfRelease, Pairs, digest
+from nightshift.lists.requests import OfRequests
 from nightshift.night import Servers, servers
 from nightshift.pipeline import Pipeline
 from nightshift.recommend.recommender import Recommender
@@ -42,7 +43,7 @@ CALLS = 2
 RENEW_S = 600.0
 """How often the lease is renewed that keeps the release deployed and loaded."""
 
-STATE, SUMMARY = "_job.json", "_list.json"
+STATE, SUMMARY, SPOOL = "_job.json", "_list.json", "_requests.arrow"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Request:
         ds: the date: features are those at its end; None for the live release's date.
         users: `all`, or a csv or parquet file.
         items: likewise.
+        requests: a csv or parquet file of whole request rows, in place of users and items.
         top: items kept of each user; None for all.
         format: `parquet` or `csv`.
         replace: put an earlier list of the date away.
@@ -63,6 +65,7 @@ class Request:
     ds: str | None = None
     users: str = ALL
     items: str = ALL
+    requests: str | None = None
     top: int | None = None
     format: str = "parquet"
     replace: bool = False
@@ -103,6 +106,7 @@ def run(
         "at": pipeline.zone.end_ms(dt.date.fromisoformat(ds)) - 1,
         "users": digest(asked.users),
         "items": digest(asked.items),
+        **({} if asked.requests is None else {"requests": digest(asked.requests)}),
         "top": asked.top,
         "format": asked.format,
         "part_rows": PART_ROWS,
@@ -192,6 +196,9 @@ class _Writer:
     def _pairs(self, scorer: _Scorer) -> Pairs:
         tables = self.pipeline.features.tables
         at = (tables.request_time, self.job["at"])
+        if self.asked.requests is not None:
+            path, spool = Path(self.asked.requests), self.partial / SPOOL
+            return OfRequests(scorer.schema, path, tables.request_id, spool)
         stamp = self.folder.manifest().recommend
         if stamp is None:
             return OfFiles(scorer.schema, self.asked.users, self.asked.items, tables.request_id, at)
@@ -228,6 +235,7 @@ class _Writer:
         }
         files.write_json(self.partial / SUMMARY, summary)
         (self.partial / STATE).unlink()
+        (self.partial / SPOOL).unlink(missing_ok=True)
         if self.target.exists():
             old = files.staging_path(self.target)
             self.target.rename(old)

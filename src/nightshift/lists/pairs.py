@@ -30,6 +30,9 @@ _ARROW = {
     "float": "float32",
     "double": "float64",
 }
+_PLAIN = {"timestamp": "int64", "date": "string"}
+"""As `plain_values` makes them."""
+
 _SHOWN = 5
 """Unknown ids that a message names."""
 
@@ -52,6 +55,10 @@ class Pairs(ABC):
     @abstractmethod
     def rows(self, user: int, first: int, last: int) -> list[list[Any]]:
         """Request rows of one user and the items from `first` up to `last`."""
+
+    def named(self, users: pa.Array, items: pa.Array) -> dict[str, pa.Array]:
+        """The columns that name a list's rows, of places of users and of items."""
+        return {"user": self.user_ids.take(users), "item": self.item_ids.take(items)}
 
 
 class OfRelease(Pairs):
@@ -176,29 +183,50 @@ def read_file(path: Path, schema: Sequence[tuple[str, str]], needed: str | None 
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
-    kinds = {name: sql_type(kind) for name, kind in schema}
-    types = {name: _ARROW[kind] for name, kind in kinds.items() if kind in _ARROW}
     try:
         if path.suffix.lower() == ".csv":
-            table = pc.read_csv(path, convert_options=pc.ConvertOptions(column_types=_types(types)))
+            table = pc.read_csv(path, convert_options=csv_options(schema))
         elif path.suffix.lower() == ".parquet":
             table = pq.read_table(path)
         else:
             raise ConfigurationError(f"{path}: name a .csv or .parquet file")
     except (OSError, pa.ArrowInvalid) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    made = fitted(table, schema, str(path))
+    if needed is not None and needed not in made.column_names:
+        raise ConfigurationError(f"{path} has no column {needed}")
+    if not len(made):
+        raise ConfigurationError(f"{path} holds no rows")
+    return made
+
+
+def csv_options(schema: Sequence[tuple[str, str]]) -> Any:
+    """How cells of the request table's columns are read."""
+    import pyarrow.csv as pc
+
+    kinds = {name: sql_type(kind) for name, kind in schema}
+    types = {name: _ARROW[kind] for name, kind in kinds.items() if kind in _ARROW}
+    return pc.ConvertOptions(column_types=_types(types))
+
+
+def fitted(table: pa.Table, schema: Sequence[tuple[str, str]], where: str) -> pa.Table:
+    """Columns of a file as the request table has them.
+
+    Raises:
+        ConfigurationError: a column is none of the request table's, or of another type.
+    """
+    import pyarrow as pa
+
+    kinds = {name: sql_type(kind) for name, kind in schema}
+    columns = {}
     for name in table.column_names:
         if name not in kinds:
             raise ConfigurationError(
-                f"{path}: {name} is no column of the request table; its columns: {', '.join(kinds)}"
+                f"{where}: {name} is no column of the request table; its columns: "
+                f"{', '.join(kinds)}"
             )
-    if needed is not None and needed not in table.column_names:
-        raise ConfigurationError(f"{path} has no column {needed}")
-    if not len(table):
-        raise ConfigurationError(f"{path} holds no rows")
-    columns = {}
-    for name in table.column_names:
-        columns[name] = _fit(table[name], kinds[name], types.get(name), f"{path}: {name}")
+        wanted = _ARROW.get(kinds[name])
+        columns[name] = _fit(table[name], kinds[name], wanted, f"{where}: {name}")
     return pa.table(columns)
 
 
@@ -208,7 +236,11 @@ def _fit(column: Any, kind: str, wanted: str | None, where: str) -> Any:
     from nightshift.serving.pair import plain_values
 
     if wanted is None:
-        return pa.chunked_array([pa.array(plain_values(column))])
+        made = pa.type_for_alias(_PLAIN.get(kind, "string"))
+        try:
+            return pa.chunked_array([pa.array(plain_values(column), made)])
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ConfigurationError(f"{where} is {column.type} and must be {kind}") from error
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if text != (kind == "string"):
         raise ConfigurationError(f"{where} is {column.type} and must be {kind}")

@@ -43,19 +43,17 @@ class Part:
         self.ranks.append(np.arange(1, len(order) + 1, dtype=np.int32))
 
     def table(self, pairs: Pairs, release: str) -> pa.Table:
-        """user, item, score, rank, release."""
+        """What names a row, score, rank where there is more than one item, release."""
         import pyarrow as pa
 
         users, items = np.concatenate(self.users), np.concatenate(self.items)
-        return pa.table(
-            {
-                "user": pairs.user_ids.take(pa.array(users)),
-                "item": pairs.item_ids.take(pa.array(items)),
-                "score": pa.array(np.concatenate(self.scores)),
-                "rank": pa.array(np.concatenate(self.ranks)),
-                "release": pa.repeat(release, len(users)),
-            }
-        )
+        columns = {
+            **pairs.named(pa.array(users), pa.array(items)),
+            "score": pa.array(np.concatenate(self.scores)),
+        }
+        if pairs.items > 1:
+            columns["rank"] = pa.array(np.concatenate(self.ranks))
+        return pa.table({**columns, "release": pa.repeat(release, len(users))})
 
 
 def write(table: pa.Table, path: Path) -> None:

@@ -1,15 +1,26 @@
 """Rows of a list, ranked and written."""
 
 import csv
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightshift.lists import writing
+from nightshift.lists.pairs import Pairs
 
-PAIRS = SimpleNamespace(user_ids=pa.array(["a,1", 'b"']), item_ids=pa.array([10, 20, 30]))
+
+class Three(Pairs):
+    """Two users and three items, without rows."""
+
+    users, items = 2, 3
+    user_ids, item_ids = pa.array(["a,1", 'b"']), pa.array([10, 20, 30])
+
+    def rows(self, user, first, last):
+        raise NotImplementedError
+
+
+PAIRS = Three()
 
 
 def part():

@@ -116,4 +116,3 @@ def test_an_empty_list_is_a_list(found, tmp_path):
 def test_the_text_of_the_query(sql, told):
     found = listed.problem_of(sql)
     assert (found is None) if told is None else told in found
-
