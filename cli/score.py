@@ -58,10 +58,10 @@ def run(pipeline: Pipeline, given: argparse.Namespace) -> int:
         given.ds,
         given.users or pipeline.list_file(own.users),
         given.items or pipeline.list_file(own.items),
-        given.requests,
         given.top or (None if given.requests else own.top),
         given.format or own.format,
         given.replace,
+        given.requests,
     )
     made = write(pipeline, asked, tell=lambda text: say(f"  {text}"))
     if not made["written"]:

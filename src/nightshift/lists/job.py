@@ -55,20 +55,20 @@ class Request:
         ds: the date: features are those at its end; None for the live release's date.
         users: `all`, or a csv or parquet file.
         items: likewise.
-        requests: a csv or parquet file of whole request rows, in place of users and items.
         top: items kept of each user; None for all.
         format: `parquet` or `csv`.
         replace: put an earlier list of the date away.
+        requests: a csv or parquet file of whole request rows, in place of users and items.
     """
 
     out: Path
     ds: str | None = None
     users: str = ALL
     items: str = ALL
-    requests: str | None = None
     top: int | None = None
     format: str = "parquet"
     replace: bool = False
+    requests: str | None = None
 
 
 def run(
