@@ -17,9 +17,13 @@ from typing import Any
 from cli.main import all_commands, build_parser
 from nightshift import files
 from nightshift.config import schemas
+from nightshift.features.schemas import feature_spec_schema, tables_schema
 from nightshift.settings import PROJECT, describe
 
 FOLDER = PROJECT / "docs" / "reference"
+
+WIDTH = "96"
+"""Of the commands' help: argparse wraps at the terminal's width."""
 
 SETTINGS = (
     "Environment variables of one machine. `./nightshift settings` shows the values in force. What "
@@ -78,12 +82,23 @@ def hyperparameters_schema() -> dict[str, Any]:
 
 def pages() -> dict[Path, str]:
     """Text of each generated file by its path."""
-    text = json.dumps(hyperparameters_schema(), indent=2, sort_keys=True) + "\n"
     return {
         FOLDER / "settings.md": settings_page(),
         FOLDER / "commands.md": commands_page(),
-        FOLDER / "schemas" / "hyperparameters.json": text,
-        **{FOLDER / "schemas" / name: text for name, text in schemas.schemas().items()},
+        **{
+            FOLDER / "schemas" / f"{name}.json": json.dumps(schema, indent=2, sort_keys=True) + "\n"
+            for name, schema in all_schemas().items()
+        },
+    }
+
+
+def all_schemas() -> dict[str, dict[str, Any]]:
+    """JSON schema of each of a pipeline's files, by the file's name without `.yaml`."""
+    return {
+        "hyperparameters": hyperparameters_schema(),
+        "tables": tables_schema(),
+        "feature_spec": feature_spec_schema(),
+        **schemas.schemas(),
     }
 
 
@@ -108,7 +123,7 @@ def _cell(text: str) -> str:
 
 def main() -> None:
     """Write the pages."""
-    os.environ["COLUMNS"] = "96"  # argparse wraps at the terminal's width
+    os.environ["COLUMNS"] = WIDTH
     for path, text in pages().items():
         files.write_text(path, text)
 

@@ -7,7 +7,6 @@ died, and its children outlive a SIGTERM to it).
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import urllib.parse
@@ -79,9 +78,6 @@ def environment(settings: Settings) -> dict[str, str]:
     env.update({f"AIRFLOW__{k}": v.replace("%", "%%") for k, v in options.items()})
     env["AIRFLOW_HOME"] = str(folder)
     token = credentials.read(settings, credentials.OPENMLDB_TOKEN)
-    # The embedded server's FINISHED is final; a cluster's may still turn to FAILED.
-    if "NIGHTSHIFT_OPENMLDB_SETTLE_S" not in os.environ:
-        env["NIGHTSHIFT_OPENMLDB_SETTLE_S"] = "0.05"
     env["AIRFLOW_CONN_OPENMLDB_DEFAULT"] = json.dumps(
         {
             "conn_type": "openmldb",

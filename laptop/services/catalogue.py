@@ -129,10 +129,10 @@ def openmldb(settings: Settings) -> Launch:
         *(part for root in file_roots(settings) for part in ("--root", str(root))),
         *spark.server_arguments(settings),
         *(["--lenient"] if settings.openmldb_mode == "lenient" else []),
+        # Nothing of a cluster's delays has to be waited for here.
+        "--consistent",
     ]
-    # A failed job shows FINISHED first, as on a cluster; here there is no need to wait for it.
-    env = {"OPENMLDB_EMBEDDED_MOODS": "failed_seconds=0", **base_env(settings)}
-    return Launch(_python(settings, *arguments), env, settings.project)
+    return Launch(_python(settings, *arguments), base_env(settings), settings.project)
 
 
 def file_roots(settings: Settings) -> list[Path]:

@@ -52,7 +52,7 @@ class Settings:
     openmldb_settle_s: float = _setting(
         2.0,
         "seconds between FINISHED and the second look at a job (a cluster's may still turn to "
-        "FAILED; the laptop's own server sets less)",
+        "FAILED; the embedded server's does not, and is not waited for)",
     )
     openmldb_mode: str = _setting(
         "strict",

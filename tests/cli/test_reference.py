@@ -25,11 +25,20 @@ def test_every_command_has_its_help_also_below_others():
     assert "--from" in page.partition("## data load")[2]
 
 
-@pytest.mark.parametrize("file", sorted((PROJECT / "pipelines").glob("*/hyperparameters.yaml")))
-def test_shipped_hyperparameters_fit_their_schema(file):
-    values = yaml.safe_load(file.read_text()) or {}
-    if "yaml-language-server" in file.read_text():
-        jsonschema.validate(values, reference.hyperparameters_schema())
+def test_the_committed_pages_are_current(monkeypatch):
+    monkeypatch.setenv("COLUMNS", reference.WIDTH)
+    old = [path.name for path, text in reference.pages().items() if path.read_text() != text]
+    assert old == [], "run: .venv/bin/python -m cli.reference"
+
+
+def test_shipped_files_name_their_schema_and_fit_it():
+    schemas = reference.all_schemas()
+    for file in sorted((PROJECT / "pipelines").glob("*/*.yaml")):
+        if file.stem == "hyperparameters" and file.parent.name == "style":
+            continue  # options of the pipeline's own module
+        first = file.read_text().partition("\n")[0]
+        assert first.endswith(f"$schema=../../docs/reference/schemas/{file.stem}.json"), file
+        jsonschema.validate(yaml.safe_load(file.read_text()) or {}, schemas[file.stem])
 
 
 @pytest.mark.parametrize(

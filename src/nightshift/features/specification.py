@@ -43,7 +43,7 @@ POOLINGS = ("mean", "sum")
 MAX_BINS = 1024
 MAX_TOKENS = 1000
 
-_ALIASES = {
+ALIASES = {
     "boolean": "bool",
     "smallint": "int16",
     "int": "int32",
@@ -75,7 +75,7 @@ def sql_type(name: str) -> str:
     An unknown name is returned in lower case, so that a message can show it.
     """
     lowered = name.strip().lower()
-    return _ALIASES.get(lowered, lowered)
+    return ALIASES.get(lowered, lowered)
 
 
 @dataclass(frozen=True)

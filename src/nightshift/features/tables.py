@@ -16,8 +16,8 @@ from nightshift.errors import ConfigurationError
 from nightshift.zones import Zone
 
 _KEYS = ("version", "events", "snapshots", "requests", "label")
-_UNITS_MS = {"days": 86_400_000, "hours": 3_600_000, "minutes": 60_000}
-_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+UNITS_MS = {"days": 86_400_000, "hours": 3_600_000, "minutes": 60_000}
+NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class _Reader:
                 )
 
     def name(self, key: str, value: Any) -> None:
-        if not isinstance(value, str) or not _NAME.fullmatch(value):
+        if not isinstance(value, str) or not NAME.fullmatch(value):
             self.refuse(key, value, "give a name of letters, digits and _")
 
     def label(self, given: Any) -> tuple[Any, int | None, int | None, str | None]:
@@ -210,11 +210,11 @@ class _Reader:
         fix = "give {days: ...}, {hours: ...} or {minutes: ...}, above 0"
         if not isinstance(value, dict) or len(value) != 1:
             self.refuse("label.delay", value, fix)
-        self.keys("label.delay.", value, tuple(_UNITS_MS))
+        self.keys("label.delay.", value, tuple(UNITS_MS))
         ((unit, count),) = value.items()
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             self.refuse(f"label.delay.{unit}", count, fix)
-        return count * _UNITS_MS[unit]
+        return count * UNITS_MS[unit]
 
     def one_of(self, key: str, value: Any, known: Collection[str]) -> None:
         if value not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from nightshift import credentials
+from nightshift.errors import ServiceUnavailable
 from nightshift.openmldb import protocol, wire
 from nightshift.openmldb.jobs import Job
 from nightshift.openmldb.protocol import (
@@ -46,6 +48,15 @@ class AbstractClient(ABC):
         Raises:
             ServiceUnavailable: it does not.
         """
+
+    @property
+    def consistent(self) -> bool:
+        """Whether the server states that each answer is whole and a job's FINISHED is final.
+
+        A cluster states nothing: while a tablet loads its tables it counts a part of the rows, and
+        a job may turn from FINISHED to FAILED.
+        """
+        return False
 
     @abstractmethod
     def close(self) -> None:
@@ -169,6 +180,7 @@ class OpenMLDBClient(AbstractClient):
     ) -> None:
         self.place = base_url.rstrip("/")
         self.timeout_s = timeout_s
+        self._consistent: bool | None = None
         self._http = httpx.Client(
             base_url=self.place,
             timeout=wire.limits(timeout_s),
@@ -198,6 +210,15 @@ class OpenMLDBClient(AbstractClient):
         except httpx.TransportError as error:
             raise wire.unavailable(error, wire.HEALTH, self.place) from error
         wire.check_health(response, self.place)
+        self._consistent = response.headers.get(wire.CONSISTENCY) == "strong"
+
+    @property
+    def consistent(self) -> bool:
+        """As `AbstractClient.consistent`; asked for once, and not believed of a server away."""
+        if self._consistent is None:
+            with contextlib.suppress(ServiceUnavailable):
+                self.health()
+        return bool(self._consistent)
 
     def _send(self, request: Request, timeout_s: float) -> Any:
         try:

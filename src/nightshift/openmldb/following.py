@@ -66,7 +66,7 @@ def follow(
         client: the server.
         jobs: the jobs.
         deadline: seconds since the epoch.
-        settle_s: seconds between FINISHED and the second look.
+        settle_s: seconds between FINISHED and the second look; none at a consistent server.
         poll_s: seconds between two readings.
         sleep: as `time.sleep`.
 
@@ -77,6 +77,7 @@ def follow(
         DeadlineExceeded: some had not ended by then; they go on.
         RetryableError: the server stayed away.
     """
+    settle_s = 0.0 if jobs and client.consistent else settle_s
     watches = {job.job_id: JobWatch(deadline, poll_s=poll_s, settle_s=settle_s) for job in jobs}
     last = {job.job_id: job for job in jobs}
     at_work = dict(last)
@@ -144,11 +145,32 @@ def finish(
         DeadlineExceeded: it did not end in time; it is told to stop.
         RetryableError: the server stayed away.
     """
+    return finish_all(client, [job], deadline, settle_s=settle_s, poll_s=poll_s, sleep=sleep)[0]
+
+
+def finish_all(
+    client: AbstractClient,
+    jobs: Sequence[Job],
+    deadline: float,
+    *,
+    settle_s: float = 2.0,
+    poll_s: float = 1.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Job]:
+    """Jobs that run side by side, each FINISHED, in the order given.
+
+    Raises:
+        JobFailed, JobLost: one ended otherwise; the others have ended, too.
+        DeadlineExceeded: some did not end in time; they are told to stop.
+        RetryableError: the server stayed away.
+    """
     try:
-        done = follow(client, [job], deadline, settle_s=settle_s, poll_s=poll_s, sleep=sleep)
+        done = follow(client, jobs, deadline, settle_s=settle_s, poll_s=poll_s, sleep=sleep)
     except DeadlineExceeded:
-        client.stop_job(job.job_id)
+        for job in jobs:
+            if not client.job(job.job_id).state.is_terminal:
+                client.stop_job(job.job_id)
         raise
     for error in failures(client, done):
         raise error
-    return done[0]
+    return done

@@ -184,7 +184,7 @@ class JobWatch:
         return now >= self.deadline
 
     def _pause(self) -> float:
-        return min(self.poll_s, 0.25 * 2.0 ** min(self._readings, 16))
+        return min(self.poll_s, 0.05 * 2.0 ** min(self._readings, 16))
 
 
 # Reasons of a failure that lie outside the statement: the same job may pass when run again.

@@ -37,7 +37,7 @@ from nightshift.openmldb import (
 )
 from nightshift.openmldb.following import failures, follow, submit_once
 from nightshift.openmldb.health import delete, settled
-from nightshift.openmldb.rows import stored_count
+from nightshift.openmldb.rows import stored_count, stored_counts
 from nightshift.pipeline import Pipeline
 from nightshift.zones import Zone
 
@@ -459,7 +459,7 @@ def settled_counts(
     """Rows of each time range, so that they can be believed: see `health.settled`."""
 
     def read() -> list[int]:
-        return [stored_count(client, database, table, column, *span) for span in spans]
+        return stored_counts(client, database, table, column, spans)
 
     return settled(client, database, table, read, waiting.patience) if spans else []
 

@@ -37,7 +37,7 @@ from nightshift.openmldb.rows import (
     digest,
     in_range,
     partition_rows,
-    stored_count,
+    stored_counts,
     stored_rows,
 )
 from nightshift.openmldb.text import quote_literal, quote_name
@@ -250,6 +250,9 @@ class _Table:
         mark, key = f"{fingerprint(paths)} {count}", known_key(self.name, day)
         if not thorough and known.get(key) == mark and count == rows:
             return report("unchanged")
+        if not rows and not count:
+            known[key] = mark
+            return report("equal")
         known.pop(key, None)
         wanted = list(partition_rows(paths, self.declared.columns))
         outside = [
@@ -443,23 +446,15 @@ class _Table:
         """Rows of each day that two readings of a healthy table agree on."""
 
         def read() -> list[int]:
-            return [
-                stored_count(
-                    self.client,
-                    self.database,
-                    self.name,
-                    self.time,
-                    *_span(day, self.declared.zone),
-                )
-                for day in days
-            ]
+            spans = [_span(day, self.declared.zone) for day in days]
+            return stored_counts(self.client, self.database, self.name, self.time, spans)
 
         counts = self._settled(read)
         before = [
             0 if self.uncountable(day) else _count_of(known.get(known_key(self.name, day), ""))
             for day in days
         ]
-        until = clock.monotonic() + self.waiting.doubt_s
+        until = clock.monotonic() + (0.0 if self.client.consistent else self.waiting.doubt_s)
         while any(now < then for now, then in zip(counts, before, strict=True)):
             # Rows do not go by themselves: more likely a tablet is still loading them.
             if clock.monotonic() >= until:

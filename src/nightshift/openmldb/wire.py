@@ -13,6 +13,8 @@ from nightshift.errors import OpenMLDBError, ServiceUnavailable, StatementTimeou
 from nightshift.openmldb.protocol import Request
 
 HEALTH: Final = Request("GET", "/health", "GET /health")
+CONSISTENCY: Final = "x-openmldb-consistency"
+"""Header of the answer to GET /health: `strong` where the embedded server has no cluster's delays."""
 
 # What the API server says when a part behind it is away or busy; the same statement may well
 # succeed later. A statement that reached its timeout goes on there: it is no such answer.

@@ -145,6 +145,7 @@ def tables_yaml(roles: Roles, window: Window, zone: Zone) -> str:
             events[joined.table.name] = joined.time
     listed = "\n".join(f"  {name}: {time}" for name, time in events.items())
     return f"""\
+# yaml-language-server: $schema=../../docs/reference/schemas/tables.json
 # The source tables: how their files lie, and what each is to the features.
 version: 1
 
@@ -349,6 +350,7 @@ def feature_spec_yaml(roles: Roles, window: Window, lookback: dict[str, int], zo
     ignored = [f for f in columns if f.kind.startswith("ignored")]
     blocks = [
         f"""\
+# yaml-language-server: $schema=../../docs/reference/schemas/feature_spec.json
 # What each column of features.sql is to the model. Preprocessing, the predict server and the
 # model's vocabulary are driven by this file; a column that the query gives and this file does not
 # name (or the other way round) is an error.

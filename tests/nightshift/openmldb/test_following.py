@@ -53,6 +53,8 @@ def test_another_statement_or_an_older_job_is_not_taken_for_it():
 class Showing:
     """Shows a job's rows one after another."""
 
+    consistent = False
+
     def __init__(self, *states: Job) -> None:
         self.states = list(states)
         self.stopped: list[int] = []

@@ -70,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
         help="run queries that OpenMLDB 0.9.2 refuses and this engine can compute",
     )
     found.add_argument(
+        "--consistent",
+        action="store_true",
+        help="show a job's end and a new index at once, where a cluster shows them late, and say so "
+        "in the answer to GET /health",
+    )
+    found.add_argument(
         "--exact",
         action="store_true",
         help="refuse values that OpenMLDB would change: numbers that wrap around, impossible dates",

@@ -23,6 +23,9 @@ LOG = logging.getLogger("openmldb_embedded")
 
 VARIABLE = "OPENMLDB_EMBEDDED_MOODS"
 
+AT_ONCE = "failed_seconds=0, index_seconds=0"
+"""Without a cluster's delays: a job's end and a new index are seen at once."""
+
 
 @dataclass(frozen=True)
 class Moods:

@@ -17,7 +17,7 @@ import uvicorn
 from openmldb_sql.errors import SqlError
 
 from openmldb_embedded.guard import Guard, read_token
-from openmldb_embedded.moods import VARIABLE, Mood
+from openmldb_embedded.moods import AT_ONCE, VARIABLE, Mood
 from openmldb_embedded.offline.registry import ENGINES
 from openmldb_embedded.offline.spark.conf import ConfError, data_prefix, read_properties
 from openmldb_embedded.paths import Roots
@@ -39,7 +39,8 @@ def run(given: argparse.Namespace) -> int:
         listener = _listen(given.host, given.port)
         taskmanager = _taskmanager(given)
         prefix = data_prefix(taskmanager)
-        mood = Mood(os.environ.get(VARIABLE, ""))
+        moods = os.environ.get(VARIABLE, "")
+        mood = Mood(moods or (AT_ONCE if given.consistent else ""))
         store = Store(given.data, int(given.snapshot_mib * 2**20), prefix, repair=given.repair)
     except SqlError as error:
         return _refuse(error.message, listener)
@@ -68,7 +69,7 @@ def run(given: argparse.Namespace) -> int:
         return _refuse(error.message, listener)
     threading.Thread(target=_warm, args=(service,), daemon=True).start()
     config = uvicorn.Config(
-        App(service, Guard(given.host, given.name, token)),
+        App(service, Guard(given.host, given.name, token), given.consistent and not moods),
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -154,8 +154,11 @@ def _parameter(kind: SqlType, value: Any, place: int) -> Any:
 class App:
     """The ASGI application."""
 
-    def __init__(self, service: Service, guard: Guard | None = None) -> None:
+    def __init__(
+        self, service: Service, guard: Guard | None = None, consistent: bool = False
+    ) -> None:
         self.service = service
+        self.consistent = consistent
         self.guard = guard or Guard()
         self.statements = ThreadPoolExecutor(STATEMENT_THREADS, thread_name_prefix="statement")
         self.threads = ThreadPoolExecutor(ROW_THREADS, thread_name_prefix="rows")
@@ -187,6 +190,8 @@ class App:
         sent = [(b"content-type", kind), (b"content-length", str(len(answer)).encode())]
         if self.service.referee.lenient:
             sent.append((b"x-openmldb-mode", b"lenient"))
+        if self.consistent and answer == b"OK":
+            sent.append((b"x-openmldb-consistency", b"strong"))
         await send({"type": "http.response.start", "status": status, "headers": sent})
         await send({"type": "http.response.body", "body": answer})
 

@@ -59,7 +59,8 @@ class OpenMLDBOperator(WaitingOperator):
         mode: `offline` or `online` (the API server's four mode names are accepted).
         openmldb_conn_id: Airflow connection of type `openmldb`.
         job_timeout_s: seconds that one job may take from its submission; then it is stopped.
-        settle_s: seconds between FINISHED and the second look (a job may still turn to FAILED).
+        settle_s: seconds between FINISHED and the second look (a cluster's job may still turn to
+            FAILED); none where the server states that it is consistent.
     """
 
     template_fields: Sequence[str] = ("database", "openmldb_conn_id", "sql")
@@ -236,7 +237,8 @@ class OpenMLDBOperator(WaitingOperator):
         """Return when the job is FINISHED for good; defer where that is wanted."""
         defers = self.deferrable and self._can_defer()
         patience = min(deadline, time.time() + self.defer_after_s) if defers else deadline
-        watch = JobWatch(patience, self.poll_interval_s, self.settle_s, self.outage_s)
+        settle_s = 0.0 if self.hook.client.consistent else self.settle_s
+        watch = JobWatch(patience, self.poll_interval_s, settle_s, self.outage_s)
         final: Job | None = None
         try:
             if not defers or patience > time.time():
@@ -253,7 +255,7 @@ class OpenMLDBOperator(WaitingOperator):
                     job_id=job.job_id,
                     deadline=deadline,
                     poll_s=self.poll_interval_s,
-                    settle_s=self.settle_s,
+                    settle_s=settle_s,
                     outage_s=self.outage_s,
                     stop_on_kill=stop_on_kill,
                     not_before=time.time() + self.defer_after_s,

@@ -13,6 +13,7 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ from nightshift.openmldb import (
     split_script,
 )
 from nightshift.openmldb import deployments as online
-from nightshift.openmldb.following import finish, submit_once
+from nightshift.openmldb.following import finish_all, submit_once
 from nightshift.openmldb.health import settled
 from nightshift.plan import Plan
 from nightshift.serving.pair import plain_values
@@ -59,6 +60,7 @@ MAX_MISMATCHES = 50
 """So many are listed in the report; all are counted."""
 
 _INSERT_ROWS = 500
+_ASKED_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -219,44 +221,56 @@ def database(
 def load_online(
     client: AbstractClient,
     name: str,
-    table: str,
-    path: Path,
-    rows: int,
+    sources: Mapping[str, tuple[Path, int]],
     *,
     timeout_s: float,
     settle_s: float,
 ) -> None:
-    """LOAD DATA a parquet file into an online table, follow the job, and count the rows.
+    """LOAD DATA parquet files into online tables, follow the jobs, and count the rows.
+
+    Args:
+        client: the server.
+        name: the database.
+        sources: by table its file, and the rows in it.
+        timeout_s: limit of all loads together.
+        settle_s: seconds between FINISHED and the second look at a load.
 
     Raises:
-        JobFailed: the load failed.
-        DeadlineExceeded: it did not end in time.
-        ContractError: the table holds another number of rows afterwards.
+        JobFailed: a load failed.
+        DeadlineExceeded: one did not end in time.
+        ContractError: a table holds another number of rows afterwards.
     """
-    if rows == 0:
-        return
-    job = submit_once(
-        client,
-        name,
-        f"LOAD DATA INFILE {quote_literal(str(path))} INTO TABLE {quote_name(table)} "
-        "OPTIONS(format='parquet', mode='append')",
-        "online",
-    )
-    finish(client, job, time.time() + timeout_s, settle_s=settle_s)
+    jobs = [
+        submit_once(
+            client,
+            name,
+            f"LOAD DATA INFILE {quote_literal(str(path))} INTO TABLE {quote_name(table)} "
+            "OPTIONS(format='parquet', mode='append')",
+            "online",
+        )
+        for table, (path, rows) in sources.items()
+        if rows
+    ]
+    finish_all(client, jobs, time.time() + timeout_s, settle_s=settle_s)
+    for table, (path, rows) in sources.items():
+        count = settled(client, name, table, partial(_count, client, name, table)) if rows else 0
+        if count != rows:
+            raise ContractError(
+                f"{name}.{table} holds {count} rows after a load of {rows}; see {path}"
+            )
 
-    def read() -> int:
-        found = client.execute(name, f"SELECT count(*) FROM {quote_name(table)}", mode="onsync")
-        return int(found.rows[0][0]) if found is not None and found.rows else 0
 
-    count = settled(client, name, table, read)
-    if count != rows:
-        raise ContractError(f"{name}.{table} holds {count} rows after a load of {rows}; see {path}")
+def _count(client: AbstractClient, name: str, table: str) -> int:
+    found = client.execute(name, f"SELECT count(*) FROM {quote_name(table)}", mode="onsync")
+    return int(found.rows[0][0]) if found is not None and found.rows else 0
 
 
 def replay(
     client: AbstractClient, name: str, deployment: str, prepared: Replay
 ) -> tuple[list[str], list[str], list[list[Any]]]:
     """Feed the requests in the order of time and call the deployment at each sampled one.
+
+    Sampled requests without a row to feed between them are asked in one call.
 
     Returns:
         (output column names, request ids, output rows), rows in the order of time.
@@ -271,6 +285,18 @@ def replay(
     pending = next(feed, None)
     request_ids: list[str] = []
     rows: list[list[Any]] = []
+    asked: list[list[Any]] = []
+
+    def ask() -> None:
+        if asked:
+            answers, _ = client.call(name, deployment, asked, need_schema=False)
+            if len(answers) != len(asked):
+                raise ContractError(
+                    f"deployment {deployment} gave {len(answers)} rows for {len(asked)} requests"
+                )
+            rows.extend(answers)
+            asked.clear()
+
     for request in prepared.sample:
         if str(request[at]) in skip:
             continue
@@ -278,10 +304,12 @@ def replay(
         while pending is not None and pending[time_at] < request[time_at]:
             earlier.append(pending)
             pending = next(feed, None)
-        _insert(client, name, prepared.requests, earlier)
-        answer, _ = client.call(name, deployment, [[request[i] for i in inputs]])
+        if earlier or len(asked) == _ASKED_ROWS:
+            ask()
+            _insert(client, name, prepared.requests, earlier)
         request_ids.append(str(request[at]))
-        rows.append(answer[0])
+        asked.append([request[i] for i in inputs])
+    ask()
     return out, request_ids, rows
 
 
@@ -491,7 +519,7 @@ def check(
         score: the candidate in Triton.
         gates: the `consistency` part of include/gates.yaml.
         scores: scores of the held-out rows by the training environment.
-        timeout_s: limit of each load.
+        timeout_s: limit of the loads.
         headers: sent to the API server with each request, e.g. its token.
         settle_s: seconds between FINISHED and the second look at a load.
 
@@ -512,16 +540,11 @@ def check(
         OpenMLDBClient(openmldb_url, timeout_s=60.0, headers=headers) as client,
         database(client, name, create, deployment, sql),
     ):
-        for table, rows in prepared.tables.items():
-            load_online(
-                client,
-                name,
-                table,
-                slices / f"{table}.parquet",
-                len(rows),
-                timeout_s=timeout_s,
-                settle_s=settle_s,
-            )
+        sources = {
+            table: (slices / f"{table}.parquet", len(rows))
+            for table, rows in prepared.tables.items()
+        }
+        load_online(client, name, sources, timeout_s=timeout_s, settle_s=settle_s)
         columns, request_ids, answers = replay(client, name, deployment, prepared)
     value = compare(spec, offline, columns, request_ids, answers, score, gates, prepared.excluded)
     value["seconds"] = round(time.monotonic() - started, 3)
