@@ -1,0 +1,67 @@
+"""Tests mirror the source: a module `a/b.py` has `tests/a/test_b.py`.
+
+`mirror_exceptions.txt` lists the modules that have none of their own yet. A new module gets its
+test file, and a module that got one is taken off the list, which can so only shrink.
+"""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXCEPTIONS = Path(__file__).with_name("mirror_exceptions.txt")
+HOMES = {
+    "src/nightshift": "tests/nightshift",
+    "plugins/nightshift_provider": "tests/plugins/nightshift_provider",
+    "server": "tests/server",
+    "tasks": "tests/tasks",
+    "cli": "tests/cli",
+    "laptop": "tests/laptop",
+    **{
+        f"packages/{name}/src/{name.replace('-', '_')}": f"packages/{name}/tests"
+        # openmldb-embedded is tested as a whole, against recorded answers of the real engine.
+        for name in ("nightshift-client", "openmldb-compiler", "openmldb-files", "openmldb-sql")
+    },
+}
+
+
+def own_test(module, source, tests):
+    """The test file of a module."""
+    place = module.relative_to(ROOT / source)
+    return ROOT / tests / place.parent / f"test_{place.name}"
+
+
+def without_own_test():
+    return {
+        module.relative_to(ROOT).as_posix()
+        for source, tests in HOMES.items()
+        for module in (ROOT / source).rglob("*.py")
+        if module.name not in ("__init__.py", "__main__.py")
+        and not own_test(module, source, tests).is_file()
+    }
+
+
+def excepted():
+    lines = EXCEPTIONS.read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_a_module_has_a_test_file_of_its_own_or_is_listed():
+    missing = sorted(without_own_test() - set(excepted()))
+    assert missing == [], "write tests/.../test_<module>.py for each"
+
+
+def test_the_list_holds_no_module_that_has_its_test_file_or_is_gone():
+    done = sorted(set(excepted()) - without_own_test())
+    assert done == [], f"take them off {EXCEPTIONS.name}"
+
+
+def test_the_list_is_sorted_and_names_a_module_once():
+    assert excepted() == sorted(set(excepted()))
+
+
+@pytest.mark.parametrize(("source", "tests"), HOMES.items())
+def test_every_source_folder_is_looked_at(source, tests):
+    modules = list((ROOT / source).rglob("*.py"))
+    assert modules
+    assert any(own_test(module, source, tests).is_file() for module in modules)
