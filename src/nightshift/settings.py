@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nightshift.errors import ConfigurationError
+from nightshift.runners import RUNNERS
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The project folder; in an image it is where the project was copied."""
@@ -94,7 +95,7 @@ class Settings:
     airflow_user: str = _setting("admin", "user that `./nightshift up` creates")
     start_timeout_s: float = _setting(180.0, "seconds that `up` waits for a service's answer")
     stop_grace_s: float = _setting(20.0, "seconds between `down`'s SIGTERM and its SIGKILL")
-    task_runner: str = _setting("process", "how container tasks run: process | docker")
+    task_runner: str = _setting("process", f"how container tasks run: {' | '.join(RUNNERS)}")
     task_python: Path = _setting(
         Path(), "Python of the tasks' environment (default: <project>/.venv-tasks/bin/python)"
     )
@@ -140,7 +141,7 @@ class Settings:
         for name, value in derived.items():
             if getattr(self, name) == Path():
                 object.__setattr__(self, name, value)
-        _one_of("task_runner", self.task_runner, ("process", "docker"))
+        _one_of("task_runner", self.task_runner, tuple(RUNNERS))
         _one_of("openmldb_mode", self.openmldb_mode, ("strict", "lenient"))
         _one_of("task_device", self.task_device, ("cpu", "cuda"))
         _one_of("offline_engine", self.offline_engine, ("embedded", "spark"))

@@ -29,8 +29,8 @@ from nightshift.settings import Settings
 from nightshift_provider.durable import Notes, TaskIdentity, airflow_errors
 from nightshift_provider.operators.waiting import WaitingOperator
 from nightshift_provider.runners import make_runner
-from nightshift_provider.runners.base import LogPump, Phase, Runner, Status, TaskSpec
-from nightshift_provider.runners.reaper import reap, task_folders
+from nightshift_provider.runners.base import LogPump, Phase, Runner, Status, TaskSpec, task_folders
+from nightshift_provider.runners.reaper import reap
 from nightshift_provider.triggers.task import NightshiftTaskTrigger, TaskOutcome
 
 if TYPE_CHECKING:

@@ -9,7 +9,10 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nightshift.settings import Settings
 
 LOG_ROUND_BYTES = 256 * 1024
 """Log bytes carried over per poll; what comes faster is left out of the task's log."""
@@ -116,11 +119,51 @@ class LogChunk:
     omitted: bool = False
 
 
+GRACE_S = 600.0
+"""Seconds that a running task may be past its deadline: its own operator stops it first."""
+
+ENDED_S = 24 * 3600.0
+"""Seconds that an ended task is kept for a retry to read."""
+
+
+def task_folders(home: Path) -> Path:
+    """Where runners keep their folders, one a task instance."""
+    return home / "tasks"
+
+
+def leftover(settings: Settings, name: str) -> TaskSpec:
+    """What `Runner.remove` needs to know of a task of which only the name is known."""
+    return TaskSpec(
+        name=name, generation=0, command=[], environment={}, project="", python="",
+        state_dir=str(task_folders(settings.home) / name), result_path="", writable=[], readable=[],
+        image="", user="", memory="", cpus=0.0, device="cpu", deadline=0.0, stop_grace_s=10.0,
+    )  # fmt: skip
+
+
 class Runner(ABC):
     """Starts tasks and finds them again by name, from any process."""
 
     where: str
     """What the runner is, for messages."""
+
+    @classmethod
+    @abstractmethod
+    def connect(cls, url: str, conn_id: str | None) -> Runner:
+        """A runner of the engine at `url`, by an Airflow connection; no engine is asked yet."""
+
+    @classmethod
+    @abstractmethod
+    def reap(cls, settings: Settings, now: float, sparing: str) -> list[str]:
+        """Stop and remove what dead workers of this installation left; return the names.
+
+        Args:
+            settings: whose home and engine.
+            now: seconds since the epoch.
+            sparing: a name to leave alone.
+
+        Raises:
+            ServiceUnavailable: the engine does not answer.
+        """
 
     @abstractmethod
     def status(self, spec: TaskSpec) -> Status:

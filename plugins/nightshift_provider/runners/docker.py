@@ -20,10 +20,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nightshift.errors import ConfigurationError, ServiceUnavailable
-from nightshift_provider.runners.base import LogChunk, Phase, Runner, Status, TaskSpec
+from nightshift_provider.runners.base import (
+    ENDED_S,
+    GRACE_S,
+    LogChunk,
+    Phase,
+    Runner,
+    Status,
+    TaskSpec,
+    leftover,
+)
 
 if TYPE_CHECKING:
     from docker import APIClient
+    from nightshift.settings import Settings
 
 LABEL = "nightshift."
 UNKNOWN_EXIT = 255
@@ -49,6 +59,34 @@ class DockerRunner(Runner):
         self._url = url
         self._conn_id = conn_id
         self._client: APIClient | None = None
+
+    @classmethod
+    def connect(cls, url: str, conn_id: str | None) -> DockerRunner:
+        """A runner of the engine at `url`."""
+        return cls(url, conn_id)
+
+    @classmethod
+    def reap(cls, settings: Settings, now: float, sparing: str) -> list[str]:
+        """Remove containers of this home that ended long ago or are past their deadline."""
+        runner = cls(settings.docker_url)
+        gone = []
+        for container in runner.containers(home_id(settings.home)):
+            labels = container.get("Labels") or {}
+            name = labels.get(LABEL + "name", "")
+            if not name or name == sparing:
+                continue
+            running = container.get("State") in ("running", "restarting", "paused")
+            try:
+                deadline = float(labels.get(LABEL + "deadline", ""))
+            except ValueError:
+                deadline = float(container["Created"]) + ENDED_S
+            since_creation = now - float(container["Created"])
+            if (running and now > deadline + GRACE_S) or (
+                not running and since_creation > ENDED_S and now > deadline
+            ):
+                runner.remove(leftover(settings, name))
+                gone.append(name)
+        return gone
 
     def fresh(self) -> DockerRunner:
         """A runner with connections of its own."""
@@ -318,3 +356,6 @@ def _float(text: str | None) -> float | None:
         return float(text) if text else None
     except ValueError:
         return None
+
+
+TaskRunner = DockerRunner

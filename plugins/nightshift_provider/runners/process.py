@@ -13,12 +13,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nightshift import files
 from nightshift.errors import ConfigurationError, ServiceUnavailable
 from nightshift_provider.runners import child
-from nightshift_provider.runners.base import LogChunk, Phase, Runner, Status, TaskSpec
+from nightshift_provider.runners.base import (
+    ENDED_S,
+    GRACE_S,
+    LogChunk,
+    Phase,
+    Runner,
+    Status,
+    TaskSpec,
+    leftover,
+    task_folders,
+)
+
+if TYPE_CHECKING:
+    from nightshift.settings import Settings
 
 LOG_MAX_BYTES = 64 * 1024 * 1024
 _FLOCK = "hhqqi"
@@ -32,6 +45,33 @@ class ProcessRunner(Runner):
     """
 
     where = "a local process"
+
+    @classmethod
+    def connect(cls, url: str, conn_id: str | None) -> ProcessRunner:
+        """A runner; it needs no engine."""
+        del url, conn_id
+        return cls()
+
+    @classmethod
+    def reap(cls, settings: Settings, now: float, sparing: str) -> list[str]:
+        """Remove folders of tasks that ended long ago; stop what is past its deadline."""
+        gone = []
+        root = task_folders(settings.home)
+        for folder in sorted(root.iterdir()) if root.is_dir() else ():
+            if folder.name == sparing or not folder.is_dir():
+                continue
+            try:
+                deadline = float(json.loads((folder / "spec.json").read_bytes())["deadline"])
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                deadline = folder.stat().st_mtime + ENDED_S
+            if keeper_pid(folder) is None:
+                if now - max(p.stat().st_mtime for p in (folder, *folder.iterdir())) > ENDED_S:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    gone.append(folder.name)
+            elif now > deadline + GRACE_S:
+                cls().remove(leftover(settings, folder.name))
+                gone.append(folder.name)
+        return gone
 
     def status(self, spec: TaskSpec) -> Status:
         """Look at the lock and the exit file."""
@@ -179,3 +219,6 @@ def _read(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+TaskRunner = ProcessRunner

@@ -60,10 +60,9 @@ def answers_by(
             or gave no score.
         ServiceUnavailable: it did not answer until the deadline.
     """
-    path = f"{url}/v1/pipelines/{pipeline}/predict"
-    end = time.monotonic() + deadline_s
-    value = _asked(path, release, {"rows": list(rows)}, deadline_s, timeout_s, access)
-    _all_follow(url, pipeline, release, end, timeout_s, access)
+    probe = _Probe(f"{url}/v1/pipelines/{pipeline}", release, deadline_s, timeout_s, access)
+    value = probe.ask("predict", {"rows": list(rows)})
+    probe.await_workers()
     return _checked(value, len(rows))
 
 
@@ -109,13 +108,12 @@ def infers_by(
             for name, value in golden.inputs.items()
         }
     }
-    path = f"{url}/v1/pipelines/{pipeline}/infer"
-    end = time.monotonic() + deadline_s
-    value = _asked(path, release, body, deadline_s, timeout_s, access)
-    _all_follow(url, pipeline, release, end, timeout_s, access)
+    probe = _Probe(f"{url}/v1/pipelines/{pipeline}", release, deadline_s, timeout_s, access)
+    value = probe.ask("infer", body)
+    probe.await_workers()
     outputs = value.get("outputs")
     if not isinstance(outputs, dict):
-        raise ContractError(f"{path} answered a probe of {release} without outputs")
+        raise ContractError(f"{probe.url}/infer answered a probe of {release} without outputs")
     arrays = {
         tensor.name: np.array(outputs[tensor.name]["data"], tensor.numpy_dtype).reshape(
             outputs[tensor.name]["shape"]
@@ -123,7 +121,7 @@ def infers_by(
         for tensor in signature.outputs
         if tensor.name in outputs
     }
-    golden.largest_difference(arrays, signature, path)
+    golden.largest_difference(arrays, signature, f"{probe.url}/infer")
     return value
 
 
@@ -155,79 +153,95 @@ def recommends_by(
         ContractError: it refused the request, or found nothing to recommend.
         ServiceUnavailable: it did not answer until the deadline.
     """
-    path = f"{url}/v1/pipelines/{pipeline}/recommend"
-    value = _asked(path, release, {"user": user, "n": 1}, deadline_s, timeout_s, access)
+    probe = _Probe(f"{url}/v1/pipelines/{pipeline}", release, deadline_s, timeout_s, access)
+    value = probe.ask("recommend", {"user": user, "n": 1})
     if not value.get("recommendations") and value.get("candidates") != 0:
-        raise ContractError(f"{path} answered a probe of {release} without items")
+        raise ContractError(f"{probe.url}/recommend answered a probe of {release} without items")
     return value
 
 
-def _asked(
-    path: str,
-    release: str,
-    body: Mapping[str, Any],
-    deadline_s: float,
-    timeout_s: float,
-    access: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Post until the answer is by `release`."""
-    end = time.monotonic() + deadline_s
-    last = ""
-    while True:
-        try:
-            response = httpx.post(path, json=body, timeout=timeout_s, **access)
-        except httpx.TransportError as error:
-            last, unavailable = f"no answer ({error})", True
-        else:
-            unavailable = response.status_code >= 500
-            last = f"HTTP {response.status_code} {response.text[:300]}"
-            if response.status_code == 200:
-                value: dict[str, Any] = response.json()
-                if value.get("release") == release:
-                    return value
-            elif not unavailable and response.status_code != 404:
-                raise ContractError(f"{path} refused a probe of {release}: {last}")
-        if time.monotonic() >= end:
-            message = f"{path} did not answer by {release} within {deadline_s:g} s; last: {last}"
-            raise ServiceUnavailable(message) if unavailable else ContractError(message)
-        time.sleep(0.1)
+class _Probe:
+    """Asks one pipeline until it answers by a release, or the deadline has passed.
 
-
-def _all_follow(
-    url: str,
-    pipeline: str,
-    release: str,
-    end: float,
-    timeout_s: float,
-    access: Mapping[str, Any],
-) -> None:
-    """Wait until every worker process of the server answers by `release`.
-
-    Raises:
-        ContractError: one does not, at the deadline; its reason is named.
-        ServiceUnavailable: the server did not answer.
+    Args:
+        url: the pipeline's paths begin with it.
+        release: the release.
+        deadline_s: how long it may go on answering by another one, from now on.
+        timeout_s: limit of one request.
+        access: httpx's arguments.
     """
-    path = f"{url}/v1/pipelines/{pipeline}/health"
-    while True:
-        try:
-            workers = httpx.get(path, timeout=timeout_s, **access).json().get("workers", {})
-            behind = [
-                f"worker {line['pid']}: {line.get('problem') or line['release']}"
-                for line in workers.get("following", [])
-                if line["release"] != release
-            ]
-            missing = workers.get("expected", 0) - workers.get("serving", 0)
-            error: str | None = None
-        except (httpx.TransportError, ValueError, KeyError) as failure:
-            behind, missing, error = [], 0, str(failure)
-        # A worker that is being replaced follows as it starts.
-        if error is None and not behind and (missing <= 0 or time.monotonic() >= end):
-            return
-        if time.monotonic() >= end:
-            if error is not None:
-                raise ServiceUnavailable(f"{path} did not answer: {error}")
-            raise ContractError(f"not every worker answers by {release}: {'; '.join(behind)}")
-        time.sleep(0.05)
+
+    def __init__(
+        self,
+        url: str,
+        release: str,
+        deadline_s: float,
+        timeout_s: float,
+        access: Mapping[str, Any],
+    ) -> None:
+        self.url, self._release, self._deadline_s = url, release, deadline_s
+        self._until = time.monotonic() + deadline_s
+        self._options: dict[str, Any] = {**access, "timeout": timeout_s}
+
+    def ask(self, action: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Post until the answer is by the release."""
+        path, last = f"{self.url}/{action}", ""
+        while True:
+            try:
+                response = httpx.post(path, json=body, **self._options)
+            except httpx.TransportError as error:
+                last, unavailable = f"no answer ({error})", True
+            else:
+                unavailable = response.status_code >= 500
+                last = f"HTTP {response.status_code} {response.text[:300]}"
+                if response.status_code == 200:
+                    value: dict[str, Any] = response.json()
+                    if value.get("release") == self._release:
+                        return value
+                elif not unavailable and response.status_code != 404:
+                    raise ContractError(f"{path} refused a probe of {self._release}: {last}")
+            if self._late:
+                message = (
+                    f"{path} did not answer by {self._release} within {self._deadline_s:g} s; "
+                    f"last: {last}"
+                )
+                raise ServiceUnavailable(message) if unavailable else ContractError(message)
+            time.sleep(0.1)
+
+    def await_workers(self) -> None:
+        """Wait until every worker process of the server answers by the release.
+
+        Raises:
+            ContractError: one does not, at the deadline; its reason is named.
+            ServiceUnavailable: the server did not answer.
+        """
+        path = f"{self.url}/health"
+        while True:
+            try:
+                workers = httpx.get(path, **self._options).json().get("workers", {})
+                behind = [
+                    f"worker {line['pid']}: {line.get('problem') or line['release']}"
+                    for line in workers.get("following", [])
+                    if line["release"] != self._release
+                ]
+                missing = workers.get("expected", 0) - workers.get("serving", 0)
+                error: str | None = None
+            except (httpx.TransportError, ValueError, KeyError) as failure:
+                behind, missing, error = [], 0, str(failure)
+            # A worker that is being replaced follows as it starts.
+            if error is None and not behind and (missing <= 0 or self._late):
+                return
+            if self._late:
+                if error is not None:
+                    raise ServiceUnavailable(f"{path} did not answer: {error}")
+                raise ContractError(
+                    f"not every worker answers by {self._release}: {'; '.join(behind)}"
+                )
+            time.sleep(0.05)
+
+    @property
+    def _late(self) -> bool:
+        return time.monotonic() >= self._until
 
 
 def _checked(value: dict[str, Any], count: int) -> dict[str, Any]:

@@ -30,17 +30,26 @@ class Prediction:
         return cls(float(value["score"]), **known)
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """A score a row, in the order of the request, all by one release."""
+@dataclass(frozen=True, kw_only=True)
+class _ByRelease:
+    """What an answer of one release says of it.
 
-    predictions: tuple[Prediction, ...]
+    Attributes:
+        receipt: names the answer in the server's request log.
+    """
+
     release: str
     deployment: str
     model: str
     model_version: int
     receipt: Mapping[str, Any] | None = None
-    """Names the answer in the server's request log."""
+
+
+@dataclass(frozen=True)
+class Predictions(_ByRelease):
+    """A score a row, in the order of the request, all by one release."""
+
+    predictions: tuple[Prediction, ...]
 
     @property
     def scores(self) -> list[float]:
@@ -64,16 +73,10 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class Ranking(_ByRelease):
     """The best candidates, best first, all by one release."""
 
     ranking: tuple[Ranked, ...]
-    release: str
-    deployment: str
-    model: str
-    model_version: int
-    receipt: Mapping[str, Any] | None = None
-    """Names the answer in the server's request log."""
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Ranking:
@@ -105,7 +108,7 @@ class Recommended:
 
 
 @dataclass(frozen=True)
-class Recommendations:
+class Recommendations(_ByRelease):
     """The best items for a user, best first, all by one release.
 
     Attributes:
@@ -116,12 +119,6 @@ class Recommendations:
     recommendations: tuple[Recommended, ...]
     user_known: bool
     candidates: int
-    release: str
-    deployment: str
-    model: str
-    model_version: int
-    receipt: Mapping[str, Any] | None = None
-    """Names the answer in the server's request log."""
 
     @property
     def items(self) -> list[Any]:

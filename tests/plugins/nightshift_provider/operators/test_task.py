@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from nightshift_provider.runners.base import LOG_LAST_LINES, LOG_MAX_LINES, TaskSpec
+from nightshift_provider.runners.base import GRACE_S, LOG_LAST_LINES, LOG_MAX_LINES, TaskSpec
 from nightshift_provider.runners.process import ProcessRunner, keeper_pid
-from nightshift_provider.runners.reaper import GRACE_S, reap
+from nightshift_provider.runners.reaper import reap
 
 from nightshift.settings import Settings
 from tests.plugins.small_task import TASK, alive, body, folders, let_go, starts, until

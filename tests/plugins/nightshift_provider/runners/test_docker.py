@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from nightshift_provider.runners.base import LOG_LAST_LINES, LOG_MAX_LINES
+from nightshift_provider.runners.base import ENDED_S, GRACE_S, LOG_LAST_LINES, LOG_MAX_LINES
 from nightshift_provider.runners.docker import DockerRunner
-from nightshift_provider.runners.reaper import ENDED_S, GRACE_S, reap
+from nightshift_provider.runners.reaper import reap
 
 from nightshift.errors import ConfigurationError, ServiceUnavailable
 from nightshift.settings import Settings
