@@ -17,6 +17,8 @@ from testing.serving import free_ports
 COMPOSE = "/usr/bin/docker-compose"
 EXAMPLE = PROJECT / ".env.example"
 UID = 10001
+OPTIONAL = ("NIGHTSHIFT_NOTIFY_FILE", "NIGHTSHIFT_HEARTBEAT_URL")
+"""What `.env.example` leaves empty because nothing is a good value, too."""
 
 
 def free_port() -> int:
@@ -25,12 +27,13 @@ def free_port() -> int:
 
 
 def example_env(**values: str) -> str:
-    """`.env.example` as a person fills it in: every empty value gets a secret."""
+    """`.env.example` as a person fills it in: every secret gets a value."""
     lines = []
     for line in EXAMPLE.read_text().splitlines():
         name, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
-            line = f"{name}={values.get(name, value or secrets.token_hex(32))}"
+            default = value if value or name in OPTIONAL else secrets.token_hex(32)
+            line = f"{name}={values.get(name, default)}"
         lines.append(line)
     return "\n".join(lines) + "\n"
 

@@ -18,7 +18,7 @@ import yaml
 from laptop.services import airflow
 from nightshift.settings import Settings
 from testing.engine import PROJECT, EngineUnavailable, install_packages
-from tests.docker.production import COMPOSE, EXAMPLE, example_env
+from tests.docker.production import COMPOSE, EXAMPLE, OPTIONAL, example_env
 
 pytestmark = pytest.mark.docker
 
@@ -30,7 +30,6 @@ SECRETS = (
     "NIGHTSHIFT_TRITON_KEY",
     "NIGHTSHIFT_AIRFLOW_PASSWORD",
 )
-OPTIONAL = ("NIGHTSHIFT_NOTIFY_FILE", "NIGHTSHIFT_HEARTBEAT_URL")
 FILES = ("docker-compose.yaml", "docker-compose.gpu.yaml", "tests/docker/compose.test.yaml")
 
 
