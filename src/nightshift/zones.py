@@ -86,6 +86,39 @@ class Zone:
             moment = moment.replace(tzinfo=dt.timezone.utc)
         return moment.astimezone(self.tzinfo).date()
 
+    def offsets(self, first: dt.date, last: dt.date) -> list[tuple[int, int]]:
+        """How far the zone is ahead of UTC in the course of some days.
+
+        Args:
+            first: the first day.
+            last: the last one, which is included.
+
+        Returns:
+            (moment from which it holds, offset), both in milliseconds, oldest first. The first
+            moment is the begin of `first`; the others are those at which clocks change.
+        """
+        moment, end = self.start_ms(first), self.end_ms(last)
+        found = [(moment, self._ahead_ms(moment))]
+        while moment < end:
+            later = moment + DAY_MS
+            if self._ahead_ms(later) != found[-1][1]:
+                before, after = moment, later
+                while after - before > 1000:
+                    middle = (before + after) // 2000 * 1000
+                    if self._ahead_ms(middle) == found[-1][1]:
+                        before = middle
+                    else:
+                        after = middle
+                if after < end:
+                    found.append((after, self._ahead_ms(after)))
+            moment = later
+        return found
+
+    def _ahead_ms(self, moment: int) -> int:
+        at = dt.datetime.fromtimestamp(moment / 1000, dt.timezone.utc).astimezone(self.tzinfo)
+        ahead = at.utcoffset()
+        return 0 if ahead is None else round(ahead.total_seconds() * 1000)
+
     def yesterday(self) -> dt.date:
         """The last whole day."""
         return self.day_of(dt.datetime.now(dt.timezone.utc)) - dt.timedelta(days=1)

@@ -149,7 +149,7 @@ def test_files_that_do_not_fit_each_other_fail_the_plan(full):
     (sql / "features.sql").write_text(query)
     created = (sql / "create_tables.sql").read_text()
     (sql / "create_tables.sql").write_text(created.replace("bo_user(", "bo_users("))
-    with pytest.raises(ConfigurationError, match=r"tables.yaml declares table bo_user,"):
+    with pytest.raises(ConfigurationError, match=r"tables.yaml: declares table bo_user,"):
         plan(full, train_days=3)
     full.features.tables_file.unlink()
     with pytest.raises(ConfigurationError, match=r"tables.yaml is not there"):

@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import importlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openmldb_sql.errors import SqlError
+
+from nightshift.check.spelling import unknown_names
 from nightshift.config.gates import GatesConfig
 from nightshift.config.pipeline import NAME, FeatureFiles, PipelineConfig
-from nightshift.config.reading import Problem, inspect
-from nightshift.config.yamlfile import nearest
+from nightshift.config.reading import Problem, inspect, parse
+from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import NightshiftError
 from nightshift.pipeline import CONFIG, Pipeline, names
 from nightshift.settings import Settings
 
 if TYPE_CHECKING:
-    from openmldb_sql.types import IndexDef
+    from openmldb_sql.types import IndexDef, Schema
 
     from nightshift.data.declared import Declared
     from nightshift.features.reach import Output, Reach
@@ -47,11 +51,28 @@ def check_pipeline(settings: Settings, name: str) -> list[Problem]:
         return [Problem(str(folder / CONFIG), "", f"there is no pipeline {name!r}", hint)]
     config, problems = inspect(PipelineConfig, folder / CONFIG)
     if config is None:
-        return problems
+        config = _as_far_as_right(folder / CONFIG, problems)
+        if config is None:
+            return problems
     if config.family == "ctr" and config.features is None:
         config = config.model_copy(update={"features": FeatureFiles()})
-    pipeline = Pipeline(settings, name, folder, config)
-    return [*problems, *_Checker(pipeline).run()]
+    found = _Checker(Pipeline(settings, name, folder, config)).run()
+    if problems:  # keys that were passed over have their defaults, which nobody wrote
+        found = [one for one in found if one.file != str(folder / CONFIG)]
+    return [*problems, *found]
+
+
+def _as_far_as_right(path: Path, problems: Sequence[Problem]) -> PipelineConfig | None:
+    """`pipeline.yaml` without the keys that are wrong, so that the other files are checked, too."""
+    wrong = {problem.key.partition(".")[0] for problem in problems}
+    if wrong & {"", "family", "features"}:
+        return None
+    try:
+        content = load_yaml_mapping(path)
+    except NightshiftError:
+        return None
+    kept = {key: value for key, value in content.items() if key not in wrong}
+    return parse(PipelineConfig, {**kept, "version": 1}, source=str(path))[0]
 
 
 class _Checker:
@@ -210,20 +231,28 @@ class _Checker:
         query = None
         with self._told(files.sql):
             query = files.query()
-        if declared is None:
-            return
-        with self._told(self._config_file):
-            self.problems += self.pipeline.recommend_problems()
-        self._times(declared)
-        if spec is not None:
-            self._hidden(declared, spec)
-        if query is not None:
-            columns = self._query(query, declared)
-            self._reach(query, declared, spec)
+        if declared is not None:
+            with self._told(self._config_file):
+                self.problems += self.pipeline.recommend_problems()
+            self._times(declared)
+            if spec is not None:
+                self._hidden(declared, spec)
+        schemas = self._created()
+        if query is not None and schemas is not None:
+            columns = self._query(query, schemas)
+            if declared is not None:
+                self._reach(query, declared, spec)
             self._proposals(*self._proposed)
             if spec is not None and columns is not None:
                 self._columns(spec, columns)
-        self._partitions(declared)
+        if declared is not None:
+            self._partitions(declared)
+
+    def _created(self) -> dict[str, Schema] | None:
+        """The tables of the script, whatever `tables.yaml` says of them."""
+        with contextlib.suppress(SqlError, NightshiftError):
+            return _schemas(self.pipeline.features.create_script())
+        return None
 
     def _days(self, spec: FeatureSpec) -> None:
         """Whether the window leaves a day to learn from."""
@@ -414,9 +443,7 @@ class _Checker:
         with self._told(Path(spec.source)):
             check_lookback(self.pipeline)
 
-    def _query(
-        self, query: str, declared: Mapping[str, Declared]
-    ) -> tuple[tuple[str, str], ...] | None:
+    def _query(self, query: str, schemas: dict[str, Schema]) -> tuple[tuple[str, str], ...] | None:
         """What OpenMLDB's compiler says; name and type of each output column where it knows."""
         from openmldb_compiler import advice, available, unavailable_reason
 
@@ -430,7 +457,6 @@ class _Checker:
                 warn=True,
             )
             return None
-        schemas = _schemas(files.create_script())
         database = "pipeline"
         told: set[str] = set()
         for mode in ("batch", "request"):
@@ -446,6 +472,10 @@ class _Checker:
                     problem.hint or "",
                 )  # fmt: skip
         if told:
+            for one in unknown_names(query, schemas):
+                if not any(re.search(rf"\b{re.escape(one.name)}\b", text) for text in told):
+                    line = f"line {one.line}" if one.line else ""
+                    self.add(files.sql, line, f"there is no {one.kind} {one.name}", one.fix)
             return None
         self._proposed = (advice.propose_indexes(query, database, schemas), schemas)
         verdict = advice.judge(query, database, schemas, "request")
@@ -589,7 +619,7 @@ def _each(text: str, files: Sequence[str]) -> list[str]:
     return found
 
 
-def _schemas(script: str) -> dict[str, Any]:
+def _schemas(script: str) -> dict[str, Schema]:
     from openmldb_sql import statements
 
     return {

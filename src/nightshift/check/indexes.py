@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nightshift.config.yamlfile import nearest
 from nightshift.features import ttl
 
 if TYPE_CHECKING:
@@ -46,11 +45,6 @@ def faults(
 
 def _of_table(table: Declared) -> Iterator[Fault]:
     for index in table.indexes:
-        for column in (*index.keys, *([index.ts] if index.ts else [])):
-            if column not in table.columns:
-                near = nearest(column, table.columns).removeprefix("; ")
-                why = f"an index names {column}, which is not a column"
-                yield Fault(table.name, why, near or "name a column of the table")
         for column in index.keys:
             if table.columns.get(column) in _NO_KEYS:
                 kind = table.columns[column]

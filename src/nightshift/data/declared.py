@@ -10,6 +10,7 @@ from openmldb_sql import statements
 from openmldb_sql.errors import SqlError
 from openmldb_sql.types import IndexDef
 
+from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
 from nightshift.features.tables import SourceTables
 from nightshift.zones import Zone
@@ -76,18 +77,30 @@ def declared_tables(
         ConfigurationError: the script is not OpenMLDB's, or makes other tables.
     """
     made: dict[str, statements.CreateTable] = {}
-    try:
-        for text in statements.split(script):
+    problems: list[str] = []
+    for text in _cut(script, source):
+        try:
             statement = statements.parse(text)
-            if not isinstance(statement, (statements.CreateTable, statements.CreateIndex)):
-                raise ConfigurationError(
-                    f"{source}: {' '.join(text.split())[:60]!r} is no CREATE TABLE; each night runs "
-                    "this script, which makes tables and nothing else"
-                )
-            if isinstance(statement, statements.CreateTable):
-                made[statement.table.name] = statement
-    except SqlError as error:
-        raise ConfigurationError(f"{source}: {getattr(error, 'reason', error)}") from error
+        except SqlError as error:
+            problems.append(f"{source}: {getattr(error, 'reason', error)}")
+            continue
+        if isinstance(statement, statements.CreateTable):
+            made[statement.table.name] = statement
+        elif not isinstance(statement, statements.CreateIndex):
+            problems.append(
+                f"{source}: {' '.join(text.split())[:60]!r} is no CREATE TABLE; each night runs "
+                "this script, which makes tables and nothing else"
+            )
+    problems += [
+        f"{source}: an index of {name} names {column}, which is not a column"
+        f"{nearest(column, one.schema.names)}"
+        for name, one in made.items()
+        for index in one.schema.indexes
+        for column in (*index.keys, *([index.ts] if index.ts else []))
+        if column not in one.schema.names
+    ]
+    if problems:
+        raise ConfigurationError("\n".join(problems))
     tables.check_created({name: one.schema.names for name, one in made.items()}, source)
     return {
         name: Declared(
@@ -101,3 +114,10 @@ def declared_tables(
         )
         for name in tables.names
     }
+
+
+def _cut(script: str, source: str) -> list[str]:
+    try:
+        return list(statements.split(script))
+    except SqlError as error:
+        raise ConfigurationError(f"{source}: {getattr(error, 'reason', error)}") from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -232,7 +232,7 @@ class FeatureSpec:
                 if made is not None:
                     fields.append(made)
         if not fields and not reader.problems:
-            raise ConfigurationError(f"{source}: no feature under categorical or numeric")
+            reader.problems.append(f"{source}: no feature under categorical or numeric")
         lookback = reader.tried(lambda: reader.mapping("lookback_days", default={}), empty)
         for table, days in lookback.items():
             if not isinstance(days, int) or isinstance(days, bool) or days < 0:
@@ -255,37 +255,36 @@ class FeatureSpec:
             valid_days=reader.tried(lambda: reader.integer("valid_days", minimum=1), 1),
             lookback_days=lookback,
         )
-        if reader.problems:
-            raise ConfigurationError("\n".join(reader.problems))
-        spec._check_roles()
-        spec._check_shared()
+        problems = [*reader.problems, *spec._roles_given_twice(), *spec._shared_wrongly()]
+        if problems:
+            raise ConfigurationError("\n".join(problems))
         return spec
 
-    def _check_roles(self) -> None:
+    def _roles_given_twice(self) -> Iterator[str]:
         roles: dict[str, str] = {}
         listed = [(self.label, "label")]
         listed += [(name, "keys") for name in self.keys]
         listed += [(name, "ignored") for name in self.ignored]
         listed += [(field.name, field.kind) for field in self.fields]
         for name, role in listed:
-            if name in roles:
-                raise ConfigurationError(
+            if name and name in roles:
+                yield (
                     f"{self.source}: column {name} is given twice, under {roles[name]} and "
                     f"{role}; a column has one role"
                 )
-            roles[name] = role
-        if roles.get(self.time, "keys") not in ("keys", "ignored"):
-            raise ConfigurationError(
+            roles.setdefault(name, role)
+        if self.time and roles.get(self.time, "keys") not in ("keys", "ignored"):
+            yield (
                 f"{self.source}: time column {self.time} is also under {roles[self.time]}; the "
                 "time orders the rows and is not learned"
             )
 
-    def _check_shared(self) -> None:
+    def _shared_wrongly(self) -> Iterator[str]:
         single = {f.name for f in self.fields if f.kind == "categorical" and f.tokens is None}
         for field in self.fields:
             other = field.tokens.shares if field.tokens else None
             if other is not None and other not in single:
-                raise ConfigurationError(
+                yield (
                     f"{self.source}: categorical.{field.name} shares {other!r}, which is not a "
                     f"categorical field with one value{nearest(other, single)}"
                 )
@@ -394,25 +393,42 @@ class FeatureSpec:
                 )
 
 
-class _Reader:
-    """Typed access to the top level of a specification."""
+class _Tried:
+    """Keeps the errors of several readings, so that all are told at once."""
 
-    def __init__(self, source: str, content: Mapping[str, Any]) -> None:
-        self.source = source
-        self.content = content
-        self.problems = [
-            f"{source}: unknown key {key!r}{nearest(key, _TOP_KEYS)}"
-            for key in content
-            if key not in _TOP_KEYS
-        ]
+    def __init__(self) -> None:
+        self.problems: list[str] = []
 
     def tried(self, read: Callable[[], _Value], default: _Value) -> _Value:
-        """What `read` gives; its error is kept, so that all are told at once."""
+        """What `read` gives; its error is kept."""
         try:
             return read()
         except ConfigurationError as error:
             self.problems.append(str(error))
             return default
+
+    def end(self) -> None:
+        """Raise what was kept.
+
+        Raises:
+            ConfigurationError: a reading failed; one line a problem.
+        """
+        if self.problems:
+            raise ConfigurationError("\n".join(self.problems))
+
+
+class _Reader(_Tried):
+    """Typed access to the top level of a specification."""
+
+    def __init__(self, source: str, content: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.source = source
+        self.content = content
+        self.problems += [
+            f"{source}: unknown key {key!r}{nearest(key, _TOP_KEYS)}"
+            for key in content
+            if key not in _TOP_KEYS
+        ]
 
     def _get(self, key: str, default: Any) -> Any:
         value = self.content.get(key)
@@ -452,12 +468,24 @@ class _Reader:
 def _categorical(source: str, name: str, value: Any) -> Field:
     content = value if isinstance(value, dict) else {"type": value}
     place = f"{source}: categorical.{name}"
-    _check_keys(place, content, ("type", "decimals", "split", "most", "pool", "sequence", "shares"))
-    type_name = _type_of(place, content, TYPES)
-    decimals = _decimals_of(place, content, type_name)
-    return Field(
-        name, type_name, "categorical", decimals, tokens=_tokens(place, content, type_name)
-    )
+    known = ("type", "decimals", "split", "most", "pool", "sequence", "shares")
+    type_name, decimals, told = _form(place, content, known, TYPES)
+    tokens = told.tried(lambda: _tokens(place, content, type_name), None)
+    told.end()
+    return Field(name, type_name, "categorical", decimals, tokens=tokens)
+
+
+def _form(
+    place: str, content: dict[str, Any], known: tuple[str, ...], types: tuple[str, ...]
+) -> tuple[str, int | None, _Tried]:
+    """Type and decimals of a column, and what is wrong with them and with its keys."""
+    told = _Tried()
+    for key in content:
+        if key not in known:
+            told.problems.append(f"{place} has the unknown key {key!r}{nearest(str(key), known)}")
+    type_name = told.tried(lambda: _type_of(place, content, types), "")
+    decimals = told.tried(lambda: _decimals_of(place, content, type_name), None)
+    return type_name, decimals, told
 
 
 def _tokens(place: str, content: dict[str, Any], type_name: str) -> Tokens | None:
@@ -470,7 +498,7 @@ def _tokens(place: str, content: dict[str, Any], type_name: str) -> Tokens | Non
                     f"most: 3, ...}} for a text that holds several values"
                 )
         return None
-    if type_name != "string":
+    if type_name not in ("string", ""):
         raise ConfigurationError(f"{place} is of type {type_name}; only a string can be split")
     if not isinstance(separator, str) or not separator:
         raise ConfigurationError(f"{place} has split {separator!r}; give the text between tokens")
@@ -494,28 +522,30 @@ def _tokens(place: str, content: dict[str, Any], type_name: str) -> Tokens | Non
 def _numeric(source: str, name: str, value: Any) -> Field:
     content = value if isinstance(value, dict) else {"type": value}
     place = f"{source}: numeric.{name}"
-    _check_keys(place, content, ("type", "decimals", "transform", "bins", "missing", "clip"))
-    type_name = _type_of(place, content, NUMERIC_TYPES)
-    decimals = _decimals_of(place, content, type_name)
+    known = ("type", "decimals", "transform", "bins", "missing", "clip")
+    type_name, decimals, told = _form(place, content, known, NUMERIC_TYPES)
     # A column that gives nothing but decimals is of the form that was there first.
     early = "decimals" in content and not content.keys() & {"transform", "bins", "missing", "clip"}
     transform = content.get("transform", "hash" if early else "auto")
-    if transform not in TRANSFORMS:
-        raise ConfigurationError(
-            f"{place} has transform {transform!r}; it must be one of {', '.join(TRANSFORMS)}"
-            f"{nearest(str(transform), TRANSFORMS)}"
-        )
     if transform == "hash":
         for key in ("bins", "missing", "clip"):
             if key in content:
-                raise ConfigurationError(f"{place} is hashed and cannot have {key}; remove it")
+                told.problems.append(f"{place} is hashed and cannot have {key}; remove it")
         if type_name in ("float", "double") and decimals is None:
-            raise ConfigurationError(
+            told.problems.append(
                 f"{place} is of type {type_name}, is hashed, and needs decimals: without "
                 "rounding nearly every value is an id of its own"
             )
+        told.end()
         return Field(name, type_name, "numeric", decimals)
-    return Field(name, type_name, "numeric", decimals, number=_number(place, content, transform))
+    if transform not in TRANSFORMS:
+        told.problems.append(
+            f"{place} has transform {transform!r}; it must be one of {', '.join(TRANSFORMS)}"
+            f"{nearest(str(transform), TRANSFORMS)}"
+        )
+    number = told.tried(lambda: _number(place, content, str(transform)), Number())
+    told.end()
+    return Field(name, type_name, "numeric", decimals, number=number)
 
 
 def _number(place: str, content: dict[str, Any], transform: str) -> Number:
@@ -557,14 +587,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _check_keys(place: str, content: dict[str, Any], known: tuple[str, ...]) -> None:
-    for key in content:
-        if key not in known:
-            raise ConfigurationError(
-                f"{place} has the unknown key {key!r}{nearest(str(key), known)}"
-            )
-
-
 def _type_of(place: str, content: dict[str, Any], types: tuple[str, ...]) -> str:
     given = content.get("type")
     if not isinstance(given, str) or sql_type(given) not in types:
@@ -583,7 +605,7 @@ def _decimals_of(place: str, content: dict[str, Any], type_name: str) -> int | N
     ):
         raise ConfigurationError(f"{place} has decimals {decimals!r}; give 0 to {MAX_DECIMALS}")
     if type_name not in ("float", "double"):
-        if decimals:
+        if decimals and type_name:
             raise ConfigurationError(
                 f"{place} is of type {type_name} and cannot have {decimals} decimals"
             )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError
@@ -86,31 +86,32 @@ class SourceTables:
         reader.keys("", content, _KEYS)
         if content.get("version") != 1:
             reader.refuse("version", content.get("version"), "this Nightshift reads version 1")
-        events = content.get("events")
-        if not isinstance(events, dict) or not events:
-            reader.refuse("events", events, "give each event table and its time column")
+        events = reader.mapping("events", content, "give each event table and its time column")
         for table, column in events.items():
             reader.name("events", table)
             reader.name(f"events.{table}", column)
         snapshots = content.get("snapshots", [])
         if not isinstance(snapshots, list):
             reader.refuse("snapshots", snapshots, "give a list of tables")
+            snapshots = []
         for at, table in enumerate(snapshots):
-            reader.name("snapshots", table)
+            if not reader.name("snapshots", table):
+                continue
             if table in events or table in snapshots[:at]:
                 reader.refuse("snapshots", table, "the table is given twice; it has one layout")
-        requests = content.get("requests")
-        if not isinstance(requests, dict):
-            reader.refuse("requests", requests, "give {table: ..., id: ...}")
-        reader.keys("requests.", requests, ("table", "id"))
-        for key in ("table", "id"):
-            reader.name(f"requests.{key}", requests.get(key))
-        reader.one_of("requests.table", requests["table"], events)
+        requests = reader.mapping("requests", content, "give {table: ..., id: ...}")
+        if requests:
+            reader.keys("requests.", requests, ("table", "id"))
+            named = [reader.name(f"requests.{key}", requests.get(key)) for key in ("table", "id")]
+            if named[0] and events:
+                reader.one_of("requests.table", requests["table"], events)
         label, absent, settles, arrival = reader.label(content.get("label"))
-        if label is not None:
+        if label is not None and requests and label == requests.get("table"):
+            reader.refuse("label", label, "requests have features, too; drop the key")
+        elif label is not None and events:
             reader.one_of("label", label, [*events, *snapshots])
-            if label == requests["table"]:
-                reader.refuse("label", label, "requests have features, too; drop the key")
+        delay = reader.delay(content.get("label"))
+        reader.end()
         return cls(
             source=source,
             events=dict(events),
@@ -121,7 +122,7 @@ class SourceTables:
             label_absent=absent,
             label_settle_days=settles,
             label_arrival=arrival,
-            label_delay_ms=reader.delay(content.get("label")),
+            label_delay_ms=delay,
         )
 
     def check_created(self, created: Mapping[str, Sequence[str]], script: str) -> None:
@@ -134,73 +135,102 @@ class SourceTables:
         Raises:
             ConfigurationError: a table or a column is in one of the two files only.
         """
+        problems: list[str] = []
         for table in self.names:
             if table not in created:
                 hint = nearest(table, created.keys() - set(self.names))
-                raise ConfigurationError(
-                    f"{self.source} declares table {table}, which {script} does not create{hint}"
+                problems.append(
+                    f"{self.source}: declares table {table}, which {script} does not create{hint}"
                 )
-        for table in created:
-            if table not in self.names:
-                raise ConfigurationError(
-                    f"{script} creates table {table}, which {self.source} does not declare, so "
-                    "that nothing would load it; name it under events or snapshots"
-                )
+        problems += [
+            f"{script}: creates table {table}, which {self.source} does not declare, so "
+            "that nothing would load it; name it under events or snapshots"
+            for table in created
+            if table not in self.names
+        ]
         columns = [(f"events.{table}", table, column) for table, column in self.events.items()]
         columns.append(("requests.id", self.request_table, self.request_id))
         if self.label_table is not None and self.label_arrival is not None:
             columns.append(("label.arrival", self.label_table, self.label_arrival))
-        for key, table, column in columns:
-            if column not in created[table]:
-                raise ConfigurationError(
-                    f"{self.source}: {key} is {column}, which is not a column of {table} in "
-                    f"{script}{nearest(column, created[table])}"
-                )
+        problems += [
+            f"{self.source}: {key} is {column}, which is not a column of {table} in "
+            f"{script}{nearest(column, created[table])}"
+            for key, table, column in columns
+            if table in created and column not in created[table]
+        ]
+        if problems:
+            raise ConfigurationError("\n".join(problems))
 
 
 class _Reader:
-    """Checks that name file, key and fix."""
+    """Checks that name file, key and fix; all problems are told at once."""
 
     def __init__(self, source: str) -> None:
         self.source = source
+        self.problems: list[str] = []
 
-    def refuse(self, key: str, value: Any, fix: str) -> NoReturn:
+    def end(self) -> None:
+        """Say what was found.
+
+        Raises:
+            ConfigurationError: something is wrong; one line a problem.
+        """
+        if self.problems:
+            raise ConfigurationError("\n".join(self.problems))
+
+    def refuse(self, key: str, value: Any, fix: str) -> None:
         given = "missing" if value is None else repr(value)
-        raise ConfigurationError(f"{self.source}: {key} is {given}; {fix}")
+        self.problems.append(f"{self.source}: {key} is {given}; {fix}")
 
     def keys(self, prefix: str, content: Mapping[str, Any], known: Sequence[str]) -> None:
         for key in content:
             if key not in known:
-                raise ConfigurationError(
+                self.problems.append(
                     f"{self.source}: unknown key {prefix + str(key)!r}{nearest(str(key), known)}"
                 )
 
-    def name(self, key: str, value: Any) -> None:
-        if not isinstance(value, str) or not NAME.fullmatch(value):
-            self.refuse(key, value, "give a name of letters, digits and _")
+    def mapping(self, key: str, content: Mapping[str, Any], fix: str) -> dict[str, Any]:
+        """The mapping under a key; empty where there is none, which is a problem."""
+        value = content.get(key)
+        if not isinstance(value, dict) or not value:
+            self.refuse(key, value, fix)
+            return {}
+        return value
 
-    def label(self, given: Any) -> tuple[Any, int | None, int | None, str | None]:
+    def name(self, key: str, value: Any) -> bool:
+        if isinstance(value, str) and NAME.fullmatch(value):
+            return True
+        self.refuse(key, value, "give a name of letters, digits and _")
+        return False
+
+    def label(self, given: Any) -> tuple[str | None, int | None, int | None, str | None]:
         """(table, what a missing row counts as, days to settle, arrival) of the key `label`."""
+        if given is None:
+            return None, None, None, None
         if not isinstance(given, dict):
-            return given, None, None, None
+            return given if self.name("label", given) else None, None, None, None
         self.keys("label.", given, ("table", "absent", "settles", "arrival", "delay"))
-        arrival = given.get("arrival")
+        table, arrival, absent = (given.get(key) for key in ("table", "arrival", "absent"))
         if arrival is not None:
             self.name("label.arrival", arrival)
-        self.name("label.table", given.get("table"))
-        absent = given.get("absent")
+        if not self.name("label.table", table):
+            table = None
         if absent is not None and (isinstance(absent, bool) or absent not in (0, 1)):
             self.refuse("label.absent", absent, "give 0 or 1, or leave it out")
-        settles = given.get("settles")
-        if settles is None:
-            return given["table"], absent, None, arrival
-        if not isinstance(settles, dict):
-            self.refuse("label.settles", settles, "give {days: ...}")
-        self.keys("label.settles.", settles, ("days",))
-        days = settles.get("days")
+        return table, absent, self._settles(given.get("settles")), arrival
+
+    def _settles(self, given: Any) -> int | None:
+        if given is None:
+            return None
+        if not isinstance(given, dict):
+            self.refuse("label.settles", given, "give {days: ...}")
+            return None
+        self.keys("label.settles.", given, ("days",))
+        days = given.get("days")
         if not isinstance(days, int) or isinstance(days, bool) or days < 0:
             self.refuse("label.settles.days", days, "give whole days, 0 or more")
-        return given["table"], absent, days, arrival
+            return None
+        return days
 
     def delay(self, given: Any) -> int | None:
         """Milliseconds of `label.delay`; None where there is none."""
@@ -210,15 +240,19 @@ class _Reader:
         fix = "give {days: ...}, {hours: ...} or {minutes: ...}, above 0"
         if not isinstance(value, dict) or len(value) != 1:
             self.refuse("label.delay", value, fix)
+            return None
         self.keys("label.delay.", value, tuple(UNITS_MS))
         ((unit, count),) = value.items()
+        if unit not in UNITS_MS:
+            return None
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             self.refuse(f"label.delay.{unit}", count, fix)
+            return None
         return count * UNITS_MS[unit]
 
     def one_of(self, key: str, value: Any, known: Collection[str]) -> None:
         if value not in known:
-            raise ConfigurationError(
+            self.problems.append(
                 f"{self.source}: {key} is {value!r}, which is not declared here: "
-                f"{', '.join(known)}{nearest(str(value), known)}"
+                f"{', '.join(map(str, known))}{nearest(str(value), map(str, known))}"
             )

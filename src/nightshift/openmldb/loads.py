@@ -22,7 +22,8 @@ from nightshift import layout
 from nightshift.config.yamlfile import nearest
 from nightshift.data import reading
 from nightshift.data.declared import Declared, declared_tables
-from nightshift.errors import ConfigurationError, ContractError, RetryableError
+from nightshift.data.scan import present_days
+from nightshift.errors import ConfigurationError, ContractError, PartitionMissing, RetryableError
 from nightshift.features.tables import SourceTables
 from nightshift.files import read_json
 from nightshift.openmldb import (
@@ -45,6 +46,9 @@ LOG = logging.getLogger(__name__)
 
 STOPPED_S = 86_400.0
 """A job that is STOPPED and younger than this may go on, unless its end was written."""
+
+_MOST_SPANS = 5
+"""Spans of days that a message lists, the newest ones."""
 
 _LOAD = re.compile(r"\s*load\s+data\b", re.IGNORECASE)
 
@@ -403,13 +407,23 @@ def reload_day(
 
     Raises:
         ConfigurationError: the pipeline has no such event table.
+        PartitionMissing: there is no partition of that day.
         ServiceUnavailable, ContractError, DataError: as `reconcile.reconcile`.
     """
     files = pipeline.features
+    if table in files.tables.snapshots:
+        raise ConfigurationError(
+            f"{table} is a snapshot, which has no days: every night loads it as a whole"
+        )
     if table not in files.tables.events:
         raise ConfigurationError(
             f"{files.tables.source} declares no event table {table}"
-            f"{nearest(table, files.tables.events)}"
+            f"{nearest(table, files.tables.events)}; it has {', '.join(files.tables.events)}"
+        )
+    if not layout.present(pipeline.data, table, [day]):
+        raise PartitionMissing(
+            f"there is no partition {layout.partition(pipeline.data, table, day)}; "
+            + _days_there(pipeline.data, table)
         )
     return reconcile.reload(
         client,
@@ -421,6 +435,23 @@ def reload_day(
         work=pipeline.runs / "online",
         waiting=reconcile.Waiting(settle_s=pipeline.settings.openmldb_settle_s),
     )
+
+
+def _days_there(data: Path, table: str) -> str:
+    """Which partitions of a table there are: spans of neighbouring days."""
+    named = map(dt.date.fromisoformat, present_days(data, table))
+    days = layout.present(data, table, named)
+    if not days:
+        return "the table has none; load some with ./nightshift data load"
+    spans: list[list[dt.date]] = []
+    for day in days:
+        if spans and day - spans[-1][1] == dt.timedelta(days=1):
+            spans[-1][1] = day
+        else:
+            spans.append([day, day])
+    shown = [f"{first} to {last}" if last > first else str(first) for first, last in spans]
+    more = f" and {len(shown) - _MOST_SPANS} more" if len(shown) > _MOST_SPANS else ""
+    return f"there are {', '.join(shown[-_MOST_SPANS:])}{more}"
 
 
 def _days_online(pipeline: Pipeline, ds: str) -> dict[str, list[dt.date]]:

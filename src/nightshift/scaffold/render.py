@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -24,6 +25,8 @@ _SQL_NAMES = {
     "timestamp": "timestamp",
 }
 _WINDOWS = (("1d", "1 day"), ("7d", "7 days"))
+_YEARS = 10
+"""So many years beyond the data, a query knows when the clocks of its zone change."""
 _MAX_CATEGORIES = 0.5
 """A text column with more distinct values a row than this names rows, and is not a feature."""
 
@@ -229,7 +232,7 @@ def _kind(column: Column, table: Table) -> str:
     return "categorical"
 
 
-def features_sql(roles: Roles, zone: Zone) -> str:
+def features_sql(roles: Roles, zone: Zone, window: Window) -> str:
     """The feature query."""
     request, time = roles.requests, roles.request_time
     columns = [
@@ -240,8 +243,8 @@ def features_sql(roles: Roles, zone: Zone) -> str:
             for c in request.columns
             if c.name not in (roles.request_id, time)
         ),
-        f"hour({_local(time, zone)}) AS request_hour",
-        f"dayofweek({_local(time, zone)}) AS request_weekday",
+        f"hour({_local(time, zone, window)}) AS request_hour",
+        f"dayofweek({_local(time, zone, window)}) AS request_weekday",
         *(
             f"count({quoted(roles.request_id)}) OVER {key}_{name} AS "
             f"{quoted(f'{key}_requests_{name}')}"
@@ -249,13 +252,13 @@ def features_sql(roles: Roles, zone: Zone) -> str:
             for name, _ in _WINDOWS
         ),
     ]
-    windows = [
+    frames = [
         f"{key}_{name} AS (\n            PARTITION BY {quoted(key)} ORDER BY {quoted(time)}\n"
         f"            ROWS_RANGE BETWEEN {name} PRECEDING AND 0s PRECEDING MAXSIZE 1000)"
         for key in roles.keys
         for name, _ in _WINDOWS
     ]
-    window = "\n    WINDOW\n        " + ",\n        ".join(windows) if windows else ""
+    named = "\n    WINDOW\n        " + ",\n        ".join(frames) if frames else ""
     joins, outside = _joins(roles)
     listed = ",\n        ".join(columns)
     also = ",\n        ".join(outside)
@@ -263,12 +266,12 @@ def features_sql(roles: Roles, zone: Zone) -> str:
 -- One row a request: what is known at the moment of the request. This one query is run offline
 -- over history and deployed online. Proposed by ./nightshift new: look at the windows and at what
 -- each column means before you trust it.
-SELECT * FROM
+{_changes(zone, window)}SELECT * FROM
 (
     -- The request, and how often its keys were seen before.
     SELECT
         {listed}
-    FROM {quoted(request.name)}{window}
+    FROM {quoted(request.name)}{named}
 ) AS request
 LAST JOIN
 (
@@ -282,13 +285,36 @@ ON request.request_id = joined.label_request_id;
 """
 
 
-def _local(time: str, zone: Zone) -> str:
+def _local(time: str, zone: Zone, window: Window) -> str:
     """A time whose hour and weekday are the zone's: OpenMLDB's functions know UTC+8 alone."""
-    ahead, openmldb = zone.offset_ms, Zone().offset_ms
-    if ahead is None or openmldb is None or ahead == openmldb:
-        return quoted(time)
-    moved = ahead - openmldb
-    return f"timestamp(bigint({quoted(time)}) {'+' if moved > 0 else '-'} {abs(moved)})"
+    openmldb = Zone().offset_ms or 0
+    until = dt.date(window.last.year + _YEARS, 12, 31)
+    # A window's days are the zone's, and lookback may read some months before them.
+    offsets = [
+        (begin, ahead - openmldb)
+        for begin, ahead in zone.offsets(window.first - dt.timedelta(days=366), until)
+    ]
+    moved = f"bigint({quoted(time)})"
+    if len(offsets) == 1:
+        ahead = offsets[0][1]
+        if not ahead:
+            return quoted(time)
+        return f"timestamp({moved} {'+' if ahead > 0 else '-'} {abs(ahead)})"
+    branches = "".join(
+        f"\n            WHEN {moved} < {end} THEN {ahead}"
+        for (_, ahead), (end, _) in itertools.pairwise(offsets)
+    )
+    return f"timestamp({moved} + CASE{branches}\n            ELSE {offsets[-1][1]} END)"
+
+
+def _changes(zone: Zone, window: Window) -> str:
+    """A comment on the clock's changes that the query knows; empty where there are none."""
+    if zone.offset_ms is not None:
+        return ""
+    return (
+        f"--\n-- request_hour and request_weekday are {zone.name}'s: the branches are the moments at\n"
+        f"-- which its clocks change, up to the end of {window.last.year + _YEARS}; add later ones in time.\n"
+    )
 
 
 def _days_of(zone: Zone) -> str:

@@ -64,7 +64,7 @@ def contents(
     Raises:
         ConfigurationError: the proposed query cannot be read; a defect of the proposal.
     """
-    query = render.features_sql(roles, zone)
+    query = render.features_sql(roles, zone, window)
     tables_text = render.tables_yaml(roles, window, zone)
     tables = SourceTables.parse(yaml.safe_load(tables_text), source="tables.yaml")
     create = render.create_tables(roles)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -173,26 +173,31 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Hyperparameters:
         origin[key] = f"--set {item}"
     if values.get("embedding_store") == "memory":
         del values["embedding_store"]  # files of earlier versions say so; nothing else was possible
-    for key in values:
-        if key not in NAMES:
-            raise ConfigurationError(
-                f"{origin[key]}: unknown hyper-parameter {key!r}{nearest(key, NAMES)}"
-            )
+    problems = [
+        f"{origin[key]}: unknown hyper-parameter {key!r}{nearest(key, NAMES)}"
+        for key in values
+        if key not in NAMES
+    ]
+    chosen = None
     try:
-        chosen = Hyperparameters(**values)
+        chosen = Hyperparameters(**{key: values[key] for key in values if key in NAMES})
     except ValidationError as error:
-        raise ConfigurationError(_problems(error, values, origin)) from None
+        problems += _problems(error, values, origin)
+    if problems or chosen is None:
+        raise ConfigurationError("\n".join(problems))
     return chosen
 
 
-def _problems(error: ValidationError, values: dict[str, Any], origin: dict[str, str]) -> str:
+def _problems(
+    error: ValidationError, values: dict[str, Any], origin: dict[str, str]
+) -> Iterator[str]:
     """One line a hyper-parameter: where it was set, its value, and what it may be."""
     wanted: dict[str, list[str]] = {}
     for problem in error.errors():
         message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         wanted.setdefault(str(problem["loc"][0]), []).append(message)
-    return "; ".join(
-        f"{origin[name]}: {name} is {values[name]!r}; it must be "
-        + ", or ".join(dict.fromkeys(messages))
-        for name, messages in wanted.items()
-    )
+    for name, messages in wanted.items():
+        yield (
+            f"{origin[name]}: {name} is {values[name]!r}; it must be "
+            + ", or ".join(dict.fromkeys(messages))
+        )

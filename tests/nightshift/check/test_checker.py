@@ -299,6 +299,92 @@ def test_slips_of_several_files_are_told_at_once(settings):
     assert {p.file.rpartition("/")[2] for p in errors(settings)} == {GATES, HYPER, SPEC, PIPELINE}
 
 
+@pytest.mark.parametrize(
+    ("file", "slips"),
+    [
+        (
+            PIPELINE,
+            [
+                (r"^train_days: 30", "train_dais: 30"),
+                (r"^keep_releases: 3", "keep_releases: some"),
+                (r"rehearsal,", "rehersal,"),
+            ],
+        ),
+        (
+            TABLES,
+            [
+                (r"table: flattenRequest", "table: flatenRequest"),
+                (r"^  bo_comment: ingestionTime", "  bo_comment: 7"),
+                (r"^label: action", "label: {table: acton, absent: 2, delay: {weeks: 1}}"),
+                (r"^snapshots:", "snapshot:"),
+            ],
+        ),
+        (
+            CREATE,
+            [
+                (r"reqId string", "reqId strng"),
+                (r"key=pair_id", "key=pairid"),
+                (r"\Z", "\nDROP TABLE bo_user;\n"),
+            ],
+        ),
+        (
+            QUERY,
+            [
+                (r"FROM `bo_comment`", "FROM `bo_coment`"),
+                (r"`product`.`a1`", "`product`.`a11`"),
+                (r"OVER last_14_days", "OVER last_13_days"),
+            ],
+        ),
+        (
+            SPEC,
+            [
+                (r"^time: request_time", "time: sku_id"),
+                (r"^keys: \[", "keys: [user_sex, "),
+                (r"^categorical:", "categorical:\n  made_up: {type: strin, splt: 1}"),
+                (r"^version: 1", "version: 2"),
+            ],
+        ),
+        (
+            HYPER,
+            [
+                (r"^learning_rate:", "learning_rat:"),
+                (r"^epochs: 20", "epochs: 0"),
+                (r"^optimizer: adam", "optimizer: adams"),
+            ],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_all_slips_of_a_file_are_told_at_once(settings, file, slips):
+    for old, new in slips:
+        plant(settings, file, old, new)
+    told = " ".join(f"{p.key} {p.message}" for p in errors(settings) if p.file.endswith(file))
+    words = {
+        PIPELINE: ("train_dais", "keep_releases"),  # the list of gates is read, so it comes after
+        TABLES: ("flatenRequest", "bo_comment", "acton", "absent", "delay.weeks", "snapshot"),
+        CREATE: ("strng", "pairid", "DROP TABLE"),
+        QUERY: ("bo_coment", "a11", "last_13_days"),
+        SPEC: ("sku_id", "user_sex", "strin", "splt", "version"),
+        HYPER: ("learning_rat", "epochs", "optimizer"),
+    }
+    assert [word for word in words[file] if word not in told] == []
+
+
+def test_a_wrong_pipeline_file_or_declaration_hides_no_slip_of_another_file(settings):
+    plant(settings, PIPELINE, r"^train_days:", "train_dais:")
+    plant(settings, TABLES, r"^label: action", "label: {table: action, absent: 2}")
+    plant(settings, QUERY, r"\bJOIN\b", "JION")
+    plant(settings, GATES, "min_auc:", "min_auk:")
+    named = {p.file.rpartition("/")[2] for p in errors(settings)}
+    assert named == {PIPELINE, TABLES, QUERY, GATES}
+
+
+def test_keys_that_are_passed_over_bring_no_problem_of_their_defaults(settings):
+    plant(settings, SPEC, r"^valid_days: \d+", "valid_days: 40")
+    plant(settings, PIPELINE, r"^train_days: 30", "train_dais: 60")
+    assert [p.key for p in errors(settings)] == ["train_dais"]
+
+
 def test_an_unknown_pipeline_names_the_nearest(settings):
     (problem,) = check_pipeline(settings, "shoop")
     assert "shop" in problem.fix

@@ -95,7 +95,7 @@ CREATED = {"visits": ["visit", "at"], "clicks": ["visit", "at"], "people": ["nam
     [
         ({"people": None, "peoples": ["name"]},
          "declares table people, which x.sql does not create; did you mean 'peoples'?"),
-        ({"other": ["a"]}, "x.sql creates table other, which tables.yaml does not declare"),
+        ({"other": ["a"]}, "x.sql: creates table other, which tables.yaml does not declare"),
         ({"clicks": ["visit", "att"]},
          "events.clicks is at, which is not a column of clicks in x.sql; did you mean 'att'?"),
         ({"visits": ["id", "at"]}, "requests.id is visit, which is not a column of visits"),

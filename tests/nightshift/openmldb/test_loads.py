@@ -11,7 +11,7 @@ import pytest
 
 from nightshift import layout
 from nightshift.config.pipeline import FeatureFiles, PipelineConfig
-from nightshift.errors import ConfigurationError, ContractError
+from nightshift.errors import ConfigurationError, ContractError, PartitionMissing
 from nightshift.openmldb import OpenMLDBClient
 from nightshift.openmldb.loads import bring_online, plan_online_loads, reload_day
 from nightshift.pipeline import Pipeline
@@ -231,6 +231,8 @@ class TestBringOnline:
             assert (day.added, day.removed) == (1, 4)
             with pytest.raises(ConfigurationError, match="no event table vist; did you mean"):
                 reload_day(client, pipeline, "vist", days[2])
+            with pytest.raises(PartitionMissing, match=f"there are {days[0]} to {days[2]}"):
+                reload_day(client, pipeline, "visit", days[0] - dt.timedelta(days=1))
             assert self.ids(client, pipeline) == sorted(
                 ["0a", "0b", "0X", "0d", "1a", "1b", "1c", "2a"]
             )

@@ -1,6 +1,7 @@
 """A pipeline proposed from a folder of ad clicks passes the check; refusals say what to give."""
 
 import datetime as dt
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from nightshift.scaffold import survey as looking
 from nightshift.scaffold import write as writing
 from nightshift.settings import Settings
 from nightshift.zones import Zone
+from testing.embedded import ServerProcess
 
 DAYS, ROWS = 8, 400
 
@@ -97,17 +99,47 @@ def test_the_proposed_folder_passes_the_check(settings, folder):
 
 
 @pytest.mark.parametrize(
-    ("zone", "hour"), [("UTC", "bigint(`shown_at`) - 28800000"), ("Asia/Tokyo", "hour(`shown_at`)")]
+    ("zone", "hour"),
+    [
+        ("UTC", "bigint(`shown_at`) - 28800000"),
+        ("Asia/Tokyo", "hour(timestamp(bigint(`shown_at`) + 3600000))"),
+        ("Asia/Shanghai", "hour(`shown_at`)"),
+    ],
 )
-def test_days_are_those_of_a_given_zone_and_hours_where_its_offset_is_fixed(
-    settings, folder, zone, hour
-):
+def test_days_and_hours_are_those_of_a_given_zone(settings, folder, zone, hour):
     roles = propose(folder, requests="impressions", labels="clicks")
     chosen = Zone.of(zone)
     texts = writing.contents("ads", roles, writing.window_of(roles, 1, chosen), 300, chosen)
     assert hour in texts["features.sql"]
     writing.write(settings, "ads", texts)
     assert Pipeline.load(settings, "ads").zone == chosen
+    assert [p for p in check_pipeline(settings, "ads") if p.level == "error"] == []
+
+
+def test_hours_follow_the_clocks_of_a_zone_that_changes_them(settings, folder, tmp_path):
+    roles = propose(folder, requests="impressions", labels="clicks")
+    zone = Zone.of("America/New_York")
+    texts = writing.contents("ads", roles, writing.window_of(roles, 1, zone), 300, zone)
+    found = re.search(r"hour\((timestamp.*?END\))\) AS request_hour", texts["features.sql"], re.S)
+    # Around the changes of clocks of 2026 and 2035, and on the day of the data.
+    moments = [
+        int(dt.datetime(*at, tzinfo=dt.timezone.utc).timestamp() * 1000)
+        for at in (
+            (2026, 3, 8, 6, 59), (2026, 3, 8, 7, 1), (2026, 11, 1, 5, 59), (2026, 11, 1, 6, 1),
+            (2026, 5, 3, 0, 0), (2035, 7, 1, 12, 0), (2035, 12, 24, 12, 0),
+        )
+    ]  # fmt: skip
+    rows = ", ".join(f"('a', {moment})" for moment in moments)
+    server = ServerProcess(tmp_path / "openmldb").start()
+    try:
+        server.do("CREATE DATABASE db")
+        server.do("CREATE TABLE t(k string, shown_at timestamp, INDEX(key=k, ts=shown_at))")
+        server.do(f"INSERT INTO t VALUES {rows}")
+        hours = dict(server.do(f"SELECT shown_at, hour({found[1]}) AS h FROM t"))
+    finally:
+        server.end()
+    assert [hours[moment] for moment in moments] == [1, 3, 1, 1, 20, 8, 7]
+    writing.write(settings, "ads", texts)
     assert [p for p in check_pipeline(settings, "ads") if p.level == "error"] == []
 
 
