@@ -5,7 +5,7 @@ pointer goes back and forth while clients post requests to the predict server wi
 answer is held against the score that the pair it names gives that row when asked directly, so
 that features of one release scored by the other's model would show.
 
-    .venv/bin/python bench/switch.py [--switches 100] [--clients 4] [--pause 0.5]
+    .venv/bin/python bench/switch.py [--switches 100] [--clients 4] [--pause 0.5] [--workers 4]
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ LEASE = "benchbench"
 """Run token of the lease that keeps both releases deployed and loaded."""
 
 
-def build(home: Path) -> tuple[House, tuple[str, str]]:
+def build(home: Path, workers: int = 1) -> tuple[House, tuple[str, str]]:
     """An installation with two releases of different queries and models, both loaded.
 
     The first is live.
     """
     shutil.rmtree(home, ignore_errors=True)
-    house = House.build(home)
+    house = House.build(home, predict_workers=workers)
     house.generate(days=16, rows_per_day=400, end=DS)
     house.up()
     plan = house.plan(DS, "bench")
@@ -149,12 +149,13 @@ def main() -> int:
     parser.add_argument("--switches", type=int, default=100)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--pause", type=float, default=0.5, help="seconds between two switches")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the predict server")
     parser.add_argument(
         "--home", type=Path, default=Path(tempfile.gettempdir()) / "nightshift-bench-switch"
     )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
-    house, releases = build(options.home)
+    house, releases = build(options.home, options.workers)
     try:
         result = measure(house, releases, options)
     finally:
@@ -227,6 +228,7 @@ def measure(house: House, releases: tuple[str, str], options: argparse.Namespace
     return {
         "switches": options.switches,
         "clients": options.clients,
+        "workers": options.workers,
         "requests": len(timings),
         "answers_by_release": dict(answers),
         "failed_requests": sum(len(one.failures) for one in clients),

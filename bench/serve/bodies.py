@@ -1,0 +1,81 @@
+"""What reading a request's rows costs: JSON as the predict server reads it, and Arrow IPC.
+
+    .venv/bin/python bench/serve/bodies.py [1 100 1000]
+
+Rows of JD's request table. Prints the processor time of each step in milliseconds, the best of
+several rounds; needs no services.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "server")]
+
+from predict_server.payload import parse_json  # noqa: E402
+from predict_server.rows import RowReader  # noqa: E402
+
+SCHEMA = (
+    ("reqId", "string"), ("eventTime", "timestamp"), ("main_id", "string"),
+    ("pair_id", "string"), ("user_id", "string"), ("sku_id", "string"), ("time", "bigint"),
+    ("split_id", "int"), ("time1", "string"),
+)  # fmt: skip
+
+
+def best_ms(work: Callable[[], object], rounds: int = 200) -> float:
+    """The least processor time of one call, in milliseconds."""
+    taken = []
+    for _ in range(rounds):
+        began = time.thread_time()
+        work()
+        taken.append(time.thread_time() - began)
+    return round(1000 * min(taken), 4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", type=int, nargs="*", default=[1, 100, 1000])
+    reader = RowReader(SCHEMA)
+    for count in parser.parse_args().rows:
+        rows = [
+            [
+                f"2000{n}_5505_2016-03-15 20:43:04", 1458045784000 + n, f"6812{n}", f"2000{n}_5505",
+                f"2000{n}", "5505", 1458045784000, 1, "2016-03-15 20:43:04",
+            ]
+            for n in range(count)
+        ]  # fmt: skip
+        body = msgspec.json.encode(rows)
+        columns = dict(zip([name for name, _ in SCHEMA], zip(*rows, strict=True), strict=True))
+        table = pa.table({name: list(values) for name, values in columns.items()})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        arrow = sink.getvalue()
+        parsed = parse_json(body)
+
+        def of_arrow(arrow: pa.Buffer = arrow) -> list[tuple[object, ...]]:
+            read = pa.ipc.open_stream(arrow).read_all()
+            return list(zip(*(column.to_pylist() for column in read.columns), strict=True))
+
+        line = {
+            "rows": count,
+            "json_bytes": len(body),
+            "json_parse_ms": best_ms(lambda body=body: parse_json(body)),
+            "check_ms": best_ms(lambda parsed=parsed: reader.read(parsed, max_rows=10_000)),
+            "arrow_bytes": arrow.size,
+            "arrow_to_rows_ms": best_ms(of_arrow),
+        }
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
