@@ -273,7 +273,13 @@ class App:
 
     async def _get(self, host: Host, operation: str, exchange: Exchange) -> None:
         if operation == "page":
-            page = (await host.require_live()).page()
+            try:
+                page = (await host.require_live()).page()
+            except BackendError as error:
+                told = documentation.no_release(host.ref.name, str(error))
+                await exchange.send(error.status, told, HTML, headers=PAGE_HEADERS)
+                self._count(host, operation, error.status)
+                return
             if page is None:
                 raise RequestError(
                     404, "no_operation", "pages are of pipelines of tensors; see /docs for this one"

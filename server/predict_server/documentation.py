@@ -1,11 +1,14 @@
-"""`/docs` and the OpenAPI document."""
+"""`/docs`, the OpenAPI document, and the page of a pipeline without a release."""
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
+from string import Template
 
 FILE = Path(__file__).with_name("openapi.json")
 ASSETS = "/docs/assets/"
+NO_RELEASE = Path(__file__).with_name("pages") / "no_release.html"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
 
 
@@ -21,6 +24,12 @@ def page() -> bytes:
         swagger_favicon_url="docs/assets/favicon.png",
     )
     return bytes(answer.body)
+
+
+def no_release(pipeline: str, problem: str) -> bytes:
+    """What a browser sees where a pipeline has no live release: what to do about it."""
+    text = Template(NO_RELEASE.read_text(encoding="utf-8"))
+    return text.substitute(pipeline=html.escape(pipeline), problem=html.escape(problem)).encode()
 
 
 def asset(name: str) -> tuple[bytes, str] | None:

@@ -240,6 +240,15 @@ async def test_the_page_of_tensors_asks_this_server_alone(shop):
     assert (await shop.http.post("/v1/pipelines/pictures/page", json={})).status_code == 405
 
 
+async def test_the_page_of_a_pipeline_without_a_release_says_what_to_do(shop):
+    page = await shop.http.get("/v1/pipelines/new/page")
+    assert page.status_code == 503
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "./nightshift run --pipeline new" in page.text
+    assert "no release is live yet" in page.text
+
+
 async def test_a_pipeline_switches_between_families_under_load(house, bright, shop, tmp_path):
     """A release that has features, and one that has none: no answer fails, and none is a mixture."""
     (expected,) = house.expected(house.pairs[0], [row(3)])
