@@ -170,7 +170,7 @@ order of rows:
 | statement | a cluster | here, and why |
 |---|---|---|
 | `DEPLOY q SELECT 1` | accepts it | refused: it could never be dropped, and keeps TaskManager from starting |
-| `DEPLOY q SELECT k FROM t WHERE v = 1` | accepts it | refused: every request to it would fail |
+| `DEPLOY q SELECT k FROM t WHERE v = 1`, with `--exact` | accepts it | refused: every request to it fails; without `--exact` as a cluster |
 | `SELECT map('a', 1)` | a value of type Unknown | refused: no client can read it |
 | `SELECT unhex('61')` | NULL | `a`, as OpenMLDB's engine alone answers: the cluster leaves the null flag unset |
 | `SELECT DISTINCT` over online tables | DISTINCT is left out | distinct rows |

@@ -13,9 +13,8 @@ import httpx
 
 REFUSED = {
     "deploy q8 select 1": "a real server accepts it, and can never drop it",
-    "deploy q5 select k from t1 where v=1": "a real server accepts it, and fails every request",
 }
-"""Deployments that are refused on purpose: a real server makes them, and none can be used."""
+"""Deployments that are refused on purpose: a real server makes them, and they cannot be used."""
 
 KNOWN = {
     "show deployment dall": "recorded under a longer database name: the column's width",

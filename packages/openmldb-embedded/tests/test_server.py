@@ -442,3 +442,24 @@ def test_request_rows_as_arrays_and_as_objects(server: ServerProcess) -> None:
     )
     assert nulled.json()["data"]["data"][0][4:6] == [None, None]
     server.do("DROP DEPLOYMENT kinds_echo")
+
+
+WHERE = "DEPLOY hollow SELECT k FROM hollow WHERE v = 1"
+
+
+def test_a_deployment_that_filters_its_requests_is_made_and_fails_each_as_on_a_cluster(server):
+    server.do("CREATE TABLE hollow(k string, v int)")
+    server.do(WHERE)
+    assert ["db", "hollow"] in server.do("SHOW DEPLOYMENTS")
+    answer = server.post("/dbs/db/deployments/hollow", {"input": [["a", 1]]})
+    assert (answer["code"], "WHERE on the request table" in answer["msg"]) == (-1, True)
+    server.do("DROP DEPLOYMENT hollow")
+
+
+def test_an_exact_server_refuses_it(new_server):
+    server = new_server("--exact").start()
+    server.do("CREATE DATABASE db")
+    server.do("CREATE TABLE hollow(k string, v int)")
+    answer = server.ask(WHERE)
+    assert (answer["code"], "every request to it fails" in answer["msg"]) == (1000, True)
+    assert server.do("SHOW DEPLOYMENTS") == []

@@ -52,7 +52,8 @@ def request_refusal(tree: s.Query) -> str | None:
             continue
         if first.where is not None:
             return (
-                "WHERE on the request table: the deployment would be made, and every request fail"
+                "WHERE on the request table: a cluster makes the deployment, and every request to "
+                "it fails"
             )
         ref = first.source
         while isinstance(ref, s.Join):

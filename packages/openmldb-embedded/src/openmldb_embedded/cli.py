@@ -78,7 +78,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--exact",
         action="store_true",
-        help="refuse values that OpenMLDB would change: numbers that wrap around, impossible dates",
+        help="refuse values that OpenMLDB would change (numbers that wrap around, impossible "
+        "dates), and deployments to which every request fails",
     )
     found.add_argument(
         "--offline-engine",

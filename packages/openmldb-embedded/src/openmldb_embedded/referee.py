@@ -84,9 +84,22 @@ class Referee:
         return query
 
     def confirm_deployment(
-        self, query: engine.RequestQuery, sql: str, catalog: Catalog, db: str
+        self,
+        query: engine.RequestQuery,
+        sql: str,
+        catalog: Catalog,
+        db: str,
+        *,
+        failing: bool = False,
     ) -> engine.RequestQuery:
         """A deployment's SELECT that the own checks accept, if OpenMLDB accepts it, too.
+
+        Args:
+            query: The SELECT as this engine compiles it.
+            sql: The SELECT.
+            catalog: Where tables are looked up.
+            db: The database of names without one.
+            failing: Whether one that OpenMLDB deploys, and to which every request fails, will do.
 
         Raises:
             RefusedByOpenMLDB: OpenMLDB refuses it; the message is OpenMLDB's, with a hint.
@@ -95,7 +108,8 @@ class Referee:
         """
         if not self._asks:
             return query
-        verdict = compiler.judge(sql, db, _tables(sql, catalog, db), "request")
+        judge = compiler.shared().judge if failing else compiler.judge
+        verdict = judge(sql, db, _tables(sql, catalog, db), "request")
         self._refuse(sql, "request", verdict)
         self._same_columns(query.output_schema, verdict)
         return query

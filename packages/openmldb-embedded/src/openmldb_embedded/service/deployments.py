@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 
+from openmldb_compiler.beyond import request_refusal
 from openmldb_sql import statements
 from openmldb_sql.parse import parse_select
 from openmldb_sql.types import ColumnDef, Schema, SqlType
 
 from openmldb_embedded import engine
 from openmldb_embedded.catalog import Deployment, Record, State
-from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.errors import ExecutionError, ProtocolError
+from openmldb_embedded.memtable import Row
 from openmldb_embedded.referee import Referee
 from openmldb_embedded.service.call import DONE, Call, Reply
 from openmldb_embedded.service.long_windows import check_long_windows
@@ -25,9 +28,18 @@ COLD = 1.0
 
 
 class Runtime:
-    """A deployment that is ready to answer."""
+    """A deployment that is ready to answer.
 
-    def __init__(self, deployment: Deployment, state: State, *, strict: bool = False) -> None:
+    Args:
+        deployment: What was deployed.
+        state: Where its tables are.
+        strict: Refuse request values that a real server would change.
+        lenient: Answer where every request to a real server fails.
+    """
+
+    def __init__(
+        self, deployment: Deployment, state: State, *, strict: bool = False, lenient: bool = False
+    ) -> None:
         self.deployment = deployment
         self.query = engine.compile_request(deployment.sql, state, deployment.db)
         self.inputs = list(self.query.input_schema)
@@ -39,7 +51,12 @@ class Runtime:
         columns = tuple(known.get(f, ColumnDef(*f)) for f in self.inputs)
         self.reader = RowReader(Schema(columns), strict=strict)
         self.writer = RowWriter([kind for _, kind in self.outputs])
-        self.answer = self.query.bind(lambda db, name: state.table(db, name).memory)
+        reason = None if lenient else request_refusal(parse_select(deployment.sql, strict=True))
+        self.answer = (
+            self.query.bind(lambda db, name: state.table(db, name).memory)
+            if reason is None
+            else _failing(reason)
+        )
         self.schema = [{"name": name, "type": kind.lower_name} for name, kind in self.outputs]
         self.seconds = COLD
         """How long one row took of late; the server decides by it where to run the next."""
@@ -50,6 +67,15 @@ class Runtime:
             self.seconds = min(seconds, COLD)
         else:
             self.seconds += (seconds - self.seconds) * 0.2
+
+
+def _failing(reason: str) -> Callable[[Sequence[Row]], list[Row]]:
+    """What a deployment answers to which every request fails, as a real server's tablets do."""
+
+    def fail(rows: Sequence[Row]) -> list[Row]:
+        raise ProtocolError(f"fail to run sql: {reason}")
+
+    return fail
 
 
 class Deployments:
@@ -84,8 +110,12 @@ class Deployments:
             )
         strict = not self._referee.lenient
         with planning("explain failed", s.sql, in_deployment=True, strict=strict):
-            query = engine.compile_request(s.sql, self._state, call.db, strict=strict)
-        self._referee.confirm_deployment(query, s.sql, self._state, call.db)
+            query = engine.compile_request(
+                s.sql, self._state, call.db, strict=strict, failing=not self._exact
+            )
+        self._referee.confirm_deployment(
+            query, s.sql, self._state, call.db, failing=not self._exact
+        )
         bias = deploy_options(s.options)
         tree = parse_select(s.sql, strict=strict)
         check_long_windows(dict(s.options), tree, query, self._state)
@@ -150,7 +180,7 @@ class Deployments:
         if found is not None:
             return found
         deployment = self._state.deployment(db, name)
-        found = Runtime(deployment, self._state, strict=self._exact)
+        found = Runtime(deployment, self._state, strict=self._exact, lenient=self._referee.lenient)
         with self._store.lock:
             if self._state.deployments.get((db, name)) is deployment:
                 self._runtimes[db, name] = found
