@@ -28,6 +28,9 @@ from nightshift.zones import Zone
 BATCH = 200
 """Rows of one post."""
 
+TOGETHER_MS = 50.0
+"""Events that are due within so many milliseconds go in one post."""
+
 RETRY_S = 60.0
 """How long a server that is away is asked again."""
 
@@ -159,7 +162,7 @@ def play(
     base = f"{pipeline.settings.predict_url}/v1/pipelines/{pipeline.name}"
     began, told = time.monotonic(), time.monotonic()
     with httpx.Client(timeout=60.0, **access) as http:
-        for group in _groups(moments):
+        for group in _groups(moments, max(1000.0, speed * TOGETHER_MS)):
             if speed:
                 due = began + (group[0].sent_ms - moments[0].sent_ms) / 1000 / speed
                 pause = due - time.monotonic()
@@ -182,8 +185,11 @@ def play(
     return made
 
 
-def _groups(moments: Sequence[Moment]) -> Iterator[list[Moment]]:
-    """Neighbours that may go in one post: events of one table, or requests of one time."""
+def _groups(moments: Sequence[Moment], within_ms: float) -> Iterator[list[Moment]]:
+    """Neighbours that may go in one post: events of one table, or requests of one time.
+
+    Events of a short time of the day go together; a request between them parts them.
+    """
     group: list[Moment] = []
     for one in moments:
         last = group[-1] if group else None
@@ -191,7 +197,7 @@ def _groups(moments: Sequence[Moment]) -> Iterator[list[Moment]]:
             last.table != one.table
             or len(group) >= BATCH
             or (one.request and one.sent_ms != last.sent_ms)
-            or one.sent_ms - group[0].sent_ms > 1000
+            or one.sent_ms - group[0].sent_ms > within_ms
         ):
             yield group
             group = []
