@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -124,8 +123,3 @@ def copy(source: Path, target: Path) -> None:
     """Copy a partition, whole or not at all."""
     with files.staged_dir(target, replace=True) as staged:
         shutil.copytree(source, staged, dirs_exist_ok=True)
-
-
-def days_text(days: Sequence[dt.date]) -> str:
-    """`2026-11-19 to 2026-11-25`."""
-    return f"{days[0]} to {days[-1]}" if len(days) > 1 else f"{days[0]}"

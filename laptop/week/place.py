@@ -6,7 +6,6 @@ import dataclasses
 import os
 import shutil
 import socket
-from pathlib import Path
 
 from laptop.services import catalogue, ports
 from laptop.services.supervisor import Supervisor
@@ -73,8 +72,3 @@ def _free() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
-
-
-def is_ours(home: Path) -> bool:
-    """Whether a home was made by the demo of a week."""
-    return (home / MARK).is_file()

@@ -14,7 +14,7 @@ from cli.console import say, seconds, warn
 from laptop.data.generate import Spec
 from laptop.services.supervisor import Supervisor
 from laptop.week import place, report
-from laptop.week.feed import FAULT_LATE, LATE_TABLE, Week, days_text
+from laptop.week.feed import FAULT_LATE, LATE_TABLE, Week
 from nightshift import files, layout
 from nightshift.errors import ConfigurationError
 from nightshift.live.folders import live_folder
@@ -120,10 +120,13 @@ def _play_week(made: Run) -> None:
         _traffic(made, day)
         missing = week.land(day)
         say(f"  its partitions land; {missing} orders of the week are not known yet")
-        _night(made, day)
+        # Before the night: afterwards the model that served is no longer there to price by.
         _observe(made, day)
+        _night(made, day)
         _monitor(made)
-    _observe_week(made)
+    for day in sorted(week.faulty):
+        if day in made.reports and not report.names_the_fault(made.reports[day]):
+            made.problems.append(f"{day}: the ledger does not name the late events")
 
 
 def _traffic(made: Run, day: dt.date) -> None:
@@ -179,30 +182,13 @@ def _observe(made: Run, day: dt.date) -> None:
         f"  ledger: {found['compared']} requests, {found['rows_differing']} with values unlike "
         f"training's, {found['unexplained']} unexplained"
     )
-    for line in report.causes(found):
+    for line in (*report.causes(found), *report.served_against_training(found)):
         say(f"    {line}")
-    if found["status"] != "explained":
-        made.problems.append(f"{day}: the ledger has values that nothing explains")
-
-
-def _observe_week(made: Run) -> None:
-    """The ledger over the days before the fault, whose price is that of a usual week."""
-    days = [day for day in made.week.days if day < min(made.week.faulty)]
-    say(f"\nThe ledger of {days_text(days)}, before the fault")
-    conf = {"from": f"{days[0]}", "to": f"{days[-1]}"}
-    outcome = _dag(made, night.observe(made.pipeline.name), "week__usual", conf)
-    if outcome.state != "success":
-        made.problems.append("the ledger of the usual days failed; its log is above")
-        return
-    found = _ledger(made, days[0], days[-1])
-    for line in report.served_against_training(found):
-        say(f"  {line}")
-    wrong = report.served_differs(found)
+    wrong = report.served_differs(found) if day not in made.week.faulty else ""
     if wrong:
         made.problems.append(wrong)
-    for day in sorted(made.week.faulty):
-        if day in made.reports and not report.names_the_fault(made.reports[day]):
-            made.problems.append(f"{day}: the ledger does not name the late events")
+    if found["status"] != "explained":
+        made.problems.append(f"{day}: the ledger has values that nothing explains")
 
 
 def _monitor(made: Run) -> None:

@@ -6,6 +6,7 @@ reach are counted in the store and in the files; only what differs is loaded.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -24,6 +25,7 @@ from nightshift.data import reading
 from nightshift.data.declared import Declared, declared_tables
 from nightshift.data.scan import present_days
 from nightshift.errors import ConfigurationError, ContractError, PartitionMissing, RetryableError
+from nightshift.features import lineage
 from nightshift.features.tables import SourceTables
 from nightshift.files import read_json
 from nightshift.openmldb import (
@@ -314,7 +316,7 @@ class _Work:
             self.pipeline.data,
             tables=self.pipeline.features.tables,
             ds=self.ds,
-            lookback_days=self.pipeline.features.spec.lookback_days,
+            lookback_days=online_days(self.pipeline),
             count_rows=lambda table, _column, from_ms, _until_ms: held[table, from_ms],
             reconciled={
                 (day.table, day.day) for day in compared if day.how not in ("absent", "skipped")
@@ -454,12 +456,36 @@ def _days_there(data: Path, table: str) -> str:
     return f"there are {', '.join(shown[-_MOST_SPANS:])}{more}"
 
 
+def online_days(pipeline: Pipeline) -> dict[str, int]:
+    """Days before a night's date that the online store holds of each event table.
+
+    Frames of time reach `lookback_days`. A frame of rows reaches as far back as there are rows: of
+    its tables the store holds all days that training reads, so that it gives the same online.
+    """
+    files, spec = pipeline.features, pipeline.features.spec
+    found = {table: spec.lookback_days.get(table, 0) for table in files.tables.events}
+    with contextlib.suppress(ConfigurationError):  # `check` and `plan` say what is wrong with it
+        script = files.create_script()
+        reach = lineage.reach_of(
+            files.query(),
+            tables=files.tables,
+            columns=lineage.columns_of(script, files.tables, str(files.create_tables)),
+            source=str(files.sql),
+        )
+        for window in reach.windows:
+            for source in window.sources if window.start is None else ():
+                table = reach.read(source.read).table
+                if table in found:
+                    found[table] = pipeline.config.train_days - 1 + spec.lookback_days.get(table, 0)
+    return found
+
+
 def _days_online(pipeline: Pipeline, ds: str) -> dict[str, list[dt.date]]:
-    """Days of each event table that the windows of a night can reach, as far as they are there."""
-    last, reach = layout.parse_date(ds), pipeline.features.spec.lookback_days
+    """Days of each event table that a night holds online, as far as they are there."""
+    last = layout.parse_date(ds)
     return {
-        table: layout.present(pipeline.data, table, layout.days_back(last, reach.get(table, 0) + 1))
-        for table in pipeline.features.tables.events
+        table: layout.present(pipeline.data, table, layout.days_back(last, before + 1))
+        for table, before in online_days(pipeline).items()
     }
 
 

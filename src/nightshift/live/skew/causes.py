@@ -22,6 +22,8 @@ REQUEST_MISSING = "request row missing"
 HISTORY = "history not loaded"
 SNAPSHOT = "snapshot changed"
 SAME_INSTANT = "same-instant event"
+BEYOND = "history not trained on"
+AGAIN = "asked again"
 CHANGED = "partition changed"
 CODE = "code"
 
@@ -30,6 +32,8 @@ MEANINGS = {
     NOT_LOADED: "the table is filled by the nights alone, and the night came after the request",
     REQUEST_MISSING: "an earlier request was not in the store: scored requests are not inserted",
     HISTORY: "the night loads fewer days than training reads, and a frame of rows reaches further",
+    BEYOND: "the store holds days before those that training reads, and a frame of rows reaches them",
+    AGAIN: "the request's own row was in the store already: a probe, or a client's second try",
     SNAPSHOT: "the snapshot has other rows than at the request",
     SAME_INSTANT: "training counts events of the request's own instant, which come after it",
     CHANGED: "a partition was corrected, or streamed rows removed, after the request",
@@ -102,6 +106,11 @@ def steps(
             if which.any():
                 late = tuple((hash(rows.rows[n]), float(waits[n])) for n in np.flatnonzero(which))
                 found.append(Step(cause, table, late))
+    found += [
+        Step(BEYOND, table)
+        for table in _tables(world)
+        if (np.array(world.events[table].times) < world.trained_from.get(table, 0)).any()
+    ]
     found += [Step(SNAPSHOT, table) for table in changed_snapshots]
     found += [Step(SAME_INSTANT, table) for table in world.events if table in same_instant]
     return found
@@ -112,6 +121,7 @@ def order(world: World, changed_snapshots: Sequence[str]) -> list[Step]:
     tables = _tables(world)
     return [
         *(Step(cause, name) for name in tables for cause in (arrival_cause(world, name), HISTORY)),
+        *(Step(BEYOND, table) for table in tables),
         *(Step(SNAPSHOT, table) for table in changed_snapshots),
         *(Step(SAME_INSTANT, table) for table in world.events),
     ]
@@ -179,6 +189,9 @@ def places(
     old = _old(rows)
     for step in repaired:
         if step.table != table:
+            continue
+        if step.cause == BEYOND:
+            found = np.where(at < world.trained_from[table], len(times), found)
             continue
         side: Literal["left", "right"] = "left" if step.cause == SAME_INSTANT else "right"
         right = np.searchsorted(times, at, side=side)

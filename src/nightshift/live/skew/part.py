@@ -21,7 +21,7 @@ from nightshift.live.skew import replay
 from nightshift.live.skew.causes import Step
 from nightshift.live.skew.compare import Row, as_served, differing, equal, kept_column, kept_rows
 from nightshift.live.skew.requests import Requests
-from nightshift.live.skew.world import World
+from nightshift.live.skew.world import NEVER, World
 from nightshift.openmldb import AbstractClient
 from nightshift.pipeline import Pipeline
 
@@ -124,7 +124,7 @@ class Part:
         self.release, self.requests = release, requests
         self.ids, self.rows = requests.ids, requests.rows
         self.named = [dict(zip(requests.columns, row, strict=True)) for row in self.rows]
-        self.world = release.world.reached(self.named)
+        self.world = release.world.reached(self.named, int(requests.began.min()))
         self.times, self.began = requests.times, requests.began
 
     def found(self) -> Found:
@@ -222,12 +222,13 @@ class Part:
         )
         columns = list(self.world.declared[table].columns)
         rows = self.world.events[table].rows
-        changed = np.flatnonzero(after < before)
+        changed = np.flatnonzero(after != before)
+        first, end = np.minimum(before, after), np.maximum(before, after)
         pairs = self.world.pairs(table)
         found: set[int] = set()
         if not pairs:
             for n in changed.tolist():
-                found.update(range(after[n], min(int(before[n]), len(self.ids))))
+                found.update(range(first[n], min(int(end[n]), len(self.ids))))
         for mine, theirs in pairs:
             by_key: dict[tuple[Any, ...], list[int]] = {}
             for number, one in enumerate(self.named):
@@ -235,7 +236,7 @@ class Part:
             places = [columns.index(name) for name in mine]
             for n in changed.tolist():
                 known = by_key.get(tuple(rows[n][place] for place in places), ())
-                found.update(k for k in known if after[n] <= k < before[n])
+                found.update(k for k in known if first[n] <= k < end[n])
         return sorted(found)
 
     def _truth(self) -> tuple[list[Row | None], list[Any]]:
@@ -268,13 +269,14 @@ class Part:
     ) -> None:
         """Each differing value to the step from which on it is training's."""
         own = self.release.pipeline.features.tables.request_table
-        rest, mine = Step(c.CODE, ""), Step(c.SAME_INSTANT, own)
+        rest, mine, again = Step(c.CODE, ""), Step(c.SAME_INSTANT, own), Step(c.AGAIN, own)
+        repeated = self._asked_again()
         stood = states[0][1]
         last: dict[tuple[str, str], int] = {}
         for n, j in places:
             wanted = goal[n]
             assert wanted is not None
-            step = mine if n in beside.get(own, ()) else rest
+            step = mine if n in beside.get(own, ()) else again if n in repeated else rest
             for number in range(len(states) - 1, 0, -1):
                 if not equal(states[number][1][n][j], wanted[j]):
                     break
@@ -288,6 +290,14 @@ class Part:
             cause.features[self.release.features[j]] += 1
             if len(cause.examples) < SHOWN:
                 cause.examples.append(self._example(n, j, stood[n][j], training=wanted[j]))
+
+    def _asked_again(self) -> set[int]:
+        """Requests whose own row was in the store before they were asked."""
+        own = self.release.pipeline.features.tables
+        rows = self.world.events[own.request_table]
+        at = list(self.world.declared[own.request_table].columns).index(own.request_id)
+        came = {str(row[at]): moment for row, moment in zip(rows.rows, rows.arrived, strict=True)}
+        return {n for n, one in enumerate(self.ids) if came.get(one, NEVER) <= self.began[n]}
 
     def _example(self, n: int, j: int, served: Any, **other: Any) -> dict[str, Any]:
         kind = self.release.kinds[j]

@@ -64,6 +64,8 @@ class World:
         snapshots: by snapshot table, the files as they are now.
         loaded: the record of the nights.
         keys: by table, by which columns the query reaches it.
+        trained_from: by table that a frame of rows reaches, the milliseconds at which the first day
+            begins that training reads.
         partial: tables that it reaches by another table's values, too, so that any row may count.
     """
 
@@ -77,6 +79,7 @@ class World:
     loaded: Loaded
     keys: Mapping[str, list[Pair]]
     partial: frozenset[str] = frozenset()
+    trained_from: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pipeline: Pipeline, first: dt.date, last: dt.date) -> World:
@@ -119,21 +122,36 @@ class World:
             {name: snapshot_files(pipeline, name, last) for name in tables.snapshots},
             loaded,
             *_keys(reach, declared),
+            {
+                name: pipeline.zone.start_ms(training_days(pipeline, name, first, last)[0])
+                for window in reach.windows
+                if window.start is None
+                for name in {reach.read(source.read).table for source in window.sources}
+                if name in days
+            },
         )
 
     def pairs(self, table: str) -> list[Pair]:
         """The keys by which alone a table is reached; none where any row may count."""
         return [] if table in self.partial else self.keys.get(table, [])
 
-    def reached(self, requests: Sequence[Mapping[str, Any]]) -> World:
+    def reached(self, requests: Sequence[Mapping[str, Any]], asked_ms: int | None = None) -> World:
         """The same with the rows that requests have the keys of.
+
+        Args:
+            requests: by column.
+            asked_ms: when the first of them was asked: days that were loaded later were not
+                loaded then.
 
         Raises:
             DataError: a partition cannot be read.
         """
         events = {
             name: _rows(
-                self, name, [_Test.of(self, name, pair, requests) for pair in self.pairs(name)]
+                self,
+                name,
+                [_Test.of(self, name, pair, requests) for pair in self.pairs(name)],
+                NEVER if asked_ms is None else asked_ms,
             )
             for name in self.days
         }
@@ -259,7 +277,7 @@ def _reached_rows(
                 yield row
 
 
-def _rows(world: World, name: str, tests: Sequence[_Test]) -> Rows:
+def _rows(world: World, name: str, tests: Sequence[_Test], asked_ms: int) -> Rows:
     pipeline, table, loaded = world.pipeline, world.declared[name], world.loaded
     at = list(table.columns).index(str(table.time))
     found: list[tuple[int, int, tuple[Any, ...]]] = []
@@ -284,7 +302,14 @@ def _rows(world: World, name: str, tests: Sequence[_Test]) -> Rows:
     return Rows(
         [row for _, _, row in found], [time for time, _, _ in found],
         [arrived for _, arrived, _ in found], name in world.streamed,
-        min((pipeline.zone.start_ms(d) for t, d in loaded.first if t == name), default=NEVER),
+        min(
+            (
+                pipeline.zone.start_ms(day)
+                for (table_name, day), at_ms in loaded.first.items()
+                if table_name == name and at_ms <= asked_ms
+            ),
+            default=NEVER,
+        ),
         list(range(len(found))),
     )  # fmt: skip
 

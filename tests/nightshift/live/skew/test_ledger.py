@@ -6,6 +6,7 @@ import json
 import random
 import struct
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -235,6 +236,24 @@ def comparable(found):
     for side in ("served", "training"):
         price[side] = {**price[side], "auc_interval": None, "logloss": None}
     return {**found, "releases": [{**one, "causes": causes, "price": price}]}
+
+
+def test_a_request_that_is_asked_again_sees_itself(shop):
+    shop.load_snapshot({"ann": "Rome"}, YESTERDAY)
+    at = START + 5000
+    asked = shop.ask("ann", at)
+    number = len(shop.answers)
+    shop.ask("ann", at, keep=False)  # the same again: its row is in the store by now
+    shop.answers[number].rows[0][0] = asked
+    shop.answers[number].features[0][0] = asked
+    shop.answers[number] = msgspec.structs.replace(
+        shop.answers[number], began_us=(at + 1000) * 1000
+    )
+    shop.night()
+    causes = causes_of(shop.observe())
+    assert {key: requests_of(cause) for key, cause in causes.items()} == {
+        (c.AGAIN, "visit"): {asked}
+    }
 
 
 def test_another_query_than_the_one_that_served_is_code(shop):
