@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from cli import night
 from laptop.services import processes
+from nightshift.live.folders import live_folder
+from nightshift.live.log import RequestLog
 from nightshift.pipeline import Pipeline
 from nightshift.registry.pointer import read_live
 from testing.nights import DS, requests
+from testing.serving import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -58,6 +62,24 @@ def test_predictions_name_their_release_and_differ_between_requests(demo, house)
         live.model_version,
         live.deployment,
     )
+
+
+def test_what_was_served_is_observed_and_measured_through_airflow(demo, house):
+    def logged():
+        return RequestLog.of(Pipeline.load(house.settings)).read(columns=["receipt"]).num_rows
+
+    house.call("predict", "--request", "request.json")
+    wait_until(lambda: logged() >= 50, "the answers are in the log")
+    for dag_id, conf in ((night.observe("jd"), {"from": DS}), (night.monitor("jd"), {})):
+        assert night.run(house.settings, dag_id, "test", conf).state == "success", dag_id
+    live = live_folder(house.settings, "jd")
+    found = json.loads((live / "skew" / f"{DS}_{DS}.json").read_text())
+    assert (found["status"], found["not_in_training"]) == ("explained", 0)
+    assert found["requests"] >= 50
+    # Their rows were in the store already, and nothing else is otherwise than training has it.
+    causes = {cause["cause"] for release in found["releases"] for cause in release["causes"]}
+    assert causes <= {"asked again", "same-instant event"}
+    assert json.loads((live / "served.json").read_text())["rows"] >= 50
 
 
 def test_a_wrong_request_is_refused_by_field(demo, house):
