@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.console import say
-from nightshift.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from nightshift.pipeline import Pipeline
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

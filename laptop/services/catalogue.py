@@ -16,7 +16,6 @@ from laptop.services.launch import Launch, base_env
 from laptop.setup import spark
 from nightshift import credentials
 from nightshift.errors import ConfigurationError
-from nightshift.pipeline import Pipelines
 from nightshift.serving.access import predict_tls
 from nightshift.settings import Settings
 
@@ -137,6 +136,8 @@ def openmldb(settings: Settings) -> Launch:
 
 def file_roots(settings: Settings) -> list[Path]:
     """Folders of data and of runs: the home's, and where a pipeline keeps its data elsewhere."""
+    from nightshift.pipeline import Pipelines  # the launcher has no pydantic
+
     roots = [settings.data, settings.runs_root]
     for pipeline in Pipelines(settings):
         if not any(pipeline.data.is_relative_to(root) for root in roots):
