@@ -66,7 +66,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from nightshift.pipeline import names
 
     settings = Settings.from_env()
-    chosen_names = [arguments.name] if arguments.name else names(settings)
+    chosen_names = names(settings) if arguments.name is None else [arguments.name]
     if not chosen_names:
         raise ConfigurationError(f"{settings.pipelines} holds no pipeline; ./nightshift new NAME")
     found = {name: check_pipeline(settings, name) for name in chosen_names}

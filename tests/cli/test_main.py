@@ -151,6 +151,10 @@ def test_an_old_python_hands_over_to_a_newer_one_on_path(call, tmp_path):
         (["run", "--ds", "2026-11-19", "--set", "train_days=4"], {}, "at least 1 to train on"),
         (["run", "--ds", "2026-11-19", "--set", 'hyperparameters={"epoch": 2}'], {}, "'epochs'"),
         (["data", "check", "--ds", "2026-99-99"], {}, "nightshift: "),
+        (["data", "reload", "--table", "bo_user", "--ds", "1999-01-01"], {}, "is a snapshot"),
+        (["data", "reload", "--table", "action", "--ds", "1999-01-01"], {}, "no partition"),
+        (["releases", "--pipeline", ""], {}, "is not a pipeline's name"),
+        (["explain", "../../x"], {}, "is not a receipt"),
     ],
 )
 def test_odd_arguments_get_one_line_and_no_traceback(call, tmp_path, arguments, variables, said):
@@ -159,3 +163,8 @@ def test_odd_arguments_get_one_line_and_no_traceback(call, tmp_path, arguments, 
     assert said in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert not (tmp_path / "home" / "logs").exists()
+
+
+def test_an_empty_name_does_not_mean_all_pipelines(call, tmp_path):
+    done = call("check", "", NIGHTSHIFT_HOME=str(tmp_path / "home"))
+    assert (done.returncode, "there is no pipeline ''" in done.stdout) == (1, True)

@@ -584,7 +584,12 @@ def _number(place: str, content: dict[str, Any], transform: str) -> Number:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every double
+        return False
 
 
 def _type_of(place: str, content: dict[str, Any], types: tuple[str, ...]) -> str:
