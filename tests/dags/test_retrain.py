@@ -15,6 +15,15 @@ import json, sys
 from airflow.dag_processing.dagbag import BundleDagBag
 bag = BundleDagBag(dag_folder=sys.argv[1], bundle_path=sys.argv[1], bundle_name="dags-folder")
 dag = bag.dags["retrain_jd"]
+
+from nightshift.pipeline import Pipeline
+from nightshift.settings import Settings
+from nightshift_provider.dags.retrain import retrain_dag
+found = Pipeline.load(Settings.from_env(), "movielens")
+changes = {"retrievers": ("sql_list",), "sql_list": "best_sellers.sql"}
+listing = retrain_dag(
+    found.with_config(recommend=found.config.recommend.model_copy(update=changes))
+)
 print(json.dumps({
     "errors": {str(k): str(v) for k, v in bag.import_errors.items()},
     "tasks": {
@@ -31,6 +40,9 @@ print(json.dumps({
     "recommends": {
         t.task_id: sorted(t.get_flat_relative_ids(upstream=True))
         for t in bag.dags["retrain_movielens"].tasks
+    },
+    "listing": {
+        t.task_id: sorted(t.get_flat_relative_ids(upstream=True)) for t in listing.tasks
     },
     "lists": sorted(t.task_id for t in bag.dags["score_movielens"].tasks),
     "catchup": dag.catchup, "max_active_runs": dag.max_active_runs,
@@ -121,6 +133,10 @@ def test_a_pipeline_that_recommends_fits_retrieval_before_its_candidate(parsed):
     assert "data" in upstream["recommend_fit"]
     assert "recommend" in upstream["accept"]
     assert parsed["lists"] == ["score"]
+    # A list by SQL is exported of the run's own tables, before retrieval is fitted.
+    assert "extract_list" not in upstream
+    assert "load_offline" in parsed["listing"]["extract_list"]
+    assert "extract_list" in parsed["listing"]["recommend_fit"]
 
 
 def test_no_heavy_module_is_imported_where_dags_are_read(tmp_path_factory):
