@@ -11,10 +11,11 @@ from cli.console import table
 from nightshift.errors import ConfigurationError
 from nightshift.openmldb import OpenMLDBClient, split_script
 from nightshift.pipeline import Pipeline
+from nightshift.release.online import of_live
 
 
 def run(pipeline: Pipeline, text: str, mode: str, form: str) -> str:
-    """Run one statement in the pipeline's database.
+    """Run one statement in the database that serves.
 
     Args:
         pipeline: whose database.
@@ -32,7 +33,7 @@ def run(pipeline: Pipeline, text: str, mode: str, form: str) -> str:
         raise ConfigurationError(f"give one statement; there are {len(statements)}")
     with OpenMLDBClient.of(pipeline.settings, timeout_s=600.0) as client:
         found = client.execute(
-            pipeline.database, statements[0], "onsync" if mode == "online" else "offsync"
+            of_live(pipeline).database, statements[0], "onsync" if mode == "online" else "offsync"
         )
     if found is None:
         return "done" if form == "table" else ""

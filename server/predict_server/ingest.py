@@ -26,6 +26,8 @@ from nightshift.live.skew.history import Loaded
 from nightshift.openmldb import OpenMLDBClient
 from nightshift.openmldb.loads import HISTORY
 from nightshift.pipeline import CONFIG, Pipeline
+from nightshift.registry.pointer import read_live
+from nightshift.release.online import of_live
 from nightshift.settings import Settings
 from nightshift.zones import EPOCH
 from predict_server.errors import BackendError, InvalidRows, Problem, RequestError
@@ -69,6 +71,7 @@ class Ingest:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"events of {name}")
         self._waiting = 0
         self._read: tuple[tuple[int, ...], Events, dict[str, Declared], str] | None = None
+        self._others: list[dict[str, Declared]] = []
         self._files: list[Path] = []
         self._requests: deque[tuple[str, Sequence[Any]]] = deque()
         self._loaded_pipeline: Pipeline | None = None
@@ -177,7 +180,8 @@ class Ingest:
                 f"no event table {printable(table, 60)!r}; there are: {', '.join(known)}"
                 + nearest(table, known),
             )
-        ids, rows = _read(call, known[table])
+        others = [one[table] for one in self._others if table in one]
+        ids, rows = _read(call, known[table], others)
         try:
             return events.insert(known[table], ids, rows)
         except OSError as error:
@@ -186,7 +190,7 @@ class Ingest:
             ) from error
 
     def _pipeline(self) -> tuple[Events, dict[str, Declared], str]:
-        """The pipeline's tables, read again where a file changed."""
+        """The tables of what serves, read again where a file or the live release changed."""
         if self._read is None or _stamp(self._files) != self._read[0]:
             pipeline = Pipeline.load(self._settings, self._name)
             if not pipeline.has_features:
@@ -194,20 +198,41 @@ class Ingest:
                     404, "no_operation", f"{self._name} has no tables to stream into"
                 )
             files = pipeline.features
-            self._files = [pipeline.folder / CONFIG, files.create_tables, files.tables_file]
+            self._files = [
+                pipeline.folder / CONFIG, files.create_tables, files.tables_file,
+                pipeline.store.live_path,
+            ]  # fmt: skip
             stamp = _stamp(self._files)
-            declared = declared_tables(
-                files.tables, files.create_script(), str(files.create_tables)
-            )
+            served = of_live(pipeline)
+            declared = _declared(served)
+            self._others = [] if served is pipeline else _other_tables(pipeline, declared)
+            files = served.features
             events = Events(
                 OpenMLDBClient.of(self._settings, timeout_s=self._settings.predict_timeout_s),
-                pipeline.database,
+                served.database,
                 live_folder(self._settings, self._name),
                 remember_days=pipeline.config.live.event_id_days,
             )
             self._read = stamp, events, declared, files.tables.request_table
             self._loaded_pipeline, self._nights = pipeline, None
         return self._read[1:]
+
+
+def _declared(pipeline: Pipeline) -> dict[str, Declared]:
+    files = pipeline.features
+    return declared_tables(files.tables, files.create_script(), str(files.create_tables))
+
+
+def _other_tables(pipeline: Pipeline, served: Mapping[str, Declared]) -> list[dict[str, Declared]]:
+    """Tables that clients may still, or already, write events for: the next ones, the last ones."""
+    found = []
+    live = read_live(pipeline.releases)
+    for other in (None, live.previous if live is not None else None):
+        with contextlib.suppress(NightshiftError):
+            one = _declared(pipeline if other is None else pipeline.of_release(other))
+            if {n: t.columns for n, t in one.items()} != {n: t.columns for n, t in served.items()}:
+                found.append(one)
+    return found
 
 
 def _stamp(paths: Sequence[Path]) -> tuple[int, ...]:
@@ -219,13 +244,23 @@ def _stamp(paths: Sequence[Path]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _read(call: Call, table: Declared) -> tuple[list[str], list[list[Any]]]:
+def _read(
+    call: Call, table: Declared, others: Sequence[Declared] = ()
+) -> tuple[list[str], list[list[Any]]]:
     """Ids and checked rows of a batch.
+
+    Args:
+        call: the batch.
+        table: the table as it is served.
+        others: the table as it was and as it will be; a row that has just its columns is taken,
+            without those that the served table lacks, NULL in those that it does not have.
 
     Raises:
         RequestError: it holds none, too many, or some that do not fit.
     """
     ids, given = _arrow(call.body) if call.content_type == ARROW else _json(call)
+    if others:
+        given = [_as_served(row, table, others) for row in given]
     problems = _id_problems(ids)
     rows = RowReader(tuple(table.columns.items())).check(given, max_rows=MAX_EVENTS)
     names = list(table.columns)
@@ -238,6 +273,15 @@ def _read(call: Call, table: Declared) -> tuple[list[str], list[list[Any]]]:
     if problems:
         raise InvalidRows(problems[:20])
     return ids, rows
+
+
+def _as_served(row: Any, table: Declared, others: Sequence[Declared]) -> Any:
+    """A row of another version of the table as one of the table; any other row as it is."""
+    if not isinstance(row, Mapping) or set(row) == set(table.columns):
+        return row
+    if any(set(row) == set(other.columns) for other in others):
+        return {name: row.get(name) for name in table.columns}
+    return row
 
 
 def _json(call: Call) -> tuple[list[Any], list[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,10 @@ class Night:
         Raises:
             ConfigurationError: the plan's pipeline is gone or broken.
         """
-        return cls(Pipeline.load(settings, plan["pipeline"]), plan)
+        pipeline = Pipeline.load(settings, plan["pipeline"])
+        if pipeline.has_features:
+            pipeline = replace(pipeline, tables_in=plan["database"])
+        return cls(pipeline, plan)
 
     @property
     def ds(self) -> str:

@@ -101,12 +101,15 @@ class Pipeline:
         name: the name of its folder, and the first part of all names it gives.
         folder: its folder.
         config: the content of its `pipeline.yaml`.
+        tables_in: the database of its online tables, where that is settled already: a night keeps
+            to the one that it was planned for.
     """
 
     settings: Settings
     name: str
     folder: Path
     config: PipelineConfig
+    tables_in: str | None = None
 
     @classmethod
     def load(cls, settings: Settings, name: str | None = None) -> Pipeline:
@@ -165,8 +168,66 @@ class Pipeline:
 
     @property
     def database(self) -> str:
-        """OpenMLDB database of the online tables and deployments."""
-        return self.config.database or self.owner
+        """OpenMLDB database of the online tables and deployments.
+
+        Tables that are not those of the live release get a database of their own, beside the one
+        that serves, named by the hash of what they are.
+
+        Raises:
+            ConfigurationError: the script of the tables cannot be read.
+        """
+        if self.tables_in is not None:
+            return self.tables_in
+        first = self.config.database or self.owner
+        if not self.has_features:
+            return first
+        live = self._live_tables()
+        if live is None:
+            return first
+        database, script = live
+        own = self._tables_hash(self.features.create_tables)
+        if script is None:
+            return first  # a release of before such scripts were kept: taken to be the same
+        if self._tables_hash(script) == own:
+            return database
+        return f"{first}_{own[:8]}"
+
+    def _tables_hash(self, script: Path) -> str:
+        from nightshift.data.schema import tables_hash
+
+        return tables_hash(_text(script), str(script))
+
+    def _live_tables(self) -> tuple[str, Path | None] | None:
+        """Database of the live release, and the script of its tables where it is kept."""
+        from nightshift.errors import NightshiftError
+        from nightshift.registry.pointer import read_live
+
+        try:
+            live = read_live(self.releases)
+        except NightshiftError:
+            return None  # a broken pointer: whoever needs it will say so
+        if live is None or live.database is None:
+            return None
+        script = self.store.folder(live.release_id).create_tables
+        return live.database, script if script.is_file() else None
+
+    def of_release(self, release: str) -> Pipeline:
+        """The pipeline with the query, the tables and the specification of a release.
+
+        Raises:
+            ContractError: the release's manifest is broken, or it kept no script of its tables.
+        """
+        from nightshift.errors import ContractError
+
+        folder = self.store.folder(release)
+        if not (folder.create_tables.is_file() and folder.tables.is_file()):
+            raise ContractError(f"{folder.root} is of before releases kept the script of tables")
+        own = FeatureFiles(
+            sql=str(folder.sql), create_tables=str(folder.create_tables),
+            tables=str(folder.tables), spec=str(folder.spec),
+        )  # fmt: skip
+        database = folder.manifest().sql.database
+        return replace(self.with_config(features=own), tables_in=database)
 
     @property
     def model(self) -> str:

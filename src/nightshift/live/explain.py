@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +55,9 @@ def explain(
         )
     first = table.slice(0, 1).to_pylist()[0]
     spec = _spec(pipeline, first["release"])
-    windows = _Windows(pipeline, client) if client is not None else None
+    windows = None
+    if client is not None:
+        windows = _Windows(_as_answered(pipeline, first["release"], client), client)
     rows = [_row(one, spec, windows) for one in table.to_pylist()]
     return {
         "pipeline": pipeline.name,
@@ -68,6 +71,15 @@ def explain(
         "at": first["at"].isoformat(),
         "rows": rows,
     }
+
+
+def _as_answered(pipeline: Pipeline, release: str, client: AbstractClient) -> Pipeline:
+    """The pipeline with the query and the tables that answered; as it is where they are gone."""
+    with contextlib.suppress(NightshiftError):
+        answered = pipeline.of_release(release)
+        if answered.database in client.databases():
+            return answered
+    return pipeline
 
 
 def _row(one: dict[str, Any], spec: FeatureSpec | None, windows: _Windows | None) -> dict[str, Any]:

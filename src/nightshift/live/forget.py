@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from nightshift import files
 from nightshift.data import reading
 from nightshift.data.declared import Declared, declared_tables
-from nightshift.errors import ConfigurationError, OpenMLDBError
+from nightshift.errors import ConfigurationError
 from nightshift.live import spool
 from nightshift.live.compact import LOCK, compact, write_part
 from nightshift.live.events import connected, literal
@@ -30,6 +30,7 @@ from nightshift.live.log import FEATURE, REQUEST, RequestLog, sources
 from nightshift.openmldb import AbstractClient, quote_name, reconcile
 from nightshift.openmldb.rows import digest, fitted
 from nightshift.pipeline import Pipeline
+from nightshift.release.online import stores
 from nightshift.zones import Zone
 
 Wanted = dict[str, set[str]]
@@ -129,6 +130,11 @@ class _Places:
         self._declared = declared
         self._live = live_folder(pipeline.settings, pipeline.name)
         self._log = RequestLog.of(pipeline)
+        # A release of other tables has a database of its own.
+        self._stores = [
+            (one.database, declared_tables(one.features.tables, one.features.create_script()))
+            for one in stores(client, pipeline)
+        ]
 
     def values(self, table: Declared, wanted: Wanted, column: str) -> set[str]:
         """Values of a column in the person's rows of a table, in partitions, store and log."""
@@ -137,8 +143,11 @@ class _Places:
             part = _read(path)
             if column in part.column_names:
                 found |= _texts(part.filter(_matches(part, wanted))[column])
-        at = list(table.columns).index(column)
-        found |= {str(row[at]) for row in self._stored(table, wanted) if row[at] is not None}
+        for database, there, known in self._held(table, wanted):
+            if column in there.columns:
+                at = list(there.columns).index(column)
+                rows = self._stored(database, there, known)
+                found |= {str(row[at]) for row in rows if row[at] is not None}
         for part in self._log.batches():
             mask = self._logged(part, wanted)
             if mask is not None and REQUEST + column in part.column_names:
@@ -167,7 +176,17 @@ class _Places:
 
     # -- the online store
 
-    def _stored(self, table: Declared, wanted: Wanted) -> list[list[Any]]:
+    def _held(self, table: Declared, wanted: Wanted) -> list[tuple[str, Declared, Wanted]]:
+        """Each database with the table, the table as it is there, and what of it is wanted."""
+        found = []
+        for database, tables in self._stores:
+            there = tables.get(table.name)
+            known = {c: v for c, v in wanted.items() if there is not None and c in there.columns}
+            if there is not None and known:
+                found.append((database, there, known))
+        return found
+
+    def _stored(self, database: str, table: Declared, wanted: Wanted) -> list[list[Any]]:
         names = ", ".join(quote_name(name) for name in table.columns)
         found: list[list[Any]] = []
         seen: set[bytes] = set()
@@ -176,17 +195,12 @@ class _Places:
                 as_text = _typed(value, table.columns[column])
                 if as_text is None:
                     continue
-                try:
-                    result = self._client.execute(
-                        self._pipeline.database,
-                        f"SELECT {names} FROM {quote_name(table.name)} "
-                        f"WHERE {quote_name(column)} = {as_text}",
-                        mode="onsync",
-                    )
-                except OpenMLDBError:
-                    if self._pipeline.database in self._client.databases():
-                        raise
-                    return []  # nothing was ever loaded
+                result = self._client.execute(
+                    database,
+                    f"SELECT {names} FROM {quote_name(table.name)} "
+                    f"WHERE {quote_name(column)} = {as_text}",
+                    mode="onsync",
+                )
                 rows = result.rows if result is not None else []
                 marks = [digest(fitted(row, table.columns)) for row in rows]
                 found += [r for r, m in zip(rows, marks, strict=True) if m not in seen]
@@ -194,40 +208,46 @@ class _Places:
         return found
 
     def online(self, table: Declared, wanted: Wanted, *, dry: bool) -> int:
-        """Rows of the person in the online table, which are deleted."""
-        found = self._stored(table, wanted)
+        """Rows of the person in the online tables, which are deleted."""
+        return sum(
+            self._online(database, there, known, dry=dry)
+            for database, there, known in self._held(table, wanted)
+        )
+
+    def _online(self, database: str, table: Declared, wanted: Wanted, *, dry: bool) -> int:
+        found = self._stored(database, table, wanted)
         if dry or not found:
             return len(found)
         if table.time is None:
-            self._delete_keys(table, wanted)
+            self._delete_keys(database, table, wanted)
         else:
-            self._delete_days(table, [fitted(row, table.columns) for row in found])
+            self._delete_days(database, table, [fitted(row, table.columns) for row in found])
         marks = [(table.name, digest(fitted(row, table.columns))) for row in found]
         if (self._live / "events.sqlite").exists():
             with connected(self._live) as known, known:
                 known.executemany("DELETE FROM event WHERE tbl = ? AND digest = ?", marks)
         return len(found)
 
-    def _delete_keys(self, table: Declared, wanted: Wanted) -> None:
+    def _delete_keys(self, database: str, table: Declared, wanted: Wanted) -> None:
         for column, values in wanted.items():
             if not any(tuple(index.keys) == (column,) for index in table.indexes):
                 continue  # the second look will say what is left
             for value in sorted(values):
                 self._client.execute(
-                    self._pipeline.database,
+                    database,
                     f"DELETE FROM {quote_name(table.name)} WHERE {quote_name(column)} = "
                     f"{_typed(value, table.columns[column])}",
                     mode="onsync",
                 )
 
-    def _delete_days(self, table: Declared, gone: Sequence[tuple[Any, ...]]) -> None:
+    def _delete_days(self, database: str, table: Declared, gone: Sequence[tuple[Any, ...]]) -> None:
         at = list(table.columns).index(str(table.time))
         marks = {digest(row) for row in gone}
         settle_s = self._pipeline.settings.openmldb_settle_s
         for day in sorted({layout_day(row[at], table.zone) for row in gone if row[at] is not None}):
             reconcile.rewrite(
                 self._client,
-                self._pipeline.database,
+                database,
                 declared=table,
                 day=day,
                 keep=lambda row: digest(row) not in marks,

@@ -167,7 +167,8 @@ def bring_online(
     Raises:
         JobFailed: a load failed.
         ContractError: the store holds more rows of a day than its partition.
-        ConfigurationError: the tables let go of the date's rows at once.
+        ConfigurationError: the tables let go of the date's rows at once, or are there with other
+            columns.
         RetryableError: after its load a table does not hold the partition's rows.
         DeadlineExceeded: the loads took longer than `timeout_s`.
         ServiceUnavailable: the server does not answer.
@@ -181,9 +182,10 @@ def bring_online(
     )
     for statement in split_script(files.create_script()):
         client.execute(database, statement, mode="onsync")
+    _check_columns(client, pipeline)
     follow(client, _running_loads(client, database), deadline, settle_s=settle_s)
     work = _Work(client, pipeline, ds, deadline)
-    known_file = pipeline.runs / "online.json"
+    known_file = known_days(pipeline)
     known = reconcile.load_known(known_file)
     reconciled: list[reconcile.DayReport] = []
     loads: list[OnlineLoad] = []
@@ -218,6 +220,28 @@ def bring_online(
         ],
         "job_ids": [job.job_id for job in jobs],
     }
+
+
+def known_days(pipeline: Pipeline) -> Path:
+    """The file of what was equal when a database was last compared."""
+    return pipeline.runs / f"online.{pipeline.database}.json"
+
+
+def _check_columns(client: OpenMLDBClient, pipeline: Pipeline) -> None:
+    """See that tables which were there before have the columns that are declared.
+
+    Raises:
+        ConfigurationError: they do not; nothing that serves is known to use them.
+    """
+    files = pipeline.features
+    for table in declared_tables(files.tables, files.create_script()).values():
+        there = [name for name, _ in client.columns(pipeline.database, table.name)]
+        if there != list(table.columns):
+            raise ConfigurationError(
+                f"{files.create_tables}: {pipeline.database}.{table.name} is there with other "
+                f"columns ({', '.join(there)}), left by an earlier script; drop the table, or "
+                "restore the script"
+            )
 
 
 def _refuse_expired(pipeline: Pipeline, ds: str) -> None:

@@ -200,6 +200,62 @@ def rewrite(
     return removed, added
 
 
+def carry(
+    client: AbstractClient,
+    source: str,
+    held: Mapping[str, Declared],
+    target: str,
+    declared: Mapping[str, Declared],
+    *,
+    since: Mapping[str, int],
+    until_ms: int,
+    work: Path,
+    waiting: Waiting = Waiting(),
+    sleep: Callable[[float], None] = clock.sleep,
+) -> dict[str, int]:
+    """Bring rows that were streamed into one database into another one of other tables.
+
+    Rows are matched by the columns that both tables have; of a new column nothing is known.
+
+    Args:
+        client: the API server.
+        source: the database that streamed rows go to.
+        held: its tables.
+        target: the other database.
+        declared: its tables.
+        since: by event table, milliseconds from which on its partitions hold nothing.
+        until_ms: up to this time of a row.
+        work: folder that OpenMLDB may read.
+        waiting: time limits.
+        sleep: as `time.sleep`.
+
+    Returns:
+        Rows added, by table.
+    """
+    made = {}
+    for name, from_ms in since.items():
+        table, old = declared.get(name), held.get(name)
+        if table is None or old is None or table.time is None or old.time != table.time:
+            continue
+        span = from_ms, until_ms
+        if not stored_count(client, source, name, old.time, *span):
+            continue
+        shared = {c: sql for c, sql in table.columns.items() if old.columns.get(c) == sql}
+        if table.required - set(shared):
+            continue  # nothing can be put into a new column that takes no NULL
+        one = _Table(client, target, table, Path(), work, waiting, sleep)
+        names = list(shared)
+        streamed = stored_rows(client, source, name, shared, old.time, *span)
+        at = [list(table.columns).index(c) for c in names]
+        there = Counter(digest(tuple(row[n] for n in at)) for row in one.settled_rows(*span))
+        lacking = _without(streamed, there)
+        rows = [dict(zip(names, row, strict=True)) for row in lacking]
+        added = one.add([tuple(row.get(c) for c in table.columns) for row in rows])
+        if added:
+            made[name] = added
+    return made
+
+
 def fingerprint(paths: Sequence[Path]) -> str:
     """What tells a partition's files from other ones: names, sizes and times of change."""
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]

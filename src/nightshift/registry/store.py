@@ -10,6 +10,8 @@ releases/
         verdict.json          accepted or rejected, and why
         features.sql          the query of the deployment
         feature_spec.yaml     what the predict server encodes by
+        create_tables.sql     the online tables that the query reads
+        tables.yaml           what each of them is
         data_card.json        what the next night's drift is measured against
         model/                parameters, vocabulary, golden rows
         recommend/            retrieval, where the pipeline recommends
@@ -74,6 +76,16 @@ class ReleaseFolder:
     def spec(self) -> Path:
         """File with the feature specification that the model was trained with."""
         return self.root / "feature_spec.yaml"
+
+    @property
+    def create_tables(self) -> Path:
+        """The script of the online tables; older releases have none."""
+        return self.root / "create_tables.sql"
+
+    @property
+    def tables(self) -> Path:
+        """The declaration of the source tables; older releases have none."""
+        return self.root / "tables.yaml"
 
     @property
     def data_card(self) -> Path:

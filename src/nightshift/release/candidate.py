@@ -114,6 +114,8 @@ def create(
                 shutil.copyfile(pipeline.features.spec_file, part.spec)
                 shutil.copyfile(run.dataset / "data_card.json", part.data_card)
                 files.write_text(part.sql, sql)
+                shutil.copyfile(pipeline.features.create_tables, part.create_tables)
+                shutil.copyfile(pipeline.features.tables_file, part.tables)
             manifests.write_once(part.manifest_path, made)
     value = {
         "check": "candidate",

@@ -18,6 +18,7 @@ from nightshift.registry import leases, pointer, retention
 from nightshift.registry.names import is_workspace_of
 from nightshift.registry.store import ReleaseStore, now
 from nightshift.release import candidate
+from nightshift.release import online as tables
 from nightshift.release.switch import retire
 from nightshift.serving import pair
 from nightshift.triton import TritonControl
@@ -51,6 +52,7 @@ def recover(servers: Servers, pipeline: Pipeline, *, run_token: str | None) -> d
     retired = retire(servers, pipeline, run_token=None)
     removed = retention.run(pipeline)
     databases, strangers = _drop_databases(servers.openmldb, pipeline)
+    databases += tables.drop_unneeded(servers.openmldb, pipeline, run_token=run_token)
     revived, warnings = _revive_live(servers.triton, pipeline)
     return {
         "check": "recover",

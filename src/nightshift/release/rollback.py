@@ -15,6 +15,7 @@ from nightshift.registry import leases
 from nightshift.registry.names import sql_hash
 from nightshift.registry.pointer import LivePointer, complete_log
 from nightshift.registry.store import ReleaseFolder, ReleaseStore
+from nightshift.release.online import make_tables
 from nightshift.release.switch import Requests, live_or_none, retire, switch
 from nightshift.serving import pair
 
@@ -200,6 +201,7 @@ def rollback(
     )
     try:
         loaded = not both.triton.ready(manifest.model.name, manifest.model.version)
+        filled = make_tables(both.openmldb, pipeline, manifest)
         deployed, published = pair.make(both.openmldb, both.triton, pipeline, folder, manifest)
         value = switch(
             both,
@@ -221,6 +223,7 @@ def rollback(
         **value,
         "check": "rollback",
         "deployment_made": deployed,
+        "tables": filled,
         "model_loaded": loaded,
         "load_s": round(published.load_s, 3),
     }

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nightshift.errors import ContractError, NightshiftError
@@ -86,6 +87,11 @@ def make_candidate(night: Night, *, triggered_by: str = "unknown") -> dict[str, 
             raise ContractError(
                 f"{night.pipeline.features.sql} changed after this run extracted its features; "
                 "clear the run from its task `plan` on, so that one query serves offline and online"
+            )
+        if replace(night.pipeline, tables_in=None).database != night.plan["database"]:
+            raise ContractError(
+                f"{night.pipeline.features.create_tables} changed after this run was planned, or "
+                "another release of other tables became live; clear the run from its task `plan` on"
             )
     value = candidate.create(night, triggered_by=triggered_by, sql=query)
     if query is not None:

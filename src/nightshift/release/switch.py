@@ -28,6 +28,7 @@ from nightshift.registry.names import is_deployment_of
 from nightshift.registry.pointer import LivePointer, Promote
 from nightshift.registry.retention import versions_of
 from nightshift.registry.store import ReleaseFolder, ReleaseStore
+from nightshift.release.online import carry_streamed
 from nightshift.serving import pair, probe
 from nightshift.serving.access import predict_access
 from nightshift.triton import TritonControl
@@ -85,6 +86,7 @@ def switch(
     if ready(folder, manifest):
         # An approval may have come after the run's lease had run out: make the pair again.
         pair.make(servers.openmldb, servers.triton, pipeline, folder, manifest)
+    carried = [carry_streamed(servers.openmldb, pipeline, live, manifest)]
     started = time.monotonic()
     new = pointer.switch_live(
         pipeline.releases,
@@ -98,6 +100,8 @@ def switch(
     switched_s = time.monotonic() - started
     try:
         answer = _probe(servers, pipeline, folder, new, requests, probe_deadline_s)
+        # What came between the first look and the predict server's following.
+        carried.append(carry_streamed(servers.openmldb, pipeline, live, manifest))
     except NightshiftError as error:
         back = _go_back(servers, pipeline, new, error)
         raise type(error)(
@@ -112,6 +116,7 @@ def switch(
         switch_s=round(switched_s, 4),
         probe_s=round(time.monotonic() - started - switched_s, 4),
         probed=answer,
+        carried=[rows for rows in carried if rows],
     )
 
 
@@ -244,9 +249,7 @@ def retire(
         working = leases.active(store, but=run_token)
         unpinned = _unpin(servers.triton, pipeline, live, {v for x in working for v in x.versions})
         needed = {name for lease in working for name in lease.deployments}
-        if live is not None and live.deployment is not None:
-            needed.add(live.deployment)
-        dropped = _drop_deployments(servers.openmldb, pipeline, needed)
+        dropped = _drop_deployments(servers.openmldb, pipeline, needed, live)
     for name in dropped:
         store.log("retired", deployment=name)
     for version in unpinned:
@@ -262,7 +265,9 @@ def retire(
     }
 
 
-def _drop_deployments(client: AbstractClient, pipeline: Pipeline, needed: set[str]) -> list[str]:
+def _drop_deployments(
+    client: AbstractClient, pipeline: Pipeline, needed: set[str], live: LivePointer | None
+) -> list[str]:
     if not pipeline.has_features:
         return []
     there = client.databases()
@@ -270,9 +275,10 @@ def _drop_deployments(client: AbstractClient, pipeline: Pipeline, needed: set[st
     for database, known in _own_databases(pipeline).items():
         if database not in there:
             continue
+        serving = live.deployment if live is not None and live.database == database else None
         for name in client.deployments(database):
             own = is_deployment_of(pipeline.owner, name) or name in known
-            if own and name not in needed:
+            if own and name not in needed and name != serving:
                 online.drop_deployment(client, database, name)
                 dropped.append(name)
     return dropped
