@@ -185,9 +185,9 @@ class Pipeline:
         if live is None:
             return first
         database, script = live
-        own = self._tables_hash(self.features.create_tables)
         if script is None:
             return first  # a release of before such scripts were kept: taken to be the same
+        own = self._tables_hash(self.features.create_tables)
         if self._tables_hash(script) == own:
             return database
         return f"{first}_{own[:8]}"
@@ -204,11 +204,11 @@ class Pipeline:
 
         try:
             live = read_live(self.releases)
+            if live is None or live.database is None:
+                return None
+            script = self.store.folder(live.release_id).create_tables
         except NightshiftError:
             return None  # a broken pointer: whoever needs it will say so
-        if live is None or live.database is None:
-            return None
-        script = self.store.folder(live.release_id).create_tables
         return live.database, script if script.is_file() else None
 
     def of_release(self, release: str) -> Pipeline:
