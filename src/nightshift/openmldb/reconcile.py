@@ -238,7 +238,7 @@ def carry(
         if table is None or old is None or table.time is None or old.time != table.time:
             continue
         span = from_ms, until_ms
-        if not stored_count(client, source, name, old.time, *span):
+        if not sum(stored_counts(client, source, name, old.time, [span])):
             continue
         shared = {c: sql for c, sql in table.columns.items() if old.columns.get(c) == sql}
         if table.required - set(shared):
