@@ -15,19 +15,16 @@ from pathlib import Path
 
 from nightshift import files, layout
 from nightshift.data.reading import parquet_files
-from nightshift.errors import ConfigurationError, DeadlineExceeded, PartitionMissing
+from nightshift.errors import ConfigurationError, PartitionMissing
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
-    JobState,
-    JobWatch,
     OpenMLDBClient,
     deployments,
-    job_error,
     quote_literal,
     quote_name,
     split_script,
-    tail,
 )
+from nightshift.openmldb.following import finish, submit_once
 from nightshift.pipeline import Pipeline
 from nightshift.plan import Plan, make_plan
 
@@ -165,13 +162,7 @@ def export(
 def _job(
     client: OpenMLDBClient, database: str, statement: str, pipeline: Pipeline, deadline: float
 ) -> None:
-    """Run one offline job to its settled end."""
-    watch = JobWatch(deadline, poll_s=0.2, settle_s=pipeline.settings.openmldb_settle_s)
-    job = client.submit(database, statement, "offasync")
-    while (pause := watch.after(job, time.time())) is not None:
-        if time.time() >= deadline:
-            raise DeadlineExceeded(f"job {job.job_id} took too long")
-        time.sleep(pause)
-        job = client.job(job.job_id)
-    if job.state is not JobState.FINISHED:
-        raise job_error(job, tail(client.job_log(job.job_id)))
+    """Run one offline job to its end."""
+    job = submit_once(client, database, statement, "offasync")
+    settle_s = pipeline.settings.openmldb_settle_s
+    finish(client, job, deadline, settle_s=settle_s, poll_s=0.2)
