@@ -89,6 +89,14 @@ class AbstractClient(ABC):
         limit = timeout_s or self.timeout_s
         return self._run(protocol.execute(db, sql, mode, limit), limit)
 
+    def refresh(self) -> None:
+        """Make the API server see what was defined through no answer of its own.
+
+        Raises:
+            ServiceUnavailable: the server does not answer.
+        """
+        self._run(protocol.refresh())
+
     def submit(self, db: str, sql: str, mode: Mode = "offasync") -> Job:
         """Start a job and return its row; the call does not wait for the job.
 

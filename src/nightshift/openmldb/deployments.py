@@ -71,7 +71,8 @@ def deploy(
     """Run a DEPLOY so that it happens once; return whether it was made now.
 
     A cluster makes one index of a table at a time, so other index jobs are waited for first. A
-    DEPLOY that reached its timeout goes on: it is looked up before it is sent again.
+    DEPLOY that reached its timeout goes on: it is looked up before it is sent again. Where no
+    answer told of it the API server is made to look, so that the next request finds it.
 
     Raises:
         OpenMLDBError: the query does not compile, or a table is missing.
@@ -87,9 +88,11 @@ def deploy(
         except OpenMLDBError as error:  # noqa: PERF203
             if not _THERE.search(str(error)):
                 raise
+            client.refresh()
             return False
         except StatementTimeout:
             if _appears(client, database, name, until, sleep):
+                client.refresh()
                 return True
             raise
         except ServiceUnavailable as error:
@@ -99,6 +102,7 @@ def deploy(
             sleep(1.0)
             _await_operations(client, database, until, sleep)
             if name in client.deployments(database):
+                client.refresh()
                 return True
         else:
             return True

@@ -91,6 +91,11 @@ async def drive_async(operation: Operation[_T], send: Callable[[Request], Awaita
         answer = await send(request)
 
 
+def refresh() -> Operation[None]:
+    """Make the API server look at what there is."""
+    yield REFRESH
+
+
 def execute(db: str, sql: str, mode: Mode, timeout_s: float) -> Operation[ResultSet | None]:
     """One statement; None where the answer holds no rows.
 

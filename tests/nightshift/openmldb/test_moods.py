@@ -301,7 +301,10 @@ def test_a_tablet_that_loads_its_tables_makes_no_night_load_them_again(shop: Sho
     shop.healthy(ids(0, 1, 2))
 
 
-@pytest.mark.parametrize("mood", [AWAY, "load_failures=1", "timeout=6"])
+@pytest.mark.parametrize(
+    "mood",
+    [AWAY, "load_failures=1", "timeout=6", "unseen_seconds=0.5"],
+)
 def test_a_backfill_of_three_dates_loads_each_day_once(shop: Shop, mood: str) -> None:
     shop.cluster.turn(mood)
     for day in DAYS:
@@ -310,7 +313,13 @@ def test_a_backfill_of_three_dates_loads_each_day_once(shop: Shop, mood: str) ->
     shop.healthy(ids(0, 1, 2))
 
 
-@pytest.mark.parametrize("mood", [CLUSTER, AWAY, "timeout=1, deploy_seconds=0.8", "death=1"])
+@pytest.mark.parametrize(
+    "mood",
+    [
+        *(CLUSTER, AWAY, "timeout=1, deploy_seconds=0.8", "death=1"),
+        *("unseen_seconds=0.5", "tables_loading=3", "timeout=1, unseen_seconds=0.5"),
+    ],
+)
 def test_a_rollback_deploys_what_was_retired(shop: Shop, mood: str) -> None:
     shop.load()
     shop.deploy()
