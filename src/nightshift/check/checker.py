@@ -477,11 +477,24 @@ class _Checker:
                     line = f"line {one.line}" if one.line else ""
                     self.add(files.sql, line, f"there is no {one.kind} {one.name}", one.fix)
             return None
+        self._offline_engine(query)
         self._proposed = (advice.propose_indexes(query, database, schemas), schemas)
         verdict = advice.judge(query, database, schemas, "request")
         if verdict.columns is None:
             return None
         return tuple((name, str(getattr(kind, "value", kind))) for name, kind in verdict.columns)
+
+    def _offline_engine(self, query: str) -> None:
+        """What the batch engine refuses: an error where it is set, else of a later cluster."""
+        from openmldb_compiler.offline import offline_refusals
+
+        chosen = self.pipeline.settings.offline_engine == "spark"
+        for refusal in offline_refusals(query):
+            self.add(
+                self.pipeline.features.sql, "",
+                f"OpenMLDB's batch engine on Spark refuses it: {refusal.message}",
+                refusal.hint, warn=not chosen,
+            )  # fmt: skip
 
     def _proposals(
         self, proposed: Mapping[str, Iterable[IndexDef]], schemas: Mapping[str, Any]
