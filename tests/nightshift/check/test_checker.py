@@ -1,5 +1,6 @@
 """`./nightshift check`: each planted slip is found and named with its file and key."""
 
+import dataclasses
 import re
 import shutil
 import time
@@ -280,6 +281,17 @@ def test_a_name_that_another_pipeline_has_is_named(settings):
     shutil.copytree(settings.pipelines / "shop", settings.pipelines / "other")
     (problem,) = errors(settings)
     assert (problem.key, "other" in problem.message) == ("model", True)
+
+
+def test_what_the_offline_engine_refuses_is_an_error_where_it_is_set_and_else_a_warning(settings):
+    join = r"ON `flattenRequest`.`reqId` = `label`.`reqId`"
+    plant(settings, QUERY, re.escape(join), f"{join} AND `label`.`actionValue` IN (0, 1)")
+    assert errors(settings) == []
+    (warned,) = [p for p in check_pipeline(settings, "shop") if "batch engine" in p.message]
+    (problem,) = errors(dataclasses.replace(settings, offline_engine="spark"))
+    assert (warned.level, problem.message) == ("warning", warned.message)
+    assert "label.actionValue in (0,1)" in problem.message
+    assert "subquery" in problem.fix
 
 
 def test_every_slip_of_one_specification_is_told(settings):
