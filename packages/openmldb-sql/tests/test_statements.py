@@ -317,3 +317,36 @@ def test_a_quoted_string_reads_back(value: str) -> None:
     assert s.parse(f"insert into t values ({quoted})") == s.Insert(
         s.Name(None, "t"), None, ((value,),)
     )
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        ("CREATE PROCEDURE p(a int) BEGIN SELECT 1; END", "CREATE PROCEDURE"),
+        ("DROP PROCEDURE p", "DROP PROCEDURE"),
+        ("CALL p(1)", "CALL"),
+        ("ALTER TABLE t ADD OFFLINE_PATH 'x'", "ALTER TABLE ... OFFLINE_PATH"),
+        ("DROP FUNCTION f", "DROP FUNCTION"),
+        ("ALTER USER u", "ALTER USER"),
+        ("DROP USER u", "DROP USER"),
+        ("GRANT ALL ON *.* TO u", "GRANT"),
+        ("REVOKE ALL ON *.* FROM u", "REVOKE"),
+    ],
+)
+def test_a_statement_of_openmldb_that_is_not_offered_is_refused_by_its_name(sql, named):
+    found = s.parse(sql)
+    assert isinstance(found, s.Refused)
+    assert found.reason.startswith(named)
+    assert "not offered by the embedded server" in found.reason
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("DATABASES", "TABLES", "TABLE STATUS", "CREATE TABLE t", "COMPONENTS", "JOBS"),
+        *("DEPLOYMENTS", "VARIABLES", "GLOBAL VARIABLES", "FUNCTIONS", "PROCEDURES"),
+        *("PROCEDURE STATUS", "CREATE PROCEDURE p"),
+    ],
+)
+def test_everything_that_openmldb_shows_is_shown(what):
+    assert isinstance(s.parse(f"SHOW {what}"), s.Show)
