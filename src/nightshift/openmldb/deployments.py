@@ -51,6 +51,7 @@ def ensure_deployment(
         ServiceUnavailable: the server does not answer, or other index jobs do not end.
     """
     if name in client.deployments(database):
+        client.refresh()  # an earlier try may have made it a moment ago
         return False
     options = EVERLASTING
     if serving:

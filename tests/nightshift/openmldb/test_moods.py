@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -24,8 +25,15 @@ from laptop.services.launch import Launch, base_env
 from nightshift import layout
 from nightshift.config.pipeline import FeatureFiles, PipelineConfig
 from nightshift.data import reading
-from nightshift.errors import JobFailed, RetryableError
-from nightshift.openmldb import SYSTEM_DATABASE, OpenMLDBClient, loads, quote_literal, split_script
+from nightshift.errors import JobFailed, OpenMLDBError, RetryableError
+from nightshift.openmldb import (
+    SYSTEM_DATABASE,
+    OpenMLDBClient,
+    loads,
+    protocol,
+    quote_literal,
+    split_script,
+)
 from nightshift.openmldb import deployments as online
 from nightshift.openmldb.following import finish, submit_once
 from nightshift.pipeline import Pipeline
@@ -327,6 +335,20 @@ def test_a_rollback_deploys_what_was_retired(shop: Shop, mood: str) -> None:
     shop.cluster.turn(mood)
     shop.deploy()
     shop.healthy(ids(0, 1, 2))
+
+
+def test_a_deployment_of_a_try_that_ended_too_soon_is_made_visible(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.load()
+    shop.cluster.turn("unseen_seconds=600")
+    with monkeypatch.context() as one:
+        one.setattr(protocol, "_DEFINES", re.compile("(?!)"))  # it ended before POST /refresh
+        assert shop.deploy()
+    with pytest.raises(OpenMLDBError, match="does not exist"):
+        shop.ask()
+    assert not shop.deploy()
+    assert shop.ask()[0] == "q"
 
 
 def test_an_index_job_of_another_is_waited_for(shop: Shop) -> None:

@@ -82,6 +82,7 @@ class OpenMLDBDeployOperator(BuiltSQLOperator):
                 "it, so it is not replaced: deploy under another name"
             )
         self.log.info("%s.%s is deployed already, same query", self.database, self.name)
+        client.refresh()  # an earlier try may have made it a moment ago
         return False
 
     def run(self, sql: str) -> ResultSet | None:
