@@ -32,6 +32,8 @@ def prepare(threads: int = 0, blas_library: str = blas.BUNDLED) -> int:
     """
     threads = threads or len(os.sched_getaffinity(0))
     os.environ.setdefault("GLOG_minloglevel", "3")
+    # On a busy machine a thread that spins keeps away the one that it waits for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     if has_avx2():

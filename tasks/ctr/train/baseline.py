@@ -51,9 +51,14 @@ class Baseline:
     strength: float
     rows: int
 
+    def logits(self, tensors: Tensors) -> npt.NDArray[np.float64]:
+        """Logits float64 [n]."""
+        found: npt.NDArray[np.float64] = _matrix(tensors, len(self.weights)) @ self.weights
+        return found + self.bias
+
     def score(self, tensors: Tensors) -> Scores:
         """Probabilities float32 [n]."""
-        logits = _matrix(tensors, len(self.weights)) @ self.weights + self.bias
+        logits = self.logits(tensors)
         scores: Scores = (1.0 / (1.0 + np.exp(-np.clip(logits, -80, 80)))).astype(np.float32)
         return scores
 
@@ -74,8 +79,13 @@ def _matrix(tensors: Tensors, width: int) -> sparse.csr_matrix:
     return matrix
 
 
-def fit(data: Dataset) -> Baseline:
-    """Fit on the training rows, and choose the penalty on the validation rows."""
+def fit(data: Dataset, strength: float | None = None) -> Baseline:
+    """Fit on the training rows.
+
+    Args:
+        data: the dataset.
+        strength: the C of the penalty; None: chosen on the validation rows.
+    """
     train, valid = data.splits["train"], data.splits["valid"]
     taken: npt.NDArray[np.int64] | slice = slice(None)
     if len(train) > MOST_ROWS:
@@ -94,6 +104,8 @@ def fit(data: Dataset) -> Baseline:
         found = Baseline(weights, bias, STRENGTHS[at], len(labels))
         return metrics.logloss(valid.labels, found.score(valid.tensors)), found
 
+    if strength is not None:
+        return tried(STRENGTHS.index(strength))[1]
     # The loss has one valley over the strengths: walk down from the middle, one way or the other.
     at = _FIRST
     best = tried(at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,18 @@ import pyarrow.parquet as pq
 from nightshift import files
 from nightshift.errors import ContractError, DataError
 from nightshift.features.encoding import PAD_ID, Ids, numbers_of, stored_column
-from nightshift.features.numbers import learn
+from nightshift.features.numbers import NumberStatistics, learn
 from nightshift.features.specification import FeatureSpec
-from tasks.ctr.train import defaults
+from tasks.ctr.train import blocks, defaults
+from tasks.ctr.train import trees as boosted
 from tasks.ctr.train.inputs import VALUE_ID, Inputs, Tensors
 from tasks.ctr.train.metrics import Labels
+from tasks.ctr.train.trees import Grown
 from tasks.ctr.train.vocabulary import Vocabulary
 
 SPLITS = ("train", "valid", "test")
+
+_COUNTED_ROWS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,12 @@ class Split:
         """At most so many of the rows, evenly spaced."""
         if len(self) <= most:
             return self
-        at = np.linspace(0, len(self) - 1, most).astype(np.int64)
+        at = self.places(most)
         return Split(self.tensors.take(at), self.labels[at])
+
+    def places(self, most: int) -> npt.NDArray[np.int64]:
+        """Which rows `sample` takes."""
+        return np.linspace(0, len(self) - 1, min(most, len(self))).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -71,20 +79,33 @@ class Dataset:
         offsets: npt.NDArray[np.int64] = self.vocabulary.offsets[parts]
         return offsets
 
+    def columns(self, split: str, spec: FeatureSpec) -> _Columns:
+        """Encoded columns of a split by number, read when they are asked for."""
+        return _Columns(self.folder / self.card["splits"][split]["file"], spec.columns)
+
     def penalty_of_row(self) -> npt.NDArray[np.float32]:
         """1 / the training lookups of each row of the table; so much of its penalty has each.
 
         A row that a number weighs counts by its lookups, too.
         """
-        x = self.splits["train"].tensors
-        looked = x.rows.ravel() if x.weights is None else x.rows[x.weights != 0]
-        counts = np.bincount(looked, minlength=self.vocabulary.num_rows)
+        train = self.splits["train"].tensors
+        counts = np.zeros(self.vocabulary.num_rows, dtype=np.int64)
+        for at in range(0, len(train), _COUNTED_ROWS):
+            x = train.take(slice(at, at + _COUNTED_ROWS))
+            looked = x.rows.ravel() if x.weights is None else x.rows[x.weights != 0]
+            counts += np.bincount(looked, minlength=self.vocabulary.num_rows)
         shares: npt.NDArray[np.float32] = (1.0 / np.maximum(counts, 1)).astype(np.float32)
         return shares
 
 
 def load(
-    folder: Path, spec: FeatureSpec, min_count: int | None, auto_bins: int | None = None
+    folder: Path,
+    spec: FeatureSpec,
+    min_count: int | None,
+    auto_bins: int | None = None,
+    *,
+    max_ids: int = 0,
+    scratch: Path | None = None,
 ) -> Dataset:
     """Read a dataset, one column at a time: 4 bytes an id stay in memory.
 
@@ -94,6 +115,8 @@ def load(
         min_count: an id seen less often in training counts as never seen; None: by the data.
         auto_bins: bins of a number whose specification leaves them to training; None: by the
             data.
+        max_ids: ids of a column that are known at most, the most frequent ones; 0: no limit.
+        scratch: folder of a disk where the input is kept instead of in memory; None: in memory.
 
     Raises:
         ContractError: it was made by another specification, or a file is not as its card says.
@@ -122,12 +145,62 @@ def load(
     if bins is None:
         bins = defaults.bins(len(labels["train"]), int(np.count_nonzero(labels["train"])))
     inputs = _inputs(spec, stored["train"], bins)
-    vocabulary = _vocabulary(inputs, stored["train"], min_count)
-    splits = {
-        name: Split(inputs.of_columns(stored[name], len(labels[name]), vocabulary), labels[name])
-        for name in sources
-    }
+    vocabulary = _vocabulary(inputs, stored["train"], min_count, max_ids)
+    splits = {}
+    for name, path in sources.items():
+        count = len(labels[name])
+        if scratch is None:
+            tensors = inputs.of_columns(stored[name], count, vocabulary)
+        else:
+            tensors = blocks.on_disk(path, spec.columns, count, inputs, vocabulary, scratch)
+        splits[name] = Split(tensors, labels[name])
     return Dataset(folder, card, inputs, vocabulary, splits, digest.hexdigest())
+
+
+def grow_trees(data: Dataset, spec: FeatureSpec, most: int, seed: int) -> Grown | None:
+    """Grow trees on a dataset's training rows; None where there is too little to grow them of.
+
+    Args:
+        data: the dataset.
+        spec: its specification.
+        most: trees at most.
+        seed: of the folds.
+    """
+    train, valid = (data.columns(name, spec) for name in ("train", "valid"))
+    return boosted.grow(
+        *(spec.fields, train, data.splits["train"].labels, valid, data.splits["valid"].labels),
+        most=most,
+        seed=seed,
+    )
+
+
+def with_trees(data: Dataset, spec: FeatureSpec, grown: Grown) -> Dataset:
+    """The dataset with the trees' logit as one more number of each row."""
+    spread = float(grown.train.std())
+    learned = NumberStatistics(
+        "standard", shift=float(grown.train.mean()), scale=spread if spread > 0 else 1.0
+    )
+    inputs = Inputs(
+        data.inputs.fields, {**data.inputs.statistics, boosted.NAME: learned}, grown.trees
+    )
+    vocabulary = Vocabulary([*data.vocabulary.hashes, np.array([VALUE_ID], dtype=np.int64)])
+    row = vocabulary.num_rows - 1
+    splits = {}
+    for name, split in data.splits.items():
+        known = {"train": grown.train, "valid": grown.valid}.get(name)
+        if known is None:
+            known = grown.trees.score(data.columns(name, spec), len(split))
+        value = learned.apply(known)[:, None]
+        x = split.tensors
+        weights = np.ones(x.rows.shape, np.float32) if x.weights is None else x.weights
+        dense = np.empty((len(split), 0), np.float32) if x.dense is None else x.dense
+        tensors = Tensors(
+            np.hstack([x.rows, np.full((len(split), 1), row, dtype=np.int32)]),
+            np.hstack([weights, value]),
+            np.hstack([dense, value]),
+        )
+        splits[name] = Split(tensors, split.labels)
+    return replace(data, inputs=inputs, vocabulary=vocabulary, splits=splits)
 
 
 class _Columns:
@@ -150,7 +223,9 @@ def _inputs(spec: FeatureSpec, train: _Columns, auto_bins: int) -> Inputs:
     return Inputs(spec.fields, statistics)
 
 
-def _vocabulary(inputs: Inputs, train: _Columns, min_count: int | None) -> Vocabulary:
+def _vocabulary(
+    inputs: Inputs, train: _Columns, min_count: int | None, max_ids: int = 0
+) -> Vocabulary:
     """Each part's known ids; tokens that share a field's embeddings are counted with it."""
     hashes: list[Ids] = []
     for part in range(len(inputs.part_names)):
@@ -169,6 +244,11 @@ def _vocabulary(inputs: Inputs, train: _Columns, min_count: int | None) -> Vocab
             kept = counts >= (defaults.MIN_COUNT if min_count is None else min_count)
             if len(columns) > 1 or kind == "token":
                 kept &= known != PAD_ID
+            if max_ids and np.count_nonzero(kept) > max_ids:
+                # Ties go by the id, so that the same rows know the same ids.
+                first = np.lexsort((known, -np.where(kept, counts, 0)))[:max_ids]
+                kept = np.zeros(len(known), dtype=bool)
+                kept[first] = True
             hashes.append(known[kept])
     return Vocabulary(hashes)
 
@@ -241,6 +321,7 @@ class Batches:
         kept_negatives: share of the negatives that an epoch draws.
         positive_weight: weight of a positive row; a negative one weighs 1.
         penalty_of_row: float32 [rows of the table], what one lookup of a row is penalized by.
+        block_rows: rows of a block, of which some at a time are shuffled; 0: all rows at once.
     """
 
     split: Split
@@ -254,6 +335,7 @@ class Batches:
     kept_negatives: float = 1.0
     positive_weight: float = 1.0
     penalty_of_row: npt.NDArray[np.float32] | None = None
+    block_rows: int = 0
 
     @property
     def rows(self) -> int:
@@ -271,20 +353,37 @@ class Batches:
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """Batches of an epoch from `first_step` on, in that epoch's random order."""
         order = self._order(self._rng(1, epoch))
+        announced: set[int] = set()
         for step in range(first_step, self.steps):
             taken = order[step * self.batch_size : (step + 1) * self.batch_size]
+            if self.block_rows:
+                self._announce(np.unique(taken // self.block_rows).tolist(), announced)
             yield self._batch(taken, self._rng(2, epoch, step))
+
+    def _announce(self, wanted: list[int], announced: set[int]) -> None:
+        """Have blocks read as a whole before their rows are asked for one by one."""
+        x = self.split.tensors
+        for block in wanted:
+            if block not in announced:
+                announced.add(block)
+                first = block * self.block_rows
+                for array in (x.rows, x.weights, x.dense):
+                    blocks.soon(array, first, min(first + self.block_rows, len(x)))
 
     def _drawn(self, negatives: int) -> int:
         return max(1, round(negatives * self.kept_negatives)) if negatives else 0
 
     def _order(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         if self.kept_negatives == 1.0:
+            if self.block_rows:
+                return blocks.order(np.arange(len(self.split)), self.block_rows, rng)
             return rng.permutation(len(self.split))
         negatives = np.flatnonzero(self.split.labels == 0)
         drawn = rng.choice(negatives, self._drawn(len(negatives)), replace=False)
         both = np.concatenate([np.flatnonzero(self.split.labels == 1), drawn])
-        return rng.permutation(both)
+        return (
+            blocks.order(both, self.block_rows, rng) if self.block_rows else rng.permutation(both)
+        )
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64([self.seed, *key]))

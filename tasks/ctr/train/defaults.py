@@ -112,6 +112,8 @@ def choose(
         if chosen.baseline
         else ("zero", "there is no baseline")
     )
+    found["trees"] = (0, "there is too little to grow trees of")
+    found["block_rows"] = (0, "the data is in memory")
     library = blas.resolve(chosen.blas)
     found["blas"] = (library, "MKL is installed" if library == blas.MKL else "MKL is not installed")
     found.update(_fields(chosen, inputs))

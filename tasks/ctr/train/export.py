@@ -25,7 +25,7 @@ from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
 from tasks.ctr.train.dataset import Dataset, first_ids
 from tasks.ctr.train.metrics import Labels, Scores
 from tasks.ctr.train.models import Network, build, parameters
-from tasks.ctr.train.serving import NETWORK_VERSION, Scorer
+from tasks.ctr.train.serving import NETWORK_VERSION, TREES, Scorer
 
 _GRAPH_ROWS = 1000
 
@@ -60,10 +60,13 @@ def save_network(folder: Path, network: Network, data: Dataset, spec: FeatureSpe
         graph(*(flow.from_numpy(array) for array in given))
     flow.save(graph, str(folder))
     data.vocabulary.save(folder / "vocabulary.npz")
+    trees = data.inputs.trees
+    if trees is not None:
+        trees.save(folder / TREES)
     files.write_json(
         folder / "network.json",
         {
-            "version": NETWORK_VERSION,
+            "version": NETWORK_VERSION if trees else NETWORK_VERSION - 1,
             "architecture": network.shape.to_json(),
             "parameters": {
                 name: list(value.shape) for name, value in sorted(parameters(network).items())
@@ -72,6 +75,7 @@ def save_network(folder: Path, network: Network, data: Dataset, spec: FeatureSpe
             "inputs": {
                 "fields": [field.to_json() for field in data.inputs.fields],
                 "numbers": data.inputs.to_json(),
+                **({"trees": TREES} if trees else {}),
             },
             "table_sizes": data.vocabulary.table_sizes,
             "schema_hash": spec.schema_hash,
@@ -94,6 +98,8 @@ def golden_ids(data: Dataset, spec: FeatureSpec, count: int) -> Ids:
     ids = first_ids(data.folder / data.card["splits"]["test"]["file"], spec, taken)
     unseen = np.empty(spec.width, dtype=np.int64)
     for source in data.inputs.sources:
+        if source.column < 0:
+            continue
         number = source.kind in ("value", "bin")
         known = data.vocabulary.hashes[source.part]
         unseen[source.column] = MISSING_BITS if number else _unseen(known, source.column)

@@ -120,6 +120,7 @@ class Trainer:
             kept_negatives=chosen.negative_rate,
             positive_weight=chosen.positive_weight,
             penalty_of_row=data.penalty_of_row() if chosen.l2_by == "id" else None,
+            block_rows=chosen.block_rows,
         )
         self.seen = train.sample(_SEEN_ROWS)
         self.batches = replace(self.batches, batch_size=min(chosen.batch_size, self.batches.rows))

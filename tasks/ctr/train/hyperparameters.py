@@ -109,7 +109,10 @@ class Hyperparameters(BaseModel):
 
     oov_rate: Annotated[float, Real, Field(ge=0, le=0.5), Auto] = AUTO
     min_count: Annotated[Counted, Auto] = AUTO
+    max_ids: Whole = 0
     bins: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1024), Auto] = AUTO
+
+    trees: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2000), Auto] = AUTO
 
     optimizer: Literal["adam", "sgd", "adagrad"] = "adam"
     learning_rate: Annotated[Positive, Auto] = AUTO
@@ -138,6 +141,7 @@ class Hyperparameters(BaseModel):
     seed: Whole = 1
     threads: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1024)] = 0
     blas: Annotated[Literal["bundled", "mkl"], Auto] = AUTO
+    block_rows: Annotated[Whole, Auto] = AUTO
     checkpoint_steps: Whole = 0
     golden_rows: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)] = 16
 

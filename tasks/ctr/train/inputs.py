@@ -6,6 +6,7 @@ All fields share one embedding table, and every input is "a weight times a row o
 - a number: the field's one value row, weighted by the transformed number, so that it enters a
   factorisation machine as value times embedding; a missing one is the field's first row,
   weight 1. Beside it, where the field has bins, the row of the number's bin;
+- trees, where there are any: their logit, as a number;
 - a text of several values: a row a token. The weights of a row's tokens add up to 1 (pool
   `mean`) or are 1 each (`sum`); padding weighs 0. The columns are added up to one field.
 
@@ -24,6 +25,8 @@ from nightshift.errors import ContractError
 from nightshift.features.encoding import PAD_ID, Ids, numbers_of
 from nightshift.features.numbers import NumberStatistics
 from nightshift.features.specification import Field
+from tasks.ctr.train import trees as boosted
+from tasks.ctr.train.trees import Trees
 from tasks.ctr.train.vocabulary import Rows, Vocabulary
 
 Floats = npt.NDArray[np.float32]
@@ -37,7 +40,7 @@ class Source:
     """One column of a network's input.
 
     Attributes:
-        column: the column of the encoded row that it is made of.
+        column: the column of the encoded row that it is made of; -1 where it is made of many.
         part: the vocabulary's part that holds its rows.
         kind: `id`, `value` (of a number), `bin` (of a number) or `token`.
     """
@@ -99,16 +102,23 @@ class Inputs:
 
     Attributes:
         fields: the specification's fields.
-        statistics: of each numeric field that stays a number, by name.
+        statistics: of each numeric field that stays a number, and of the trees' logit, by name.
+        trees: whose logit is the last number, or None.
         groups: the network's fields.
         sources: the network's columns.
         part_names: what each part of the vocabulary is of.
         numbers: names of the dense inputs.
     """
 
-    def __init__(self, fields: tuple[Field, ...], statistics: dict[str, NumberStatistics]) -> None:
+    def __init__(
+        self,
+        fields: tuple[Field, ...],
+        statistics: dict[str, NumberStatistics],
+        trees: Trees | None = None,
+    ) -> None:
         self.fields = fields
         self.statistics = statistics
+        self.trees = trees
         groups: list[Group] = []
         sources: list[Source] = []
         parts: list[str] = []
@@ -121,7 +131,8 @@ class Inputs:
                 part_of[part] = len(parts)
                 parts.append(part)
             groups.append(Group(name, kind, len(sources), width, **more))
-            sources.extend(Source(column + at, part_of[part], kind) for at in range(width))
+            place = -1 if part == boosted.NAME else column
+            sources.extend(Source(place + at, part_of[part], kind) for at in range(width))
 
         for field in fields:
             if field.number:
@@ -140,10 +151,12 @@ class Inputs:
             self._columns.append(column)
             column += field.width
         self.width = column
+        if trees is not None:
+            add(boosted.NAME, "value", boosted.NAME)
         self.groups = tuple(groups)
         self.sources = tuple(sources)
         self.part_names = tuple(parts)
-        self.numbers = tuple(field.name for field in fields if field.number)
+        self.numbers = tuple(group.name for group in groups if group.kind == "value")
         self.weighted = any(source.kind in ("value", "token") for source in sources)
         # Column and part of each input, where all are ids; no columns where these are all, in order.
         self._plain: tuple[list[int] | None, list[int]] | None = None
@@ -204,7 +217,11 @@ class Inputs:
             source = self.sources[group.first]
             if group.kind in ("value", "bin"):
                 statistics = self.statistics[group.name.removesuffix("/bin")]
-                raw = numbers_of(columns[source.column])
+                if group.name == boosted.NAME:
+                    assert self.trees is not None
+                    raw = self.trees.score(columns, count)
+                else:
+                    raw = numbers_of(columns[source.column])
                 if group.kind == "bin":
                     ids = statistics.bin_of(raw)
                 else:

@@ -24,10 +24,13 @@ from nightshift.features.specification import Field
 from tasks import runtime
 from tasks.ctr.train import arithmetic
 from tasks.ctr.train.inputs import Inputs, Tensors
+from tasks.ctr.train.trees import Trees
 from tasks.ctr.train.vocabulary import Ids, Vocabulary
 
-NETWORK_VERSION = 2
-"""Version 1 had no `inputs`: each field was an id."""
+NETWORK_VERSION = 3
+"""Version 1 had no `inputs`: each field was an id. Version 2 is written where there are no trees."""
+
+TREES = "trees.npz"
 
 Parameters = dict[str, npt.NDArray[np.float32]]
 
@@ -58,7 +61,7 @@ class SavedModel:
         if not (folder / "network.json").exists() and (folder / "model").is_dir():
             folder = folder / "model"
         network = files.read_json(folder / "network.json")
-        if network.get("version") not in (1, NETWORK_VERSION):
+        if network.get("version") not in range(1, NETWORK_VERSION + 1):
             raise ContractError(
                 f"{folder / 'network.json'} has version {network.get('version')}; this Nightshift "
                 f"reads versions up to {NETWORK_VERSION}"
@@ -78,10 +81,11 @@ class SavedModel:
                     f"{path} holds {values.size} numbers, and network.json says {shape}"
                 )
             loaded[name] = values.reshape(shape)
-        return cls(network, _inputs(network, str(folder / "network.json")), vocabulary, loaded)
+        return cls(network, _inputs(network, folder), vocabulary, loaded)
 
 
-def _inputs(network: dict[str, Any], where: str) -> Inputs:
+def _inputs(network: dict[str, Any], folder: Path) -> Inputs:
+    where = str(folder / "network.json")
     if network["version"] == 1:
         return Inputs(tuple(Field(name, "string", "categorical") for name in network["fields"]), {})
     try:
@@ -92,7 +96,8 @@ def _inputs(network: dict[str, Any], where: str) -> Inputs:
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise ContractError(f"{where} holds no whole `inputs`: {error!r}") from error
-    return Inputs(fields, statistics)
+    trees = Trees.load(folder / TREES) if network["inputs"].get("trees") else None
+    return Inputs(fields, statistics, trees)
 
 
 class Scorer:

@@ -15,7 +15,7 @@ from typing import Any
 from nightshift import files
 from nightshift.features.specification import FeatureSpec
 from tasks import blas, runtime
-from tasks.ctr.train import advice, hyperparameters, report
+from tasks.ctr.train import advice, hyperparameters, report, room
 from tasks.ctr.train.arguments import parse_arguments
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.entry import log, run_task
@@ -41,6 +41,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         importance,
         metrics,
         models,
+        planting,
         serving,
         warm_start,
     )
@@ -49,7 +50,17 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
     serving.check_device(options.device)
     with fit.stop_on_sigterm() as stop:
-        data = dataset.load(options.dataset, spec, _given(asked.min_count), _given(asked.bins))
+        card = files.read_json(options.dataset / "data_card.json")
+        blocks, fits = room.block_rows(card, spec, room.free_memory())
+        if isinstance(asked.block_rows, str):
+            asked = asked.replaced({"block_rows": blocks})
+        else:
+            blocks, fits = asked.block_rows, ""
+        data = dataset.load(
+            *(options.dataset, spec, _given(asked.min_count), _given(asked.bins)),
+            max_ids=asked.max_ids,
+            scratch=options.checkpoint.parent if blocks else None,
+        )
         loaded = time.monotonic()
         rows = {name: len(split) for name, split in data.splits.items()}
         labels = data.splits["train"].labels
@@ -58,10 +69,16 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             f"positives, {data.vocabulary.num_rows} table rows, {threads} threads"
         )
         linear = baseline.fit(data) if asked.baseline else None
+        plain = data
+        grown, count, why = planting.plant(data, spec, asked, linear, options.warm_start)
+        if grown is not None:
+            data = dataset.with_trees(data, spec, grown)
+        asked = asked.replaced({"trees": count})
         chosen, reasons = defaults.choose(
             *(asked, defaults.facts_of(data), data.inputs),
             strength=None if linear is None else linear.strength,
         )
+        reasons |= {name: text for name, text in (("trees", why), ("block_rows", fits)) if text}
         shape = models.Architecture(
             num_rows=data.vocabulary.num_rows,
             num_fields=len(data.inputs.groups),
@@ -79,7 +96,8 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         )
         begins = linear is not None and chosen.linear_start == "baseline"
         if linear is not None and begins and options.warm_start is None:
-            start = fit.begin_with(start, linear.weights, linear.bias)
+            first = linear if grown is None else baseline.fit(data, linear.strength)
+            start = fit.begin_with(start, first.weights, first.bias)
         if options.warm_start is not None:
             start = warm_start.carry_over(
                 options.warm_start, start, plan, data.inputs, data.vocabulary, spec
@@ -100,13 +118,14 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             if name == "test" and options.test_scores is not None:
                 export.write_scores(options.test_scores, split.labels, scores)
             if name == "test" and linear is not None:
-                theirs = linear.score(split.tensors)
+                theirs = linear.score(plain.splits[name].tensors)
                 compared = baseline.compare(split.labels, scores, theirs, linear)
         worth = importance.permutation(
             data,
             lambda tensors: score(fitted.network, tensors, options.device),
             chosen.importance_rows,
             chosen.seed,
+            planting.looked_at(data, spec, chosen.importance_rows),
         )
         warnings = [
             *data.card["warnings"],

@@ -1,0 +1,359 @@
+"""Boosted trees whose logit is one more number of the network's input.
+
+He et al. 2014, "Practical Lessons from Predicting Clicks on Ads at Facebook": trees find thresholds
+and their products in numbers, which a linear or a deep model learns slowly from few positives; a
+model of ids learns what trees cannot. The network takes the sum of the trees' leaves, a logit, as it
+takes any number. Trees see numbers as they are and the most frequent ids of each categorical column.
+
+A row must not be told its own label: for the training rows the number comes from trees that were
+grown without them (Wolpert 1992, "Stacked Generalization"). Every other row, in validation, in the
+test and in service, gets the number of the trees that the model keeps, by this module alone.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nightshift.errors import ContractError
+from nightshift.features.encoding import Ids, numbers_of
+from nightshift.features.specification import Field
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int8]
+Columns = Any
+"""Encoded columns int64 [n] by number."""
+
+NAME = "(trees)"
+"""The input's name; no column of a query can have it."""
+
+FOLDS = 4
+"""A training row's number comes from trees grown on the rows of the other folds."""
+
+MOST_IDS = 250
+"""Ids of a column that trees tell apart: the most frequent ones; a bin holds 255 values."""
+
+FEWEST = 20
+"""An id seen less often in training is none of them."""
+
+MOST_TREES = 300
+MOST_ROWS = 1_000_000
+"""Of more training rows, evenly spaced ones grow the trees."""
+
+RARER = 200
+"""Trees need so many training rows of the rarer class."""
+
+_RATE = 0.06
+_PATIENCE = 20
+_CHUNK = 4096
+_AGREE = 1e-6
+
+
+class Seen(NamedTuple):
+    """What trees look at; as the attributes of `Trees` of the same names."""
+
+    columns: npt.NDArray[np.int32]
+    is_id: npt.NDArray[np.bool_]
+    ids: Ids
+    starts: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Grown trees as arrays; nodes of all trees side by side, children by their place.
+
+    Attributes:
+        columns: int32 [inputs], the encoded row's column of each input.
+        is_id: bool [inputs]: a category of `ids`, or else a number.
+        ids: int64, the known ids of each input one after another, ascending within one.
+        starts: int32 [inputs + 1], where each input's ids begin.
+        roots: int32 [trees].
+        depth: int32 [1], the longest way to a leaf.
+        feature: int32 [nodes], the input that a node looks at.
+        threshold: float64 [nodes]: a number up to it goes left.
+        left: int32 [nodes]; a leaf is its own child.
+        right: int32 [nodes].
+        missing_left: bool [nodes]: where a missing number and an unknown id go.
+        category: int32 [nodes], the row of `goes_left`, or -1 for a number.
+        goes_left: bool [splits by category, MOST_IDS + 6].
+        value: float64 [nodes], a leaf's part of the logit.
+        base: float64 [1], added to every sum.
+    """
+
+    columns: npt.NDArray[np.int32]
+    is_id: npt.NDArray[np.bool_]
+    ids: Ids
+    starts: npt.NDArray[np.int32]
+    roots: npt.NDArray[np.int32]
+    depth: npt.NDArray[np.int32]
+    feature: npt.NDArray[np.int32]
+    threshold: Doubles
+    left: npt.NDArray[np.int32]
+    right: npt.NDArray[np.int32]
+    missing_left: npt.NDArray[np.bool_]
+    category: npt.NDArray[np.int32]
+    goes_left: npt.NDArray[np.bool_]
+    value: Doubles
+    base: Doubles
+
+    def __len__(self) -> int:
+        return len(self.roots)
+
+    def score(self, columns: Columns, count: int) -> Floats:
+        """Logits float32 [n] of encoded columns; a row's bits do not depend on its batch."""
+        seen = Seen(self.columns, self.is_id, self.ids, self.starts)
+        inputs = _matrix(columns, count, seen)
+        found = np.empty(count, dtype=np.float32)
+        for at in range(0, count, _CHUNK):
+            found[at : at + _CHUNK] = self._sums(inputs[at : at + _CHUNK])
+        return found
+
+    def _sums(self, inputs: Doubles) -> Floats:
+        """A row goes down all trees at once, a level a turn."""
+        rows = np.arange(len(inputs))[:, None]
+        node = np.broadcast_to(self.roots, (len(inputs), len(self.roots)))
+        for _ in range(int(self.depth[0])):
+            values = inputs[rows, self.feature[node]]
+            with np.errstate(invalid="ignore"):
+                goes = values <= self.threshold[node]
+            if len(self.goes_left):
+                split = self.category[node]
+                code = np.nan_to_num(values, nan=0.0).clip(0, MOST_IDS).astype(np.int64)
+                goes = np.where(split >= 0, self.goes_left[split, code], goes)
+            goes = np.where(np.isnan(values), self.missing_left[node], goes)
+            node = np.where(goes, self.left[node], self.right[node])
+        sums: Doubles = self.value[node].sum(axis=1) + self.base[0]
+        return sums.astype(np.float32)
+
+    def save(self, path: Path) -> None:
+        """Write an `.npz`."""
+        arrays: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        with path.open("wb") as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Trees:
+        """Read what `save` wrote.
+
+        Raises:
+            ContractError: the file is absent or broken.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ContractError(f"{path} holds no trees: {error}") from error
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Trees, and what they say of the rows that they were grown and chosen by.
+
+    Attributes:
+        trees: what the model keeps.
+        train: float32 [training rows], by trees that did not see the row.
+        valid: float32 [validation rows].
+    """
+
+    trees: Trees
+    train: Floats
+    valid: Floats
+
+
+def grow(
+    spec_fields: Sequence[Field],
+    train: Columns,
+    labels: Labels,
+    valid: Columns,
+    valid_labels: Labels,
+    *,
+    most: int,
+    seed: int,
+) -> Grown | None:
+    """Grow trees on the training rows, as many as the validation rows are better for.
+
+    Args:
+        spec_fields: the specification's fields.
+        train: encoded columns of the training rows.
+        labels: int8 [n].
+        valid: encoded columns of the validation rows.
+        valid_labels: int8 [m].
+        most: trees at most.
+        seed: of the folds.
+
+    Returns:
+        None where there is too little to grow them of: one class, few positives, no column.
+
+    Raises:
+        ContractError: scikit-learn's trees and ours disagree.
+    """
+    rarer = min(int(np.count_nonzero(labels)), int(np.count_nonzero(labels == 0)))
+    if rarer < RARER or not 0 < np.count_nonzero(valid_labels) < len(valid_labels):
+        return None
+    seen = _seen(spec_fields, train)
+    if not len(seen.columns):
+        return None
+    x, held = _matrix(train, len(labels), seen), _matrix(valid, len(valid_labels), seen)
+    taken = np.arange(len(labels))
+    if len(taken) > MOST_ROWS:
+        taken = np.linspace(0, len(labels) - 1, MOST_ROWS).astype(np.int64)
+    model = _fitted(x[taken], labels[taken], seen.is_id, rarer, most, (held, valid_labels))
+    trees = _arrays(model, seen)
+    count = len(valid_labels)
+    scores = trees.score(valid, count)
+    theirs = model.decision_function(held)
+    worst = float(np.abs(scores - theirs).max(initial=0.0))
+    if not worst <= _AGREE * max(1.0, float(np.abs(theirs).max(initial=0.0))):
+        raise ContractError(
+            f"trees score {worst:g} otherwise than scikit-learn's own; this version of it keeps "
+            "them in another way. Set trees: 0, or install the version of tasks/uv.lock"
+        )
+    folds = np.random.Generator(np.random.PCG64([seed, 5])).integers(0, FOLDS, len(labels))
+    found = np.empty(len(labels), dtype=np.float32)
+    for fold in range(FOLDS):
+        grown = taken[folds[taken] != fold]
+        out = folds == fold
+        if len(np.unique(labels[grown])) < 2:
+            return None
+        part = _fitted(x[grown], labels[grown], seen.is_id, rarer, len(trees), None)
+        found[out] = part.decision_function(x[out])
+    return Grown(trees, found, scores)
+
+
+def gain(plain: Doubles, trees: Floats, labels: Labels) -> tuple[float, float]:
+    """What trees add to another model: the least log loss of a mixture of both logits.
+
+    Args:
+        plain: logits of the other model, float64 [n].
+        trees: logits of the trees, float32 [n].
+        labels: int8 [n].
+
+    Returns:
+        How much lower the mean log loss of the best mixture is, and its standard error, by pairs.
+    """
+    before = _losses(plain, labels)
+    best = (0.0, 0.0)
+    for share in (0.25, 0.5, 0.75, 1.0):
+        gaps = before - _losses((1 - share) * plain + share * trees.astype(np.float64), labels)
+        mean = float(gaps.mean())
+        if mean > best[0]:
+            best = mean, float(gaps.std() / np.sqrt(len(gaps)))
+    return best
+
+
+def _losses(logits: Doubles, labels: Labels) -> Doubles:
+    losses: Doubles = np.logaddexp(0.0, logits) - labels * logits
+    return losses
+
+
+def _seen(spec_fields: Sequence[Field], train: Columns) -> Seen:
+    columns, is_id = [], []
+    ids: list[Ids] = []
+    at = 0
+    for field in spec_fields:
+        if not field.tokens:
+            columns.append(at)
+            is_id.append(field.number is None)
+            ids.append(_frequent(train[at]) if field.number is None else np.empty(0, np.int64))
+        at += field.width
+    # An id column of nothing but rare ids says nothing to a tree.
+    kept = [at for at, known in enumerate(ids) if len(known) or not is_id[at]]
+    # scikit-learn puts categories before numbers.
+    kept.sort(key=lambda at: not is_id[at])
+    return Seen(
+        np.array([columns[at] for at in kept], dtype=np.int32),
+        np.array([is_id[at] for at in kept], dtype=np.bool_),
+        np.concatenate([ids[at] for at in kept] or [np.empty(0, np.int64)]),
+        np.cumsum([0, *(len(ids[at]) for at in kept)]).astype(np.int32),
+    )
+
+
+def _frequent(column: Ids) -> Ids:
+    known, counts = np.unique(column, return_counts=True)
+    order = np.lexsort((known, -counts))[:MOST_IDS]
+    return np.sort(known[order[counts[order] >= FEWEST]])
+
+
+def _matrix(columns: Columns, count: int, seen: Seen) -> Doubles:
+    """What trees look at: float64 [n, inputs]; an unknown id is NaN, as a missing number is."""
+    found = np.empty((count, len(seen.columns)), dtype=np.float64)
+    for at, column in enumerate(seen.columns.tolist()):
+        if not seen.is_id[at]:
+            found[:, at] = numbers_of(columns[column])
+            continue
+        known = seen.ids[seen.starts[at] : seen.starts[at + 1]]
+        place = np.minimum(np.searchsorted(known, columns[column]), len(known) - 1)
+        found[:, at] = np.where(known[place] == columns[column], place, np.nan)
+    return found
+
+
+def _fitted(
+    x: Doubles,
+    labels: Labels,
+    is_id: npt.NDArray[np.bool_],
+    rarer: int,
+    most: int,
+    held: tuple[Doubles, Labels] | None,
+) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    model = HistGradientBoostingClassifier(
+        learning_rate=_RATE,
+        max_iter=most,
+        max_leaf_nodes=31 if rarer >= 2000 else 15,
+        max_depth=8,
+        min_samples_leaf=50,
+        l2_regularization=5.0,
+        max_features=0.7,
+        categorical_features=is_id,
+        early_stopping=held is not None,
+        n_iter_no_change=_PATIENCE,
+        random_state=1,
+    )
+    if held is None:
+        return model.fit(x, labels)
+    model.fit(x, labels, X_val=held[0], y_val=held[1])
+    # The last rounds were no better: keep those up to the best.
+    best = int(np.argmax(model.validation_score_))
+    del model._predictors[max(best, 1) :]
+    return model
+
+
+def _arrays(model: Any, seen: Seen) -> Trees:
+    """scikit-learn's trees, by the arrays that its own prediction reads."""
+    roots, parts, sets = [], [], []
+    size = splits = 0
+    for (predictor,) in model._predictors:
+        nodes = predictor.nodes
+        roots.append(size)
+        parts.append((nodes, size, splits))
+        sets.append(np.asarray(predictor.raw_left_cat_bitsets, dtype=np.uint32).reshape(-1, 8))
+        size += len(nodes)
+        splits += len(sets[-1])
+    flat = np.concatenate([nodes for nodes, _, _ in parts])
+    offset = np.concatenate([np.full(len(nodes), begin) for nodes, begin, _ in parts])
+    first = np.concatenate([np.full(len(nodes), begin) for nodes, _, begin in parts])
+    leaf, own = flat["is_leaf"].astype(bool), np.arange(size)
+    by_id = flat["is_categorical"].astype(bool) & ~leaf
+    bits = np.unpackbits(np.concatenate(sets).view(np.uint8), axis=1, bitorder="little")
+    return Trees(
+        *seen,
+        roots=np.array(roots, dtype=np.int32),
+        depth=np.array([flat["depth"].max()], dtype=np.int32),
+        feature=np.where(leaf, 0, flat["feature_idx"]).astype(np.int32),
+        threshold=np.where(leaf | by_id, 0.0, flat["num_threshold"]),
+        left=np.where(leaf, own, flat["left"] + offset).astype(np.int32),
+        right=np.where(leaf, own, flat["right"] + offset).astype(np.int32),
+        missing_left=flat["missing_go_to_left"].astype(bool),
+        category=np.where(by_id, flat["bitset_idx"] + first, -1).astype(np.int32),
+        goes_left=bits.astype(np.bool_),
+        value=np.where(leaf, flat["value"], 0.0),
+        base=np.asarray(model._baseline_prediction, dtype=np.float64).reshape(-1)[:1],
+    )
