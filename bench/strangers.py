@@ -7,7 +7,9 @@
         --data clicks --rows 300000 --seeds 11 12 13
 
 `clicks` are made ad clicks: numeric and categorical signal, 3 to 4 % positives, 14 days. `criteo` is
-of Criteo's shape: 13 counts and 26 categories, half of which mean nothing. `movielens`
+of Criteo's shape: 13 counts and 26 categories, half of which mean nothing. `steps` are thresholds of
+numbers and their products, `tails` heavy-tailed amounts with gaps, `ids` ids of very many values that
+mean little, `rare` clicks with 0.2 % positives. `movielens`
 is MovieLens-100k, read out of the wheel, label rating >= 4, split by time. Each seed makes other
 data (movielens: another seed of the training only). All take the same rows, days and columns; what
 is not theirs (the last days) judges. LightGBM stops early on the validation days; the logistic
