@@ -92,6 +92,7 @@ class Host:
             context,
             recorder=self.recorder,
             scored=self.ingest.request_rows if ref.live.insert_requests else None,
+            shadow=ref.live.shadow,
         )
         self.follower = Follower(ref.releases, family_of, context)
         self.in_flight = 0

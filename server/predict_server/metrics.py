@@ -105,6 +105,12 @@ class Metrics:
             "bound (its spools reached max_mb)",
             *("pipeline", "reason"),
         )
+        self.shadow = counter(
+            "shadow_rows",
+            "Rows offered to be scored in shadow: scored, or dropped: full (its queue), rate "
+            "(live.shadow.rows_per_s), late (answers came first), failed",
+            *("pipeline", "result"),
+        )
         self.events = counter(
             "events",
             "Streamed events: inserted, duplicate (of an id that was inserted before), changed (a "
@@ -177,6 +183,10 @@ class PipelineMetrics:
     def log_dropped(self, reason: str) -> Counter:
         """The counter of rows that the request log lost for a reason."""
         return self._metrics.log_dropped.labels(self._pipeline, reason)
+
+    def shadow(self, result: str) -> Counter:
+        """The counter of rows offered to be scored in shadow, by what became of them."""
+        return self._metrics.shadow.labels(self._pipeline, result)
 
     def rows(self, release: str) -> Counter:
         """The counter of rows that a release scores."""

@@ -74,6 +74,11 @@ class Retrieval:
                     f"{kind or 'not there'} in the deployment's request table"
                 )
 
+    @property
+    def user(self) -> str:
+        """The request table's column of the user."""
+        return self._rows.given[0]
+
     def describe(self) -> dict[str, Any]:
         """What `GET schema` says of it."""
         user, item = self._rows.given

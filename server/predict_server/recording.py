@@ -127,6 +127,19 @@ class Recorder:
             self._waiting.append((framed, 0))
         return Subject(context, hider)
 
+    @property
+    def sampled(self) -> float:
+        """Share of the requests that is kept."""
+        return self._limit / 2**64
+
+    def secret(self) -> bytes:
+        """The pipeline's key of hashes, the same in all workers.
+
+        Raises:
+            OSError: it cannot be read or kept.
+        """
+        return hiding_key(self._folder)
+
     def _key(self) -> bytes:
         try:
             return hiding_key(self._folder)
@@ -146,6 +159,7 @@ class Recorder:
         order: list[int] | None = None,
         *,
         role: str = "live",
+        of: str | None = None,
     ) -> dict[str, Any]:
         """Keep an answer, unless it is not sampled or cannot be kept; its receipt.
 
@@ -158,6 +172,7 @@ class Recorder:
             scores: float32 [n].
             order: of a ranking, the rows that are returned, best first.
             role: `live`, or what else scored the request.
+            of: of shadow scores, the receipt of the answer.
         """
         if not subject.hider.idle:
             rows, features = subject.hider.hide(rows, features)
@@ -182,6 +197,7 @@ class Recorder:
                 scores.tobytes(),
                 msgspec.Raw(packed_rows),
                 msgspec.Raw(packed_features),
+                of,
             )
             logged = self._take(spool.frame(answer), len(rows))
         return {

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from nightshift.config.live import ShadowConfig
 from nightshift.errors import NightshiftError
 from nightshift.registry.pointer import LivePointer
 from nightshift.settings import Settings
@@ -50,6 +51,7 @@ class Context:
         threads: where work of more than a millisecond goes; it never waits for anything.
         recorder: the pipeline's request log.
         scored: told of the ids and rows of each answered request, where these are inserted.
+        shadow: what is scored in shadow, where a pair stands beside the live one.
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class Context:
     threads: Executor
     recorder: Recorder | None = None
     scored: Callable[[Sequence[Any], Sequence[Sequence[Any]]], None] | None = None
+    shadow: ShadowConfig | None = None
 
 
 @dataclass(slots=True)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import datetime as dt
+import functools
+import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +18,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nightshift.errors import ContractError
+from nightshift.config.live import ShadowConfig
+from nightshift.errors import ContractError, DeadlineExceeded, NightshiftError
 from nightshift.features.encoding import Ids, RowEncoder, shown
 from nightshift.features.specification import FeatureSpec, sql_type
+from nightshift.live.share import position
 from nightshift.openmldb.protocol import DeploymentInfo
 from nightshift.recommend.recommender import Candidates, Recommender
-from nightshift.registry.pointer import LivePointer
+from nightshift.registry.pointer import Canary, LivePointer
 from nightshift.registry.store import ReleaseFolder
 from nightshift.triton import INPUT, OUTPUT, check_scores
 from predict_server.batching import Batcher
+from predict_server.beside import Answered, Beside, Shadow
 from predict_server.errors import InvalidRows, Problem, RequestError
 from predict_server.families.base import (
     Answer,
@@ -38,8 +45,10 @@ from predict_server.families.base import (
 )
 from predict_server.payload import printable
 from predict_server.recommend import Ask, Retrieval
-from predict_server.recording import Subject
+from predict_server.recording import Recorder, Subject
 from predict_server.rows import EXPECTED, RowReader
+
+LOG = logging.getLogger("predict_server")
 
 DEFAULT_TOP_N = 10
 
@@ -83,6 +92,7 @@ class CtrRelease(Release):
         info: the deployment's schemas.
         context: the server.
         made: the release's retrieval; None where it does not recommend.
+        role: how its answers are logged: `live` or `canary`.
 
     Raises:
         ContractError: retrieval and deployment do not fit each other.
@@ -95,8 +105,12 @@ class CtrRelease(Release):
         info: DeploymentInfo,
         context: Context,
         made: Recommender | None = None,
+        role: str = "live",
     ) -> None:
         self.pointer = pointer
+        self.shadow: Shadow | None = None
+        self._role = role
+        self._canary: Canaries | None = None
         self.spec = spec
         self.request_schema = tuple(info.input_schema)
         self.feature_schema = tuple(info.output_schema)
@@ -211,7 +225,10 @@ class CtrRelease(Release):
         """A score a row, in order."""
         began = time.time()
         rows = self.read(call.json())
-        scored = await self.score(rows, call.deadline)
+        if self._canary is not None and (canary := self._canary.of(rows)) is not None:
+            with self._canary.falling_back(canary, "predict", began, rows):
+                return await canary.predict(_hurried(call))
+        scored = await self._scored("predict", began, rows, call.deadline)
         predictions = [
             self.prediction(scored, row, explain=call.explain) for row in range(len(scored.scores))
         ]
@@ -225,7 +242,10 @@ class CtrRelease(Release):
         rows = self._reader.check(
             _join(user, candidates), max_rows=self._context.settings.predict_max_rows
         )
-        scored = await self.score(rows, call.deadline)
+        if self._canary is not None and (canary := self._canary.of(rows)) is not None:
+            with self._canary.falling_back(canary, "rank", began, rows):
+                return await canary.rank(_hurried(call))
+        scored = await self._scored("rank", began, rows, call.deadline)
         # Equal scores keep the candidates' own order.
         order = np.argsort(-scored.scores, kind="stable")[:n].tolist()
         ranking = [
@@ -243,21 +263,132 @@ class CtrRelease(Release):
         scored: Scored,
         order: list[int] | None = None,
     ) -> dict[str, Any]:
-        """Give an answer to the request log; its receipt as part of the answer."""
-        if self._context.scored is not None and self.key is not None:
-            self._context.scored([row[self.key] for row in scored.features], rows)
+        """Give an answer to the request log and the shadow; its receipt as part of the answer."""
+        inserts = self._inserts(rows, scored)
         recorder = self._context.recorder
         if recorder is None:
+            if inserts is not None:
+                inserts()
             return {}
+        receipt = recorder.note(
+            self._subject_of(recorder),
+            operation,
+            began,
+            rows,
+            scored.features,
+            scored.scores,
+            order,
+            role=self._role,
+        )
+        shadowed = self.shadow is not None and self.shadow.wants(receipt)
+        if inserts is not None and not shadowed:
+            inserts()
+        if shadowed and self.shadow is not None:
+            self.shadow.offer(
+                Answered(receipt["id"], operation, began, rows, scored.features, inserts)
+            )
+        return {"receipt": receipt}
+
+    def _inserts(self, rows: Sequence[Sequence[Any]], scored: Scored) -> Callable[[], None] | None:
+        """What inserts an answered request's rows; None where they are not inserted."""
+        if self._context.scored is None or self.key is None:
+            return None
+        ids = [row[self.key] for row in scored.features]
+        return functools.partial(self._context.scored, ids, rows)
+
+    def _subject_of(self, recorder: Recorder) -> Subject:
         if self._subject is None:
             self._subject = recorder.subject(
                 self.pointer, self.request_schema, self.feature_schema, self.key
             )
-        return {
-            "receipt": recorder.note(
-                self._subject, operation, began, rows, scored.features, scored.scores, order
+        return self._subject
+
+    async def _scored(
+        self, operation: str, began: float, rows: Sequence[Sequence[Any]], deadline: float
+    ) -> Scored:
+        """`score`; that it failed is logged, which needs no labels to be seen."""
+        try:
+            return await self.score(rows, deadline)
+        except DeadlineExceeded:
+            raise  # the client's, or too much to do
+        except NightshiftError:
+            self.record_failure(operation, began, rows)
+            raise
+
+    def record_failure(self, operation: str, began: float, rows: Sequence[Sequence[Any]]) -> None:
+        """Log that this release did not answer a request: no score, no features."""
+        recorder = self._context.recorder
+        if recorder is not None and rows:
+            nothing = [[None] * len(self.feature_schema)] * len(rows)
+            scores = np.full(len(rows), np.nan, dtype=np.float32)
+            recorder.note(
+                self._subject_of(recorder), operation, began, rows, nothing, scores, role="error"
             )
-        }
+
+    def same_features(self, other: CtrRelease) -> bool:
+        """Whether another release's features are this one's."""
+        return (
+            deployment_of(self.pointer) == deployment_of(other.pointer)
+            and self.feature_schema == other.feature_schema
+        )
+
+    async def score_beside(
+        self, rows: Sequence[Sequence[Any]], features: list[list[Any]] | None, deadline: float
+    ) -> Scored:
+        """Scores that no answer waits for; `features` where they are known already.
+
+        Raises:
+            RequestError: too many rows wait.
+            NightshiftError: a part behind this server did not answer, or refused.
+        """
+        if features is None:
+            return await self.score(rows, deadline)
+        if len(features) <= SMALL:
+            ids = self._encode(features)
+        else:
+            loop = asyncio.get_running_loop()
+            ids = await loop.run_in_executor(self._context.threads, self._encode, features)
+        left = max(deadline - time.monotonic(), 0.001)
+        return Scored(features, ids, await self._infer(ids, left))
+
+    def record_shadow(self, answered: Answered, scored: Scored) -> None:
+        """Log scores that nobody was answered, beside those of the answer."""
+        recorder = self._context.recorder
+        if recorder is not None:
+            recorder.note(
+                self._subject_of(recorder),
+                answered.operation,
+                answered.began,
+                answered.rows,
+                scored.features,
+                scored.scores,
+                role="shadow",
+                of=answered.receipt,
+            )
+
+    def stand_beside(self, canary: Beside | None, before: Beside | None) -> None:
+        """Give some users to a canary, and have another release score in shadow.
+
+        While there is a canary, it and this release score each other's requests. Otherwise the
+        release that served before scores, until its time is over.
+        """
+        recorder, named = self._context.recorder, self.pointer.canary
+        config = self._context.shadow or ShadowConfig()
+        logged = recorder.sampled if recorder is not None else 0.0
+        metrics, until = self._context.metrics, None
+        if canary is not None and named is not None and recorder is not None:
+            self._canary = Canaries(
+                canary, named, [name for name, _ in self.request_schema], recorder.secret()
+            )
+            by = canary
+        elif before is not None and self.pointer.shadow is not None:
+            by = before
+            ends = self.pointer.shadow.until.replace("Z", "+00:00")
+            until = dt.datetime.fromisoformat(ends).timestamp()
+        else:
+            return
+        if logged:
+            self.shadow = Shadow(self, by, config, logged, until, metrics)
 
     async def recommend(self, call: Call) -> Answer:
         """The `n` best items for one user, best first."""
@@ -266,6 +397,11 @@ class CtrRelease(Release):
             raise ContractError(f"release {self.pointer.release_id} has no retrieval")
         began = time.time()
         ask = retrieval.read(call.json())
+        if self._canary is not None:
+            given = {retrieval.user: ask.user, **ask.context}
+            if (canary := self._canary.of_value(given.get(self._canary.column))) is not None:
+                with self._canary.falling_back(canary, "recommend", began, ()):
+                    return await canary.recommend(_hurried(call))
         loop = asyncio.get_running_loop()
         most = self._context.settings.predict_max_rows
         with timed(self._context.metrics.retrieve.observe):
@@ -277,7 +413,7 @@ class CtrRelease(Release):
         scored = None
         if made:
             rows = self._reader.check(made, max_rows=most)
-            scored = await self.score(rows, call.deadline)
+            scored = await self._scored("recommend", began, rows, call.deadline)
             # Equal scores keep the order of retrieval.
             order = np.argsort(-scored.scores, kind="stable")[: ask.n].tolist()
         recommendations = []
@@ -340,6 +476,65 @@ class CtrRelease(Release):
         return {"openmldb": openmldb, "triton": triton}
 
 
+class Canaries:
+    """Which requests a canary answers.
+
+    Args:
+        beside: the canary, once it is ready.
+        named: its part of the pointer.
+        columns: of a request row.
+        key: the secret of the users' hashes.
+
+    Raises:
+        ContractError: the request table has no such column.
+    """
+
+    def __init__(self, beside: Beside, named: Canary, columns: list[str], key: bytes) -> None:
+        if named.column not in columns:
+            raise ContractError(
+                f"the canary {named.pair.release_id} is given by {named.column}, which is no column "
+                f"of the request table; there are: {', '.join(columns)}"
+            )
+        self.column = named.column
+        self._beside = beside
+        self._named = named
+        self._at = columns.index(named.column)
+        self._key = key
+
+    def of(self, rows: Sequence[Sequence[Any]]) -> CtrRelease | None:
+        """The canary, if every row is of a user that it has; an answer is of one release."""
+        values = {row[self._at] for row in rows}
+        if not all(self._has(value) for value in values):
+            return None
+        return self._beside.get()
+
+    def of_value(self, value: Any) -> CtrRelease | None:
+        """The canary, if it has the user."""
+        return self._beside.get() if self._has(value) else None
+
+    def _has(self, value: Any) -> bool:
+        release = self._named.pair.release_id
+        return value is not None and position(value, release, self._key) < self._named.share
+
+    @contextlib.contextmanager
+    def falling_back(
+        self, canary: CtrRelease, operation: str, began: float, rows: Sequence[Sequence[Any]]
+    ) -> Iterator[None]:
+        """Let the live release answer, all of it, what the canary failed to."""
+        try:
+            yield
+        except DeadlineExceeded:
+            canary.record_failure(operation, began, rows)
+        except (NightshiftError, RequestError):
+            pass  # logged where it was scored; what the request itself lacks, the live one says
+
+
+def _hurried(call: Call) -> Call:
+    """The same request with half of its time, so that another release can answer after it."""
+    now = time.monotonic()
+    return dataclasses.replace(call, deadline=now + max(call.deadline - now, 0.0) / 2)
+
+
 def deployment_of(pointer: LivePointer) -> tuple[str, str]:
     """Database and deployment of a release with features.
 
@@ -358,7 +553,42 @@ def _candidates(
     return found, retrieval.rows(ask, found)
 
 
-def _read(pointer: LivePointer, releases: Path) -> tuple[FeatureSpec, Recommender | None]:
+@dataclass(frozen=True)
+class Files:
+    """What is read of a release's files, and of those of the pairs beside it.
+
+    Attributes:
+        spec: the feature specification.
+        made: the retrieval; None where it does not recommend.
+        canary: of the canary; what is wrong with them.
+        shadow: of the release before; what is wrong with them.
+    """
+
+    spec: FeatureSpec
+    made: Recommender | None
+    canary: Files | NightshiftError | None = None
+    shadow: Files | NightshiftError | None = None
+
+
+def _read(pointer: LivePointer, releases: Path) -> Files:
+    canary, shadow = pointer.canary, pointer.shadow
+    files = _read_one(pointer, releases)
+    return dataclasses.replace(
+        files,
+        canary=_try_read(pointer.beside(canary.pair), releases) if canary is not None else None,
+        shadow=_try_read(pointer.beside(shadow.pair), releases) if shadow is not None else None,
+    )
+
+
+def _try_read(pointer: LivePointer, releases: Path) -> Files | NightshiftError:
+    """The files of a pair beside the live one, which must not keep that from answering."""
+    try:
+        return _read_one(pointer, releases)
+    except NightshiftError as error:
+        return error
+
+
+def _read_one(pointer: LivePointer, releases: Path) -> Files:
     deployment_of(pointer)
     spec = FeatureSpec.load(Path(str(pointer.feature_spec)))
     if not spec.accepts(str(pointer.spec_hash)):
@@ -366,7 +596,7 @@ def _read(pointer: LivePointer, releases: Path) -> tuple[FeatureSpec, Recommende
             f"{pointer.feature_spec} has schema hash {spec.schema_hash} and release "
             f"{pointer.release_id} was tested with {pointer.spec_hash}; the file was changed"
         )
-    return spec, _retrieval_of(pointer, releases)
+    return Files(spec, _retrieval_of(pointer, releases))
 
 
 def _retrieval_of(pointer: LivePointer, releases: Path) -> Recommender | None:
@@ -378,15 +608,54 @@ def _retrieval_of(pointer: LivePointer, releases: Path) -> Recommender | None:
     return None if stamp is None else Recommender.load(folder.recommend, stamp.sha256)
 
 
-async def _prepare(
-    pointer: LivePointer, read: tuple[FeatureSpec, Recommender | None], context: Context
-) -> Release:
-    spec, made = read
+async def _prepare(pointer: LivePointer, read: Files, context: Context) -> Release:
+    release = await _prepare_one(pointer, read, context)
+    canary, before = pointer.canary, pointer.shadow
+    beside = before_it = None
+    if canary is not None:
+        beside = _beside(release, pointer.beside(canary.pair), read.canary, context, "canary")
+    elif before is not None:
+        before_it = _beside(release, pointer.beside(before.pair), read.shadow, context, "shadow")
+    try:
+        release.stand_beside(beside, before_it)
+    except (NightshiftError, OSError) as error:
+        LOG.warning("nothing stands beside %s: %s", pointer.release_id, error)
+        return release
+    if beside is not None:
+        await beside.wait()
+    return release
+
+
+def _beside(
+    live: CtrRelease,
+    pointer: LivePointer,
+    read: Files | NightshiftError | None,
+    context: Context,
+    role: str,
+) -> Beside:
+    async def prepare() -> CtrRelease:
+        if not isinstance(read, Files):
+            raise read or ContractError(f"the files of {pointer.release_id} were not read")
+        made = await _prepare_one(pointer, read, context, role)
+        if made.request_schema != live.request_schema:
+            raise ContractError(
+                f"{pointer.release_id} takes other request rows than {live.pointer.release_id}"
+            )
+        if role == "canary" and live.shadow is not None:
+            made.shadow = live.shadow.other_way(made, Beside.ready(live))
+        return made
+
+    return Beside(pointer.release_id, prepare)
+
+
+async def _prepare_one(
+    pointer: LivePointer, read: Files, context: Context, role: str = "live"
+) -> CtrRelease:
     info = await context.openmldb.describe(*deployment_of(pointer))
-    spec.check_columns(info.output_schema)
-    release = CtrRelease(pointer, spec, info, context, made)
+    read.spec.check_columns(info.output_schema)
+    release = CtrRelease(pointer, read.spec, info, context, read.made, role)
     # A model whose process died is READY to Triton: only an inference shows it.
-    ids = np.zeros((1, spec.width), dtype=np.int64)
+    ids = np.zeros((1, read.spec.width), dtype=np.int64)
     await release._infer(ids, context.settings.predict_timeout_s)
     return release
 

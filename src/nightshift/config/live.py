@@ -28,10 +28,44 @@ class LogConfig(Strict):
     )
 
 
+class ShadowConfig(Strict):
+    """The release before, which goes on to score after a switch and is compared."""
+
+    hours: float = Field(
+        0.0,
+        ge=0.0,
+        le=2400.0,
+        description="hours after a switch that the release before stays loaded and scores in "
+        "shadow; 0: not at all",
+    )
+    share: float = Field(
+        0.2, gt=0.0, le=1.0, description="share of the logged requests that it scores"
+    )
+    rows_per_s: float = Field(
+        100.0, gt=0.0, description="rows a second at most, of each worker of the predict server"
+    )
+
+
+class CanaryConfig(Strict):
+    """A candidate answers a share of the users before it answers all of them."""
+
+    column: str = Field(description="column of the request table that says who the user is")
+    share: float = Field(0.1, gt=0.0, lt=1.0, description="share of the users that it is given")
+    hours: float = Field(
+        24.0,
+        gt=0.0,
+        description="hours after which monitor_<pipeline> promotes it, unless it was withdrawn",
+    )
+
+
 class LiveConfig(Strict):
     """Live traffic of a pipeline."""
 
     log: LogConfig = LogConfig()
+    shadow: ShadowConfig = ShadowConfig()
+    canary: CanaryConfig | None = Field(
+        None, description="give a candidate a share of the users first"
+    )
     insert_requests: bool = Field(
         False, description="insert each scored request into the online request table"
     )

@@ -15,7 +15,21 @@ class MonitorConfig(Strict):
     action: Literal["report", "alert", "withdraw"] = Field(
         "alert",
         description="report: only write it down; alert: send a message; withdraw: also go back to "
-        "the release before, where a gross fault is seen",
+        "the release before, where a gross fault is seen or the sequential test says that the "
+        "release is worse",
+    )
+    alpha: float = Field(
+        0.01,
+        gt=0,
+        le=0.2,
+        description="chance, at most, that the sequential test ever finds a release worse that "
+        "is not",
+    )
+    settle_hours: float | None = Field(
+        None,
+        ge=0,
+        description="hours after which the sequential test takes a label as final; empty: the "
+        "settle time. Fewer see sooner, and take late positives of both releases for negatives",
     )
     days: int = Field(14, ge=1, description="days of the request log that are looked at")
     auc_margin: float = Field(

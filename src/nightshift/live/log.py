@@ -42,7 +42,7 @@ FIXED = pa.schema(
         pa.field("at", pa.timestamp("us", "UTC")),  # when it was scored, the server's clock
         pa.field("began", pa.timestamp("us", "UTC")),  # before its features were asked for
         pa.field("operation", pa.string()),  # predict | rank | recommend
-        pa.field("role", pa.string()),  # live, or what else scored it: shadow, canary
+        pa.field("role", pa.string()),  # live or canary: answered; shadow: not; error: no answer
         pa.field("release", pa.string()),
         pa.field("deployment", pa.string()),
         pa.field("model", pa.string()),
@@ -53,6 +53,7 @@ FIXED = pa.schema(
         pa.field("request_hash", pa.string()),  # 16 hex digits, of all rows of the answer
         pa.field("feature_hash", pa.string()),
         pa.field("watermark", pa.string()),  # JSON: newest streamed event by table, ms
+        pa.field("of", pa.string()),  # shadow: the receipt of the answer; `row` is the same
     ]
 )
 """The columns that every pipeline's log has."""
@@ -259,6 +260,7 @@ def _table(context: spool.Context, answers: Sequence[spool.Answer]) -> pa.Table:
         fixed["request_hash"] += [answer.request_hash] * count
         fixed["feature_hash"] += [answer.feature_hash] * count
         fixed["watermark"] += [answer.watermark] * count
+        fixed["of"] += [answer.of] * count
     rows = len(requests)
     for name in ("release", "deployment", "model", "model_version"):
         fixed[name] = [getattr(context, name)] * rows

@@ -61,6 +61,7 @@ class Answer(msgspec.Struct, array_like=True, tag="a", frozen=True):
         scores: float32, little-endian, a row each.
         rows: request rows.
         features: feature rows.
+        of: of shadow scores, the receipt of the answer.
     """
 
     context: int
@@ -76,6 +77,7 @@ class Answer(msgspec.Struct, array_like=True, tag="a", frozen=True):
     scores: bytes
     rows: Any
     features: Any
+    of: str | None = None
 
     def scores_as_floats(self) -> list[float]:
         """The scores."""

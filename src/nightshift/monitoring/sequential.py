@@ -80,24 +80,25 @@ def losses(labels: Bools, new: Floats, old: Floats) -> tuple[Floats, Floats, int
         negative since the positive before it; and how many rows there are up to the last
         positive. The rows after it wait for the next one.
     """
-    auc_lost, log_lost = [], []
-    gap = _logloss(labels, new) - _logloss(labels, old)
-    start = 0
-    for at in np.flatnonzero(labels):
-        negatives = slice(start, int(at))
-        rows = ~labels[negatives]
-        if rows.any():
-            below_old = _below(old[negatives][rows], old[at])
-            below_new = _below(new[negatives][rows], new[at])
-            auc_lost.append(below_old - below_new)
-            log_lost.append(float(np.clip(gap[start : at + 1].sum(), -CLIP, CLIP)) / CLIP)
-        start = int(at) + 1
-    return np.asarray(auc_lost, dtype=float), np.asarray(log_lost, dtype=float), start
+    at = np.flatnonzero(labels)
+    if not len(at):
+        return np.empty(0), np.empty(0), 0
+    end = int(at[-1]) + 1
+    group = np.searchsorted(at, np.arange(end))  # the positive that each row comes with
+    negatives = ~labels[:end]
+    count = np.bincount(group[negatives], minlength=len(at))
+    there = count > 0
 
+    def below(scores: Floats) -> Floats:
+        """Sum of each positive's negatives that lie below it, ties half."""
+        mine, its = scores[:end][negatives], scores[at][group[negatives]]
+        ranked = (mine < its) + 0.5 * (mine == its)
+        return np.bincount(group[negatives], weights=ranked, minlength=len(at)).astype(float)
 
-def _below(scores: Floats, score: float) -> float:
-    """Share of `scores` below `score`, ties half."""
-    return float(((scores < score) + 0.5 * (scores == score)).mean())
+    auc_lost = (below(old) - below(new))[there] / count[there]
+    gap = (_logloss(labels, new) - _logloss(labels, old))[:end]
+    log_lost = np.clip(np.bincount(group, weights=gap), -CLIP, CLIP)[there] / CLIP
+    return auc_lost, log_lost, end
 
 
 def _logloss(labels: Bools, scores: Floats) -> Floats:
@@ -154,13 +155,18 @@ class Comparison:
         )
         auc, log, used = losses(truth, ours, theirs)
         self._rest = list(zip(ours[used:].tolist(), theirs[used:].tolist(), strict=True))
-        for one, other in zip(auc, log, strict=True):
-            self._auc = self._auc + np.log1p(STAKES * one)
-            self._log = self._log + np.log1p(STAKES * other)
-            self.positives += 1
-            self.auc_lost += (float(one) - self.auc_lost) / self.positives
-            wealth = np.logaddexp(_mixed(self._auc), _mixed(self._log)) - np.log(2.0)
-            self.evidence = max(self.evidence, float(np.exp(min(wealth, 700.0))))
+        if not len(auc):
+            return
+        one, other = (
+            before[:, None] + np.cumsum(np.log1p(STAKES[:, None] * lost), axis=1)
+            for before, lost in ((self._auc, auc), (self._log, log))
+        )
+        self._auc, self._log = one[:, -1], other[:, -1]
+        wealth = float((np.logaddexp(_mixed(one), _mixed(other)) - np.log(2.0)).max())
+        self.evidence = max(self.evidence, float(np.exp(min(wealth, 700.0))))
+        total = self.positives * self.auc_lost + float(auc.sum())
+        self.positives += len(auc)
+        self.auc_lost = total / self.positives
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads."""

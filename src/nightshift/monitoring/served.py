@@ -88,7 +88,8 @@ def measure(pipeline: Pipeline, *, until: dt.datetime | None = None) -> dict[str
     config, spec = pipeline.config.monitor, pipeline.features.spec
     served = read(pipeline, end - config.days * _DAY, end)
     last = pipeline.zone.day_of(end)
-    labels, known = _labels(pipeline, served, last)
+    labels, known = labels_of(pipeline, served.ids, served.days, last)
+    known &= served.days <= last.toordinal() - settle_days(pipeline)
     value: dict[str, Any] = {
         "check": "served", "at": end.strftime("%Y-%m-%dT%H:%M:%SZ"), "rows": len(served.ids),
         "settle_days": settle_days(pipeline), "judged": int(known.sum()),
@@ -118,7 +119,7 @@ def measure(pipeline: Pipeline, *, until: dt.datetime | None = None) -> dict[str
             value["curves"] = curves.of(labels[mine], served.scores[mine])
         newest = served.newest.get(live.release_id)
         if newest is not None:
-            value["constant"] = constant(newest, _top_shares(pipeline.store, live.release_id, spec))
+            value["constant"] = constant(newest, shares_of(pipeline.store, live.release_id)[0])
     value["warnings"] = list(_breaches(value, config))
     value |= {"status": "warn" if value["warnings"] else "pass", "failures": []}
     files.write_json(report_path(pipeline), value)
@@ -151,7 +152,9 @@ def read(pipeline: Pipeline, since: dt.datetime, until: dt.datetime) -> Served:
     )
     for batch in RequestLog.of(pipeline).batches(since, until, columns=wanted):
         batch = batch.filter(
-            pc.and_(pc.equal(batch["role"], "live"), pc.is_valid(batch["score"]))
+            pc.and_(
+                pc.is_in(batch["role"], pa.array(["live", "canary"])), pc.is_valid(batch["score"])
+            )
         ).sort_by("at")
         if not batch.num_rows:
             continue
@@ -235,17 +238,32 @@ def _keep_newest(found: Served, batch: Any, spec: FeatureSpec, releases: Any) ->
         found.newest[release] = both.slice(max(0, both.num_rows - ROWS))
 
 
-def _labels(pipeline: Pipeline, served: Served, last: dt.date) -> tuple[Bools, Bools]:
-    """Each row's label, and whether it is final."""
+def labels_of(
+    pipeline: Pipeline,
+    ids: npt.NDArray[np.object_],
+    days: npt.NDArray[np.int64],
+    last: dt.date,
+) -> tuple[Bools, Bools]:
+    """Each request's label as far as it has come, and whether there is one; not if it is final.
+
+    Args:
+        pipeline: its label table.
+        ids: [n], request ids.
+        days: int64 [n], ordinals of the requests' days.
+        last: the last partition that is read.
+
+    Returns:
+        bool [n] each.
+    """
     tables, features = pipeline.features.tables, pipeline.features
     table = tables.label_table
-    none = np.zeros(len(served.ids), dtype=bool)
-    if table is None or not len(served.ids):
+    none = np.zeros(len(ids), dtype=bool)
+    if table is None or not len(ids):
         return none, none.copy()
     declared = declared_tables(tables, features.create_script(), str(features.create_tables))
     column = label_column(features.query(), features.spec.label, declared[table].columns)
     if table in tables.events:
-        first = dt.date.fromordinal(int(served.days.min()))
+        first = dt.date.fromordinal(int(days.min()))
         span = layout.days_back(last, (last - first).days + 1)
         folders = [layout.partition(pipeline.data, table, day) for day in span]
     else:
@@ -259,11 +277,11 @@ def _labels(pipeline: Pipeline, served: Served, last: dt.date) -> tuple[Bools, B
             if value is not None:
                 truth[str(key)] = truth.get(str(key), False) or bool(value > 0)
     absent = tables.label_absent
-    labels = np.array([truth.get(key, absent == 1) for key in served.ids], dtype=bool)
-    known = np.array([key in truth for key in served.ids], dtype=bool)
+    labels = np.array([truth.get(key, absent == 1) for key in ids], dtype=bool)
+    known = np.array([key in truth for key in ids], dtype=bool)
     if absent is not None:
         known[:] = True
-    return labels, known & (served.days <= last.toordinal() - settle_days(pipeline))
+    return labels, known
 
 
 def _grouped(
@@ -347,12 +365,14 @@ def _card(store: ReleaseStore, release: str) -> Mapping[str, Any]:
         return {}
 
 
-def _top_shares(store: ReleaseStore, release: str, spec: FeatureSpec) -> dict[str, float]:
-    shares = {}
+def shares_of(store: ReleaseStore, release: str) -> tuple[dict[str, float], dict[str, float]]:
+    """By feature, the share in training of its most frequent value (NULL counts), and of NULL."""
+    top, null = {}, {}
     for name, profile in _card(store, release).items():
         if isinstance(profile, dict) and profile.get("rows"):
-            shares[name] = max([profile.get("null_share", 0.0), *profile.get("bins", {}).values()])
-    return shares
+            null[name] = float(profile.get("null_share", 0.0))
+            top[name] = max([null[name], *profile.get("bins", {}).values()])
+    return top, null
 
 
 def _held_out(store: ReleaseStore, release: str) -> float | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nightshift.errors import NightshiftError
-from nightshift.registry.pointer import read_live
+from nightshift.registry.pointer import WITHDRAWAL, read_live
 from nightshift.registry.store import ReleaseFolder, ReleaseStore
 
 _LEAST_WHY = 40
@@ -48,17 +48,32 @@ def rows(releases: Path) -> list[Row]:
             (live.release_id, _live_why(live.switched_at, live.reason)) if live else ("", "")
         )
     except NightshiftError as error:
-        live_id, live_why = "", str(error)
+        live, live_id, live_why = None, "", str(error)
     last_live = {
         e["release_id"]: str(e.get("switched_at") or e["at"])
         for e in events
         if e["event"] == "switched"
     }
     gone = {e["release_id"]: str(e["at"]) for e in events if e["event"] == "removed"}
+    withdrawn = _withdrawn(events)
     found = [
-        _row(folder, live_id, live_why, last_live.get(folder.id), gone.get(folder.id))
+        _row(
+            folder,
+            live_id,
+            live_why,
+            last_live.get(folder.id),
+            gone.get(folder.id),
+            withdrawn.get(folder.id),
+        )
         for folder in store.releases()
     ]
+    if live is not None and live.canary is not None:
+        part = live.canary
+        why = f"canary since {part.since}: {part.share:.3g} of the users by {part.column}"
+        found = [
+            replace(row, why=why) if row.release_id == part.pair.release_id else row
+            for row in found
+        ]
     found += [
         Row(
             release_id="",
@@ -75,12 +90,33 @@ def rows(releases: Path) -> list[Row]:
     return sorted(found, key=lambda row: (row.ds, row.created_at or ""))
 
 
+def _withdrawn(events: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Why and when releases were taken out of service for what they did there."""
+    found: dict[str, str] = {}
+    for event in events:
+        reason, gone = str(event.get("reason", "")), event.get("previous")
+        if event["event"] == "switched":
+            found.pop(event["release_id"], None)
+            if reason.startswith(WITHDRAWAL) and gone:
+                found[gone] = f"withdrawn {event['at']}: {reason.removeprefix(WITHDRAWAL)}"
+        elif event["event"] == "canary ended" and reason.startswith(WITHDRAWAL):
+            found[event["release_id"]] = (
+                f"withdrawn as a canary {event['at']}: {reason.removeprefix(WITHDRAWAL)}"
+            )
+    return found
+
+
 def _live_why(at: str, reason: str) -> str:
     return f"since {at} ({reason})"
 
 
 def _row(
-    folder: ReleaseFolder, live_id: str, live_why: str, last_live: str | None, gone: str | None
+    folder: ReleaseFolder,
+    live_id: str,
+    live_why: str,
+    last_live: str | None,
+    gone: str | None,
+    withdrawn: str | None,
 ) -> Row:
     try:
         manifest = folder.manifest()
@@ -99,7 +135,9 @@ def _row(
         state, why = "rejected", "; ".join(map(str, verdict.get("reasons", [])))
     elif folder.model.is_dir():
         state = "kept"
-        why = f"last live {last_live}" if last_live else str(verdict.get("note") or "never live")
+        why = withdrawn or (
+            f"last live {last_live}" if last_live else str(verdict.get("note") or "never live")
+        )
     else:
         state, why = "retired", f"removed by retention{f' at {gone}' if gone else ''}"
     return Row(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+import datetime as dt
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,9 +23,52 @@ Promote = Literal["newer", "force"]
 ANY = "*"
 """For `switch_live`: whatever is live may be replaced."""
 
+WITHDRAWAL = "withdrawal: "
+"""How the reason of a switch begins that took a release out of service for what it did there."""
+
 _ABSENT = object()
 
 Probe = Callable[[ReleaseFolder, Manifest], Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairNames:
+    """A pair that is kept loaded beside the live one, by the fields that `LivePointer` has."""
+
+    release_id: str
+    ds: str
+    database: str | None
+    deployment: str | None
+    model: str
+    model_version: int
+    feature_spec: str | None
+    spec_hash: str | None
+    manifest_checksum: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shadow:
+    """The pair that served before; until a time, UTC as in `now`, it scores in shadow."""
+
+    pair: PairNames
+    until: str
+
+    def active(self, at: dt.datetime) -> bool:
+        """Whether it still scores."""
+        return at < _time(self.until)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canary:
+    """A candidate that answers the users whose keyed hash of `column` lies below `share`.
+
+    `since` is when it began, UTC as in `now`.
+    """
+
+    pair: PairNames
+    share: float
+    column: str
+    since: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +78,8 @@ class LivePointer:
     `database`, `deployment`, `feature_spec` and `spec_hash` are None for a model without
     features. `feature_spec` is the absolute path of the specification kept with the release and
     `spec_hash` its schema hash; `sequence` counts switches; `previous` is the release that
-    served before, and `reason` is promotion, force or rollback.
+    served before, and `reason` is promotion, force or rollback. `shadow` and `canary` are other
+    pairs that stay loaded; files without them are read, too.
     """
 
     release_id: str
@@ -49,6 +95,24 @@ class LivePointer:
     sequence: int
     previous: str | None
     reason: str
+    shadow: Shadow | None = None
+    canary: Canary | None = None
+
+    @property
+    def names(self) -> PairNames:
+        """The live pair."""
+        return PairNames(**{item.name: getattr(self, item.name) for item in fields(PairNames)})
+
+    def beside(self, pair: PairNames) -> LivePointer:
+        """As if another pair were live, and nothing beside it."""
+        return replace(self, **asdict(pair), shadow=None, canary=None)
+
+    def warm(self, at: dt.datetime) -> list[PairNames]:
+        """The pairs beside the live one that must stay loaded."""
+        found = [self.canary.pair] if self.canary is not None else []
+        if self.shadow is not None and self.shadow.active(at):
+            found.append(self.shadow.pair)
+        return found
 
 
 def read_live(releases: Path) -> LivePointer | None:
@@ -65,20 +129,64 @@ def read_live(releases: Path) -> LivePointer | None:
     if not path.exists():
         return _lost(store)
     value = files.read_json(path)
-    kinds: dict[str, tuple[type, ...]] = {item.name: (str,) for item in fields(LivePointer)} | {
-        "model_version": (int,),
-        "sequence": (int,),
-        **dict.fromkeys(
-            ("previous", "database", "deployment", "feature_spec", "spec_hash"), (str, type(None))
-        ),
-    }
-    for name, kind in kinds.items():
-        if not isinstance(value, dict) or not isinstance(value.get(name, _ABSENT), kind):
-            raise ContractError(
-                f"{path} is not a live pointer: {name} is missing or of the wrong type; "
-                "trigger the pipeline's rollback DAG with the release that should serve"
-            )
-    return LivePointer(**{name: value[name] for name in kinds})
+    try:
+        found = _read_fields(LivePointer, value)
+        for name, part in (("shadow", Shadow), ("canary", Canary)):
+            if value.get(name) is not None:
+                found[name] = _read_part(part, value[name])
+    except _Wrong as error:
+        raise ContractError(
+            f"{path} is not a live pointer: {error} is missing or of the wrong type; "
+            "trigger the pipeline's rollback DAG with the release that should serve"
+        ) from None
+    return LivePointer(**found)
+
+
+class _Wrong(Exception):
+    """A field is missing or of the wrong type."""
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "model_version": (int,),
+    "sequence": (int,),
+    "share": (int, float),
+    **dict.fromkeys(
+        ("previous", "database", "deployment", "feature_spec", "spec_hash"), (str, type(None))
+    ),
+}
+"""Types of fields that are no text."""
+
+
+def _read_fields(kind: type, value: Any) -> dict[str, Any]:
+    found = {}
+    for item in fields(kind):
+        if item.name in ("pair", "shadow", "canary"):
+            continue
+        one = value.get(item.name, _ABSENT) if isinstance(value, dict) else _ABSENT
+        if not isinstance(one, _KINDS.get(item.name, (str,))) or isinstance(one, bool):
+            raise _Wrong(item.name)
+        found[item.name] = one
+    return found
+
+
+def _read_part(kind: type[Shadow | Canary], value: Any) -> Shadow | Canary:
+    found = _read_fields(kind, value)
+    for name in ("until", "since"):
+        if name in found:
+            try:
+                _time(found[name])
+            except (ValueError, TypeError):
+                raise _Wrong(name) from None
+    if not 0 <= found.get("share", 0) <= 1:
+        raise _Wrong("share")
+    return kind(pair=PairNames(**_read_fields(PairNames, value.get("pair"))), **found)
+
+
+def _time(text: str) -> dt.datetime:
+    found = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if found.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return found
 
 
 def check_promote(promote: str) -> Promote:
@@ -114,6 +222,7 @@ def switch_live(
     reason: str = "promotion",
     actor: str = "unknown",
     champion: str | None = ANY,
+    warm_s: float = 0.0,
     timeout_s: float = 60.0,
 ) -> LivePointer:
     """Make a release live in one atomic rename; readers see the old pointer or the new one.
@@ -131,6 +240,7 @@ def switch_live(
         actor: for the log: who or what asked.
         champion: the release that the gates compared with (None: there was none); another one
             that became live meanwhile is not replaced unseen. ANY asks nothing.
+        warm_s: how long the pair that is replaced stays loaded and scores in shadow.
         timeout_s: how long to wait for another switch.
 
     Raises:
@@ -159,10 +269,7 @@ def switch_live(
                 f"{champion or 'nothing'}, and {live.release_id if live else 'nothing'} is live "
                 "now; run its date again"
             )
-        wrong = [] if folder.accepted else [f"{folder.verdict_path} does not say accepted"]
-        if manifest.features is not None and not folder.spec.is_file():
-            wrong.append(f"{folder.spec} is not there")
-        wrong = wrong or list(probe(folder, manifest))
+        wrong = _unready(folder, manifest, probe)
         if wrong:
             raise ReleaseRejected(
                 f"{release_id} does not become live, {live.release_id if live else 'nothing'} "
@@ -175,10 +282,130 @@ def switch_live(
             sequence=live.sequence + 1 if live else _last_sequence(store) + 1,
             previous=live.release_id if live else None,
             reason=reason,
+            shadow=_shadow(live, warm_s),
         )
         files.write_json(store.live_path, asdict(pointer))
         store.log("switched", **_line(pointer), actor=actor)
+        if live is not None and live.canary and live.canary.pair.release_id != release_id:
+            store.log(
+                "canary ended",
+                release_id=live.canary.pair.release_id,
+                reason=f"{release_id} became live",
+                actor=actor,
+            )
         return pointer
+
+
+def _unready(folder: ReleaseFolder, manifest: Manifest, probe: Probe) -> list[str]:
+    wrong = [] if folder.accepted else [f"{folder.verdict_path} does not say accepted"]
+    if manifest.features is not None and not folder.spec.is_file():
+        wrong.append(f"{folder.spec} is not there")
+    return wrong or list(probe(folder, manifest))
+
+
+def _shadow(live: LivePointer | None, warm_s: float) -> Shadow | None:
+    if live is None or live.deployment is None or warm_s <= 0:
+        return None
+    until = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=math.ceil(warm_s))
+    return Shadow(pair=live.names, until=until.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def end_shadow(releases: Path) -> PairNames | None:
+    """Take a shadow out of the pointer whose time is over; what it was, or None.
+
+    Raises:
+        LockHeld: a switch is under way.
+    """
+    store = ReleaseStore(releases)
+    with files.locked(store.lock_path):
+        live = read_live(releases)
+        if live is None or live.shadow is None:
+            return None
+        if live.shadow.active(dt.datetime.now(dt.timezone.utc)):
+            return None
+        files.write_json(store.live_path, asdict(replace(live, shadow=None)))
+        return live.shadow.pair
+
+
+def begin_canary(
+    releases: Path,
+    release_id: str,
+    *,
+    share: float,
+    column: str,
+    probe: Probe,
+    actor: str = "unknown",
+    timeout_s: float = 60.0,
+) -> LivePointer:
+    """Give a release a share of the users; the live one keeps the others.
+
+    Asked again with another share, the users that it has stay with it where the share grows.
+
+    Args:
+        releases: root of the releases.
+        release_id: an accepted release whose pair is loaded.
+        share: of the users, more than 0 and less than 1.
+        column: of the request table: who a user is.
+        probe: as for `switch_live`.
+        actor: for the log.
+        timeout_s: how long to wait for a switch.
+
+    Raises:
+        ConfigurationError: the share is none.
+        ReleaseRejected: nothing is live, it is live itself, not accepted, or not ready.
+        LockHeld: another live process is switching.
+    """
+    if not 0 < share < 1:
+        raise ConfigurationError(
+            f"the share of a canary is {share!r}; give more than 0, less than 1"
+        )
+    store = ReleaseStore(releases)
+    with files.locked(store.lock_path, timeout_s=timeout_s):
+        live = _settled(store, read_live(releases))
+        folder = store.folder(release_id)
+        manifest = folder.manifest()
+        if live is None or live.deployment is None or manifest.features is None:
+            raise ReleaseRejected(
+                f"{release_id} cannot be a canary: no release with features is live beside it"
+            )
+        if live.release_id == release_id:
+            raise ReleaseRejected(f"{release_id} cannot be a canary: it is live")
+        wrong = _unready(folder, manifest, probe)
+        if wrong:
+            raise ReleaseRejected(f"{release_id} cannot be a canary: {'; '.join(wrong)}")
+        known = live.canary
+        same = known is not None and known.pair.release_id == release_id
+        canary = Canary(
+            pair=_pointer(
+                folder, manifest, switched_at=now(), sequence=0, previous=None, reason="canary"
+            ).names,
+            share=share,
+            column=column,
+            since=known.since if same and known is not None else now(),
+        )
+        if live.canary == canary:
+            return live
+        pointer = replace(live, canary=canary)
+        store.log("canary", release_id=release_id, share=share, column=column, actor=actor)
+        files.write_json(store.live_path, asdict(pointer))
+        return pointer
+
+
+def end_canary(releases: Path, release_id: str, *, reason: str, actor: str = "unknown") -> bool:
+    """Give all users back to the live release; False where `release_id` is no canary.
+
+    Raises:
+        LockHeld: a switch is under way.
+    """
+    store = ReleaseStore(releases)
+    with files.locked(store.lock_path, timeout_s=60.0):
+        live = read_live(releases)
+        if live is None or live.canary is None or live.canary.pair.release_id != release_id:
+            return False
+        # First the log: whoever looks sees why, even if it is killed before the next line.
+        store.log("canary ended", release_id=release_id, reason=reason, actor=actor)
+        files.write_json(store.live_path, asdict(replace(live, canary=None)))
+        return True
 
 
 def withdraw(releases: Path, release_id: str) -> None:

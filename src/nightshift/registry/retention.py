@@ -8,6 +8,7 @@ a later `promote=force` or rollback can still choose them.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -211,6 +212,8 @@ def _run(pipeline: Pipeline) -> dict[str, Any]:
     every = leases.read_all(store)
     at = time.time()
     working = [lease for lease in every.values() if lease.active(at)]
+    now = dt.datetime.fromtimestamp(at, dt.timezone.utc)
+    beside = live.warm(now) if live is not None else []
     there = known(store)
     accepted = {item.release_id for item in there if item.accepted}
     resting = {
@@ -230,9 +233,11 @@ def _run(pipeline: Pipeline) -> dict[str, Any]:
         there,
         live=live.release_id if live else None,
         keep=pipeline.config.keep_releases,
-        protected={lease.release_id for lease in working if lease.release_id},
+        protected={lease.release_id for lease in working if lease.release_id}
+        | {pair.release_id for pair in beside},
         versions=sorted({version for own in models.values() for version in own}),
-        protected_versions={v for lease in working for v in lease.versions},
+        protected_versions={v for lease in working for v in lease.versions}
+        | {pair.model_version for pair in beside},
         runs=runs,
         protected_runs={lease.run_token for lease in working} | resting,
     )

@@ -262,5 +262,7 @@ _NEEDED: dict[str, dict[str, Callable[[Any], bool]]] = {
     "switched": {"release_id": _is_text, "sequence": _is_count},
     "removed": {"release_id": _is_text},
     "withdrawn": {"release_id": _is_text},
+    "canary": {"release_id": _is_text},
+    "canary ended": {"release_id": _is_text, "reason": _is_text},
 }
 """Fields that an event must have for its readers."""

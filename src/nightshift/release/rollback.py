@@ -13,14 +13,11 @@ from nightshift.pipeline import Pipeline
 from nightshift.recommend import artefact
 from nightshift.registry import leases
 from nightshift.registry.names import sql_hash
-from nightshift.registry.pointer import LivePointer, complete_log
+from nightshift.registry.pointer import WITHDRAWAL, LivePointer, complete_log
 from nightshift.registry.store import ReleaseFolder, ReleaseStore
 from nightshift.release.online import make_tables
 from nightshift.release.switch import Requests, live_or_none, retire, switch
 from nightshift.serving import pair
-
-WITHDRAWAL = "withdrawal: "
-"""How the reason of a switch begins that took a release out of service for what it did there."""
 
 
 def served(store: ReleaseStore) -> list[str]:

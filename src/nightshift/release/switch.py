@@ -9,6 +9,7 @@ named, and the old pair stays until the new one has answered a client's request.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -96,6 +97,7 @@ def switch(
         reason=reason,
         actor=actor,
         champion=compared if promote == "newer" else pointer.ANY,
+        warm_s=0.0 if _is_back(reason) else pipeline.config.live.shadow.hours * 3600.0,
     )
     switched_s = time.monotonic() - started
     try:
@@ -118,6 +120,11 @@ def switch(
         probed=answer,
         carried=[rows for rows in carried if rows],
     )
+
+
+def _is_back(reason: str) -> bool:
+    """What a rollback or withdrawal replaces is not kept: it was not good enough."""
+    return reason == "rollback" or reason.startswith(pointer.WITHDRAWAL)
 
 
 def live_or_none(store: ReleaseStore, *, force: bool) -> LivePointer | None:
@@ -219,8 +226,8 @@ def retire(
 ) -> dict[str, Any]:
     """After the grace time, take down every pair that neither serves nor is being rehearsed.
 
-    Only what this pipeline of this installation made is looked at: other pipelines and other
-    installations may share the servers. A kept release keeps its files and is loaded again by a
+    A pair that scores in shadow, or answers as a canary, stays. Only what this pipeline of this
+    installation made is looked at: other pipelines and other installations may share the servers. A kept release keeps its files and is loaded again by a
     rollback; it is not kept in memory.
 
     Args:
@@ -247,8 +254,11 @@ def retire(
     ):
         live = pointer.read_live(store.root)
         working = leases.active(store, but=run_token)
-        unpinned = _unpin(servers.triton, pipeline, live, {v for x in working for v in x.versions})
+        beside = live.warm(dt.datetime.now(dt.timezone.utc)) if live is not None else []
+        versions = {v for x in working for v in x.versions} | {x.model_version for x in beside}
+        unpinned = _unpin(servers.triton, pipeline, live, versions)
         needed = {name for lease in working for name in lease.deployments}
+        needed |= {pair.deployment for pair in beside if pair.deployment is not None}
         dropped = _drop_deployments(servers.openmldb, pipeline, needed, live)
     for name in dropped:
         store.log("retired", deployment=name)
@@ -302,8 +312,6 @@ def _own_databases(pipeline: Pipeline) -> dict[str, set[str]]:
 
 
 def _grace_left(live: LivePointer, grace_s: float) -> float:
-    import datetime as dt
-
     since = dt.datetime.fromisoformat(live.switched_at.replace("Z", "+00:00"))
     # A clock that was set back makes it look as if the switch were still to come.
     return min(grace_s, grace_s - (dt.datetime.now(dt.timezone.utc) - since).total_seconds())

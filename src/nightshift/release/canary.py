@@ -1,0 +1,130 @@
+"""A candidate that answers a share of the users first: its beginning, promotion and end."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from nightshift.errors import ConfigurationError, ReleaseRejected
+from nightshift.features.lineage import columns_of
+from nightshift.night import Servers, servers
+from nightshift.pipeline import CONFIG, Pipeline
+from nightshift.registry import pointer
+from nightshift.registry.pointer import LivePointer, read_live
+from nightshift.release.rollback import obstacles
+from nightshift.release.switch import Requests, retire, switch
+from nightshift.serving import pair
+
+
+def begin(
+    both: Servers,
+    pipeline: Pipeline,
+    release: str,
+    *,
+    share: float | None = None,
+    column: str | None = None,
+    actor: str = "unknown",
+) -> LivePointer:
+    """Make a release's pair ready and give it a share of the users.
+
+    Args:
+        both: OpenMLDB and Triton.
+        pipeline: its releases; `live.canary` of its file has what is not given.
+        release: an accepted release that is not live.
+        share: of the users.
+        column: of the request table: who a user is.
+        actor: for the log.
+
+    Raises:
+        ConfigurationError: share or column is missing or wrong.
+        ReleaseRejected: nothing is live, or the pair is not ready; nothing changed.
+        ContractError: the pair does not answer as trained; nothing changed.
+        ServiceUnavailable: a server does not answer; nothing changed.
+    """
+    config = pipeline.config.live.canary
+    share = config.share if share is None and config is not None else share
+    column = config.column if column is None and config is not None else column
+    if share is None or column is None:
+        raise ConfigurationError(
+            f"{pipeline.folder / CONFIG} has no part live.canary; add it, or give share and column"
+        )
+    check_column(pipeline, column)
+    store = pipeline.store
+    folder = store.folder(release)
+    reasons = obstacles(folder, read_live(store.root))
+    if reasons:
+        raise ReleaseRejected(f"{release} cannot be a canary: {'; '.join(reasons)}")
+    pair.make(both.openmldb, both.triton, pipeline, folder, folder.manifest())
+    return pointer.begin_canary(
+        pipeline.releases,
+        release,
+        share=share,
+        column=column,
+        probe=lambda f, m: pair.problems(both.openmldb, both.triton, f, m),
+        actor=actor,
+    )
+
+
+def check_column(pipeline: Pipeline, column: str) -> None:
+    """See that the request table has a column.
+
+    Raises:
+        ConfigurationError: it has not, or the pipeline has no features.
+    """
+    files = pipeline.features
+    known = columns_of(files.create_script(), files.tables, str(files.create_tables))
+    there = list(known[files.tables.request_table])
+    if column not in there:
+        raise ConfigurationError(
+            f"{pipeline.folder / CONFIG}: live.canary.column is {column}, and "
+            f"{files.tables.request_table} has {', '.join(there)}"
+        )
+
+
+def promote(
+    both: Servers, pipeline: Pipeline, *, requests: Requests, actor: str = "unknown"
+) -> dict[str, Any]:
+    """Give the canary all users, by the switch that any release goes through.
+
+    Raises:
+        ReleaseRejected: there is no canary, or its pair is not ready.
+        ContractError: it failed its probe; the release before answers all users.
+        ServiceUnavailable: a server does not answer; the canary keeps its share.
+    """
+    live = read_live(pipeline.releases)
+    if live is None or live.canary is None:
+        raise ReleaseRejected(
+            "there is no canary to promote; ./nightshift canary RELEASE begins one"
+        )
+    return switch(
+        both,
+        pipeline,
+        live.canary.pair.release_id,
+        requests=requests,
+        promote="force",
+        reason="promotion",
+        actor=actor,
+    )
+
+
+def due(pipeline: Pipeline, now: dt.datetime) -> str | None:
+    """The canary whose hours are over, by `live.canary.hours` of the pipeline's file."""
+    live, config = read_live(pipeline.releases), pipeline.config.live.canary
+    if live is None or live.canary is None or config is None:
+        return None
+    since = dt.datetime.fromisoformat(live.canary.since.replace("Z", "+00:00"))
+    over = now >= since + dt.timedelta(hours=config.hours)
+    return live.canary.pair.release_id if over else None
+
+
+def promote_due(pipeline: Pipeline, *, actor: str) -> dict[str, Any]:
+    """`promote` with clients of its own; the pair before is retired when its time is over."""
+    with servers(pipeline.settings) as both:
+        value = promote(
+            both,
+            pipeline,
+            requests=lambda columns: pair.request_rows(pipeline, columns, 1),
+            actor=actor,
+        )
+        retire(both, pipeline, run_token=None)
+        return value
