@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import time
 from dataclasses import asdict
@@ -108,9 +109,12 @@ def _quality_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _quality(arguments: argparse.Namespace) -> int:
-    from nightshift.monitoring import served
+    from nightshift.monitoring import contests, served
 
-    value = served.measure(chosen(arguments))
+    pipeline = chosen(arguments)
+    value = served.measure(pipeline)
+    value["contests"] = [judge.report() for judge in contests.look(pipeline)]
+    value["warnings"] += [text for one in value["contests"] for text in one["reasons"]]
     if arguments.json:
         say(json.dumps(value, indent=2, ensure_ascii=False))
         return int(bool(value["warnings"]))
@@ -122,15 +126,71 @@ def _quality(arguments: argparse.Namespace) -> int:
         rows = [tuple("-" if one[n] is None else str(one[n]) for n in names)
                 for one in value["days"]]  # fmt: skip
         say(table(names, rows))
+    for one in value["contests"]:
+        say(
+            f"{one['new']} against {one['old']}: {one['rows']} rows, {one['positives']} positives, "
+            f"AUC lost {one['auc_lost']:+.4f}, evidence {one['evidence']:.3g} of {one['needed']:.3g}"
+        )
     for text in value["warnings"]:
         say(f"warning  {text}")
     return int(bool(value["warnings"]))
+
+
+def _canary_arguments(parser: argparse.ArgumentParser) -> None:
+    add_pipeline(parser)
+    parser.add_argument("release", nargs="?", metavar="RELEASE", help="begin one with this release")
+    parser.add_argument(
+        "--share", type=float, help="of the users, between 0 and 1 (default: live.canary.share)"
+    )
+    parser.add_argument(
+        "--column", help="of the request table: who a user is (default: live.canary.column)"
+    )
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--promote", action="store_true", help="give it all users")
+    either.add_argument("--withdraw", action="store_true", help="give its users back")
+
+
+def _canary(arguments: argparse.Namespace) -> int:
+    from nightshift.night import servers
+    from nightshift.registry.pointer import end_canary, read_live
+    from nightshift.release import canary
+
+    pipeline = chosen(arguments)
+    if arguments.release and (arguments.promote or arguments.withdraw):
+        raise ConfigurationError("RELEASE begins a canary; --promote and --withdraw end the one")
+    actor = getpass.getuser()
+    if arguments.release:
+        with servers(pipeline.settings) as both:
+            canary.begin(
+                both, pipeline, arguments.release, share=arguments.share, column=arguments.column,
+                actor=actor,
+            )  # fmt: skip
+    live = read_live(pipeline.releases)
+    if live is None or live.canary is None:
+        say("there is no canary")
+        return int(arguments.promote or arguments.withdraw)
+    part = live.canary
+    if arguments.promote:
+        value = canary.promote_due(pipeline, actor=actor)
+        say(f"{value['live']} serves all users; {live.release_id} served before")
+    elif arguments.withdraw:
+        reason = f"withdrawn by {actor}"
+        end_canary(pipeline.releases, part.pair.release_id, reason=reason, actor=actor)
+        say(f"{live.release_id} serves all users again")
+    else:
+        say(
+            f"{part.pair.release_id} answers {part.share:.3g} of the users by {part.column} since "
+            f"{part.since}; {live.release_id} answers the others"
+        )
+    return 0
 
 
 COMMANDS: tuple[Command, ...] = (
     Command("watch", "look for what is wrong, and tell it", _watch, _watch_arguments, _NEEDS),
     Command("quality", "measure what was served against the labels since", _quality,
             _quality_arguments, _NEEDS),
+    Command("canary", "give a release a share of the users, all of them, or none", _canary,
+            _canary_arguments, _NEEDS),
     Command("incidents", "list what went wrong, and who was told", _incidents,
             _incidents_arguments, _NEEDS),
     Command("notify", "send a test message to every target", _notify, needs=_NEEDS),

@@ -15,7 +15,9 @@ DOC = """### {name}: how good is what is served?
 Every ten minutes: the request log against the labels that have come since (AUC, log loss,
 calibration, by day, release and slice), live features against training, features that have stopped
 to vary. The page *Nightshift live* shows it. `monitor.action` in `pipeline.yaml` says what a breach
-does: `report`, `alert`, or `withdraw` (back to the release before, for gross faults).
+does: `report`, `alert`, or `withdraw`: back to the release before, for gross faults and where the
+sequential test shows the release to be worse on the same requests. It also promotes a canary whose
+hours are over.
 """
 
 
@@ -44,7 +46,8 @@ def monitor_dag(pipeline: Pipeline) -> DAG:
 
             run_id = get_current_context()["dag_run"].run_id
             found = act.try_monitor(Pipeline.load(Settings.from_env(), name), run_id=run_id)
-            return {key: found.get(key) for key in ("rows", "judged", "warnings", "action", "why")}
+            keys = ("rows", "judged", "warnings", "contests", "action", "why")
+            return {key: found.get(key) for key in keys}
 
         monitor()
     return dag

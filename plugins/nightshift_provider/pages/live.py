@@ -9,6 +9,8 @@ from nightshift import files
 from nightshift.errors import NightshiftError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fastapi import APIRouter
     from markupsafe import Markup
 
@@ -67,6 +69,7 @@ def shown(pipeline: Pipeline) -> dict[str, Any]:
     except NightshiftError as error:
         value, problem = {}, str(error)
     value = value if isinstance(value, dict) else {}
+    contests = _contests(live_folder(pipeline.settings, pipeline.name) / "contests.json")
     ledger = skew.newest(live_folder(pipeline.settings, pipeline.name))
     told = [
         record
@@ -83,10 +86,50 @@ def shown(pipeline: Pipeline) -> dict[str, Any]:
         "releases": _whole(value, "releases", "held_out"),
         "slices": _whole(value, "slices", "slice", "value")[:200],
         "incidents": told[:30],
+        "contests": contests,
+        "withdrawals": _withdrawals(pipeline),
         "charts": [*charts_of(value), *_drawn((skew.by_feature, skew.prices), ledger)],
         "skew": skew.rows(ledger)[:100],
         "skew_days": f"{ledger.get('from')} to {ledger.get('to')}",
     }
+
+
+def _contests(path: Path) -> list[dict[str, Any]]:
+    """What the last look said of each release that is held against another; none of odd ones."""
+    try:
+        value = files.read_json(path, max_bytes=_REPORT_BYTES) if path.exists() else {}
+    except NightshiftError:
+        return []
+    wanted = {
+        "new",
+        "old",
+        "rows",
+        "positives",
+        "auc_lost",
+        "evidence",
+        "needed",
+        "reasons",
+        "shared",
+    }
+    found = _rows(value if isinstance(value, dict) else {}, "now", dict)
+    return [one for one in found if one.keys() >= wanted]
+
+
+def _withdrawals(pipeline: Pipeline) -> list[dict[str, str]]:
+    """Releases that were taken out of service, the newest first, and why."""
+    from nightshift.registry.pointer import WITHDRAWAL
+
+    found = []
+    for event in pipeline.store.events():
+        reason = str(event.get("reason", ""))
+        if event["event"] in ("switched", "canary ended") and reason.startswith(WITHDRAWAL):
+            switched = event["event"] == "switched"
+            gone = event.get("previous") if switched else f"{event['release_id']} (canary)"
+            found.append(
+                {"at": str(event["at"]), "release": str(gone),
+                 "why": reason.removeprefix(WITHDRAWAL)}
+            )  # fmt: skip
+    return found[::-1][:30]
 
 
 def charts_of(value: dict[str, Any]) -> list[Markup]:

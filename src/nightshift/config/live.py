@@ -52,9 +52,10 @@ class CanaryConfig(Strict):
     column: str = Field(description="column of the request table that says who the user is")
     share: float = Field(0.1, gt=0.0, lt=1.0, description="share of the users that it is given")
     hours: float = Field(
-        24.0,
+        12.0,
         gt=0.0,
-        description="hours after which monitor_<pipeline> promotes it, unless it was withdrawn",
+        description="hours after which monitor_<pipeline> promotes it, unless something was shown "
+        "against it; fewer than lie between two nights",
     )
 
 

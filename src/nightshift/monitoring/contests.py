@@ -84,7 +84,14 @@ def look(pipeline: Pipeline, *, until: dt.datetime | None = None) -> list[Judge]
         judges.append(judge)
     if judges:
         latest = [*kept.values()][-(KEPT - len(judges)) :] + judges
-        files.write_json(path_of(pipeline), {"contests": [one.to_json() for one in latest]})
+        files.write_json(
+            path_of(pipeline),
+            {
+                "at": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "now": [one.report() for one in judges],
+                "contests": [one.to_json() for one in latest],
+            },
+        )
     return judges
 
 

@@ -386,6 +386,13 @@ def begin_canary(
         if live.canary == canary:
             return live
         pointer = replace(live, canary=canary)
+        if known is not None and not same:
+            store.log(
+                "canary ended",
+                release_id=known.pair.release_id,
+                reason=f"{release_id} is the canary now",
+                actor=actor,
+            )
         store.log("canary", release_id=release_id, share=share, column=column, actor=actor)
         files.write_json(store.live_path, asdict(pointer))
         return pointer

@@ -65,6 +65,46 @@ def begin(
     )
 
 
+def instead_of_switch(
+    both: Servers, pipeline: Pipeline, release: str, *, actor: str
+) -> dict[str, Any] | None:
+    """Make a night's candidate a canary where the pipeline's file says so.
+
+    Returns:
+        The report `switch`, with `switched` false and `canary` true; None where the release is to
+        be switched to: there is no part `live.canary`, or nothing is live that could answer the
+        other users.
+
+    Raises:
+        ReleaseRejected: the gates compared it with another release than the one that is live.
+    """
+    live = read_live(pipeline.releases)
+    config = pipeline.config.live.canary
+    if config is None or live is None or live.deployment is None or live.release_id == release:
+        return None
+    manifest = pipeline.store.folder(release).manifest()
+    if pointer.reason_not_to_promote(live, manifest.ds, "newer"):
+        return None  # the switch says so
+    compared = manifest.champion.release_id if manifest.champion else None
+    if compared != live.release_id:
+        raise ReleaseRejected(
+            f"{release} does not become a canary: the gates compared it with "
+            f"{compared or 'nothing'}, and {live.release_id} is live now; run its date again"
+        )
+    made = begin(both, pipeline, release, actor=actor)
+    return {
+        "check": "switch",
+        "status": "pass",
+        "failures": [],
+        "warnings": [],
+        "switched": False,
+        "canary": True,
+        "why": f"a canary for {config.hours:g} hours: {config.share:.3g} of the users by "
+        f"{config.column}",
+        "live": made.release_id,
+    }
+
+
 def check_column(pipeline: Pipeline, column: str) -> None:
     """See that the request table has a column.
 

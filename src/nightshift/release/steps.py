@@ -23,7 +23,7 @@ from nightshift.night import Night
 from nightshift.registry import leases, pointer, retention
 from nightshift.registry.names import sql_hash
 from nightshift.registry.store import ReleaseStore
-from nightshift.release import candidate, recover
+from nightshift.release import canary, candidate, recover
 from nightshift.release import switch as switching
 
 PROBE_ROWS = 3
@@ -142,7 +142,8 @@ def switch_over(
 ) -> dict[str, Any]:
     """Make the candidate live and probe it through the predict server, or leave it kept.
 
-    `switched` is false, and `why` says so, where its date is not newer than the live one's.
+    `switched` is false, and `why` says so, where its date is not newer than the live one's, or
+    where it is given a share of the users first (`live.canary`).
 
     Raises:
         ReleaseRejected: the pair is not ready, or another release became live meanwhile.
@@ -151,7 +152,10 @@ def switch_over(
     chosen = pointer.check_promote(promote)
     night.renew()
     with night.servers() as servers:
-        value = switching.switch(
+        first = chosen == "newer" and canary.instead_of_switch(
+            servers, night.pipeline, release, actor=actor
+        )
+        value = first or switching.switch(
             servers,
             night.pipeline,
             release,

@@ -1,11 +1,13 @@
+import datetime as dt
 import json
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from nightshift.errors import ContractError, LockHeld, ReleaseRejected
+from nightshift.errors import ConfigurationError, ContractError, LockHeld, ReleaseRejected
 from nightshift.registry import pointer, retention
 from nightshift.registry.history import rows
 from nightshift.registry.store import ReleaseStore
@@ -299,3 +301,108 @@ def test_history_survives_a_broken_manifest(tmp_path):
     (row,) = rows(tmp_path)
     assert (row.state, row.release_id) == ("broken", folder.id)
     assert "manifest.json" in row.why
+
+
+@pytest.fixture
+def two(tmp_path):
+    for ds in ("2016-04-09", "2016-04-10", "2016-04-11"):
+        put_release(tmp_path, ds)
+    switch(tmp_path, "2016-04-09.001")
+    switch(tmp_path, "2016-04-10.001", warm_s=3600)
+    return tmp_path
+
+
+def test_the_pair_before_stays_warm_for_its_time(two):
+    live = pointer.read_live(two)
+    assert live.shadow.pair.deployment == "jd_test00_00000000"
+    assert live.shadow.pair.model_version == 20160409001
+    at = dt.datetime.now(dt.timezone.utc)
+    assert [p.release_id for p in live.warm(at)] == ["2016-04-09.001"]
+    assert live.warm(at + dt.timedelta(hours=1, seconds=2)) == []
+    assert pointer.end_shadow(two) is None
+    assert switch(two, "2016-04-11.001").shadow is None  # nobody asked for one
+    switch(two, "2016-04-10.001", promote="force", warm_s=0.001)
+    time.sleep(1.01)
+    assert pointer.end_shadow(two).release_id == "2016-04-11.001"
+    assert pointer.read_live(two).shadow is None
+
+
+def canary(root, release, share=0.1, column="user_id"):
+    return pointer.begin_canary(root, release, share=share, column=column, probe=ready)
+
+
+def test_a_canary_has_a_share_until_it_ends(two):
+    live = pointer.read_live(two)
+    made = canary(two, "2016-04-11.001")
+    assert made == pointer.read_live(two)
+    assert (made.release_id, made.sequence, made.shadow) == (
+        live.release_id, live.sequence, live.shadow,
+    )  # fmt: skip
+    assert made.beside(made.canary.pair).names == made.canary.pair
+    grown = canary(two, "2016-04-11.001", share=0.3)
+    assert (grown.canary.share, grown.canary.since) == (0.3, made.canary.since)
+    assert {row.release_id: row.why for row in rows(two)}["2016-04-11.001"].startswith(
+        "canary since"
+    )
+    assert not pointer.end_canary(two, "2016-04-09.001", reason="another")
+    assert pointer.end_canary(two, "2016-04-11.001", reason="withdrawal: it is worse")
+    assert pointer.read_live(two) == live
+    assert "it is worse" in {row.release_id: row.why for row in rows(two)}["2016-04-11.001"]
+    assert not pointer.end_canary(two, "2016-04-11.001", reason="again")
+
+
+@pytest.mark.parametrize(
+    ("release", "share", "says"),
+    [
+        ("2016-04-10.001", 0.1, "it is live"),
+        ("2016-04-11.001", 0.0, "share"),
+        ("2016-04-11.001", 1.0, "share"),
+        ("2016-04-08.001", 0.1, "does not say accepted"),
+    ],
+)
+def test_what_cannot_be_a_canary_is_refused_and_nothing_changes(two, release, share, says):
+    put_release(two, "2016-04-08", accepted=False)
+    before = (two / "live.json").read_bytes()
+    with pytest.raises((ReleaseRejected, ConfigurationError), match=says):
+        canary(two, release, share)
+    assert (two / "live.json").read_bytes() == before
+
+
+def test_a_switch_ends_the_canary_and_promotes_it_if_it_is_the_one(two):
+    canary(two, "2016-04-11.001")
+    made = switch(two, "2016-04-11.001", warm_s=3600)
+    assert (made.canary, made.shadow.pair.release_id) == (None, "2016-04-10.001")
+    canary(two, "2016-04-10.001")
+    assert switch(two, "2016-04-09.001", promote="force").canary is None
+    ended = [e for e in ReleaseStore(two).events() if e["event"] == "canary ended"]
+    assert [(e["release_id"], e["reason"]) for e in ended] == [
+        ("2016-04-10.001", "2016-04-09.001 became live")
+    ]
+
+
+def test_a_pointer_from_before_there_were_canaries_is_read(two):
+    value = json.loads((two / "live.json").read_text())
+    del value["shadow"], value["canary"]
+    (two / "live.json").write_text(json.dumps(value))
+    live = pointer.read_live(two)
+    assert (live.release_id, live.shadow, live.canary) == ("2016-04-10.001", None, None)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("canary", {"share": 2.0}),
+        ("canary", {"share": True}),
+        ("canary", {"pair": None}),
+        ("canary", {"since": "soon"}),
+        ("shadow", {"until": "2016-04-10T00:00:00"}),
+        ("shadow", {"pair": {}}),
+    ],
+)
+def test_a_broken_part_is_told(two, part, change):
+    canary(two, "2016-04-11.001")
+    value = json.loads((two / "live.json").read_text())
+    value[part] |= change
+    (two / "live.json").write_text(json.dumps(value))
+    with pytest.raises(ContractError, match="is not a live pointer"):
+        pointer.read_live(two)

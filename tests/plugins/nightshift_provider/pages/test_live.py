@@ -8,6 +8,8 @@ import pytest
 from nightshift.gates import curves
 from nightshift.notify import incidents
 from nightshift.notify.incidents import Incident
+from nightshift.pipeline import Pipeline
+from nightshift.registry.pointer import WITHDRAWAL
 from nightshift.settings import Settings
 
 ALL = "/nightshift/live"
@@ -44,6 +46,18 @@ def report(tmp_path, monkeypatch):
     }  # fmt: skip
     (path.parent / "skew").mkdir()
     (path.parent / "skew" / "2016-04-10_2016-04-11.json").write_text(json.dumps(ledger))
+    contest = {
+        "new": "2016-04-10.001", "old": "2016-04-09.001", "rows": 812, "positives": 33,
+        "auc_lost": 0.0213, "evidence": 41.5, "needed": 100.0, "worse": False,
+        "reasons": ["<worse>"], "faults": [], "shared": ["one value: <brand>"],
+    }  # fmt: skip
+    (path.parent / "contests.json").write_text(
+        json.dumps({"now": [contest, {"odd": 1}], "contests": []})
+    )
+    Pipeline.load(Settings(home=tmp_path)).store.log(
+        "switched", release_id="2016-04-08.001", previous="2016-04-09.001", sequence=3,
+        reason=f"{WITHDRAWAL}features are <constant>",
+    )  # fmt: skip
     incidents.report(
         Settings(home=tmp_path), Incident(key="night:jd:1", title="it <failed>", text="why")
     )
@@ -55,6 +69,8 @@ def test_what_was_served_is_drawn_and_told(report, get, web):
     assert page.status_code == 200
     for text in ("Served AUC by day", "Drift of live features", "Calibration of the live release",
                  "0.7500", "price &lt;is&gt; constant", "it &lt;failed&gt;", "&lt;b&gt;brand",
+                 "+0.0213", "41.5", "&lt;worse&gt;", "one value: &lt;brand&gt;",
+                 "features are &lt;constant&gt;",
                  "event late: bo_&lt;action&gt;", "+0.0350", "Skew: price of each cause"):  # fmt: skip
         assert text in page.text
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
