@@ -196,7 +196,7 @@ class Shadow:
     async def _score(self, answered: Answered, deadline: float) -> str:
         while self._answering.waiting_rows and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(BUSY_S)  # answers first
-        release = self._by.get()
+        release = await self._by.wait()
         if release is None or time.monotonic() >= deadline:
             return "failed" if release is None else "late"
         same = self._answering.same_features(release)
