@@ -19,6 +19,7 @@ from nightshift.config.reading import Problem, inspect, parse
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import NightshiftError
 from nightshift.pipeline import CONFIG, Pipeline, names
+from nightshift.release import canary
 from nightshift.settings import Settings
 
 if TYPE_CHECKING:
@@ -234,6 +235,10 @@ class _Checker:
         if declared is not None:
             with self._told(self._config_file):
                 self.problems += self.pipeline.recommend_problems()
+            given = self.pipeline.config.live.canary
+            if given is not None:
+                with self._told(self._config_file):
+                    canary.check_column(self.pipeline, given.column)
             self._times(declared)
             if spec is not None:
                 self._hidden(declared, spec)

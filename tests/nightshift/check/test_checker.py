@@ -70,6 +70,7 @@ SLIPS = [
     (PIPELINE, r"^version: 1", "version: [", PIPELINE, ""),
     (PIPELINE, r"^gates_run: .*", RECOMMEND, PIPELINE, "user_idd"),
     (PIPELINE, r"^train_days: 30", "recommend: {user: user_id}", PIPELINE, "recommend.item"),
+    (PIPELINE, r"^live:", "live:\n  canary: {column: usr_id}", PIPELINE, "usr_id"),
     (TABLES, r"^label: action", "label: actions", TABLES, "actions"),
     (TABLES, r"table: flattenRequest", "table: flatenRequest", TABLES, "flatenRequest"),
     (TABLES, r"bo_user", "bo_users", "", "bo_users"),

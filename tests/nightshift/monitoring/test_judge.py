@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from nightshift.monitoring.judge import Judge, Recent
+from testing.simulated import life
 
 RNG = np.random.default_rng(3)
 
@@ -80,3 +81,13 @@ def test_what_the_other_release_sees_as_well_is_not_the_releases_fault(judge):
     judge.look(recent(features=still, other=features()))
     assert judge.shared == []
     assert judge.reasons
+
+
+def test_simulated_lives_end_as_they_should():
+    """`bench/withdrawal.py`, in small."""
+    equal = [life(seed, positives=200) for seed in range(30)]
+    worse = [life(seed, loss=0.03, noise=0.0, positives=500) for seed in range(10)]
+    still = [life(seed, constant=12, positives=30) for seed in range(10)]
+    assert sum(bool(end.reason) for end in equal) <= 2
+    assert sum(bool(end.reason) for end in worse) >= 8
+    assert all(end.requests <= 1000 and "one value" in end.reason for end in still)

@@ -17,7 +17,7 @@ from nightshift.live.share import position
 from nightshift.monitoring import act
 from nightshift.night import servers
 from nightshift.notify import incidents
-from nightshift.registry import history, pointer
+from nightshift.registry import history, leases, pointer
 from nightshift.registry import manifest as manifests
 from nightshift.registry.names import deployment_name, sql_hash
 from nightshift.release import canary, rollback, steps, switch
@@ -67,11 +67,15 @@ def watched(nights):
     )
     monitor = config.monitor.model_copy(update={"action": "withdraw"})
     yield nights.pipeline.with_config(live=live, monitor=monitor)
+    night = nights.house.of(nights.second)
+    leases.close(nights.pipeline.store, night.token)
     if pointer.read_live(nights.pipeline.releases).release_id != LIVE:
         rollback.roll_back(LIVE, nights.pipeline, run_id="the end")
     rollback.retire_rolled_back(nights.pipeline)
-    for sequence in (801, 802):
-        shutil.rmtree(nights.pipeline.store.folder(f"{FIRST}.{sequence}").root)
+    for folder in nights.pipeline.store.releases():
+        if folder.id != LIVE:
+            shutil.rmtree(folder.root)
+    assert loaded(nights.pipeline, LIVE) == (True, True)
 
 
 @pytest.fixture(scope="module")
