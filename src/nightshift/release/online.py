@@ -7,6 +7,7 @@ that serves, and switched with the release; rows that are streamed meanwhile are
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import re
 import time
 from typing import Any
@@ -149,6 +150,8 @@ def drop_unneeded(
         return []
     stays |= {str(lease.release_id) for lease in working}
     needed = {pipeline.database, *([live.database] if live is not None else [])}
+    if live is not None:
+        needed |= {pair.database for pair in live.warm(dt.datetime.now(dt.timezone.utc))}
     ours = set()
     for folder in store.releases():
         with contextlib.suppress(ContractError):
