@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openmldb_compiler.offline import offline_refusals
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch
 from openmldb_sql.errors import SqlError
@@ -108,10 +109,13 @@ def test_generated_statements(spark: referee.Referee) -> None:
 
 
 def test_recorded_answers(spark: referee.Referee, shared: Path) -> None:
-    differs = {
-        vector["id"]
-        for vector, what in recorded.run(spark, shared / "openmldb-vectors", SHARE)
-        if what is not None
+    asked = list(recorded.run(spark, shared / "openmldb-vectors", SHARE))
+    differs = {vector["id"] for vector, what in asked if what is not None}
+    refused = {
+        vector["sql"]
+        for vector, what in asked
+        if what is not None and what.startswith("refused: ") and "Job aborted" not in what
     }
+    assert {v["sql"] for v, _ in asked if offline_refusals(v["sql"])} == refused
     undefined = {name for name, why in RECORDED.items() if why is ORDER}
     assert differs - undefined == set(RECORDED) - undefined
