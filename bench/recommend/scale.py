@@ -105,7 +105,7 @@ def fit(options: argparse.Namespace, out: Path) -> None:
     found = world(options.items, options.users, options.rows)
     print(json.dumps({"step": "interactions", "peak_mib": round(peak_mib())}), flush=True)
     started = time.monotonic()
-    fitting.REGISTRY = {name: Timed(name, one) for name, one in REGISTRY.items()}
+    vars(fitting)["REGISTRY"] = {name: Timed(name, one) for name, one in REGISTRY.items()}
     out.mkdir()
     fitting._write(found, np.ones(len(found.day), bool), settings(options), out, last=LAST)
     card = json.loads((out / "recommend.json").read_text())
