@@ -2,7 +2,7 @@
 
     uv venv --python 3.10 /tmp/fuxi
     uv pip install --python /tmp/fuxi/bin/python torch==2.5.1 "numpy<2" pandas pyarrow \
-        scikit-learn pyyaml tqdm h5py
+        scikit-learn pyyaml tqdm h5py ray polars
     uv pip install --python /tmp/fuxi/bin/python --no-deps fuxictr==2.3.10 recbole==1.2.1
     PYTHONPATH=src:. .venv-tasks/bin/python bench/movielens.py --peer /tmp/fuxi/bin/python \
         --script ../shared/bench/train_peer_fuxictr.py --models FOLDER
