@@ -60,7 +60,8 @@ class Night:
         """
         pipeline = Pipeline.load(settings, plan["pipeline"])
         if pipeline.has_features:
-            pipeline = replace(pipeline, tables_in=plan["database"])
+            # A plan of before this key: its run goes on over an upgrade.
+            pipeline = replace(pipeline, tables_in=plan.get("database"))
         return cls(pipeline, plan)
 
     @property
