@@ -158,6 +158,7 @@ def _auc(value: dict[str, Any]) -> Markup | None:
          "series": "expected of its scores"}
         for one in _rows(value, "days", dict)
     ]  # fmt: skip
+    rows.sort(key=lambda row: str(row["x"]))  # the axis has the rows' own order
     return charts.measure(rows, title="Served AUC by day, 90 % intervals", y="AUC")
 
 
