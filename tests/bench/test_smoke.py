@@ -61,6 +61,7 @@ def test_every_module_is_a_bench_or_part_of_one():
         and path.name != "__init__.py"
         and (dotted := name_of(path).removesuffix(".py").replace("/", ".")) not in used
         and dotted not in text
+        and f'"{path.name}"' not in text
     ]
     assert dead == []
 
