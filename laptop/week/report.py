@@ -108,7 +108,11 @@ def as_text(made: Run) -> str:
             )
         )
     head = ("day", "release", "served", "AUC, labels final", "expected", "unlike training")
-    lines = ["The week", table(head, rows)]
+    lines = [
+        "The week",
+        table(head, rows),
+        "  (a release that served 3 requests a day answered the probe of its switch alone)",
+    ]
     held_out = [
         f"  {one['release']}: held-out AUC {_number(one['held_out'])}, served "
         f"{_number(one['auc'])}{_interval(one['auc_interval'])} "
