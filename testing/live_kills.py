@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -50,8 +50,6 @@ ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("ingest", "reconcile", "logging", "observe")
 DAY = dt.date(2026, 3, 2)
 RELEASE = "2026-03-01.001"
-FLUSH_S = 0.5
-"""Answers of a worker's last moments are lost with it: two pauses of its writing thread."""
 
 
 @dataclass
@@ -62,7 +60,6 @@ class Counted:
         kills: children that were killed.
         finished: children that ended by themselves before their moment came.
         rows: rows, answers or reports that were checked.
-        unwritten: answers of a killed worker's last moments, which it says may be lost.
         wrong: whatever else was found.
     """
 
@@ -72,7 +69,6 @@ class Counted:
     rows: int = 0
     lost: int = 0
     doubled: int = 0
-    unwritten: int = 0
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -335,7 +331,6 @@ class _Logging(_Work):
     """A worker keeps answers while another process compacts them; both die with the child."""
 
     def end(self, made: Counted) -> None:
-        died = time.time()
         log = RequestLog.of(self.yard.pipeline)
         compact(log, None)
         found = Counter(log.read(columns=["receipt"])["receipt"].to_pylist())
@@ -344,12 +339,7 @@ class _Logging(_Work):
         for line in lines:
             if not line.endswith("\n"):
                 continue
-            receipt, at = line.split()
-            if found.get(receipt, 0) == 0:
-                if float(at) > died - FLUSH_S:
-                    made.unwritten += 1
-                else:
-                    made.lost += 1
+            made.lost += found.get(line.strip(), 0) == 0
         made.rows += len(lines)
         made.doubled += sum(count - 1 for count in found.values())
         path.unlink(missing_ok=True)
@@ -378,13 +368,17 @@ def _logging(yard: Yard, client: OpenMLDBClient) -> None:
             compact(RequestLog.of(yard.pipeline), None)
 
     threading.Thread(target=compacting, daemon=True).start()
+    # Answers of a worker's last moments are lost with it: those its thread has not written yet.
+    waiting: deque[tuple[str, int]] = deque()
     with (yard.folder / "acknowledged").open("a", buffering=1) as told:
         for n in range(ANSWERS):
             row = [f"v{n}", layout.day_start_ms(DAY) + n, "ann", "p"]
             receipt = recorder.note(
                 subject, "predict", time.time(), [row], [[f"v{n}"]], np.array([0.5], np.float32)
             )
-            told.write(f"{receipt['id']} {time.time()}\n")
+            waiting.append((receipt["id"], recorder._put_bytes))
+            while waiting and waiting[0][1] <= recorder._taken_bytes:
+                told.write(f"{waiting.popleft()[0]}\n")
             time.sleep(0.0005)
     stop.set()
     recorder.close()

@@ -158,10 +158,14 @@ class TestBringOnline:
             assert self.ids(client, pipeline)[-1] == "2e"
 
     def test_rows_that_the_tables_let_go_of_are_not_loaded_again(self, pipeline, monkeypatch):
-        script = pipeline.features.create_tables
-        script.write_text(script.read_text().replace("ts=at", "ts=at, ttl=3d"))
-        today = Zone().day_of(dt.datetime.now(dt.timezone.utc))
+        now = dt.datetime.now(dt.timezone.utc)
+        today = Zone().day_of(now)
         days = layout.days_back(today, 6)
+        # At any time of day: rows of the third day went half a day ago, the fourth's go in another.
+        age_min = (int(now.timestamp() * 1000) - layout.day_start_ms(days[3])) // 60_000
+        script = pipeline.features.create_tables
+        ttl = f"ts=at, ttl={age_min + 12 * 60}m"
+        script.write_text(script.read_text().replace("ts=at", ttl))
         for n, day in enumerate(days):
             self.write(pipeline, day, [f"{n}{c}" for c in "ab"])
         with OpenMLDBClient.of(pipeline.settings) as client:
