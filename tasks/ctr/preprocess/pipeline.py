@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -232,10 +233,16 @@ def _write_splits(
 @contextlib.contextmanager
 def _scratch(staged: Path) -> Iterator[Path]:
     """A folder beside the one that is written, gone at the end."""
-    with tempfile.TemporaryDirectory(
-        dir=staged.parent, prefix=f"{files.STAGING_PREFIX}sort-"
-    ) as folder:
-        yield Path(folder)
+    folder = staged.parent / f"{files.STAGING_PREFIX}sort-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder)
+        except BaseException:  # stopped within; a second SIGTERM is ignored
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _encode(
