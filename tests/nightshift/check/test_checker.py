@@ -12,44 +12,21 @@ import pytest
 from nightshift.check import check_pipeline
 from nightshift.data.declared import declared_tables
 from nightshift.pipeline import Pipeline
-from nightshift.settings import Settings
-
-PIPELINE, TABLES, CREATE, QUERY = (
-    "pipeline.yaml",
-    "tables.yaml",
-    "create_tables.sql",
-    "features.sql",
+from tests.nightshift.check.conftest import (
+    CREATE,
+    GATES,
+    HYPER,
+    PIPELINE,
+    QUERY,
+    SPEC,
+    TABLES,
+    lay,
+    plant,
 )
-SPEC, GATES, HYPER = "feature_spec.yaml", "gates.yaml", "hyperparameters.yaml"
-
-
-@pytest.fixture(scope="module")
-def original(project, tmp_path_factory):
-    """The default pipeline with all its files in one folder."""
-    folder = tmp_path_factory.mktemp("check") / "shop"
-    shutil.copytree(project / "pipelines" / "jd", folder)
-    for name in (CREATE, QUERY):
-        shutil.copyfile(project / "include" / "sql" / name, folder / name)
-    config = (folder / PIPELINE).read_text()
-    (folder / PIPELINE).write_text(config.replace("../../include/sql/", ""))
-    return folder
-
-
-@pytest.fixture
-def settings(original, tmp_path):
-    shutil.copytree(original, tmp_path / "pipelines" / "shop")
-    return Settings(home=tmp_path / "home", pipelines=tmp_path / "pipelines")
 
 
 def errors(settings):
     return [p for p in check_pipeline(settings, "shop") if p.level == "error"]
-
-
-def plant(settings, file, old, new):
-    path = settings.pipelines / "shop" / file
-    text = path.read_text()
-    assert re.search(old, text, re.M), (file, old)
-    path.write_text(re.sub(old, new, text, count=1, flags=re.M))
 
 
 def test_the_pipeline_as_it_is_has_no_error(settings):
@@ -254,8 +231,6 @@ FILE_SLIPS = [
 
 @pytest.mark.parametrize("slip", FILE_SLIPS, ids=lambda s: f"{s[0]}.{s[1]}")
 def test_a_type_that_a_file_has_otherwise_is_named_with_file_and_column(settings, slip):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     table, column, kind = slip
     pipeline = Pipeline.load(settings, "shop")
@@ -401,14 +376,6 @@ def test_keys_that_are_passed_over_bring_no_problem_of_their_defaults(settings):
 def test_an_unknown_pipeline_names_the_nearest(settings):
     (problem,) = check_pipeline(settings, "shoop")
     assert "shop" in problem.fix
-
-
-def lay(settings, table, columns, day="2026-03-01"):
-    folder = settings.data / "shop" / table / f"ds={day}"
-    folder.mkdir(parents=True)
-    moments = pa.array(columns.pop("at"), pa.timestamp("ms"))
-    time = "eventTime" if table == "flattenRequest" else "ingestionTime"
-    pq.write_table(pa.table({time: moments, **columns}), folder / "part-0.parquet")
 
 
 def instants(settings):
