@@ -33,7 +33,12 @@ Probe = Callable[[ReleaseFolder, Manifest], Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class PairNames:
-    """A pair that is kept loaded beside the live one, by the fields that `LivePointer` has."""
+    """A pair that serves or is kept loaded.
+
+    `database`, `deployment`, `feature_spec` and `spec_hash` are None for a model without
+    features. `feature_spec` is the absolute path of the specification kept with the release and
+    `spec_hash` its schema hash.
+    """
 
     release_id: str
     ds: str
@@ -72,25 +77,14 @@ class Canary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LivePointer:
-    """The content of live.json.
+class LivePointer(PairNames):
+    """The content of live.json: the live pair, and how it came to serve.
 
-    `database`, `deployment`, `feature_spec` and `spec_hash` are None for a model without
-    features. `feature_spec` is the absolute path of the specification kept with the release and
-    `spec_hash` its schema hash; `sequence` counts switches; `previous` is the release that
-    served before, and `reason` is promotion, force or rollback. `shadow` and `canary` are other
-    pairs that stay loaded; files without them are read, too.
+    `sequence` counts switches; `previous` is the release that served before, and `reason` is
+    promotion, force or rollback. `shadow` and `canary` are other pairs that stay loaded; files
+    without them are read, too.
     """
 
-    release_id: str
-    ds: str
-    database: str | None
-    deployment: str | None
-    model: str
-    model_version: int
-    feature_spec: str | None
-    spec_hash: str | None
-    manifest_checksum: str
     switched_at: str
     sequence: int
     previous: str | None
