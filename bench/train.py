@@ -54,6 +54,22 @@ def write_dataset(folder: Path, spec: FeatureSpec, options: argparse.Namespace) 
     files.write_json(folder / "data_card.json", {**card, "splits": splits})
 
 
+def lay_out(root: Path, options: argparse.Namespace) -> None:
+    """Write `spec.yaml` and `dataset/`."""
+    content = {
+        "version": 1,
+        "label": "y",
+        "time": "t",
+        "test_days": 1,
+        "valid_days": 1,
+        "keys": ["t"],
+        "categorical": {f"f{i}": "string" for i in range(options.fields)},
+    }
+    (root / "spec.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    spec = FeatureSpec.load(root / "spec.yaml")
+    write_dataset(root / "dataset", spec, options)
+
+
 def train(root: Path, options: argparse.Namespace) -> dict[str, object]:
     """Train as the task does; returns its figures."""
     changes = [f"epochs={options.epochs}", "patience=100", f"batch_size={options.batch_size}"]
@@ -112,18 +128,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as name:
         root = Path(name)
-        content = {
-            "version": 1,
-            "label": "y",
-            "time": "t",
-            "test_days": 1,
-            "valid_days": 1,
-            "keys": ["t"],
-            "categorical": {f"f{i}": "string" for i in range(options.fields)},
-        }
-        (root / "spec.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-        spec = FeatureSpec.load(root / "spec.yaml")
-        write_dataset(root / "dataset", spec, options)
+        lay_out(root, options)
         figures = train(root, options)
         print(json.dumps({**figures, **serve(root / "model", options.fields)}))
 

@@ -21,10 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from bench.train import train, write_dataset
-from nightshift.features.specification import FeatureSpec
+from bench.train import lay_out, train
 from tasks import blas
 
 
@@ -63,18 +60,7 @@ def main() -> None:
     found: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as name:
         root = Path(name)
-        content = {
-            "version": 1,
-            "label": "y",
-            "time": "t",
-            "test_days": 1,
-            "valid_days": 1,
-            "keys": ["t"],
-            "categorical": {f"f{i}": "string" for i in range(options.fields)},
-        }
-        (root / "spec.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-        spec = FeatureSpec.load(root / "spec.yaml")
-        write_dataset(root / "dataset", spec, options)
+        lay_out(root, options)
         for turn in range(options.turns):
             for batch in options.batch_sizes:
                 options.batch_size = batch
