@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -233,7 +232,7 @@ def _write_splits(
 @contextlib.contextmanager
 def _scratch(staged: Path) -> Iterator[Path]:
     """A folder beside the one that is written, gone at the end."""
-    folder = staged.parent / f"{files.STAGING_PREFIX}sort-{secrets.token_hex(4)}"
+    folder = files.staging_path(staged.with_name("sort"))
     try:
         folder.mkdir()
         yield folder
