@@ -141,11 +141,7 @@ def _take(pipeline: Pipeline, judge: Judge, end: dt.datetime) -> None:
         return
     ids = np.array([str(one) for one in answered["request_id"].to_pylist()], dtype=object)[fresh]
     labels, known = served.labels_of(pipeline, ids, days[fresh], last)
-    scores = np.column_stack(
-        [side["score"].to_numpy(zero_copy_only=False) for side in (answered, shadow)]
-    ).astype(float)[fresh]
-    is_new = np.array([one == judge.new for one in answered["release"].to_pylist()])[fresh]
-    scores = np.where(is_new[:, None], scores, scores[:, ::-1])
+    scores = _scores(answered, shadow, _by_new(answered, judge))[fresh]
     usable = known & np.isfinite(scores).all(axis=1)
     judge.compare(labels[usable], scores[usable, 0], scores[usable, 1])
     judge.through_us = int(at[fresh].max())
@@ -169,6 +165,21 @@ def _joined(table: pa.Table, judge: Judge) -> tuple[pa.Table, pa.Table]:
             one.append(n)
             other.append(found)
     return table.take(pa.array(one, pa.int64())), table.take(pa.array(other, pa.int64()))
+
+
+def _by_new(answered: pa.Table, judge: Judge) -> npt.NDArray[np.bool_]:
+    """Which answers the judged release gave."""
+    return np.array([one == judge.new for one in answered["release"].to_pylist()], dtype=bool)
+
+
+def _scores(
+    answered: pa.Table, shadow: pa.Table, by_new: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """float64 [n, 2]: scores of the judged release and of the other one."""
+    found = np.column_stack(
+        [side["score"].to_numpy(zero_copy_only=False) for side in (answered, shadow)]
+    ).astype(float)
+    return np.where(by_new[:, None], found, found[:, ::-1])
 
 
 def _times(column: Any, instead: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -211,14 +222,9 @@ def _recent(pipeline: Pipeline, judge: Judge, end: dt.datetime) -> Recent:
     failed = pc.equal(mine["role"], "error").to_numpy(zero_copy_only=False).astype(bool)
     scored = mine.filter(pa.array(~failed))
     answered, shadow = _joined(table, judge)
-    served_by_new = np.array(
-        [one == judge.new for one in answered["release"].to_pylist()], dtype=bool
-    )
-    pairs = np.column_stack(
-        [side["score"].to_numpy(zero_copy_only=False) for side in (answered, shadow)]
-    ).astype(float)
-    pairs = np.where(served_by_new[:, None], pairs, pairs[:, ::-1])
-    other = shadow.filter(pa.array(served_by_new))
+    by_new = _by_new(answered, judge)
+    pairs = _scores(answered, shadow, by_new)
+    other = shadow.filter(pa.array(by_new))
     return Recent(
         features=_features(scored, names),
         scores=scored["score"].to_numpy(zero_copy_only=False).astype(float),

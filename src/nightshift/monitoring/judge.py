@@ -6,7 +6,7 @@ by gross faults that need no labels. It is asked as often as one likes, and says
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,9 @@ from nightshift.monitoring.sequential import Bools, Comparison, Floats
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    Also = Callable[[str, pa.ChunkedArray], bool]
+    """Whether the other release's values of a feature have the same fault."""
 
 COLLAPSED = 0.99
 """Share of one score in the newest ones at which a release no longer tells requests apart."""
@@ -121,8 +124,11 @@ class Judge:
                 f"{int(failed.sum())} of its last {ERROR_ROWS} requests had no answer"
             )
 
-    def _split(self, what: str, names: list[str], recent: Recent, also: Any) -> None:
-        both = [name for name in names if also(recent.other, name)]
+    def _split(self, what: str, names: list[str], recent: Recent, also: Also) -> None:
+        theirs: dict[str, pa.ChunkedArray] = {}
+        if recent.other is not None and recent.other.num_rows >= ERROR_ROWS:
+            theirs = dict(zip(recent.other.column_names, recent.other.columns, strict=True))
+        both = [name for name in names if name in theirs and also(name, theirs[name])]
         for found, where in (
             (both, self.shared),
             ([n for n in names if n not in both], self.faults),
@@ -132,11 +138,7 @@ class Judge:
                 listed = ", ".join(found[:10])
                 where.append(f"{what.format(rows=ROWS)}: {listed}{more}")
 
-    def _still(self, other: pa.Table | None, name: str) -> bool:
-        """Whether the other release sees one value as well, of enough requests to say so."""
-        if other is None or name not in other.column_names or other.num_rows < ERROR_ROWS:
-            return False
-        column = other.column(name)
+    def _still(self, name: str, column: pa.ChunkedArray) -> bool:
         return bool(column.null_count == len(column)) or len(column.unique()) == 1
 
     def _empty(self, rows: pa.Table, least: int) -> list[str]:
@@ -150,11 +152,9 @@ class Judge:
             and share + MORE_NULLS < recent.column(name).null_count / least < 1
         )
 
-    def _empty_in(self, other: pa.Table | None, name: str) -> bool:
-        if other is None or name not in other.column_names or other.num_rows < ERROR_ROWS:
-            return False
+    def _empty_in(self, name: str, column: pa.ChunkedArray) -> bool:
         share = self.null_share.get(name, 0.0)
-        return bool(other.column(name).null_count > (share + MORE_NULLS) * other.num_rows)
+        return bool(column.null_count > (share + MORE_NULLS) * len(column))
 
     @property
     def reasons(self) -> list[str]:
