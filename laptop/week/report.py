@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from cli.console import table
@@ -95,7 +96,7 @@ def as_text(made: Run) -> str:
     value = files.read_json(path) if path.is_file() else {}
     rows = []
     for one in value.get("days", []):
-        found = made.reports.get(_day(one["day"]))
+        found = made.reports.get(dt.date.fromisoformat(one["day"]))
         differing = "-" if found is None else str(found["rows_differing"])
         rows.append(
             (
@@ -126,12 +127,6 @@ def as_text(made: Run) -> str:
     if made.rejected:
         lines.append(f"  rejected by their gates: {', '.join(map(str, made.rejected))}")
     return "\n".join(lines)
-
-
-def _day(text: str) -> Any:
-    import datetime as dt
-
-    return dt.date.fromisoformat(text)
 
 
 def _interval(interval: list[float] | None) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from nightshift.errors import ConfigurationError
+
+_Value = TypeVar("_Value")
 
 MAX_BYTES = 1024 * 1024
 """Larger files are refused: no configuration of ours needs a tenth of it."""
@@ -150,3 +152,27 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint `; did you mean 'x'?`, or nothing when no known name is near."""
     found = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {found[0]!r}?" if found else ""
+
+
+class Problems:
+    """Keeps what is wrong with a file, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def tried(self, read: Callable[[], _Value], default: _Value) -> _Value:
+        """What `read` gives; its error is kept."""
+        try:
+            return read()
+        except ConfigurationError as error:
+            self.problems.append(str(error))
+            return default
+
+    def end(self) -> None:
+        """Raise what was kept.
+
+        Raises:
+            ConfigurationError: a reading failed; one line a problem.
+        """
+        if self.problems:
+            raise ConfigurationError("\n".join(self.problems))

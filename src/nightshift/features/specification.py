@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from nightshift.config.yamlfile import load_yaml_mapping, nearest
+from nightshift.config.yamlfile import Problems, load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError, ContractError
 
 ENCODING_VERSION = 1
@@ -52,7 +52,6 @@ ALIASES = {
     "varchar": "string",
 }
 
-_Value = TypeVar("_Value")
 
 _TOP_KEYS = (
     "version",
@@ -255,9 +254,8 @@ class FeatureSpec:
             valid_days=reader.tried(lambda: reader.integer("valid_days", minimum=1), 1),
             lookback_days=lookback,
         )
-        problems = [*reader.problems, *spec._roles_given_twice(), *spec._shared_wrongly()]
-        if problems:
-            raise ConfigurationError("\n".join(problems))
+        reader.problems += [*spec._roles_given_twice(), *spec._shared_wrongly()]
+        reader.end()
         return spec
 
     def _roles_given_twice(self) -> Iterator[str]:
@@ -393,31 +391,7 @@ class FeatureSpec:
                 )
 
 
-class _Tried:
-    """Keeps the errors of several readings, so that all are told at once."""
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-
-    def tried(self, read: Callable[[], _Value], default: _Value) -> _Value:
-        """What `read` gives; its error is kept."""
-        try:
-            return read()
-        except ConfigurationError as error:
-            self.problems.append(str(error))
-            return default
-
-    def end(self) -> None:
-        """Raise what was kept.
-
-        Raises:
-            ConfigurationError: a reading failed; one line a problem.
-        """
-        if self.problems:
-            raise ConfigurationError("\n".join(self.problems))
-
-
-class _Reader(_Tried):
+class _Reader(Problems):
     """Typed access to the top level of a specification."""
 
     def __init__(self, source: str, content: Mapping[str, Any]) -> None:
@@ -477,9 +451,9 @@ def _categorical(source: str, name: str, value: Any) -> Field:
 
 def _form(
     place: str, content: dict[str, Any], known: tuple[str, ...], types: tuple[str, ...]
-) -> tuple[str, int | None, _Tried]:
+) -> tuple[str, int | None, Problems]:
     """Type and decimals of a column, and what is wrong with them and with its keys."""
-    told = _Tried()
+    told = Problems()
     for key in content:
         if key not in known:
             told.problems.append(f"{place} has the unknown key {key!r}{nearest(str(key), known)}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nightshift.config.yamlfile import load_yaml_mapping, nearest
+from nightshift.config.yamlfile import Problems, load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError
 from nightshift.zones import Zone
 
@@ -162,21 +162,12 @@ class SourceTables:
             raise ConfigurationError("\n".join(problems))
 
 
-class _Reader:
+class _Reader(Problems):
     """Checks that name file, key and fix; all problems are told at once."""
 
     def __init__(self, source: str) -> None:
+        super().__init__()
         self.source = source
-        self.problems: list[str] = []
-
-    def end(self) -> None:
-        """Say what was found.
-
-        Raises:
-            ConfigurationError: something is wrong; one line a problem.
-        """
-        if self.problems:
-            raise ConfigurationError("\n".join(self.problems))
 
     def refuse(self, key: str, value: Any, fix: str) -> None:
         given = "missing" if value is None else repr(value)
