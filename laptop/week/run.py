@@ -39,7 +39,6 @@ class Run:
 
     Attributes:
         reports: the ledger's report of each day.
-        requests: of each day.
         problems: what went wrong; the demo fails by it.
         rejected: dates of nights whose candidate did not pass its gates.
     """
@@ -48,7 +47,6 @@ class Run:
     settings: Settings
     speed: float
     reports: dict[dt.date, dict[str, Any]] = field(default_factory=dict)
-    requests: dict[dt.date, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     rejected: list[dt.date] = field(default_factory=list)
 
@@ -139,7 +137,6 @@ def _traffic(made: Run, day: dt.date) -> None:
         f"  {played.requests} requests answered, {played.events} events inserted "
         f"in {seconds(time.monotonic() - began)}"
     )
-    made.requests[day] = played.requests
     deadline = time.monotonic() + LOG_S
     logged = 0
     while logged < played.requests:
@@ -176,7 +173,8 @@ def _observe(made: Run, day: dt.date) -> None:
     if outcome.state != "success":
         made.problems.append(f"the ledger of {day} failed; its log is above")
         return
-    found = _ledger(made, day, day)
+    folder = live_folder(made.settings, made.pipeline.name) / "skew"
+    found: dict[str, Any] = files.read_json(folder / f"{day}_{day}.json")
     made.reports[day] = found
     say(
         f"  ledger: {found['compared']} requests, {found['rows_differing']} with values unlike "
@@ -195,12 +193,6 @@ def _monitor(made: Run) -> None:
     outcome = _dag(made, night.monitor(made.pipeline.name), "week", {})
     if outcome.state != "success":
         made.problems.append("measuring the served scores failed; its log is above")
-
-
-def _ledger(made: Run, first: dt.date, last: dt.date) -> dict[str, Any]:
-    folder = live_folder(made.settings, made.pipeline.name) / "skew"
-    found: dict[str, Any] = files.read_json(folder / f"{first}_{last}.json")
-    return found
 
 
 def _dag(made: Run, dag_id: str, label: str, conf: dict[str, Any]) -> night.Outcome:
