@@ -247,7 +247,12 @@ def carry(
         names = list(shared)
         streamed = stored_rows(client, source, name, shared, old.time, *span)
         at = [list(table.columns).index(c) for c in names]
-        there = Counter(digest(tuple(row[n] for n in at)) for row in one.settled_rows(*span))
+        end = until_ms
+        if table.time in shared:
+            # The target may be written to meanwhile: what is newer is not looked for, nor waited for.
+            times = (row[names.index(table.time)] for row in streamed)
+            end = 1 + max((moment for moment in times if moment is not None), default=from_ms)
+        there = Counter(digest(tuple(row[n] for n in at)) for row in one.settled_rows(from_ms, end))
         lacking = _without(streamed, there)
         rows = [dict(zip(names, row, strict=True)) for row in lacking]
         added = one.add([tuple(row.get(c) for c in table.columns) for row in rows])

@@ -299,3 +299,32 @@ def test_any_history_ends_in_agreement(house):
         house.write("visit", wanted)
         house.first() if not house.stored() else house.run()
         assert same(house.stored(), wanted)
+
+
+def test_rows_are_carried_into_a_table_that_is_written_to_meanwhile(house):
+    other = House(house.client, f"{house.database}_to", house.folder.parent / "to")
+    made = [("ann", f"p{n}", START + n) for n in range(5)]
+
+    def put(database, who, page, at):
+        house.client.execute(database, f"INSERT INTO click VALUES ('{who}', '{page}', {at})")
+
+    for row in made:
+        put(house.database, *row)
+    for row in made[:2]:
+        put(other.database, *row)
+    newer = [("bob", f"q{n}", START + 100 + n) for n in range(200)]
+    written = []
+
+    def sleep(seconds):
+        written.append(newer.pop())
+        put(other.database, *written[-1])
+
+    added = reconcile.carry(
+        house.client, house.database, DECLARED, other.database, DECLARED,
+        since={"click": START}, until_ms=START + layout.DAY_MS, work=other.work,
+        waiting=QUICK, sleep=sleep,
+    )  # fmt: skip
+
+    assert written  # between two readings
+    assert added == {"click": 3}
+    assert sorted(other.stored("click")) == sorted([*made, *written])
