@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -164,9 +164,11 @@ class Yard:
         made = Counted(kind)
         work = _WORKS[kind](self, client, rng)
         span = work.span()
-        for _ in range(kills):
+        for number in range(kills):
             work.before()
-            if self._child(kind, rng.uniform(0, span)):
+            # One kill at least comes after there is something to lose.
+            begun = work.begun if number == 0 else None
+            if self._child(kind, rng.uniform(0, span), begun):
                 made.kills += 1
             else:
                 made.finished += 1
@@ -182,8 +184,15 @@ class Yard:
         assert not self._child(kind, None)
         return time.monotonic() - began
 
-    def _child(self, kind: str, after_s: float | None) -> bool:
+    def _child(
+        self, kind: str, after_s: float | None, begun: Callable[[], bool] | None = None
+    ) -> bool:
         """Run a child; whether it was killed.
+
+        Args:
+            kind: of work.
+            after_s: when it is killed, seconds from `ready`; None for never.
+            begun: what must be true before the time is counted.
 
         Raises:
             RuntimeError: it failed by itself.
@@ -197,6 +206,8 @@ class Yard:
             assert child.stderr is not None
             if child.stdout.readline() != "ready\n":
                 raise RuntimeError(child.stderr.read()[-3000:])
+            while begun is not None and not begun() and child.poll() is None:
+                time.sleep(0.005)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(after_s)
             killed = child.poll() is None
@@ -223,6 +234,10 @@ class _Work:
 
     def before(self) -> None:
         """What must be there before a child."""
+
+    def begun(self) -> bool:
+        """Whether the child has done something that could be lost."""
+        return True
 
     def end(self, made: Counted) -> None:
         """Complete the work and count."""
@@ -330,11 +345,18 @@ ANSWERS = 2000
 class _Logging(_Work):
     """A worker keeps answers while another process compacts them; both die with the child."""
 
+    def __init__(self, yard: Yard, client: OpenMLDBClient, rng: random.Random) -> None:
+        super().__init__(yard, client, rng)
+        self.acknowledged = yard.folder / "acknowledged"
+
+    def begun(self) -> bool:
+        return self.acknowledged.exists() and "\n" in self.acknowledged.read_text()
+
     def end(self, made: Counted) -> None:
         log = RequestLog.of(self.yard.pipeline)
         compact(log, None)
         found = Counter(log.read(columns=["receipt"])["receipt"].to_pylist())
-        path = self.yard.folder / "acknowledged"
+        path = self.acknowledged
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         for line in lines:
             if not line.endswith("\n"):

@@ -230,7 +230,9 @@ class Jobs:
                 context.log(f"failed: {message}")
                 if not isinstance(error, SqlError) or getattr(error, "__notes__", None):
                     context.log("".join(traceback.format_exception(error)))
-                self._turning.add(context.number)
+                # Before the row changes: nobody may see FAILED first.
+                if self._mood.now().failed_seconds:
+                    self._turning.add(context.number)
                 self._end(context, "FAILED", message[:2000])
             context.offline.forget(context.number)
         except (LogError, OSError) as error:

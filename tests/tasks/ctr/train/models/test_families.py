@@ -176,6 +176,7 @@ FAST = [
 ]
 
 LIFE = """
+import tempfile
 from pathlib import Path
 import numpy as np
 from nightshift.features.specification import FeatureSpec
@@ -190,6 +191,7 @@ chosen = hyperparameters.load(Path(root) / "empty.yaml", sets)
 data = dataset.load(Path(root) / "dataset", spec, 1, None)
 chosen, _ = defaults.choose(chosen, defaults.facts_of(data), data.inputs)
 saved = SavedModel.load(Path(model))
+kept_in = tempfile.mkdtemp(dir=out)
 shape = models.Architecture.from_json(saved.network["architecture"], "model")
 plan = models.plan(shape)
 start = models.initial_parameters(plan, seed=1, init_std=0.01, base_rate=0.1)
@@ -202,7 +204,7 @@ class StopAt:
         return self.left < 0
 
 def train(folder, stop):
-    store = CheckpointStore(Path(out) / folder, "same")
+    store = CheckpointStore(Path(kept_in) / folder, "same")
     return fit.Trainer(data, shape, chosen, start, store, stop, "cpu").fit().progress, store
 
 whole, kept = train("whole", StopAt(10**9))
