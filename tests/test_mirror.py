@@ -1,12 +1,16 @@
 """Tests mirror the source: a module `a/b.py` has `tests/a/test_b.py`.
 
-`mirror_exceptions.txt` lists the modules that have none of their own yet. A new module gets its
+Modules of one kind that a registry names may share one test file, which asks each of them the
+same questions (`SHARED`). `mirror_exceptions.txt` lists the modules that have none of their own yet. A new module gets its
 test file, and a module that got one is taken off the list, which can so only shrink.
 """
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from tasks.ctr.train.hyperparameters import Family
 
 ROOT = Path(__file__).resolve().parents[1]
 EXCEPTIONS = Path(__file__).with_name("mirror_exceptions.txt")
@@ -23,10 +27,17 @@ HOMES = {
         for name in ("nightshift-client", "openmldb-compiler", "openmldb-files", "openmldb-sql")
     },
 }
+SHARED = {
+    "tasks/ctr/train/models": (get_args(Family), "tests/tasks/ctr/train/models/test_families.py"),
+}
+"""By folder: the modules of its registry, and the test that is parametrized by that registry."""
 
 
 def own_test(module, source, tests):
     """The test file of a module."""
+    names, shared = SHARED.get(module.parent.relative_to(ROOT).as_posix(), ((), ""))
+    if module.stem in names:
+        return ROOT / shared
     place = module.relative_to(ROOT / source)
     return ROOT / tests / place.parent / f"test_{place.name}"
 

@@ -2,7 +2,7 @@
 
 import pytest
 from openmldb_files import FileError, data_files, expand, list_files
-from openmldb_files.names import alternatives, component, is_data_name
+from openmldb_files.names import alternatives
 
 
 @pytest.fixture
@@ -26,24 +26,6 @@ def folder(tmp_path):
 
 def names_of(paths):
     return [path.name for path in paths]
-
-
-@pytest.mark.parametrize(
-    ("name", "counts"),
-    [
-        ("part-0.parquet", True),
-        ("_SUCCESS", False),
-        ("_metadata", False),
-        (".hidden", False),
-        ("._x.parquet", False),
-        ("x._COPYING_", False),
-        ("_k=1", True),
-        ("ds=2026-01-01", True),
-        ("a_b", True),
-    ],
-)
-def test_names_that_spark_reads(name, counts):
-    assert is_data_name(name) is counts
 
 
 def test_a_folder_holds_its_visible_files_that_are_not_empty(folder):
@@ -84,33 +66,3 @@ def test_partition_folders_are_read_through(tmp_path):
     (tmp_path / "part-0.parquet").write_bytes(b"x")
     with pytest.raises(FileError, match="lie beside partition folders"):
         data_files(tmp_path)
-
-
-def test_braces_reach_over_folders_and_nest():
-    assert set(alternatives("/d/{a/b,c{1,2}}/x")) == {"/d/a/b/x", "/d/c1/x", "/d/c2/x"}
-    with pytest.raises(ValueError, match="more than"):
-        alternatives("{a,b}" * 20)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "yes", "no"),
-    [
-        ("a*c", ["ac", "abc"], ["ab", "xac"]),
-        ("a?c", ["abc"], ["ac", "abbc"]),
-        ("[a-c]x", ["bx"], ["dx"]),
-        ("[^a-c]x", ["dx"], ["bx"]),
-        ("[!a]", ["b"], ["a"]),
-        (r"\*", ["*"], ["a"]),
-        ("a.b", ["a.b"], ["axb"]),
-        ("[]a]", ["]", "a"], ["b"]),
-    ],
-)
-def test_hadoops_patterns(pattern, yes, no):
-    matcher = component(pattern)
-    assert all(matcher.fullmatch(name) for name in yes)
-    assert not any(matcher.fullmatch(name) for name in no)
-
-
-def test_a_bracket_that_is_not_closed_is_named():
-    with pytest.raises(ValueError, match="not closed"):
-        component("[ab")

@@ -5,43 +5,7 @@ import decimal
 
 import pyarrow as pa
 import pytest
-from openmldb_files import ARROW_OF, normal, sql_type_of
-
-
-@pytest.mark.parametrize(
-    ("kind", "sql"),
-    [
-        (pa.string(), "string"),
-        (pa.large_string(), "string"),
-        (pa.string_view(), "string"),
-        (pa.dictionary(pa.int8(), pa.string()), "string"),
-        (pa.dictionary(pa.uint32(), pa.large_string()), "string"),
-        (pa.dictionary(pa.int32(), pa.int64()), "int64"),
-        (pa.run_end_encoded(pa.int32(), pa.string()), "string"),
-        (pa.bool_(), "bool"),
-        (pa.int16(), "int16"),
-        (pa.uint8(), "int16"),
-        (pa.uint16(), "int32"),
-        (pa.uint32(), "int64"),
-        (pa.float32(), "float"),
-        (pa.float64(), "double"),
-        (pa.date32(), "date"),
-        (pa.date64(), "date"),
-        *((pa.timestamp(unit), "timestamp") for unit in ("s", "ms", "us", "ns")),
-        (pa.timestamp("us", "Asia/Tokyo"), "timestamp"),
-        (pa.int8(), None),
-        (pa.uint64(), None),
-        (pa.float16(), None),
-        (pa.decimal128(10, 2), None),
-        (pa.binary(), None),
-        (pa.time64("us"), None),
-        (pa.list_(pa.int32()), None),
-        (pa.null(), None),
-    ],
-    ids=str,
-)
-def test_sql_types(kind, sql):
-    assert sql_type_of(kind) == sql
+from openmldb_files import ARROW_OF, normal
 
 
 @pytest.mark.parametrize(

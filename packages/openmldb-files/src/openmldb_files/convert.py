@@ -490,10 +490,14 @@ def _all_match(column: pa.Array, pattern: str, what: str) -> None:
 
 
 def _all_true(column: pa.Array, good: pa.Array, what: str, hint: str = "") -> None:
-    """Refuse a column of which some value is not good; the first is shown."""
-    bad = pc.invert(pc.fill_null(good, True))
+    """Refuse a column of which some value is not good; the first is shown. NULL is always good."""
+    bad = pc.and_(pc.invert(pc.fill_null(good, True)), pc.is_valid(column))
     count = pc.sum(bad).as_py() or 0
     if count:
-        first = column.filter(bad)[0].as_py()
+        first = column.filter(bad)[0]
+        try:
+            shown = repr(first.as_py())
+        except (OverflowError, ValueError):  # a time that no datetime holds
+            shown = str(first.cast(pa.int64()).as_py())
         others = f" (and {count - 1} more)" if count > 1 else ""
-        raise Refused(f"{first!r} is {what}{others}", hint)
+        raise Refused(f"{shown} is {what}{others}", hint)

@@ -1,15 +1,16 @@
-"""The families of networks, by name; `base` says what one has to be."""
+"""The networks of the family `ctr`, by name; `base` says what one has to be."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import oneflow as flow
 
-from tasks.ctr.train.models.autoint import AutoInt
+from tasks.ctr.train.hyperparameters import Family
 from tasks.ctr.train.models.base import (
     Architecture,
     Network,
@@ -17,38 +18,23 @@ from tasks.ctr.train.models.base import (
     initial_parameters,
     parameters,
 )
-from tasks.ctr.train.models.dcn import DCN
-from tasks.ctr.train.models.dcnv2 import DCNv2
-from tasks.ctr.train.models.deepfefm import DeepFEFM
-from tasks.ctr.train.models.deepfm import DeepFM
-from tasks.ctr.train.models.din import DIN
-from tasks.ctr.train.models.dlrm import DLRM
-from tasks.ctr.train.models.dnn import DNN
-from tasks.ctr.train.models.ffm import FFM
-from tasks.ctr.train.models.fm import FM
-from tasks.ctr.train.models.gatednn import GateDNN
-from tasks.ctr.train.models.lr import LR
-from tasks.ctr.train.models.ncf import NCF
-from tasks.ctr.train.models.wide_deep import WideDeep
-from tasks.ctr.train.models.xdeepfm import XDeepFM
 
-FAMILIES: dict[str, type[Network]] = {
-    "autoint": AutoInt,
-    "dcn": DCN,
-    "dcnv2": DCNv2,
-    "deepfefm": DeepFEFM,
-    "deepfm": DeepFM,
-    "din": DIN,
-    "dlrm": DLRM,
-    "dnn": DNN,
-    "ffm": FFM,
-    "fm": FM,
-    "gatednn": GateDNN,
-    "lr": LR,
-    "ncf": NCF,
-    "wide_deep": WideDeep,
-    "xdeepfm": XDeepFM,
-}
+
+def _network(name: str) -> type[Network]:
+    """The one class of `base.Network` that the module of a family defines."""
+    module = importlib.import_module(f"{__name__}.{name}")
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Network)
+        and value.__module__ == module.__name__
+    )
+    return found
+
+
+FAMILIES: dict[str, type[Network]] = {name: _network(name) for name in get_args(Family)}
+"""The networks by the names that `hyperparameters.Family` lists, each in the module of its name."""
 
 __all__ = [
     "FAMILIES",
