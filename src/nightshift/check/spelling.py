@@ -64,9 +64,13 @@ def _ctes(node: object) -> tuple[tuple[str, syntax.Query], ...]:
 
 
 def _given(node: object) -> Iterator[str]:
-    """Names that a part of the query gives."""
-    if isinstance(node, syntax.SelectItem):
-        yield node.alias or syntax.show(node.expr)
+    """Names that a part of the query gives; a column that passes through gives no new one."""
+    if not isinstance(node, syntax.SelectItem):
+        return
+    if node.alias:
+        yield node.alias
+    elif not isinstance(node.expr, syntax.ColumnRef):
+        yield syntax.show(node.expr)
 
 
 def _used(
