@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import oneflow as flow
 
+from nightshift.modules import class_of
 from tasks.ctr.train.hyperparameters import Family
 from tasks.ctr.train.models.base import (
     Architecture,
@@ -19,21 +19,9 @@ from tasks.ctr.train.models.base import (
     parameters,
 )
 
-
-def _network(name: str) -> type[Network]:
-    """The one class of `base.Network` that the module of a family defines."""
-    module = importlib.import_module(f"{__name__}.{name}")
-    (found,) = (
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, Network)
-        and value.__module__ == module.__name__
-    )
-    return found
-
-
-FAMILIES: dict[str, type[Network]] = {name: _network(name) for name in get_args(Family)}
+FAMILIES: dict[str, type[Network]] = {
+    name: class_of(__name__, name, Network) for name in get_args(Family)
+}
 """The networks by the names that `hyperparameters.Family` lists, each in the module of its name."""
 
 __all__ = [
