@@ -217,7 +217,7 @@ class OpenMLDBServer:
                 stderr=log,
                 start_new_session=True,
             )  # fmt: skip
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{self.url}/health", trust_env=False).text == "OK":

@@ -91,7 +91,7 @@ class Cluster:
         return (self.folder / f"{number}.log").read_text()
 
     def _wait(self, number: int, text: str) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while text not in self.log(number):
             assert self.processes[number].poll() is None, self.log(number)
             assert time.monotonic() < deadline, self.log(number)

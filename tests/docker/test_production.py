@@ -192,7 +192,7 @@ def test_a_restart_keeps_serving_the_release(ran: Night) -> None:
     ran.production.wait_healthy("openmldb", "triton", "predict")
 
     # Then deployment, online rows and model are there again, and the answer is the same
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while (after := call(ran.settings.predict_port, "POST", "/predict", request))[0] != 200:
         assert time.monotonic() < deadline, after
         time.sleep(1)

@@ -67,7 +67,7 @@ def proxy(docker_engine: Engine, home: Path) -> Iterator[int]:
         arguments += ["--volume", f"{folder}:{folder}:ro"]
     arguments += [part for k, v in settings.items() for part in ("--env", f"{k}={v}")]
     docker_engine.docker("run", *arguments, f"nightshift/socket-proxy:{images.VERSION}")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while True:
         try:
             if request(port, "GET", "/_ping")[0] == 200:
@@ -254,7 +254,7 @@ def test_operators_own_container_passes(proxy: int, home: Path, docker_engine: E
     )  # fmt: skip
     runner = DockerRunner(f"tcp://127.0.0.1:{proxy}")
     runner.start(spec)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while (status := runner.status(spec)).phase is not Phase.EXITED:
         assert time.monotonic() < deadline, status
         time.sleep(0.2)

@@ -76,7 +76,7 @@ def alive(pid: int) -> bool:
 
 
 def until(condition, what: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)

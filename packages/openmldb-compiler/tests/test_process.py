@@ -37,7 +37,7 @@ def test_a_death_is_told_and_the_next_question_is_answered(process):
 def test_a_process_that_ended_by_itself_is_replaced_unseen(process):
     process.ask("judge", FINE, 30)
     process._child.stdin.close()  # what makes it end, as idleness does
-    process._child.wait(10)
+    process._child.wait(180)
     assert process.ask("judge", FINE, 30) == {"refused": []}
 
 

@@ -16,7 +16,7 @@ TERMINAL = {"FINISHED", "FAILED", "KILLED", "LOST", "STOPPED"}
 
 
 def wait(server: ServerProcess, number: int) -> list[object]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         row = server.do(f"SHOW JOB {number}")[0]
         if row[2] in TERMINAL:

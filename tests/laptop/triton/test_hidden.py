@@ -26,7 +26,7 @@ def run(*arguments: str, **env: str) -> tuple[dict[str, object], subprocess.Pope
         [PYTHON, "-I", hidden.__file__, PYTHON, "-c", CODE, *arguments],
         env=os.environ | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     if "not hidden" in err:
         pytest.skip(f"tracing is forbidden here: {err}")

@@ -184,6 +184,6 @@ def test_what_goes_live_while_retention_waits_stays(tmp_path):
 
         waiting = []
         pointer.switch_live(chosen.releases, "2016-04-10.001", probe=probe)
-        report = waiting[0].result(60)
+        report = waiting[0].result(180)
     assert report["removed_releases"] == ["2016-04-09.001"]
     assert store.folder("2016-04-10.001").model.is_dir()

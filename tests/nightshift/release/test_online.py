@@ -196,16 +196,17 @@ class Crowd:
 
     def __init__(self, town):
         self.town, self.stop = town, threading.Event()
-        self.bad, self.releases, self.events = [], [], 0
-        self.threads = [threading.Thread(target=one) for one in (self.ask, self.ask, self.tell)]
+        self.bad, self.releases, self.events = [], ([], []), 0
+        work = ((self.ask, self.releases[0]), (self.ask, self.releases[1]), (self.tell,))
+        self.threads = [threading.Thread(target=one, args=given) for one, *given in work]
 
-    def ask(self):
+    def ask(self, releases):
         while not self.stop.is_set():
             answer = self.town.post("predict", {"rows": [self.town.row()]})
             if answer.status_code != 200:
                 self.bad.append(answer.text)
             else:
-                self.releases.append(answer.json()["release"])
+                releases.append(answer.json()["release"])
 
     def tell(self):
         while not self.stop.is_set():
@@ -218,7 +219,16 @@ class Crowd:
     def __enter__(self):
         for thread in self.threads:
             thread.start()
+        wait_until(lambda: (self.events and all(self.releases)) or self.bad, "all are answered")
         return self
+
+    def saw(self, old, new):
+        """Wait until every client has an answer of `new`; whether `old` was before it."""
+        wait_until(lambda: all(new in one for one in self.releases) or self.bad, f"{new} answers")
+        return all(
+            set(one) == {old, new} and one == sorted(one, key=lambda name: name == new)
+            for one in self.releases
+        )
 
     def __exit__(self, *_):
         self.stop.set()
@@ -241,10 +251,8 @@ def test_new_tables_are_filled_beside_the_live_ones_and_switched_with_the_releas
         assert town.both.openmldb.columns(old.database, "visits") == before
         switched = town.switch(folder)
         assert switched["switched"], switched
-        time.sleep(0.5)
+        assert crowd.saw(old.release_id, folder.id)
     assert crowd.bad == []
-    assert set(crowd.releases) == {old.release_id, folder.id}
-    assert crowd.releases == sorted(crowd.releases, key=lambda name: name == folder.id)
     new = pointer.read_live(town.pipeline.releases)
     assert (new.database, town.pipeline.database) == (second, second)
     # Streamed rows are there with NULL for the column that they did not have; the partition's
@@ -260,9 +268,8 @@ def test_new_tables_are_filled_beside_the_live_ones_and_switched_with_the_releas
         back = rollback.rollback(
             town.both, town.pipeline, None, requests=town.requests, run_id="back", token="0badcafe"
         )
-        time.sleep(0.5)
+        assert again.saw(folder.id, old.release_id)
     assert again.bad == []
-    assert set(again.releases) == {old.release_id, folder.id}
     assert back["live"] == old.release_id
     # The old tables have what was streamed to the new ones.
     assert town.count() == (old.release_id, 2 + streamed + 1 + again.events)

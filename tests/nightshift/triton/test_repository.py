@@ -77,7 +77,7 @@ def test_processes_that_allocate_at_once_get_different_numbers(tmp_path):
     workers = [context.Process(target=_allocate, args=(tmp_path, queue)) for _ in range(4)]
     for worker in workers:
         worker.start()
-    numbers = [number for _ in workers for number in queue.get(timeout=60)]
+    numbers = [number for _ in workers for number in queue.get(timeout=180)]
     for worker in workers:
         worker.join()
     assert sorted(numbers) == list(range(20160401001, 20160401081))

@@ -61,7 +61,7 @@ def holder(executor, key) -> int | None:
 
 
 def until(condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not (found := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

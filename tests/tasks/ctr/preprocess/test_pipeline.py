@@ -221,7 +221,7 @@ def test_sigterm_leaves_nothing_half_written(workshop):
         if "rows read" in line:
             break
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=180)
     if process.returncode == 0:
         pytest.skip("it was done before the signal arrived")
     assert process.returncode == 143, said

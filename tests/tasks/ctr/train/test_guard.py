@@ -105,11 +105,11 @@ def test_sigterm_is_passed_on_and_nothing_is_started_after_it(tmp_path):
         f"sys.exit(Guard([sys.executable, '-c', {child!r}]).run())"
     )
     process = subprocess.Popen([sys.executable, "-c", watcher])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not ready.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 143
+    assert process.wait(timeout=180) == 143
 
 
 def test_the_training_process_does_not_outlive_its_watcher(from_dataset):
@@ -122,8 +122,8 @@ def test_the_training_process_does_not_outlive_its_watcher(from_dataset):
     ).stdout.split()
     assert len(children) == 1
     process.kill()
-    process.communicate(timeout=60)
-    deadline = time.monotonic() + 60
+    process.communicate(timeout=180)
+    deadline = time.monotonic() + 180
     while alive(children[0]) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not alive(children[0])

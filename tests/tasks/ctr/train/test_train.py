@@ -130,7 +130,7 @@ def test_sigterm_keeps_a_checkpoint_that_leads_to_the_same_model(from_dataset, u
     process = from_dataset.start_training("dataset", *LONG)
     wait_for_line(process, "epoch 2:")
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=180)
     assert process.returncode == 143, said
     result = json.loads((from_dataset.root / "train.json").read_text())
     assert result["status"] == "stopped"
@@ -157,7 +157,7 @@ def test_sigkill_loses_only_the_steps_since_the_last_checkpoint(from_dataset, un
         while checkpoints(from_dataset) <= before and time.monotonic() < deadline:
             time.sleep(0.01)
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
         assert checkpoints(from_dataset)
         assert not (from_dataset.root / "train.json").exists()
     done, _ = from_dataset.train("dataset", *LONG)
@@ -171,7 +171,7 @@ def test_a_checkpoint_of_other_hyperparameters_is_not_used(from_dataset):
     process = from_dataset.start_training("dataset", *LONG)
     wait_for_line(process, "epoch 1:")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 143
+    assert process.wait(timeout=180) == 143
     process.stdout.close()
     done, _ = from_dataset.train("dataset", *FAST)
     assert "other data or hyper-parameters" in done.stdout

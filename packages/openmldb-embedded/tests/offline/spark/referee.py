@@ -100,7 +100,7 @@ class Referee:
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
-            self.process.wait(30)
+            self.process.wait(180)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -26,7 +26,7 @@ def launch(folder: Path, script: str) -> Application:
 
 
 def until(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.02)
