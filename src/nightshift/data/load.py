@@ -16,6 +16,7 @@ from nightshift import files, layout
 from nightshift.config.yamlfile import nearest
 from nightshift.data import publish
 from nightshift.data.declared import Declared
+from nightshift.data.readers import SUFFIXES, TextForm, reader_of
 from nightshift.errors import ConfigurationError, ContractError, DataError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 SOURCE = "SOURCE.json"
 """Beside the tables: where they come from."""
 
-SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 MOST_DAYS = 3660
 """Longest span of days that is taken for true without being told."""
 
@@ -333,32 +333,14 @@ class _Reader:
 
     # -- reading
 
-    def _is_parquet(self, path: Path) -> bool:
-        return path.name.endswith(".parquet")
-
-    def _dialect(self) -> Any:
-        from openmldb_files.delimited import Dialect
-
-        return Dialect(self.options.delimiter, self.options.encoding)
+    def _form(self) -> TextForm:
+        return TextForm(self.options.delimiter, self.options.encoding)
 
     def _names(self, path: Path) -> list[str]:
-        from openmldb_files import columns_of
-        from openmldb_files.delimited import header_of
-
-        if self._is_parquet(path):
-            return [column.name for column in columns_of(path)]
-        return header_of(path, self._dialect())
+        return reader_of(path).names(path, self._form())
 
     def _batches(self, path: Path) -> Iterator[pa.RecordBatch]:
-        from openmldb_files import open_parquet
-        from openmldb_files.delimited import read_delimited
-
-        if self._is_parquet(path):
-            with open_parquet(path) as file:
-                wanted = [name for name in file.schema_arrow.names if name in self.table.columns]
-                yield from file.iter_batches(columns=wanted)
-        else:
-            yield from read_delimited(path, self._dialect())
+        yield from reader_of(path).batches(path, list(self.table.columns), self._form())
 
     def _meaning(self, column: str) -> str | None:
         return self.options.meanings.get((self.table.name, column))
