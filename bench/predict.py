@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
 STAGES = ("features", "encode", "score")
@@ -136,7 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     netloc = f"{settings.predict_host}:{settings.predict_port}"
     parser.add_argument("--server", default=netloc, metavar="HOST:PORT")
-    parser.add_argument("--data", type=Path, default=settings.data)
+    parser.add_argument("--data", type=Path, default=Pipeline.load(settings).data)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 100])
     parser.add_argument("--seconds", type=float, default=10.0)

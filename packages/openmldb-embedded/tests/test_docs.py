@@ -15,5 +15,5 @@ def test_the_table_of_supported_sql_is_current(shared):
     finally:
         sys.path.pop(0)
     assert (DOCS / "sql.md").read_text(encoding="utf-8") == make_sql.document(shared), (
-        "run packages/openmldb-embedded/docs/make_sql.py"
+        "run packages/openmldb-embedded/docs/make_sql.py ../shared"
     )
