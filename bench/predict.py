@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from prometheus_client.parser import text_string_to_metric_families
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
@@ -85,28 +86,24 @@ def get(netloc: str, path: str) -> bytes:
     return connection.getresponse().read()
 
 
-def stage_totals(netloc: str) -> dict[str, tuple[float, float]]:
-    """(seconds, count) of each stage, from /metrics."""
-    values: dict[str, float] = {}
-    for line in get(netloc, "/metrics").decode().splitlines():
-        if line.startswith("nightshift_predict_stage_seconds_"):
-            name, value = line.rsplit(" ", 1)
-            values[name] = float(value)
-    prefix = "nightshift_predict_stage_seconds_"
-    return {
-        stage: (
-            values.get(f'{prefix}sum{{stage="{stage}"}}', 0.0),
-            values.get(f'{prefix}count{{stage="{stage}"}}', 0.0),
-        )
-        for stage in STAGES
-    }
+def stage_totals(exposed: str) -> dict[str, tuple[float, float]]:
+    """(seconds, count) of each stage, all pipelines together, from the text of /metrics."""
+    prefix = "nightshift_predict_stage_seconds"
+    found = dict.fromkeys(((stage, part) for stage in STAGES for part in ("sum", "count")), 0.0)
+    for family in text_string_to_metric_families(exposed):
+        for sample in family.samples:
+            for part in ("sum", "count"):
+                place = sample.labels.get("stage", ""), part
+                if sample.name == f"{prefix}_{part}" and place in found:
+                    found[place] += sample.value
+    return {stage: (found[stage, "sum"], found[stage, "count"]) for stage in STAGES}
 
 
 def measure(netloc: str, rows: list[list[Any]], clients: int, per: int, seconds: float) -> str:
     """Run one setting and describe it."""
     ring = itertools.cycle(rows)
     bodies = [json.dumps([next(ring) for _ in range(per)]).encode() for _ in range(500)]
-    before = stage_totals(netloc)
+    before = stage_totals(get(netloc, "/metrics").decode())
     began = time.perf_counter()
     crew = [
         Client(netloc, itertools.cycle(bodies[i::clients]), began + seconds) for i in range(clients)
@@ -116,7 +113,7 @@ def measure(netloc: str, rows: list[list[Any]], clients: int, per: int, seconds:
     for client in crew:
         client.join()
     took = time.perf_counter() - began
-    after = stage_totals(netloc)
+    after = stage_totals(get(netloc, "/metrics").decode())
     times = np.array([s for client in crew for s in client.seconds]) * 1000
     failures = [failure for client in crew for failure in client.failures]
     stages = ", ".join(
