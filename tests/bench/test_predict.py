@@ -1,9 +1,9 @@
 """What the bench of predictions reads of the server's metrics."""
 
 import pytest
+from predict_server.metrics import Metrics
 
 from bench.predict import stage_totals
-from predict_server.metrics import Metrics
 
 
 def test_the_stages_of_all_pipelines_are_added_up():

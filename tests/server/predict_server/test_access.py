@@ -1,0 +1,99 @@
+"""Who may ask: bearer tokens and web origins."""
+
+import pytest
+from predict_server.access import Origins, Tokens
+from predict_server.errors import RequestError
+from predict_server.exchange import Exchange
+
+from nightshift.errors import ConfigurationError
+
+
+def asked(path="/predict", **headers):
+    pairs = [(k.replace("_", "-").encode(), v.encode("latin-1")) for k, v in headers.items()]
+    scope = {"method": "POST", "path": path, "query_string": b"", "headers": pairs}
+    return Exchange(scope, None, None)
+
+
+def refused(check, exchange):
+    with pytest.raises(RequestError) as raised:
+        check.check(exchange)
+    return raised.value.status
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "tokens"
+    path.write_text("# of the web shop\nfirst\n\n  second  \n")
+    return path
+
+
+def test_without_a_file_everybody_may_ask():
+    Tokens("").check(asked())
+
+
+@pytest.mark.parametrize("given", ["Bearer first", "bearer second", "BEARER  first "])
+def test_a_token_of_the_file_may_ask(file, given):
+    Tokens(str(file)).check(asked(authorization=given))
+
+
+@pytest.mark.parametrize(
+    "given", ["", "Bearer", "Bearer third", "first", "Basic first", "Bearer # of the web shop", "Bearer é"]
+)  # fmt: skip
+def test_anything_else_is_refused(file, given):
+    assert refused(Tokens(str(file)), asked(authorization=given)) == 401
+
+
+def test_whether_the_process_lives_is_no_secret(file):
+    tokens = Tokens(str(file))
+    tokens.check(asked("/health/live"))
+    assert refused(tokens, asked("/health")) == 401
+
+
+@pytest.mark.parametrize("content", [None, "", "# nothing\n\n"])
+def test_a_file_without_a_token_is_a_wrong_setting(tmp_path, content):
+    path = tmp_path / "tokens"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigurationError, match="NIGHTSHIFT_PREDICT_TOKEN_FILE"):
+        Tokens(str(path))
+
+
+def replaced(path, content):
+    other = path.with_name("new")
+    other.write_text(content)
+    other.replace(path)
+
+
+def test_a_changed_file_is_read_again_and_an_empty_one_changes_nothing(file):
+    tokens = Tokens(str(file))
+    replaced(file, "third\n")
+    tokens.check(asked(authorization="Bearer first"))
+    tokens.refresh()
+    assert refused(tokens, asked(authorization="Bearer first")) == 401
+    tokens.check(asked(authorization="Bearer third"))
+    for change in (lambda: replaced(file, "# none\n"), file.unlink):
+        change()
+        tokens.refresh()
+        tokens.check(asked(authorization="Bearer third"))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "may"),
+    [
+        ("", "", True),
+        ("", "https://host:1", True),
+        ("", "https://other", False),
+        ("", "https://host:2", False),
+        ("", "null", False),
+        ("https://other/, https://more", "https://other", True),
+        ("https://other", "http://other", False),
+        ("*", "https://any", True),
+    ],
+)
+def test_a_foreign_page_asks_only_where_its_origin_is_allowed(allowed, origin, may):
+    headers = {"host": "host:1", **({"origin": origin} if origin else {})}
+    exchange = asked(**headers)
+    if may:
+        Origins(allowed).check(exchange)
+    else:
+        assert refused(Origins(allowed), exchange) == 403
