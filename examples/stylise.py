@@ -52,7 +52,13 @@ def main() -> None:
     if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
     url = sys.argv[3] if len(sys.argv) == 4 else "http://127.0.0.1:8100"
-    write(Path(sys.argv[2]), stylise(url, read(Path(sys.argv[1]))))
+    try:
+        pixels = stylise(url, read(Path(sys.argv[1])))
+    except httpx.HTTPStatusError as error:
+        sys.exit(f"{url} answered {error.response.status_code}: {error.response.text}")
+    except httpx.TransportError as error:
+        sys.exit(f"{url} does not answer ({error}); does `./nightshift status` name another port?")
+    write(Path(sys.argv[2]), pixels)
     print(f"wrote {sys.argv[2]}")
 
 

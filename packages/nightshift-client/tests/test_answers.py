@@ -7,7 +7,7 @@ BY = {"release": "2026-01-01.001", "deployment": "d", "model": "m", "model_versi
 RECEIPT = {"id": "a-1", "logged": True}
 
 
-def test_predictions_keep_the_order_of_the_rows():
+def test_predictions_keep_the_order_of_the_rows() -> None:
     rows = [{"request_id": "a", "score": 0.25}, {"request_id": "b", "score": 1}]
     found = Predictions.of({"predictions": rows, "receipt": RECEIPT, **BY})
     assert found.scores == [0.25, 1.0]
@@ -16,21 +16,21 @@ def test_predictions_keep_the_order_of_the_rows():
     assert found.receipt == RECEIPT
 
 
-def test_what_an_explanation_adds_is_there_and_else_absent():
+def test_what_an_explanation_adds_is_there_and_else_absent() -> None:
     row = {"score": 0.5, "features": {"n": 1}, "ids": {"n": "77"}}
     explained, plain = Predictions.of({"predictions": [row, {"score": 0.5}], **BY}).predictions
     assert (explained.features, explained.ids) == ({"n": 1}, {"n": "77"})
     assert (plain.features, plain.ids, plain.request_id) == (None, None, None)
 
 
-def test_a_ranking_says_which_candidate_has_which_place():
+def test_a_ranking_says_which_candidate_has_which_place() -> None:
     found = Ranking.of({"ranking": [{"rank": 1, "candidate": 7, "score": 0.9}], **BY})
     (one,) = found.ranking
     assert (one.rank, one.candidate, one.prediction.score) == (1, 7, 0.9)
     assert found.receipt is None
 
 
-def test_recommendations():
+def test_recommendations() -> None:
     rows = [
         {"rank": 1, "item": 5, "score": 0.9, "fields": {"title": "x"}},
         {"rank": 2, "item": 6, "score": 0.1},
@@ -44,18 +44,20 @@ def test_recommendations():
 
 
 @pytest.mark.parametrize("status", ["ready", "not ready"])
-def test_health(status):
+def test_health(status: str) -> None:
     found = Health.of({"status": status, "parts": {"triton": "ok"}, "release": None})
     assert found.ready is (status == "ready")
     assert (found.parts, found.workers, found.release) == ({"triton": "ok"}, {}, None)
 
 
-def test_tensors():
+def test_tensors() -> None:
     found = Tensors.of({"outputs": {"OUTPUT_0": {"shape": [1], "data": [2.0]}}, "release": "r"})
     assert (found.outputs["OUTPUT_0"]["data"], found.release) == ([2.0], "r")
 
 
 @pytest.mark.parametrize("kind", [Predictions, Ranking, Recommendations])
-def test_an_answer_without_what_was_promised_is_no_answer(kind):
+def test_an_answer_without_what_was_promised_is_no_answer(
+    kind: type[Predictions | Ranking | Recommendations],
+) -> None:
     with pytest.raises(KeyError):
         kind.of(BY)
