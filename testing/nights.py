@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,8 +31,27 @@ DAYS = 45
 TRAIN_DAYS = 30
 
 
+def checkout(project: Path, folder: Path) -> Path:
+    """A project folder whose `dags/` and `pipelines/` are copies, and whose rest are links.
+
+    Args:
+        project: the folder it is made of.
+        folder: the folder to make; a pipeline may be added to it.
+    """
+    folder.mkdir()
+    for path in project.iterdir():
+        if path.name in ("dags", "pipelines"):
+            shutil.copytree(path, folder / path.name)
+        elif path.name not in (".git", "var"):
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
 class House:
-    """One home with ports of its own, driven through the launcher. Its path holds a blank."""
+    """One home with ports of its own, driven through the launcher. Its path holds a blank.
+
+    Pipelines are those of a checkout of its own, so that a test may add one.
+    """
 
     def __init__(self, project: Path, folder: Path) -> None:
         self.project = project
@@ -39,7 +59,10 @@ class House:
         ports = zip(names, free_ports(len(names)), strict=True)
         self.variables = {
             "NIGHTSHIFT_HOME": str(folder / "a home"),
+            "NIGHTSHIFT_PROJECT": str(checkout(project, folder / "checkout")),
             "NIGHTSHIFT_SCHEDULES": "off",
+            # Nobody asks the release that a switch has just replaced.
+            "NIGHTSHIFT_RETIRE_GRACE_S": "2",
             "NIGHTSHIFT_START_TIMEOUT_S": "600",
             **{f"NIGHTSHIFT_{name}_PORT": str(port) for name, port in ports},
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 from pathlib import Path
 
 from nightshift.errors import ConfigurationError
@@ -83,7 +84,11 @@ class Tokens:
 
 
 class Origins:
-    """Which web pages may ask; a page of this server itself always may.
+    """Which web pages may ask; a page of this server itself may.
+
+    Its own is a page whose origin is the address that the request names as host. A public name does
+    not count there: its owner can serve a page under it and then lead the name to this machine, so
+    that both agree (DNS rebinding). Where this server has such a name, it is among the allowed.
 
     Args:
         allowed: origins with commas between.
@@ -105,7 +110,20 @@ class Origins:
         origin = exchange.header(b"origin")
         if not origin or "*" in self.allowed or origin in self.allowed:
             return
-        if origin.partition("://")[2] != exchange.header(b"host"):
+        host = exchange.header(b"host")
+        if origin.partition("://")[2] != host or not _leads_nowhere_else(host):
             raise RequestError(
                 403, "foreign_origin", "this page may not ask; see NIGHTSHIFT_PREDICT_CORS_ORIGINS"
             )
+
+
+def _leads_nowhere_else(host: str) -> bool:
+    """Whether nobody can lead this host to another machine: an address, or a name without a domain."""
+    name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    if "." not in name and ":" not in name:
+        return name != ""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name.lower().endswith(".localhost")
+    return True

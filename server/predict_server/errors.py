@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nightshift.errors import DeadlineExceeded, NightshiftError, OpenMLDBError, RetryableError
+from nightshift.errors import (
+    DeadlineExceeded,
+    NightshiftError,
+    OpenMLDBError,
+    RetryableError,
+    StatementTimeout,
+)
 
 
 class RequestError(Exception):
@@ -76,9 +82,9 @@ class BackendError(Exception):
     @classmethod
     def of(cls, error: NightshiftError) -> BackendError:
         """What a caller is told of a failure behind this server."""
-        if isinstance(error, DeadlineExceeded):
+        if isinstance(error, DeadlineExceeded) and not isinstance(error, StatementTimeout):
             return cls(504, "deadline", str(error))
-        if isinstance(error, RetryableError):
+        if isinstance(error, (RetryableError, StatementTimeout)):
             return cls(503, "unavailable", str(error))
         if isinstance(error, OpenMLDBError):
             return cls(502, "features", str(error))

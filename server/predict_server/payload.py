@@ -66,7 +66,9 @@ def _parse_slowly(body: bytes) -> Any:
         422, "invalid_request", f"the body nests more than {MAX_DEPTH} levels of arrays and objects"
     )
     try:
-        value = json.loads(body.decode(), parse_constant=_no_constant, object_pairs_hook=_unique)
+        value = json.loads(
+            body.decode(), parse_constant=_no_constant, parse_int=_whole, object_pairs_hook=_unique
+        )
         _strings(value, 0)
     except RecursionError:
         if body.rstrip().endswith((b"]", b"}")):
@@ -96,6 +98,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON; use null")
+
+
+def _whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # Python reads 4,300 digits; its words for more are for programmers
+        raise ValueError(f"a number of {len(digits)} digits is too long to be read") from None
 
 
 def _no_json(reason: str) -> RequestError:

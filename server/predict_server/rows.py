@@ -31,7 +31,7 @@ MAX_PROBLEMS = 20
 FIRST_YEAR = 1900
 """OpenMLDB stores a date as years since 1900 and refuses those before."""
 
-_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from openmldb_sql.errors import SqlError
 
+from nightshift.check.places import hint, problems_of
 from nightshift.check.spelling import unknown_names
 from nightshift.config.gates import GatesConfig
 from nightshift.config.pipeline import NAME, FeatureFiles, PipelineConfig
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _MOST_FILES = 20
 """Files of a partition whose schemas are looked at."""
+
+_MOST_NAMES = 8
+"""Columns that are missing, each told by itself; more are told at once."""
 
 _INTEGERS = frozenset({"bool", "int16", "int32", "int64"})
 
@@ -106,13 +110,7 @@ class _Checker:
         try:
             yield
         except NightshiftError as error:
-            known = [str(file), *map(str, self._files())]
-            for text in _each(str(error), known):
-                named = next((one for one in known if text.startswith(f"{one}: ")), str(file))
-                message, _, fix = text.removeprefix(named).lstrip(": ").rpartition("; ")
-                if not message:
-                    message, fix = fix, ""
-                self.add(named, "", message, fix)
+            self.problems += problems_of(str(error), [str(file), *map(str, self._files())])
 
     def _files(self) -> list[Path]:
         if not self.pipeline.has_features:
@@ -201,6 +199,13 @@ class _Checker:
             return GatesConfig()
         gates, problems = inspect(GatesConfig, path)
         self.problems += problems
+        if gates is not None:
+            unused = gates.model_fields_set - {"data", *self.pipeline.config.gates_run}
+            for name in sorted(unused):
+                self.add(
+                    path, name, "the gate does not run, so that nothing is judged by these thresholds",
+                    f"add {name} to gates_run of {CONFIG}, or remove the key", warn=True,
+                )  # fmt: skip
         return gates
 
     def _hyperparameters(self) -> Any:
@@ -333,6 +338,7 @@ class _Checker:
             self._expiry(declared, reach, spec)
         if reach is not None:
             self._instants(reach)
+            self._future(declared, reach)
         if reach is None or spec is None:
             return
         self._lookback(spec)
@@ -366,6 +372,23 @@ class _Checker:
                     "events before the request and say live: {same_instant: before}; "
                     "`./nightshift observe` prices what live requests lack", warn=True,
                 )  # fmt: skip
+
+    def _future(self, declared: Mapping[str, Declared], reach: Reach) -> None:
+        """Joins that take a row of any time: over history that is one from after the request."""
+        files = self.pipeline.features
+        for join in reach.joins:
+            table = reach.read(join.read).table
+            time = declared[table].time if table in declared else None
+            if time is None or join.stands or not join.whole or table == files.tables.label_table:
+                continue
+            self.add(
+                files.sql, f"LAST JOIN {table}",
+                f"its rows are found by their key alone, whatever their {time}: over history a "
+                "request gets the newest row there is, also one from after it, and the model would "
+                "learn from what is not known when a request is served",
+                f"add AND {table}.{time} <= {files.tables.request_table}."
+                f"{files.tables.request_time} to its condition", warn=True,
+            )  # fmt: skip
 
     def _origins(self, spec: FeatureSpec, outputs: Mapping[str, Output]) -> None:
         """Key, time and label are what they are called, and no feature knows the label."""
@@ -402,6 +425,13 @@ class _Checker:
             )  # fmt: skip
         for name in spec.names:
             one = outputs.get(name)
+            if one is not None and one.origin == (request, tables.request_id):
+                self.add(
+                    spec.source, name,
+                    f"it is {request}.{tables.request_id}, which names a request: each row has a value "
+                    "of its own, so that nothing is learned by it",
+                    "put it under keys",
+                )  # fmt: skip
             if one is not None and (
                 source in one.tables or (one.origin is not None and one.origin == label.origin)
             ):
@@ -474,7 +504,7 @@ class _Checker:
                 offline = "offline" if mode == "batch" else "as a deployment"
                 self.add(
                     files.sql, line, f"OpenMLDB 0.9.2 refuses it {offline}: {text}",
-                    problem.hint or "",
+                    problem.hint or hint(text),
                 )  # fmt: skip
         if told:
             for one in unknown_names(query, schemas):
@@ -533,18 +563,29 @@ class _Checker:
                 )  # fmt: skip
             given[name] = sql_type(kind)
         file = spec.source
+        missing: list[str] = []
         for name, expected in spec.expected_types.items():
             if name not in given:
-                hint = nearest(name, given.keys() - spec.expected_types.keys())
-                self.add(
-                    file, name, "the query does not give this column",
-                    hint.removeprefix("; ") or "select it, or remove it here",
-                )  # fmt: skip
+                missing.append(name)
             elif expected is not None and given[name] != expected:
                 self.add(
                     file, name, f"is {given[name]} in the query and {expected} here",
                     f"write type {given[name]}, or cast it in the query",
                 )  # fmt: skip
+        if len(missing) > _MOST_NAMES:
+            self.add(
+                file, missing[0],
+                f"the query does not give this column, nor {len(missing) - 1} of the others that are "
+                f"named here: {', '.join(missing[1:4])}, ...",
+                f"select them in {self.pipeline.features.sql.name}, or remove them here",
+            )  # fmt: skip
+            missing = []
+        for name in missing:
+            near = nearest(name, given.keys() - spec.expected_types.keys())
+            self.add(
+                file, name, "the query does not give this column",
+                near.removeprefix("; ") or "select it, or remove it here",
+            )  # fmt: skip
         for name in given:
             if name not in spec.expected_types:
                 self.add(
@@ -624,17 +665,6 @@ def _unlike(declared: Mapping[str, Declared], reach: Reach | None, request: str)
                     f"rows of {read.table} are found by {name} ({kinds[0]}) = "
                     f"{table}.{column.name} ({kinds[1]})"
                 )
-
-
-def _each(text: str, files: Sequence[str]) -> list[str]:
-    """The problems of an error's text: a line that begins with a file begins another one."""
-    found: list[str] = []
-    for line in text.splitlines():
-        if found and not line.startswith(tuple(f"{one}: " for one in files)):
-            found[-1] += f" {line.strip()}"
-        else:
-            found.append(line)
-    return found
 
 
 def _schemas(script: str) -> dict[str, Schema]:

@@ -76,7 +76,7 @@ class Rows(Strict):
 class DayRows(Strict):
     """Rows of a day against the median day."""
 
-    min_share: float = Field(0.1, ge=0)
+    min_share: float = Field(0.1, ge=0, le=1)
     max_share: float = Field(10.0, ge=0)
     level: Level = "warn"
 
@@ -148,8 +148,8 @@ class CalibrationRatio(Strict):
 class VersusLive(Strict):
     """Margins of the comparison with the live release."""
 
-    auc_margin: float = Field(0.03, ge=0)
-    logloss_margin: float = Field(0.1, ge=0)
+    auc_margin: float = Field(0.03, ge=0, le=0.5)
+    logloss_margin: float = Field(0.1, ge=0, le=1)
     confidence: float = Field(0.9, gt=0, lt=1)
     resamples: int = Field(1000, ge=1)
     seed: int = Field(10, ge=0)
@@ -175,7 +175,7 @@ class BaselineGate(Strict):
     `fail_margin` (of AUC) is rejected.
     """
 
-    fail_margin: float = Field(0.02, ge=0)
+    fail_margin: float = Field(0.02, ge=0, le=0.5)
     level: Level = "fail"
 
 
@@ -197,7 +197,7 @@ class ConsistencyGate(Strict):
     """The comparison of online with offline features."""
 
     sample: int = Field(200, ge=1)
-    tolerance: float = Field(1e-5, ge=0)
+    tolerance: float = Field(1e-5, ge=0, le=0.01)
     seed: int = Field(10, ge=0)
     min_compared: LeastCount = LeastCount(value=20, level="fail")
 
@@ -220,11 +220,11 @@ class RecommendGate(Strict):
     """
 
     at: Literal[10, 20, 50, 100, 200] = 100
-    fail_margin: float = Field(0.01, ge=0)
+    fail_margin: float = Field(0.01, ge=0, le=1)
     level: Level = "fail"
-    min_recall: Least = Least(value=0.0, level="fail")
+    min_recall: LeastShare = LeastShare(value=0.0, level="fail")
     min_users: LeastCount = LeastCount(value=20, level="warn")
-    min_index_recall: Least = Least(value=0.9, level="fail")
+    min_index_recall: LeastShare = LeastShare(value=0.9, level="fail")
 
 
 class GatesConfig(Strict):

@@ -41,6 +41,26 @@ def _cron(value: str) -> str:
     return value
 
 
+def _off(value: object) -> object:
+    """YAML reads `off` as false, and `2:00` as a number of base 60."""
+    if value is False:
+        return "off"
+    if isinstance(value, int):
+        raise ValueError(
+            f"is {value}, a number to YAML; give a cron expression of five parts, such as "
+            "'0 2 * * *', or off"
+        )
+    return value
+
+
+def _quoted(value: object) -> object:
+    if isinstance(value, int):
+        raise ValueError(
+            f"is {value}, a number to YAML; write the time of day in quotes, as '06:30'"
+        )
+    return value
+
+
 def _hour(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
         raise ValueError(f"is {value!r}; give a time of day such as '06:30'")
@@ -89,7 +109,7 @@ class PipelineConfig(Strict):
     family: Literal["ctr", "tensor"] = Field(
         "ctr", description="ctr: features by SQL, a probability; tensor: any OneFlow module"
     )
-    schedule: Annotated[str, AfterValidator(_cron)] = Field(
+    schedule: Annotated[str, BeforeValidator(_off), AfterValidator(_cron)] = Field(
         "0 2 * * *",
         description="cron expression of the nightly run, in `time_zone` or else UTC; off: by hand",
     )
@@ -98,7 +118,7 @@ class PipelineConfig(Strict):
         description="time zone of the partitions' days and of `schedule`: UTC, an offset such as "
         "'+08:00', or a name such as Europe/Berlin; empty: days of UTC+8, schedule in UTC",
     )
-    live_by: Annotated[str | None, AfterValidator(_hour)] = Field(
+    live_by: Annotated[str | None, BeforeValidator(_quoted), AfterValidator(_hour)] = Field(
         None,
         description="time of day, in the zone of `schedule`, by which the night's release is live; "
         "later, a message "
@@ -114,7 +134,10 @@ class PipelineConfig(Strict):
         None, description="folder of the source tables; empty: <NIGHTSHIFT_DATA>/<pipeline>"
     )
     train_days: int = Field(
-        30, ge=1, description="days of requests that a run learns from, held-out days included"
+        30,
+        ge=1,
+        le=3660,
+        description="days of requests that a run learns from, held-out days included",
     )
     keep_releases: int = Field(3, ge=0, description="previous releases kept for a rollback")
     approval_timeout_s: int = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -101,8 +102,39 @@ def _problem(model: type[BaseModel], item: Any, source: str) -> Problem:
         shown = shown[:_SHOWN] + "..."
     message = str(item["msg"]).removeprefix("Value error, ")
     if kind == "value_error":
-        return Problem(source, key, message)
-    return Problem(source, key, f"is {shown}", message[0].lower() + message[1:])
+        said, _, fix = message.rpartition("; ")
+        return Problem(source, key, said or fix, fix if said else "")
+    return Problem(source, key, f"is {shown}", _fix(kind, item, message))
+
+
+_FIXES = {
+    "int_type": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_type": "give a number",
+    "bool_type": "give true or false",
+    "string_type": "give text",
+    "tuple_type": "give a list, such as [a, b]",
+    "list_type": "give a list, such as [a, b]",
+    "dict_type": "give keys and their values, one a line below it",
+    "model_type": "give keys and their values, one a line below it",
+    "greater_than": "give more than {gt:g}",
+    "greater_than_equal": "give {ge:g} or more",
+    "less_than": "give less than {lt:g}",
+    "less_than_equal": "give {le:g} or less",
+}
+"""What to do about a value, by pydantic's name of what is wrong with it."""
+
+
+def _fix(kind: str, item: Any, message: str) -> str:
+    value, context = item.get("input"), item.get("ctx") or {}
+    if kind == "string_type" and isinstance(value, (bool, int, float)):
+        return "YAML does not read it as text; write it in quotes"
+    if kind == "literal_error" and isinstance(value, str):
+        hint = nearest(value, re.findall(r"'([^']*)'", str(context.get("expected"))))
+        return f"give {context['expected']}{hint}"
+    if kind in _FIXES:
+        return _FIXES[kind].format(**context)
+    return message.replace("Input should be", "give", 1)
 
 
 def _keys_at(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:

@@ -74,7 +74,7 @@ def load_yaml_mapping(path: Path) -> dict[str, Any]:
     if len(raw) > MAX_BYTES:
         raise ConfigurationError(f"{path} has {len(raw)} bytes; at most {MAX_BYTES} are read")
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")  # editors on Windows put a mark before the text
         content = _parse(text, path)
     except RecursionError:
         raise ConfigurationError(f"{path} is nested too deeply") from None
@@ -83,8 +83,19 @@ def load_yaml_mapping(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigurationError(f"{path} holds a value that cannot be read: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigurationError(f"{path} must hold a mapping with text keys")
+        raise ConfigurationError(
+            f"{path} must hold a mapping with text keys; it holds {_form_of(content)}"
+        )
     return content
+
+
+def _form_of(content: Any) -> str:
+    if content is None:
+        return "nothing"
+    if isinstance(content, dict):
+        other = next(key for key in content if not isinstance(key, str))
+        return f"the key {other!r}, which YAML does not read as text: write it in quotes"
+    return "a list" if isinstance(content, list) else "one value"
 
 
 def _parse(text: str, path: Path) -> Any:

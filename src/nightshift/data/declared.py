@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,9 +83,10 @@ def declared_tables(
         try:
             statement = statements.parse(text)
         except SqlError as error:
-            problems.append(f"{source}: {getattr(error, 'reason', error)}")
+            problems.append(f"{source}: {_reason(error, text, script)}")
             continue
         if isinstance(statement, statements.CreateTable):
+            problems += [f"{source}: {fault}" for fault in _faults(statement, made)]
             made[statement.table.name] = statement
         elif not isinstance(statement, statements.CreateIndex):
             problems.append(
@@ -114,6 +116,42 @@ def declared_tables(
         )
         for name in tables.names
     }
+
+
+def _faults(statement: statements.CreateTable, before: Mapping[str, object]) -> Iterator[str]:
+    """What OpenMLDB refuses of a CREATE TABLE that can be parsed, or takes for something else."""
+    name = statement.table.name
+    if name in before:
+        yield f"creates table {name} twice, and OpenMLDB passes over the second; remove one"
+    if statement.table.db is not None:
+        yield (
+            f"creates {name} in the database {statement.table.db}, and each pipeline has a database "
+            f"of its own; write {name} alone"
+        )
+    names = statement.schema.names
+    for column in sorted({column for column in names if names.count(column) > 1}):
+        yield f"table {name} has the column {column} twice; remove one"
+    seen = set()
+    for index in statement.schema.indexes:
+        place = (index.keys, index.ts)
+        if place in seen:
+            yield f"table {name} has two indexes by {', '.join(index.keys)}; remove one"
+        seen.add(place)
+    for option in ("partitionnum", "replicanum"):
+        value = statement.options.get(option, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            yield f"table {name} has {option}={value}; give 1 or more"
+
+
+def _reason(error: SqlError, statement: str, script: str) -> str:
+    """Why a statement is refused; a place in it is told as the script's line."""
+    reason = str(getattr(error, "reason", error))
+    match = re.search(r" \[at (\d+):\d+\]", reason)
+    begin = script.find(statement)
+    if match is None or begin < 0:
+        return reason
+    line = script.count("\n", 0, begin) + int(match[1])
+    return f"line {line}: {reason[: match.start()]}{reason[match.end() :]}"
 
 
 def _cut(script: str, source: str) -> list[str]:

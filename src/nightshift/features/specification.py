@@ -40,6 +40,7 @@ MISSING = ("indicator", "zero", "mean", "median")
 POOLINGS = ("mean", "sum")
 """How the embeddings of a multi-valued field's tokens become one."""
 
+MAX_DAYS = 3660
 MAX_BINS = 1024
 MAX_TOKENS = 1000
 
@@ -234,9 +235,9 @@ class FeatureSpec:
             reader.problems.append(f"{source}: no feature under categorical or numeric")
         lookback = reader.tried(lambda: reader.mapping("lookback_days", default={}), empty)
         for table, days in lookback.items():
-            if not isinstance(days, int) or isinstance(days, bool) or days < 0:
+            if not isinstance(days, int) or isinstance(days, bool) or not 0 <= days <= MAX_DAYS:
                 reader.problems.append(
-                    f"{source}: lookback_days.{table} is {days!r}; give whole days, 0 or more"
+                    f"{source}: lookback_days.{table} is {days!r}; give whole days, 0 to {MAX_DAYS}"
                 )
         ignored = reader.tried(lambda: reader.mapping("ignored", {}), empty)
         spec = cls(

@@ -97,3 +97,30 @@ def test_a_foreign_page_asks_only_where_its_origin_is_allowed(allowed, origin, m
         Origins(allowed).check(exchange)
     else:
         assert refused(Origins(allowed), exchange) == 403
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:8100", "localhost:8100", "LocalHost", "[::1]:8100", "192.0.2.7:8100", "predict:8100",
+     "pages.localhost:8100"],
+)  # fmt: skip
+def test_a_page_of_this_server_may_ask(host):
+    Origins("").check(asked(host=host, origin=f"http://{host}"))
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:8100", "http://127.0.0.1:9999"),
+        # The attacker's name, led to this machine: the browser takes page and server for one.
+        ("evil.example:8100", "http://evil.example:8100"),
+        ("127.0.0.1.evil.example:8100", "http://127.0.0.1.evil.example:8100"),
+        ("localhost.evil.example", "http://localhost.evil.example"),
+        ("[evil.example]:8100", "http://[evil.example]:8100"),
+        ("evil.example.:8100", "http://evil.example.:8100"),
+        ("", "http://"),
+        ("", "file://"),
+    ],
+)
+def test_a_foreign_page_may_not_ask_whatever_name_leads_here(host, origin):
+    assert refused(Origins("https://shop.example"), asked(host=host, origin=origin)) == 403

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from nightshift import files
@@ -384,6 +385,58 @@ def test_a_tablet_that_is_away_or_loads_is_503_and_health_says_so(house, live_fi
         assert live_first.ask(row(1))["release"] == "r1"
         # A probe is believed for two seconds.
         wait_until(lambda: live_first.http.get("/health").status_code == 200, "it is ready")
+
+
+def test_calls_that_time_out_behind_the_api_server_are_503_and_health_says_so(house, live_first):
+    moods = house.settings.home / "moods"
+    moods.write_text("call_timeouts=1000")
+    try:
+        answer = live_first.http.post("/predict", json=row(1))
+        health = live_first.http.get("/health")
+    finally:
+        moods.unlink()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert (health.status_code, health.headers["retry-after"]) == (503, "1")
+    assert "timeout" in health.json()["parts"]["openmldb"]
+    asked = [row(n) for n in range(7)]
+    scores = [one["score"] for one in live_first.ask(asked)["predictions"]]
+    np.testing.assert_allclose(scores, house.expected(house.pairs[0], asked), atol=1e-6)
+    wait_until(lambda: live_first.http.get("/health").status_code == 200, "it is ready")
+
+
+def test_an_api_server_that_dies_in_the_middle_of_a_call_costs_503_until_it_is_back(
+    house, live_first
+):
+    moods, server = house.settings.home / "moods", house.openmldb_server
+    asked = [row(n) for n in range(7)]
+    expected = house.expected(house.pairs[0], asked)
+    moods.write_text("call_death=1")
+    try:
+        answer = live_first.http.post("/predict", json=asked)
+        died = server.process.wait(60)
+        again = live_first.http.post("/predict", json=asked)
+        health = live_first.http.get("/health")
+    finally:
+        moods.unlink(missing_ok=True)
+        server.stop()
+        server.start()
+    assert died == 70
+    for one in (answer, again, health):
+        assert (one.status_code, one.headers["retry-after"]) == (503, "1"), one.text
+    assert house.settings.openmldb_url in health.json()["parts"]["openmldb"]
+
+    found = []
+
+    def answered():
+        found.append(live_first.http.post("/predict", json=asked))
+        assert found[-1].status_code in (200, 503), found[-1].text
+        return found[-1].status_code == 200
+
+    # Nobody tells it that the server is back.
+    wait_until(answered, "it is answered again")
+    scores = [one["score"] for one in found[-1].json()["predictions"]]
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    wait_until(lambda: live_first.http.get("/health").status_code == 200, "it is ready")
 
 
 class CuttingProxy(threading.Thread):

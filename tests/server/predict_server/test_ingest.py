@@ -9,6 +9,7 @@ import random
 
 import pyarrow as pa
 import pytest
+from openmldb_embedded.moods import LATE_SECONDS
 from predict_server.ingest import ARROW, ID_COLUMN
 from predict_server.pipelines import of_installation
 
@@ -185,3 +186,33 @@ async def test_requests_of_a_day_that_a_night_has_loaded_are_not_inserted(house,
                 break
             await asyncio.sleep(0.05)
         assert (rows_of(client, closed), rows_of(client, later)) == ([], ["q2"])
+
+
+@pytest.mark.parametrize("mood", ["timeout=1", "death=1"])
+async def test_a_batch_whose_answer_was_lost_is_in_the_store_once_after_it_is_sent_again(
+    client, stored, openmldb_server, serving_home, mood
+):
+    moment = THEN + 100 + len(mood)
+    batch = {"events": [event(n, moment) for n in range(3)]}
+    moods = serving_home.home / "moods"
+    moods.write_text(mood)
+    try:
+        answer = await client.http.post(PATH, json=batch)
+    finally:
+        moods.unlink(missing_ok=True)
+        if mood.startswith("death"):
+            openmldb_server.stop()
+            openmldb_server.start()
+    # The insert was carried out, or will be: the batch is sent until it is answered.
+    for _ in range(600):
+        if answer.status_code == 200:
+            break
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["retry-after"]
+        await asyncio.sleep(0.1)
+        answer = await client.http.post(PATH, json=batch)
+    made = answer.json()
+    assert made["inserted"] + made["duplicates"] == 3
+    await asyncio.sleep(4 * LATE_SECONDS)  # a statement that went on is over, which would double
+    assert await client.ask(PATH, batch) == {"inserted": 0, "duplicates": 3}
+    assert stored(moment) == ["q0", "q1", "q2"]

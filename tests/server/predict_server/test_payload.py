@@ -81,3 +81,11 @@ def test_values_are_shown_short_whatever_they_are():
         deep = [deep]
     for value in (deep, {"a": deep}, "x" * 10**6, 10**5000, float("inf"), "\ud800" * 100, None):
         assert len(shown(value)) <= 360
+
+
+def test_a_number_of_thousands_of_digits_is_refused_in_our_own_words():
+    for digits in (5000, 100_000):
+        with pytest.raises(RequestError, match=f"a number of {digits} digits") as caught:
+            parse_json(b'{"a": ' + b"7" * digits + b"}")
+        assert caught.value.status == 400
+        assert "sys." not in str(caught.value)

@@ -47,6 +47,10 @@ class Moods:
         stops_ignored: So many of the next STOP JOB only write STOPPED: the job goes on.
         death: The process ends in place of the answer to this one of the next statements that
             change something; it has been carried out.
+        call_timeouts: So many of the next calls of a deployment are answered with
+            ``Reached timeout``.
+        call_death: The process ends in place of the answer to this one of the next calls of a
+            deployment.
     """
 
     index_seconds: float = 0.5
@@ -60,6 +64,8 @@ class Moods:
     load_failures: float = 0
     stops_ignored: float = 0
     death: float = 0
+    call_timeouts: float = 0
+    call_death: float = 0
 
     @classmethod
     def of(cls, text: str) -> Moods:
@@ -178,10 +184,10 @@ class Mood:
         timer.start()
         return True
 
-    def perhaps_die(self) -> None:
-        """End the process where it is this statement's turn."""
-        turn = int(self.now().death)
-        if turn and self.spend("death") == turn:
+    def perhaps_die(self, name: str = "death") -> None:
+        """End the process where it is this statement's turn, or this call's."""
+        turn = int(getattr(self.now(), name))
+        if turn and self.spend(name) == turn:
             if self._file is not None:
                 self._file.unlink(missing_ok=True)  # the next process is in good health
             os._exit(70)

@@ -194,6 +194,9 @@ class Service:
             SqlError: It does.
         """
         self._mood.tablet(-1, f"fail to get tablet, table {db}.{name}")
+        self._mood.perhaps_die("call_death")
+        if self._mood.spend("call_timeouts"):
+            raise ExecutionError("call procedure failed--[E1008]Reached timeout=60000ms", 2000)
         if self.visibility.hides(db, name):
             raise NotFound(f"{name} does not exist in {db}", -1)
 
