@@ -619,13 +619,24 @@ class _Checker:
             return
         for name, table in declared.items():
             folder = data / name
-            days = sorted(folder.glob("ds=????-??-??"))  # a snapshot may be dated, too
+            # A snapshot may be dated, too.
+            days = sorted(path for path in folder.glob("ds=*") if _is_day(path.name))
+            if table.time is not None and not days and folder.is_dir():
+                self.add(
+                    folder, "", f"event table {name} has no folder ds=YYYY-MM-DD" + _held(folder),
+                    "lay its files in a folder for each day, as ds=2026-03-01, or let "
+                    f"`./nightshift data load --pipeline {self.pipeline.name} --from FOLDER` do it",
+                    warn=not any(folder.iterdir()),
+                )  # fmt: skip
+                continue
             folder = days[-1] if days else folder
             found = reading.parquet_files(folder)[-_MOST_FILES:]
             if not found:
+                near = nearest(name, [path.name for path in data.iterdir()])
                 self.add(
-                    folder, "", f"table {name} has no partition with files",
-                    f"./nightshift data load --pipeline {self.pipeline.name} --from FOLDER",
+                    folder, "", f"table {name} has no partition with files" + _held(folder),
+                    (near.removeprefix("; ") if not folder.is_dir() else "")
+                    or f"./nightshift data load --pipeline {self.pipeline.name} --from FOLDER",
                     warn=True,
                 )  # fmt: skip
             for path in found:
@@ -641,11 +652,37 @@ class _Checker:
         except FileError as error:
             self.add(path, "", str(error).removeprefix(f"{path}: "))
             return
+        fix = (
+            f"write the column as {self.pipeline.features.create_tables.name} declares it, or declare "
+            "it as it is; `./nightshift data load` converts what can be converted"
+        )
         for one in differences(columns, table.columns, table.name):
-            self.add(path, one.column, one.reason)
+            self.add(path, one.column, one.reason, fix)
         for fault in faults:
             if fault.column in table.columns:
-                self.add(path, fault.column or "", f"Spark 3.2 does not read {fault.reason}")
+                self.add(
+                    path, fault.column or "", f"Spark 3.2 does not read {fault.reason}",
+                    "write it in another way; `./nightshift data load` writes what Spark reads",
+                )  # fmt: skip
+
+
+def _is_day(name: str) -> bool:
+    """Whether a folder is a day's partition."""
+    try:
+        return re.fullmatch(r"ds=\d{4}-\d\d-\d\d", name, re.ASCII) is not None and bool(
+            dt.date.fromisoformat(name[3:])
+        )
+    except ValueError:
+        return False
+
+
+def _held(folder: Path) -> str:
+    """What lies in a folder, for a message; empty where nothing does."""
+    if not folder.is_dir():
+        return ""
+    names = sorted(path.name for path in folder.iterdir())
+    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"; it holds {listed}" if names else ""
 
 
 def _unlike(declared: Mapping[str, Declared], reach: Reach | None, request: str) -> Iterator[str]:

@@ -1,8 +1,12 @@
 """Slips that people make in a pipeline's folder: each is named with file, key, message and fix."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nightshift.check import check_pipeline
+from nightshift.data.declared import declared_tables
+from nightshift.pipeline import Pipeline
 from tests.nightshift.check.conftest import (
     CREATE,
     GATES,
@@ -147,3 +151,80 @@ def test_a_slip_is_named_with_file_key_message_and_fix(settings, slip):
 def test_what_an_editor_or_yaml_makes_of_a_right_file_is_no_error(settings, file, old, new):
     plant(settings, file, old, new)
     assert [p for p in check_pipeline(settings, "shop") if p.level == "error"] == []
+
+
+DAY = "flattenRequest/ds=2026-03-01"
+FILE = f"{DAY}/part-0.parquet"
+
+TYPES = [
+    ("time", pa.uint64()),
+    ("split_id", pa.uint32()),
+    ("time", pa.decimal128(18, 2)),
+    ("time1", pa.list_(pa.string())),
+    ("time1", pa.null()),
+    ("eventTime", pa.int64()),
+    ("eventTime", pa.string()),
+    ("eventTime", pa.date32()),
+    ("user_id", pa.int64()),
+    ("user_id", pa.binary()),
+]
+
+
+@pytest.fixture
+def laid(settings):
+    """A folder of empty files as the tables are declared."""
+    pipeline = Pipeline.load(settings, "shop")
+    files = pipeline.features
+    for name, one in declared_tables(files.tables, files.create_script()).items():
+        folder = pipeline.data / name / ("ds=2026-03-01" if one.time else "")
+        folder.mkdir(parents=True)
+        pq.write_table(one.arrow_schema().empty_table(), folder / "part-0.parquet")
+    return pipeline.data
+
+
+def found_below(settings, data):
+    return [p for p in check_pipeline(settings, "shop") if p.file.startswith(str(data))]
+
+
+def test_files_as_they_are_declared_have_no_problem_and_each_type_otherwise_is_named(
+    settings, laid
+):
+    assert found_below(settings, laid) == []
+    schema = pq.read_schema(laid / FILE)
+    for number, (column, kind) in enumerate(TYPES):
+        at = schema.get_field_index(column)
+        changed = schema.set(at, pa.field(column, kind)).empty_table()
+        pq.write_table(changed, laid / DAY / f"part-{number + 1}.parquet")
+    renamed = ["User_Id" if name == "user_id" else name for name in schema.names]
+    pq.write_table(schema.empty_table().rename_columns(renamed), laid / DAY / "part-99.parquet")
+    found = found_below(settings, laid)
+    for number, (column, _) in enumerate(TYPES):
+        named = [p for p in found if p.file.endswith(f"part-{number + 1}.parquet")]
+        assert {p.key for p in named} == {column}
+        assert all(p.fix for p in named)
+    (one,) = [p for p in found if p.file.endswith("part-99.parquet")]
+    assert (one.key, "User_Id" in one.message) == ("user_id", True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        (DAY, "flattenRequest/dt=2026-03-01", "it holds dt=2026-03-01"),
+        (DAY, "flattenRequest/ds=20260301", "it holds ds=20260301"),
+        (DAY, "flattenRequest/ds=2026-02-30", "it holds ds=2026-02-30"),
+        (FILE, "flattenRequest/part-0.parquet", "no folder ds=YYYY-MM-DD"),
+        (FILE, f"{DAY}/_part-0.parquet", "it holds _part-0.parquet"),
+        (FILE, f"{DAY}/part-0.csv", "it holds part-0.csv"),
+        ("bo_user", "Bo_User", "no partition with files"),
+    ],
+)
+def test_files_that_no_night_would_find_are_named_with_what_lies_there(
+    settings, laid, old, new, word
+):
+    (laid / new).parent.mkdir(exist_ok=True)
+    (laid / old).rename(laid / new)
+    if new == "flattenRequest/part-0.parquet":
+        (laid / DAY).rmdir()
+    (problem,) = found_below(settings, laid)
+    assert word in problem.message
+    assert problem.fix
