@@ -115,7 +115,7 @@ SLIPS = [
     (CREATE, r"key=pair_id, ts=ingestionTime", "key=pair_id, ts=time", CREATE, "bo_action"),
     (CREATE, r"key=pair_id, ts=ingestionTime", "key=pair_id, ts=cate", CREATE, "cate"),
     (CREATE, r"age string", "age int", SPEC, "user_age"),
-    (CREATE, r"user_lv_cd string", "user_lv_cd string, age string", QUERY, "age"),
+    (CREATE, r"user_lv_cd string", "user_lv_cd string, age string", CREATE, "age twice"),
     (
         CREATE,
         r"key=pair_id, ts=ingestionTime, ttl=0m, ttl_type=absolute",
@@ -214,7 +214,7 @@ def test_a_slip_is_named_with_its_file(settings, slip):
     begun = time.process_time()
     found = errors(settings)
     assert time.process_time() - begun < 5
-    told = [(p.file, f"{p.key} {p.message}") for p in found]
+    told = [(p.file, f"{p.key} {p.message} {p.fix}") for p in found]
     assert any(f.endswith(named) and word in text for f, text in told), told
 
 
@@ -274,7 +274,7 @@ def test_every_slip_of_one_specification_is_told(settings):
     plant(settings, SPEC, r"^  sku_id: string", "  sku_id: strin")
     plant(settings, SPEC, r"^test_days: 2", "test_days: -2")
     plant(settings, SPEC, r"^  bo_comment: 64", "  bo_comment: many")
-    told = " ".join(p.message for p in errors(settings))
+    told = " ".join(f"{p.key} {p.message}" for p in errors(settings))
     for word in ("sku_id", "test_days", "bo_comment"):
         assert word in told
 
