@@ -70,3 +70,36 @@ def test_the_time_that_orders_is_no_column_of_the_result():
     for name in ("t", "u"):
         engine.create_table(name, COLUMNS, [[["k"], "ts"]])
     assert [n for n, _ in engine.query(sql)[0]] == ["id", "k", "ts", "v", "uid", "uk"]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "meets"),
+    [
+        (("bigint", 1_000), ("timestamp", 1_000), True),
+        (("timestamp", 1_000), ("int", 1_000), True),
+        (("bool", True), ("int", 1), False),
+        (("bool", True), ("string", "true"), True),
+        (("date", "2020-01-02"), ("string", "2020-01-02"), False),
+        (("date", "2020-01-02"), ("int", 120 << 16 | 0 << 8 | 2), True),
+        (("string", "01"), ("int", 1), False),
+        (("smallint", 7), ("bigint", 7), True),
+    ],
+)
+@pytest.mark.parametrize("mode", ["batch", "request"])
+def test_keys_of_different_types_meet_as_the_indexes_spell_them(left, right, meets, mode):
+    engine = vectors.make()
+    engine.create_table(
+        "t", [["id", "bigint"], ["k", left[0]], ["ts", "timestamp"]], [[["k"], "ts"]]
+    )
+    engine.create_table(
+        "u", [["uid", "int"], ["k", right[0]], ["ts", "timestamp"]], [[["k"], "ts"]]
+    )
+    engine.insert("u", [[5, right[1], 1]])
+    sql = "select t.id, u.uid from t last join u order by u.ts on t.k = u.k"
+    row = [1, left[1], 2]
+    if mode == "batch":
+        engine.insert("t", [row])
+        found = engine.query(sql)[1]
+    else:
+        found = engine.request(sql, "t", [row])[1]
+    assert found == [(1, 5 if meets else None)]

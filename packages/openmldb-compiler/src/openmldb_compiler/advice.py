@@ -138,6 +138,8 @@ def readable(verdict: Verdict) -> str:
     """
     causes = re.findall(r"\(Caused by\) (.*)", verdict.trace)
     message = verdict.message or (causes[-1] if causes else "it does not compile")
+    if message == "ok":  # its code generator fails on some CASE of constants, and says no more
+        message = "it does not compile, and OpenMLDB gives no reason"
     inside = re.search(r"Lambdafy (.+) failed", verdict.trace)
     if inside and inside[1] not in message:
         message = f"{message} in {inside[1]}"

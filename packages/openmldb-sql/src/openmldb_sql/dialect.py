@@ -578,7 +578,9 @@ class OpenMLDB(Dialect):
                 return self.expression(Between(this=this, low=low, high=high, negate=negate))
             like = self.expression(kind(this=this, expression=self._parse_bitwise(), negate=negate))
             if self._match(TokenType.ESCAPE):
-                return self.expression(exp.Escape(this=like, expression=self._parse_bitwise()))
+                if self._curr is None or self._curr.token_type is not TokenType.STRING:
+                    self.raise_error("Expected string literal")
+                return self.expression(exp.Escape(this=like, expression=self._parse_primary()))
             return like
 
         def _parse_unary(self) -> exp.Expr:

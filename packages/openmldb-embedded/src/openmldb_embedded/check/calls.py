@@ -78,7 +78,37 @@ class FunctionCalls:
                     1000,
                 )
             return made
+        if self._strict and name in ("concat", "concat_ws"):
+            self._refuse_null_text(e, args, c)
         return Apply(name, resolve_scalar(name, [a.type for a in args], strict=self._strict), args)
+
+    def _refuse_null_text(self, e: s.Call, args: tuple[Expr, ...], c: Context) -> None:
+        """Refuse what OpenMLDB's compiler knows to be NULL and cannot make a text of."""
+        first = 1 if e.name.lower() == "concat_ws" else 0  # the separator is cast otherwise
+        for written, arg in list(zip(e.args, args, strict=True))[first:]:
+            if (arg.type.is_numeric or arg.type is T.BOOL) and self._is_null(written, c):
+                raise TypeCheckError(
+                    f"Fail to cast string: src or dist is null: {e.name} of {s.show(written)}, "
+                    f"which is always NULL (OpenMLDB takes CAST(NULL AS string))",
+                    CODEGEN,
+                )
+
+    def _is_null(self, e: s.Expr, c: Context) -> bool:
+        """Whether OpenMLDB's code generator sees a number or BOOL to be NULL in any row."""
+        match e:
+            case s.Literal(value, _):
+                return value is None
+            case s.Cast(operand, type_, _):
+                if not (type_.is_numeric or type_ is T.BOOL):
+                    return False
+                return self._is_null(operand, c) or self._expr(operand, c).type is T.DATE
+            case s.Unary(op, operand):
+                return op != "NOT" and self._is_null(operand, c)
+            case s.Binary(op, left, right):
+                return op not in ("AND", "OR", "XOR", "/", "%", "DIV") and (
+                    self._is_null(left, c) or self._is_null(right, c)
+                )
+        return False
 
     def _over(self, e: s.Call, c: Context) -> Expr:
         if c.calls is None or c.grouped:

@@ -127,7 +127,7 @@ class Expressions:
             escape = self.expr(e.escape, c)
             if escape.type is not T.STRING:
                 raise TypeCheckError(f"ESCAPE takes text, not {escape.type.value}")
-            if isinstance(escape, Const) and len(escape.value or "") > 1:
+            if isinstance(escape, Const) and len((escape.value or "").encode()) > 1:
                 raise TypeCheckError(
                     f"escape value is not string or string size >= 2: {escape.describe()}"
                 )
@@ -150,8 +150,6 @@ class Expressions:
         c: Context,
     ) -> Expr:
         tested = None if subject is None else self.expr(subject, c)
-        if self._strict and tested is not None and tested.type is T.NULL:
-            raise TypeCheckError("CASE of an untyped NULL: OpenMLDB refuses it")
         pairs: list[tuple[Expr, Expr]] = []
         for condition, value in branches:
             test = self.expr(condition, c)

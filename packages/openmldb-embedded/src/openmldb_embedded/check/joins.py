@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
 
 from openmldb_sql import syntax as s
-from openmldb_sql.errors import PlanError, TypeCheckError
-from openmldb_sql.types import SqlType
+from openmldb_sql.errors import CODEGEN, PlanError, TypeCheckError
+from openmldb_sql.types import INTEGERS, SqlType
 
 from openmldb_embedded.check.expressions import Expressions
 from openmldb_embedded.check.operators import compared
 from openmldb_embedded.check.scope import Context, Ctes, Relation, resolve_column
 from openmldb_embedded.errors import UnsupportedError, WindowError
-from openmldb_embedded.expr import Col, Expr, Logic, cast_to
+from openmldb_embedded.expr import Apply, Col, Expr, Impl, Logic, cast_to
 from openmldb_embedded.plan import (
     Field,
     Filter,
@@ -84,6 +85,12 @@ class Joins:
                     f"unsupported partition key: a join's key {theirs.describe()} is of type "
                     f"{theirs.type.value}, should be bool, intxx, string, date or timestamp"
                 )
+        if self._strict and _is_empty_text(ref.condition):
+            raise TypeCheckError(
+                "Fail to install llvm function: an empty text as the only key of a join (compare "
+                "it in a subquery's WHERE)",
+                CODEGEN,
+            )
         residual: Expr | None = None
         for r in rest:
             residual = r if residual is None else Logic("AND", residual, r)
@@ -101,10 +108,10 @@ class Joins:
             descending = key.descending
             if not isinstance(order, Col):
                 raise WindowError("LAST JOIN's ORDER BY must be a column of the joined table")
-            if order.type not in (T.INT32, T.INT64, T.TIMESTAMP):
+            if order.type not in (T.INT16, T.INT32, T.INT64, T.TIMESTAMP):
                 raise TypeCheckError(
                     f"LAST JOIN cannot order by {order.name} of type {order.type.value}: "
-                    "TIMESTAMP, BIGINT or INT"
+                    "TIMESTAMP, BIGINT, INT or SMALLINT"
                 )
         elif ref.kind == "LAST":
             found = _by_index(right, [b for _, b in pairs])
@@ -140,8 +147,41 @@ class Joins:
             a, b, sides = b, a, sides[::-1]
         if not (sides[0] <= {"L"} and sides[1] == {"R"}):
             return None
+        b = shifted(b, -width)
+        types = {a.type, b.type}
+        if len(types) > 1 and types <= _KEYS and not types <= set(INTEGERS):
+            return _key_text(a), _key_text(b)
         type_ = compared(a, b, "=")
-        return cast_to(a, type_), cast_to(shifted(b, -width), type_)
+        return cast_to(a, type_), cast_to(b, type_)
+
+
+_KEYS = {T.BOOL, *INTEGERS, T.STRING, T.DATE, T.TIMESTAMP}
+"""Types that an index can have for a key."""
+
+
+def _key_text(e: Expr) -> Expr:
+    """A key as OpenMLDB's indexes spell it, which is how keys of different types compare.
+
+    So BIGINT meets TIMESTAMP by milliseconds, and a DATE meets no text
+    (hybridse ``KeyGenerator::Gen``).
+    """
+    if e.type is T.TIMESTAMP:
+        e = cast_to(e, T.INT64)
+    if e.type is T.DATE:
+        return Apply("key", Impl(T.STRING, _date_key), (e,))
+    return cast_to(e, T.STRING)
+
+
+def _date_key(day: dt.date) -> str:
+    return str((day.year - 1900) << 16 | (day.month - 1) << 8 | day.day)
+
+
+def _is_empty_text(condition: s.Expr) -> bool:
+    """Whether the only equality of an ON has an empty text on a side."""
+    equal = [t for t in _conjuncts(condition) if isinstance(t, s.Binary) and t.op == "="]
+    return len(equal) == 1 and any(
+        isinstance(side, s.Literal) and side.value == "" for side in (equal[0].left, equal[0].right)
+    )
 
 
 def _by_index(right: Node, keys: list[Expr]) -> tuple[Node, int] | None:

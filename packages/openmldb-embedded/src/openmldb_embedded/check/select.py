@@ -60,6 +60,8 @@ class Selects:
             context = Context(child.fields)
             where = self._expressions.condition(q.where, context, "WHERE")
             child = Filter(child.fields, child, where)
+        if self._strict and len(q.items) > 1:
+            _refuse_lost_star(q, ctes)
         items = list(expand_stars(q.items, child.fields))
         grouped = bool(q.group) or any(_has_plain_aggregate(i.expr) for i in items)
         if grouped or q.having is not None:
@@ -70,6 +72,10 @@ class Selects:
 
     def _windowed(self, q: s.Select, items: list[s.SelectItem], child: Node, ctes: Ctes) -> Node:
         # As OpenMLDB does, look only at the frames of windows that nothing is computed over.
+        if self._strict:
+            for n, w in q.windows.items():
+                if w.base is not None:
+                    raise WindowError(f"frame can't be unbound: write window {n} out, not {w.base}")
         used_names = {n for item in items for n in _named_windows(item.expr)}
         for n, w in q.windows.items():
             if n not in used_names:
@@ -160,6 +166,24 @@ class Selects:
             output_field(item, e, child.fields) for item, e in zip(items, outputs, strict=True)
         )
         return Project(named, node, tuple(place(e) for e in outputs))
+
+
+def _refuse_lost_star(q: s.Select, ctes: Ctes) -> None:
+    """Refuse ``x.*`` beside other items where x is the only relation and no table's own name.
+
+    OpenMLDB leaves its columns out of the result, without a word.
+    """
+    source = q.source
+    if isinstance(source, s.NamedTable):
+        renamed = source.alias is not None or (source.db is None and source.name in ctes)
+    else:
+        renamed = isinstance(source, s.Subquery)
+    for item in q.items:
+        if renamed and isinstance(item.expr, s.Star) and item.expr.table is not None:
+            raise PlanError(
+                f"OpenMLDB drops {item.expr.table}.* beside other columns, where it is all there "
+                f"is after FROM: write *"
+            )
 
 
 def _syntax_children(e: s.Expr) -> Iterator[s.Expr]:

@@ -83,6 +83,10 @@ class Windows:
                 )
         if self._request and self._strict:
             _refuse_source(name, w, child, [e for e in (*partition, order) if isinstance(e, Col)])
+        if self._strict and w.exclude_current_time and order is None:
+            raise WindowError(
+                f"WINDOW with EXCLUDE CURRENT_TIME requires exactly one ORDER BY column: {name}"
+            )
         unions = tuple(self._relation(u, ctes) for u in w.unions)
         for u in unions:
             same_layout(child, u, f"window {name}: UNION", names=True)

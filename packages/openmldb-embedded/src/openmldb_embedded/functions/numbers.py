@@ -384,7 +384,12 @@ def _distance(la1: float, lo1: float, la2: float, lo2: float) -> float | None:
     return 2 * _EARTH_RADIUS_KM * math.asin(math.sqrt(h))
 
 
-@register("earth_distance", "(latitude, longitude, latitude, longitude)", "kilometres between")
+@register(
+    "earth_distance",
+    "(latitude, longitude, latitude, longitude)",
+    "kilometres between",
+    nulls=True,
+)
 def _earth_distance(types: Types) -> Impl | None:
     casts = [v.converter(t, T.DOUBLE) for t in types]
     if len(types) != 4 or None in casts:
