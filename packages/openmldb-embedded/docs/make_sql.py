@@ -119,6 +119,8 @@ row (AND and OR are not counted): beyond them a statement is a syntax error.
   and NULLs where the frame is empty.
 - In batch mode a row whose order key is NULL is dropped, as the offline engine does; a request
   whose order key is NULL has itself alone in its frame.
+- Keys of two types in a join meet as OpenMLDB's indexes spell them: BIGINT and TIMESTAMP by
+  milliseconds, TRUE and 'true', never a DATE and its text.
 - `LAST JOIN` without ORDER BY takes the newest row by the declared index on the join key, where the
   table has one with a time, else the row inserted last. NULL keys match NULL keys.
 """

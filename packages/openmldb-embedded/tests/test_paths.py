@@ -49,6 +49,39 @@ def test_what_leads_out_is_refused(roots: Roots, pattern: str) -> None:
         roots.sources(f"{roots.roots[0]}/{pattern}")
 
 
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("s3a://lake/nightly", True),
+        ("s3a://lake/nightly/ds=*/part-*.parquet", True),
+        ("S3A://Lake//nightly/./x", True),
+        ("hdfs://name:8020/data", True),
+        ("s3a://lake/nightlyx", False),
+        ("s3a://lake", False),
+        ("s3a://other/nightly", False),
+        ("s3a://lake/nightly/../secret", False),
+        ("s3a://lake/nightly/{../..,a}/x", False),
+        ("hdfs://name:9000/data", False),
+        ("hdfs://lake/nightly", False),
+    ],
+)
+def test_urls_of_other_file_systems(url: str, allowed: bool) -> None:
+    roots = Roots(["s3a://lake/nightly", "hdfs://name:8020/", "/tmp"])
+    if allowed:
+        assert roots.url(url) == url
+    else:
+        with pytest.raises(PathError):
+            roots.url(url)
+    with pytest.raises(PathError, match="Spark engine"):
+        roots.sources(url)  # what runs on this machine reads its files only
+
+
+@pytest.mark.parametrize("root", ["s3a://lake/*", "s3a://lake/a/../b"])
+def test_a_root_names_one_folder(root: str) -> None:
+    with pytest.raises(PathError):
+        Roots([root])
+
+
 def test_targets(roots: Roots, tmp_path: Path) -> None:
     root = roots.roots[0]
     assert roots.target(f"file://{root}/new/dir") == root / "new" / "dir"

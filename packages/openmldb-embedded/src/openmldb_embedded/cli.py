@@ -19,9 +19,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--data", type=Path, required=True, help="folder of the server's data")
     found.add_argument(
         "--root",
-        type=Path,
         action="append",
-        help="folder that LOAD DATA may read and INTO OUTFILE may write; may be repeated "
+        help="folder that LOAD DATA may read and INTO OUTFILE may write; may be repeated; for "
+        "--offline-engine spark also a URL, s3a://bucket/folder "
         "(default: the data folder's parent and the current folder)",
     )
     found.add_argument(

@@ -1,6 +1,7 @@
 """Paths in statements: only below the configured roots, with Hadoop's globs.
 
-A path may carry ``file://``. Globs are ``*``, ``?``, ``[...]`` and ``{a,b}``; which files of a
+A path may carry ``file://``. Another file system's URL (``s3a://``, ``hdfs://``) is for an offline
+engine that reaches it: it is given on as it is. Globs are ``*``, ``?``, ``[...]`` and ``{a,b}``; which files of a
 folder or a pattern are data is Spark's rule, kept in ``openmldb_files``.
 """
 
@@ -23,11 +24,26 @@ class PathError(SqlError):
     default_code = 2000
 
 
-class Roots:
-    """The folders that LOAD DATA may read and INTO OUTFILE may write."""
+def is_remote(text: str) -> bool:
+    """Whether a path is another file system's URL."""
+    match = _SCHEME.match(text)
+    return match is not None and match.group(1).lower() != "file"
 
-    def __init__(self, roots: Sequence[Path], private: Path | None = None) -> None:
-        self.roots = [Path(os.path.realpath(root)) for root in roots]
+
+class Roots:
+    """The folders that LOAD DATA may read and INTO OUTFILE may write.
+
+    Args:
+        roots: Folders of this machine, and URLs of other file systems.
+        private: The server's own data folder, which no statement may name.
+
+    Raises:
+        PathError: A URL that holds a pattern or ``..``.
+    """
+
+    def __init__(self, roots: Sequence[Path | str], private: Path | None = None) -> None:
+        self.remote = [_plain_url(str(root)) for root in roots if is_remote(str(root))]
+        self.roots = [Path(os.path.realpath(root)) for root in roots if not is_remote(str(root))]
         self.private = None if private is None else Path(os.path.realpath(private))
 
     def local(self, text: str) -> Path:
@@ -40,7 +56,8 @@ class Roots:
         if match is not None:
             if match.group(1).lower() != "file":
                 raise PathError(
-                    f"path {text!r}: this server reads local files only (file:// or no scheme)"
+                    f"path {text!r}: this server itself reads local files only (file:// or no "
+                    f"scheme); offline jobs of the Spark engine read and write other file systems"
                 )
             text = text[match.end() :]
         elif text.startswith("file:"):
@@ -48,6 +65,23 @@ class Roots:
         if not text or "\0" in text:
             raise PathError("the path is empty or holds a zero byte")
         return Path(os.path.abspath(text))  # noqa: PTH100 - normalises without resolving links
+
+    def url(self, text: str) -> str:
+        """Another file system's URL as it is, patterns and all, if it lies below a root.
+
+        Raises:
+            PathError: It does not, or it holds ``..``.
+        """
+        found = _parts(text)
+        for root in self.remote:
+            scheme, authority, path = _parts(root)
+            if found[:2] == (scheme, authority) and found[2][: len(path)] == path:
+                return text
+        raise PathError(
+            f"path {text!r} is outside the other file systems that this server may use "
+            f"({', '.join(self.remote) or 'none'}): start it with --root {found[0]}://{found[1]}/... "
+            f"or name them in spark.kerberos.access.hadoopFileSystems"
+        )
 
     def check(self, path: Path) -> Path:
         """The path itself, links followed, if it lies below a root.
@@ -109,6 +143,28 @@ class Roots:
         # Empty files stay: a CSV of 0 bytes is a table of no rows, not a missing path.
         listing = list_files(real)
         return [self.check(file) for file in sorted((*listing.files, *listing.empty))]
+
+
+def _parts(url: str) -> tuple[str, str, list[str]]:
+    """Scheme, authority and the path's names of a URL; ``..`` would lead out of a root.
+
+    Raises:
+        PathError: A name is ``..`` or the URL holds a zero byte.
+    """
+    match = _SCHEME.match(url)
+    assert match is not None
+    authority, _, path = url[match.end() :].partition("/")
+    names_ = [name for name in path.split("/") if name not in ("", ".")]
+    # A brace may hold slashes, and so hide a name: {..,a}/b.
+    if "\0" in url or any(part == ".." for part in re.split(r"[/{},]", path)):
+        raise PathError(f"path {url!r} holds '..' or a zero byte: write it out")
+    return match.group(1).lower(), authority.lower(), names_
+
+
+def _plain_url(root: str) -> str:
+    if any(names.has_pattern(part) for part in _parts(root)[2]):
+        raise PathError(f"root {root!r} holds a pattern: name a folder")
+    return root
 
 
 def _base(pattern: str) -> str:

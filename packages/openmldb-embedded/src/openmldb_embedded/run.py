@@ -20,7 +20,7 @@ from openmldb_embedded.guard import Guard, read_token
 from openmldb_embedded.moods import AT_ONCE, VARIABLE, Mood
 from openmldb_embedded.offline.registry import ENGINES
 from openmldb_embedded.offline.spark.conf import ConfError, data_prefix, read_properties
-from openmldb_embedded.paths import Roots
+from openmldb_embedded.paths import PathError, Roots, is_remote
 from openmldb_embedded.server import App
 from openmldb_embedded.service import Service, Settings
 from openmldb_embedded.store import Store
@@ -61,10 +61,13 @@ def run(given: argparse.Namespace) -> int:
         lenient=given.lenient,
         mood=mood,
     )
-    roots = Roots(given.root or [given.data.absolute().parent, Path.cwd()], private=given.data)
+    reached = taskmanager.get("spark.kerberos.access.hadoopFileSystems", "")
+    urls = [url.strip() for url in reached.split(",") if is_remote(url.strip())]
+    folders = given.root or [given.data.absolute().parent, Path.cwd()]
     try:
+        roots = Roots([*folders, *urls], private=given.data)
         service = Service(store, roots, settings)
-    except ConfError as error:
+    except (ConfError, PathError) as error:
         store.close()
         return _refuse(error.message, listener)
     threading.Thread(target=_warm, args=(service,), daemon=True).start()
@@ -80,7 +83,7 @@ def run(given: argparse.Namespace) -> int:
         "listening on http://%s, data in %s, files below %s",
         settings.endpoint,
         store.data,
-        ", ".join(str(root) for root in roots.roots),
+        ", ".join([*map(str, roots.roots), *roots.remote]),
     )
     LOG.info("%s", service.referee.describe())
     try:

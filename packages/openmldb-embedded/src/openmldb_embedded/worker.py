@@ -63,7 +63,10 @@ class LoadTask:
 
 @dataclass(frozen=True)
 class QueryTask:
-    """Run a SELECT and stage its result: as export parts, or as the JSON of a reply."""
+    """Run a SELECT and stage its result: as export parts, or as the JSON of a reply.
+
+    ``target`` is the URL that an engine which reaches it exports to, in place of the staging folder.
+    """
 
     sql: str
     db: str
@@ -73,6 +76,7 @@ class QueryTask:
     export: export.ExportOptions | None = None
     max_rows: int = 1_000_000
     null_for_nan: bool = False
+    target: str = ""
 
 
 Task = LoadTask | QueryTask

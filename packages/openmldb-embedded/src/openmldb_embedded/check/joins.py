@@ -108,10 +108,10 @@ class Joins:
             descending = key.descending
             if not isinstance(order, Col):
                 raise WindowError("LAST JOIN's ORDER BY must be a column of the joined table")
-            if order.type not in (T.INT16, T.INT32, T.INT64, T.TIMESTAMP):
+            if order.type not in (T.INT32, T.INT64, T.TIMESTAMP):
                 raise TypeCheckError(
                     f"LAST JOIN cannot order by {order.name} of type {order.type.value}: "
-                    "TIMESTAMP, BIGINT, INT or SMALLINT"
+                    "TIMESTAMP, BIGINT or INT"
                 )
         elif ref.kind == "LAST":
             found = _by_index(right, [b for _, b in pairs])

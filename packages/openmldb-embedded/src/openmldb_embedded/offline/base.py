@@ -39,11 +39,13 @@ class OfflineEngine(Protocol):
         outlives: Whether its work goes on while the server is away. Then ``perform`` for a job
             that was begun before follows that work, every offline SELECT is a job, and statements
             that only this engine knows are left to it.
+        reaches: Whether it reads and writes other file systems than this machine's, by their URLs.
     """
 
     name: str
     cluster: str
     outlives: bool
+    reaches: bool
 
     def perform(self, task: worker.Task, run: Run) -> worker.Outcome:
         """Do a task and wait for its end, or follow one that was begun before the server's start.

@@ -15,6 +15,7 @@ class EmbeddedEngine:
     name = "embedded"
     cluster = "local"
     outlives = False
+    reaches = False
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers

@@ -15,10 +15,15 @@ from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.jobs import Context, Finish, Work
 from openmldb_embedded.moods import Mood
-from openmldb_embedded.paths import Roots
+from openmldb_embedded.paths import Roots, is_remote
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import Call, Reply, configured
-from openmldb_embedded.service.offline import adopt_offline, append_parts, has_offline
+from openmldb_embedded.service.offline import (
+    adopt_offline,
+    append_parts,
+    has_offline,
+    offline_files,
+)
 from openmldb_embedded.service.rows import absent
 from openmldb_embedded.store import Store, read_segment, write_segment
 
@@ -95,16 +100,17 @@ class Loads:
     def _load_offline(self, context: Context, db: str, name: str, s: statements.LoadData) -> Finish:
         options = load.LoadOptions.of(s.options)
         table = self._state.table(db, name)
-        files = self._roots.sources(s.path)
+        files = offline_files(self._roots, context.offline, s.path)
         if options.mode == "error_if_exists" and table.parts and not context.resumed:
             raise ExecutionError(has_offline(table))
-        context.log(f"reading {len(files)} file(s) below {files[0].parent}")
+        where = files[0] if is_remote(files[0]) else str(Path(files[0]).parent)
+        context.log(f"reading {len(files)} file(s) below {where}")
         kept = {key: value for key, value in s.options.items() if key not in ("mode", "deep_copy")}
         if not options.deep_copy:
             link = [s.path, True, kept]
             return append_parts(self._store, table, [link], options.mode), None
         with context.staging() as folder:
-            source = worker.Source(tuple(str(file) for file in files), options)
+            source = worker.Source(files, options)
             task = worker.LoadTask(source, table.schema, str(folder), online=False)
             outcome = context.run_offline(task)
             context.log(f"{outcome.rows} rows read")

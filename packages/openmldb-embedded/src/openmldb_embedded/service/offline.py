@@ -9,6 +9,8 @@ from typing import Any
 from openmldb_embedded.catalog import Record, State, Table
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.jobs import Finish
+from openmldb_embedded.offline import OfflineEngine
+from openmldb_embedded.paths import Roots, is_remote
 from openmldb_embedded.store import Store
 
 
@@ -38,6 +40,18 @@ def append_parts(
         }
 
     return make
+
+
+def offline_files(roots: Roots, engine: OfflineEngine, path: str) -> tuple[str, ...]:
+    """What an offline job reads at a path: local files, or a URL for an engine that reaches it.
+
+    Raises:
+        PathError: Outside the roots, a wrong pattern, no data file, or a URL that the engine does
+            not reach.
+    """
+    if is_remote(path) and engine.reaches:
+        return (roots.url(path),)
+    return tuple(map(str, roots.sources(path)))
 
 
 def has_offline(table: Table) -> str:

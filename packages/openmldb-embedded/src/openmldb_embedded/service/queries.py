@@ -18,12 +18,13 @@ from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import ExecutionError, UnsupportedError
 from openmldb_embedded.jobs import Context, Work
 from openmldb_embedded.offline import OfflineEngine
-from openmldb_embedded.paths import Roots
+from openmldb_embedded.paths import Roots, is_remote
 from openmldb_embedded.plan import WindowAggregate, walk
 from openmldb_embedded.referee import Referee
 from openmldb_embedded.request.literal import literal_rows
 from openmldb_embedded.service.background import Background
 from openmldb_embedded.service.call import DONE, Call, Mode, Reply, Settings, configured
+from openmldb_embedded.service.offline import offline_files
 from openmldb_embedded.service.planning import EXPLAINING, check_online, planning
 from openmldb_embedded.stop import Stop, Stopped
 from openmldb_embedded.store import Store, write_segment
@@ -252,8 +253,8 @@ class Queries:
 
     def _source(self, part: OfflinePart) -> worker.Source:
         if part.link:
-            files = self._roots.sources(part.path)
-            return worker.Source(tuple(map(str, files)), load.LoadOptions.of(part.options))
+            files = offline_files(self._roots, self._offline, part.path)
+            return worker.Source(files, load.LoadOptions.of(part.options))
         parquet = load.LoadOptions(format="parquet")
         return worker.Source((str(self._store.data / part.path),), parquet)
 
@@ -280,8 +281,8 @@ class Queries:
         """SELECT INTO OUTFILE: one file online, a job offline."""
         mode = configured(call.mode, s.config)
         options = export.ExportOptions.of(s.options)
-        target = self._roots.target(s.path)
         if mode.online:
+            target = self._roots.target(s.path)
             query = self._compiled(call, s.sql, online=True, export=True)
             export.check_file(target, options)
             with self._store.scratch() as folder:
@@ -299,8 +300,35 @@ class Queries:
     def export_work(self, call: Call, s: statements.SelectInto) -> Work:
         """The work of an offline SELECT INTO."""
         options = export.ExportOptions.of(s.options)
+        if is_remote(s.path) and self._offline.reaches:
+            url = self._roots.url(s.path)
+            return partial(self._export_beyond, s=s, call=call, url=url, options=options)
         target = self._roots.target(s.path)
         return partial(self._export, s=s, call=call, target=target, options=options)
+
+    def _export_beyond(
+        self,
+        context: Context,
+        s: statements.SelectInto,
+        call: Call,
+        url: str,
+        options: export.ExportOptions,
+    ) -> None:
+        """Have the engine write to another file system, as it does: no rename gives the name."""
+        tables = self._offline_data(self._offline_tables(call, s.sql, export=True))
+        with context.staging() as folder:
+            context.run_offline(
+                worker.QueryTask(
+                    s.sql,
+                    call.db,
+                    tables,
+                    str(folder),
+                    tuple(call.params),
+                    export=options,
+                    target=url,
+                )
+            )
+        context.log(f"written to {url}")
 
     def _export(
         self,

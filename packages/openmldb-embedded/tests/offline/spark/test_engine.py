@@ -293,6 +293,40 @@ def test_a_restarted_server_follows_its_jobs(
     assert "is followed" in again.do(f"SHOW JOBLOG {job[0]}")[0][0]
 
 
+def test_other_file_systems_are_read_and_written(tmp_path: Path) -> None:
+    """By Hadoop's own viewfs, whose URLs lead to a folder here; s3a and hdfs need their servers."""
+    there = tmp_path / "there"
+    (there / "in").mkdir(parents=True)
+    pq.write_table(pa.table({"id": [1, 2, 3], "s": ["a", None, ""]}), there / "in" / "x.parquet")
+    (tmp_path / "house").mkdir()
+    house = House(tmp_path / "house")
+    link = {"spark.hadoop.fs.viewfs.mounttable.lake.link./night": there.as_uri()}
+    server = house.start(
+        **link, **{"spark.kerberos.access.hadoopFileSystems": "viewfs://lake/night"}
+    )
+    try:
+        server.do("CREATE DATABASE db")
+        server.do("CREATE TABLE t(id bigint, s string)")
+        read = "LOAD DATA INFILE 'viewfs://lake/{}' INTO TABLE t OPTIONS(format='parquet'{})"
+        linked = read.format("night/in", ", deep_copy=false")
+        assert server.do(linked, mode="offsync")[0][2] == "FINISHED"
+        out = "SELECT id, s FROM t WHERE id > 1 INTO OUTFILE 'viewfs://lake/night/out' OPTIONS(format='parquet')"
+        row = server.do(out, mode="offsync")[0]
+        assert row[2] == "FINISHED", row
+        assert sorted(map(str, pq.read_table(there / "out").to_pylist())) == [
+            "{'id': 2, 's': None}",
+            "{'id': 3, 's': ''}",
+        ]
+        again = server.do(out, mode="offsync")[0]
+        assert again[2] == "FAILED", again
+        assert "exists" in server.reason(again)
+        outside = server.do(read.format("elsewhere", ""), mode="offsync")[0]
+        assert outside[2] == "FAILED", outside
+        assert "outside the other file systems" in server.reason(outside)
+    finally:
+        house.end()
+
+
 def test_a_job_that_does_not_fit_says_so(house: House) -> None:
     assert house.server is not None
     house.end()

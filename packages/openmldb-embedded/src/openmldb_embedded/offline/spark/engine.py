@@ -20,6 +20,7 @@ from openmldb_embedded.errors import ExecutionError, ResourceLimitError, Unsuppo
 from openmldb_embedded.offline.base import Run
 from openmldb_embedded.offline.spark.application import Application, Progress
 from openmldb_embedded.offline.spark.conf import SparkConf, write_properties
+from openmldb_embedded.paths import is_remote
 from openmldb_embedded.stop import Detached, Lost, Stop, Stopped
 from openmldb_embedded.store import Store
 from openmldb_embedded.workers import Workers
@@ -41,6 +42,7 @@ class SparkEngine:
 
     name = "spark"
     outlives = True
+    reaches = True
 
     def __init__(self, store: Store, workers: Workers, conf: SparkConf) -> None:
         self.conf = conf
@@ -167,6 +169,8 @@ class SparkEngine:
 
     def _collect(self, task: worker.Task) -> worker.Outcome:
         """Make what the application wrote durable, and what the caller expects."""
+        if isinstance(task, worker.QueryTask) and task.target:
+            return worker.Outcome(True)
         parts = Path(task.staging) / "parts"
         if not parts.exists():  # an earlier server gave them their place
             return worker.Outcome(True)
@@ -214,6 +218,9 @@ def _no_memory(code: int | None, log: Path) -> bool:
 def _task(task: worker.Task) -> dict[str, Any]:
     """A task as the driver reads it."""
     target = (Path(task.staging) / "parts").as_uri()
+    mode = "overwrite"
+    if isinstance(task, worker.QueryTask) and task.target and task.export is not None:
+        target, mode = task.target, task.export.mode
     if isinstance(task, worker.LoadTask):
         table = worker.TableData("", "", task.schema, (task.source,))
         return {"kind": "load", "tables": [_table(table)], "target": target}
@@ -230,7 +237,7 @@ def _task(task: worker.Task) -> dict[str, Any]:
         given = task.export
         options: dict[str, str | int | bool] = {
             "format": given.format,
-            "mode": "overwrite",
+            "mode": mode,
             "delimiter": given.delimiter,
             "header": given.header,
             "null_value": given.null_value,
@@ -266,6 +273,9 @@ def _merged(sources: tuple[worker.Source, ...]) -> Iterator[worker.Source]:
     """Sources of the same options as one: a table loaded day by day has many."""
     together: dict[load.LoadOptions, list[str]] = {}
     for source in sources:
+        if is_remote(source.files[0]):
+            yield source
+            continue
         together.setdefault(source.options, []).extend(source.files)
     for options, files in together.items():
         yield worker.Source(tuple(files), options)
@@ -281,12 +291,10 @@ def _source(source: worker.Source) -> dict[str, Any]:
             "nullValue": given.null_value,
             "quote": given.quote or "\0",
         }
-    return {
-        "path": _glob(source.files),
-        "files": len(source.files),
-        "format": given.format,
-        "options": options,
-    }
+    found: dict[str, Any] = {"path": source.files[0], "format": given.format, "options": options}
+    if not is_remote(source.files[0]):  # else only Spark knows which files there are
+        found |= {"path": _glob(source.files), "files": len(source.files)}
+    return found
 
 
 def _glob(files: tuple[str, ...]) -> str:
