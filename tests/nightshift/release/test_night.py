@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import time
@@ -17,12 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from cli import score
 from nightshift import commands, files, layout
 from nightshift.errors import ConfigurationError, ContractError, ReleaseRejected
 from nightshift.features.encoding import encode_column
 from nightshift.features.specification import FeatureSpec
 from nightshift.layout import RunFolder
-from nightshift.lists import job
+from nightshift.lists import job, writing
 from nightshift.recommend.recommender import Recommender
 from nightshift.recommend.requests import RequestRows
 from nightshift.registry import history, leases, pointer
@@ -195,6 +197,52 @@ def test_the_list_is_every_pair_scored_as_a_request_alone(nights, tmp_path, monk
         (one,) = rows.make(listed["user"], [made.ids.find(listed["item"])], context)
         answer = httpx.post(f"{nights.settings.predict_url}/predict", json=one, timeout=30).json()
         assert np.float32(answer["predictions"][0]["score"]) == np.float32(listed["score"])
+
+
+def test_a_file_of_requests_is_scored_row_by_row_after_a_kill_too(
+    nights, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(job, "PART_ROWS", 100)
+    (source,) = (nights.pipeline.data / "flattenRequest" / f"ds={FIRST}").glob("*.parquet")
+    with nights.house.client() as client:
+        now = pointer.read_live(nights.pipeline.releases)
+        schema = client.deployment(now.database, now.deployment).input_schema
+    table = pq.read_table(source, columns=[name for name, _ in schema], partitioning=None)
+    requests = tmp_path / "requests.parquet"
+    pq.write_table(table, requests)
+    given = argparse.Namespace(
+        ds=None, users=None, items=None, requests=str(requests), top=None, format=None,
+        replace=False, out=tmp_path / "lists",
+    )  # fmt: skip
+    whole = writing.write
+
+    def die(part, path):
+        if path.name == "part-00002.parquet":
+            raise KeyboardInterrupt
+        whole(part, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "write", die)
+        with pytest.raises(KeyboardInterrupt):
+            score.run(nights.pipeline, given)
+    assert not (tmp_path / "lists" / f"ds={FIRST}").exists()
+    capsys.readouterr()
+    assert score.run(nights.pipeline, given) == 0
+    told = capsys.readouterr().out
+    assert "goes on after 2 finished files" in told
+    assert f"{len(table)} rows in {-(-len(table) // 100)} files" in told
+    assert f"({len(table) - 200} pairs scored" in told
+    listed = pq.read_table(tmp_path / "lists" / f"ds={FIRST}")
+    assert listed.column_names == ["request", "score", "release"]
+    assert listed["request"].to_pylist() == table["reqId"].to_pylist()
+    # As of each row's own time, with the bits of the row asked alone.
+    names = [name for name, _ in schema]
+    rows = pair.plain_rows(table)
+    for n in range(0, len(rows), 37):
+        body = dict(zip(names, rows[n], strict=True))
+        answer = httpx.post(f"{nights.settings.predict_url}/predict", json=body, timeout=30).json()
+        assert answer["predictions"][0]["score"] == listed["score"][n].as_py()
+    assert leases.active(nights.pipeline.store) == []
 
 
 def test_drifted_data_is_rejected(nights):
