@@ -43,8 +43,16 @@ FILTERS: dict[str, dict[str, Any]] = {
 }
 
 
-def world(items: int, users: int, rows: int, seed: int = 5) -> Interactions:
-    """Interactions of users with clusters of items; within a cluster, some are more popular."""
+def world(items: int, users: int, rows: int, seed: int = 5, *, text: bool = False) -> Interactions:
+    """Interactions of users with clusters of items; within a cluster, some are more popular.
+
+    Args:
+        items: how many; their ids are the numbers from 0 on.
+        users: likewise.
+        rows: interactions.
+        seed: of the random numbers.
+        text: ids are text.
+    """
     random = np.random.default_rng(seed)
     user = random.integers(0, users, rows)
     per = items // CLUSTERS
@@ -56,14 +64,14 @@ def world(items: int, users: int, rows: int, seed: int = 5) -> Interactions:
     places = np.arange(items)
     table = pa.table(
         {
-            ID: pa.array(places),
+            ID: _ids(items, text),
             "colour": pa.array(places % 2),
             "hundredth": pa.array(places % 100),
             "rare": pa.array(places % 100_000),
         }
     )
     return Interactions(
-        pa.array(np.arange(users)),
+        _ids(users, text),
         table,
         user.astype(np.int32),
         item.astype(np.int32),
@@ -71,6 +79,11 @@ def world(items: int, users: int, rows: int, seed: int = 5) -> Interactions:
         np.ones(rows, bool),
         0,
     )
+
+
+def _ids(count: int, text: bool) -> pa.Array:
+    numbers = pa.array(np.arange(count))
+    return numbers.cast(pa.string()) if text else numbers
 
 
 def peak_mib() -> float:

@@ -1,26 +1,28 @@
 """The predict server and the tutorial's tornado server, between the same OpenMLDB and Triton.
 
-Asks a running stack (`./nightshift up` after a night) and the peer, which this starts, in turns,
-with the same rows and the same load generator (both in `../shared/bench`):
+Builds a house of its own (tables, one night, real OpenMLDB and Triton), starts the peer, and asks
+both in turns with the same rows and the same load generator (peer and generator lie in
+`../shared/bench`):
 
-    .venv/bin/python bench/serve/against_peer.py --peer-python PYTHON --clients 1 8 32 128
+    .venv/bin/python bench/serve/against_peer.py [--peer-python PYTHON] [--clients 1 8 32 128]
 
 The peer needs a Python of its own with `tornado aiohttp requests tritonclient[http] xxhash
-pyyaml numpy`. Prints a line of JSON a run: requests/s, p50 and p99 in milliseconds, requests that
-failed, and processor time by request of each process named.
+pyyaml numpy`; without one only our server is asked. Prints a line of JSON a run: requests/s, p50
+and p99 in milliseconds, requests that failed, and the processor milliseconds that a request costs
+in each server: what other work on the machine changes least.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,13 @@ import httpx
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from bench.serve.loads import SHARED, bodies, load, need_shared, with_children
 from nightshift import credentials
 from nightshift.pipeline import Pipeline
-from nightshift.serving.pair import request_rows
-from nightshift.settings import Settings
+from testing.house import House
 from testing.serving import free_ports, wait_until
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "bench"
-
+DS = "2026-11-19"
 
 AS_JSON = """
 import aiohttp, runpy, sys
@@ -52,41 +53,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """Runs the peer with the content type that the laptop's OpenMLDB demands."""
 
 
-def bodies(pipeline: Pipeline, folder: Path) -> dict[str, tuple[str, Path]]:
-    """Files of request bodies, and the path that takes them, by what they measure."""
-    settings = pipeline.settings
-    schema = httpx.get(f"{settings.predict_url}/schema", trust_env=False).json()["request"]
-    names = [column["name"] for column in schema]
-    rows = [dict(zip(names, row, strict=True)) for row in request_rows(pipeline, names, 400)]
-    ring = itertools.cycle(rows)
-    batches = [[list(next(ring).values()) for _ in range(100)] for _ in range(40)]
-    shared = [name for name in names if name not in ("reqId", "pair_id", "sku_id")]
-    ranks = [
-        {
-            "user": {name: base[name] for name in shared},
-            "candidates": [
-                {name: value for name, value in next(ring).items() if name not in shared}
-                for _ in range(200)
-            ],
-        }
-        for base in itertools.islice(ring, 20)
-    ]
-    found = {}
-    made: list[tuple[str, str, Any]] = [
-        ("single", "/predict", rows),
-        ("batch100", "/predict", batches),
-        ("rank200", "/rank", ranks),
-    ]
-    for name, path, content in made:
-        file = folder / f"{name}.json"
-        file.write_text(json.dumps(content))
-        found[name] = path, file
-    return found
-
-
-@contextmanager
-def peer(pipeline: Pipeline, python: str) -> Iterator[tuple[int, int]]:
-    """The tutorial's server, its better form; yields its port and pid."""
+@contextlib.contextmanager
+def peer(pipeline: Pipeline, python: str | None) -> Iterator[tuple[int, int] | None]:
+    """The tutorial's server, its better form; yields its port and pid, or None without a Python."""
+    if python is None:
+        yield None
+        return
     settings = pipeline.settings
     (port,) = free_ports(1)
     triton = f"{settings.triton_host}:{settings.triton_http_port}"
@@ -113,42 +85,54 @@ def peer(pipeline: Pipeline, python: str) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
-def load(port: int, path: str, file: Path, clients: int, seconds: float, pids: list[str]) -> str:
-    """One run of the load generator."""
-    argv = [sys.executable, str(SHARED / "predict_load.py"), str(port), path, str(file)]
-    done = subprocess.run(
-        [*argv, str(clients), str(seconds), ",".join(pids)], capture_output=True, text=True
-    )
-    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+def show(name: str, who: str, line: dict[str, Any]) -> None:
+    """Print a run, and what its requests cost in all servers together."""
+    everywhere = round(sum(line["cpu_ms_per_req"].values()), 3)
+    print(json.dumps({"asked": name, "who": who, **line, "cpu_ms_all": everywhere}), flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer-python", required=True)
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--turns", type=int, default=2, help="runs of each, in alternation")
-    parser.add_argument("--pids", nargs="*", default=[], metavar="NAME=PID")
-    options = parser.parse_args()
-    if not SHARED.is_dir():
-        sys.exit(f"{SHARED} is not there; the load generator and the peer lie in it")
-    pipeline = Pipeline.load(Settings.from_env())
-    ours = pipeline.settings.predict_port
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        peer(pipeline, options.peer_python) as (theirs, pid),
-    ):
-        made = bodies(pipeline, Path(folder))
+def measure(house: House, options: argparse.Namespace, folder: Path) -> None:
+    """Ask both in turns."""
+    servers = {name: with_children(one.process.pid) for name, one in house.processes.items()}
+    servers["openmldb"] = servers["openmldb"][:1]  # the others come and go
+    made = bodies(house.pipeline, folder, tuple(options.candidates))
+    ours = house.settings.predict_port
+    with peer(house.pipeline, options.peer_python) as other:
         for name, (path, file) in made.items():
             for clients in options.clients if name == "single" else [4]:
                 for _ in range(options.turns):
-                    line = load(ours, path, file, clients, options.seconds, options.pids)
-                    print(name, "ours", line, flush=True)
-                    if name == "single":
-                        pids = [*options.pids, f"peer={pid}"]
-                        line = load(theirs, path, file, clients, options.seconds, pids)
-                        print(name, "peer", line, flush=True)
+                    show(name, "ours", load(ours, path, file, clients, options.seconds, servers))
+                    if name == "single" and other is not None:
+                        theirs, pid = other
+                        pids = {**servers, "peer": [pid]}
+                        del pids["predict"]
+                        show(name, "peer", load(theirs, path, file, clients, options.seconds, pids))
                     time.sleep(0.5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--peer-python", metavar="PYTHON")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 128])
+    parser.add_argument("--candidates", type=int, nargs="+", default=[200, 1000], help="of a /rank")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--turns", type=int, default=2, help="runs of each, in alternation")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    need_shared()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        house = House.build(folder / "home", predict_workers=options.workers)
+        house.generate(16, 300, DS)
+        try:
+            house.up()
+            house.night(DS)
+            measure(house, options, folder)
+        finally:
+            house.down()
 
 
 if __name__ == "__main__":

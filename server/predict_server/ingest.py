@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +53,9 @@ MAX_ID = 200
 REQUEST_ROWS = 20_000
 """Scored requests that may wait to be inserted; more are dropped and counted."""
 
+TOGETHER_S = 0.05
+"""How long scored requests are collected: what an insert costs, it costs once for all of them."""
+
 
 class Ingest:
     """The events of one pipeline.
@@ -73,10 +75,12 @@ class Ingest:
         self._read: tuple[tuple[int, ...], Events, dict[str, Declared], str] | None = None
         self._others: list[dict[str, Declared]] = []
         self._files: list[Path] = []
-        self._requests: deque[tuple[str, Sequence[Any]]] = deque()
+        self._requests: deque[tuple[Sequence[Any], Sequence[Sequence[Any]]]] = deque()
+        # One is written by the event loop alone, the other by the thread.
+        self._put_rows = self._taken_rows = 0
+        self._due: asyncio.TimerHandle | None = None
         self._loaded_pipeline: Pipeline | None = None
         self._nights: tuple[tuple[int, ...], frozenset[int]] | None = None
-        self._flushing = threading.Lock()
 
     async def answer(self, table: str, call: Call) -> Answer:
         """Insert a batch.
@@ -107,29 +111,40 @@ class Ingest:
 
     def request_rows(self, ids: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
         """Insert scored requests soon, each once by its id; a full queue drops and counts."""
-        room = max(REQUEST_ROWS - len(self._requests), 0)
+        room = max(REQUEST_ROWS - (self._put_rows - self._taken_rows), 0)
         if room < len(rows):
             self._metrics.events("", "dropped").inc(len(rows) - room)
-        for one, row in zip(ids[:room], rows[:room], strict=True):
-            self._requests.append((str(one), row))
-        if self._flushing.acquire(blocking=False):
-            with contextlib.suppress(RuntimeError):  # the server stops
-                self._threads.submit(self._flush)
+            ids, rows = ids[:room], rows[:room]
+        self._put_rows += len(rows)
+        self._requests.append((ids, rows))
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(TOGETHER_S, self._flush_soon)
+
+    def _flush_soon(self) -> None:
+        self._due = None
+        with contextlib.suppress(RuntimeError):  # the server stops
+            self._threads.submit(self._flush)
 
     def close(self) -> None:
         """Finish what is under way."""
+        if self._due is not None:
+            self._due.cancel()
+            self._flush_soon()
         self._threads.shutdown(wait=False)
 
     # In the thread.
 
     def _flush(self) -> None:
-        try:
-            while self._requests:
-                taken = [self._requests.popleft() for _ in range(min(len(self._requests), 500))]
-                ids, rows = zip(*taken, strict=True)
-                self._insert_requests(list(ids), list(rows))
-        finally:
-            self._flushing.release()
+        ids: list[str] = []
+        rows: list[Sequence[Any]] = []
+        while self._requests:
+            some_ids, some_rows = self._requests.popleft()
+            self._taken_rows += len(some_rows)
+            ids += map(str, some_ids)
+            rows += some_rows
+            if len(rows) >= 500 or not self._requests:
+                self._insert_requests(ids, rows)
+                ids, rows = [], []
 
     def _insert_requests(self, ids: list[str], rows: list[Sequence[Any]]) -> None:
         try:

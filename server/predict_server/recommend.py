@@ -116,7 +116,7 @@ class Retrieval:
             raise _refuse("'filter' is an object of conditions by column")
         context = self._context(payload.get("context") or {})
         return Ask(
-            self._value(user_column, payload["user"], "user"),
+            self._id(user_column, payload["user"], "user"),
             n,
             exclude_consumed,
             conditions,
@@ -125,6 +125,12 @@ class Retrieval:
             context,
             self._fields(payload.get("fields") or []),
         )
+
+    def _id(self, column: str, value: Any, where: str) -> Any:
+        """A user's or item's id; a whole number is taken for its digits where ids are text."""
+        if type(value) is int and value.bit_length() < 64 and self._kinds[column] == "string":
+            value = str(value)
+        return self._value(column, value, where)
 
     def _value(self, column: str, value: Any, where: str) -> Any:
         try:
@@ -136,7 +142,7 @@ class Retrieval:
         given = payload.get(key) or []
         if not isinstance(given, list) or len(given) > MAX_LIST:
             raise _refuse(f"'{key}' is a list of at most {MAX_LIST} items")
-        return [self._value(column, value, key) for value in given]
+        return [self._id(column, value, key) for value in given]
 
     def _context(self, given: Any) -> Mapping[str, Any]:
         if not isinstance(given, dict):
