@@ -105,7 +105,9 @@ class Settings:
     task_image_preprocess: str = _setting(
         "nightshift/preprocess:0.1.0", "image of tasks.ctr.preprocess"
     )
-    task_image_train: str = _setting("nightshift/train:0.1.0", "image of tasks.ctr.train")
+    task_image_train: str = _setting(
+        "nightshift/train:0.1.0", "image of tasks.ctr.train and tasks.tensor.train"
+    )
     task_image_score: str = _setting("nightshift/train:0.1.0", "image of tasks.ctr.score")
     docker_url: str = _setting(
         "unix:///var/run/docker.sock", "Docker engine of the task containers"

@@ -352,3 +352,25 @@ def test_a_deployment_with_an_old_name_goes_only_where_the_own_pointer_named_it(
     assert set(world.both.openmldb.deployments("old_house")) == {
         "deepfm_0000aaaa", never.manifest().sql.deployment,
     }  # fmt: skip
+
+
+def test_a_deployment_that_two_old_homes_shared_comes_back_by_a_rollback(world):
+    one, two = world.homes
+    single_pipeline_home(world, one, ["2026-03-01"])
+    (shared,) = single_pipeline_home(world, two, ["2026-03-04"])
+    name = shared.manifest().sql.deployment
+    assert world.both.openmldb.deployments("old_house") == [name]
+    # The first home to upgrade promotes a release of its own, and retires the old one for both.
+    ads = Pipeline.load(one, "ads")
+    world.go_live(ads, world.release(ads, "2026-04-10", 1))
+    world.retire(ads)
+    assert world.both.openmldb.deployments("old_house") == []
+    other = Pipeline.load(two, "ads")
+    assert pointer.read_live(other.releases).release_id == "2026-03-04.001"
+    # The other one makes it again, and from then on it is no longer what the first one takes away.
+    world.roll_back(other, "2026-03-04.001")
+    assert world.both.openmldb.deployments("old_house") == [name]
+    world.retire(ads)
+    world.recover(ads)
+    assert predict(other)["release"] == "2026-03-04.001"
+    assert predict(ads)["release"] == "2026-04-10.001"
