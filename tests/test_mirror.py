@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from nightshift.config.recommend import RETRIEVERS
 from tasks.ctr.train.hyperparameters import Family
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +30,10 @@ HOMES = {
 }
 SHARED = {
     "tasks/ctr/train/models": (get_args(Family), "tests/tasks/ctr/train/models/test_families.py"),
+    "src/nightshift/recommend/retrievers": (
+        RETRIEVERS,
+        "tests/nightshift/recommend/retrievers/test_retrievers.py",
+    ),
 }
 """By folder: the modules of its registry, and the test that is parametrized by that registry."""
 
