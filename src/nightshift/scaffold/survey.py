@@ -45,6 +45,7 @@ class Column:
         """Whether it holds 0 and 1 (or false and true) alone."""
         return self.sql == "bool" or (
             self.sql in ("int16", "int32", "int64", "float", "double")
+            and self.distinct <= 2
             and self.least in (0, 1)
             and self.greatest in (0, 1)
         )

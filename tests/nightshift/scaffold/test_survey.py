@@ -1,0 +1,111 @@
+"""What a folder of files holds."""
+
+import datetime as dt
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nightshift.errors import DataError
+from nightshift.scaffold.survey import Column, survey
+
+AT = pa.timestamp("ms")
+
+
+@pytest.fixture
+def put(tmp_path):
+    def write(place, **columns):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(columns), path)
+        return tmp_path
+
+    return write
+
+
+def test_tables_columns_and_counts(put):
+    put("page/part-0.parquet", page=["a", "b"], topic=["x", None])
+    folder = put("page/part-1.parquet", page=["c"], topic=["x"])
+    put("_tmp/part-0.parquet", a=[1])
+    (folder / "notes.txt").write_text("no table")
+    (folder / "empty").mkdir()
+    found = survey(folder)
+    assert list(found) == ["page"]
+    page = found["page"]
+    assert (page.rows, page.seen, page.days) == (3, 3, ())
+    assert [(c.name, c.sql, c.distinct, c.nulls) for c in page.columns] == [
+        ("page", "string", 3, 0),
+        ("topic", "string", 1, 1),
+    ]
+    assert page.is_unique("page")
+    assert not page.is_unique("topic")
+    assert page.shared["page"] == {"a", "b", "c"}
+
+
+def test_partitions_are_days_of_one_table(put):
+    put("visit/ds=2026-01-02/a.parquet", n=[2])
+    folder = put("visit/ds=2026-01-01/a.parquet", n=[1])
+    table = survey(folder)["visit"]
+    assert table.days == (dt.date(2026, 1, 1), dt.date(2026, 1, 2))
+    assert (table.rows, table.column("n").least, table.column("n").greatest) == (2, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "binary"),
+    [
+        ([0, 1, None], pa.int64(), True),
+        ([1, 1], pa.int32(), True),
+        ([0.0, 1.0], pa.float64(), True),
+        ([0.0, 0.25, 1.0], pa.float64(), False),
+        ([0, 1, 2], pa.int64(), False),
+        ([True, False], pa.bool_(), True),
+        (["0", "1"], pa.string(), False),
+        ([None], pa.int64(), False),
+    ],
+)
+def test_a_label_is_made_of_noughts_and_ones_alone(put, values, kind, binary):
+    folder = put("t/a.parquet", x=pa.array(values, kind))
+    assert survey(folder)["t"].column("x").is_binary is binary
+
+
+def test_an_empty_table_names_no_row(put):
+    folder = put("t/a.parquet", x=pa.array([], pa.string()))
+    assert not survey(folder)["t"].is_unique("x")
+
+
+def test_a_column_that_is_not_there_is_named(put):
+    table = survey(put("t/a.parquet", x=[1]))["t"]
+    with pytest.raises(DataError, match="table t has no column 'y'; it has x"):
+        table.column("y")
+
+
+@pytest.mark.parametrize(
+    ("place", "columns", "why"),
+    [
+        ("a-b/a.parquet", {"x": [1]}, "letters, digits and _ only"),
+        ("t/a.parquet", {"a b": [1]}, "rename it"),
+        ("t/a.parquet", {"x": pa.array([[1]])}, "OpenMLDB has no such type"),
+    ],
+)
+def test_names_and_types_that_openmldb_lacks_are_refused(put, place, columns, why):
+    with pytest.raises(DataError, match=why):
+        survey(put(place, **columns))
+
+
+def test_a_folder_without_tables_says_what_one_is(tmp_path):
+    with pytest.raises(DataError, match="holds no table: each needs a folder of its own"):
+        survey(tmp_path)
+    with pytest.raises(DataError, match="is not a folder"):
+        survey(tmp_path / "none")
+
+
+def test_a_broken_file_is_named(tmp_path):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "a.parquet").write_text("no parquet")
+    with pytest.raises(DataError, match=r"a\.parquet"):
+        survey(tmp_path)
+
+
+def test_binary_is_said_of_what_was_counted():
+    assert Column("x", "int64", 2, 0, 0, 1).is_binary
+    assert not Column("x", "int64", 0, 9, None, None).is_binary
