@@ -183,14 +183,6 @@ class AirflowApi:
             for t in self.request("GET", path)["task_instances"]
         ]
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """What a task handed on; None where it did not."""
-        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
-        try:
-            return self.request("GET", f"{path}?deserialize=false&stringify=false")["value"]
-        except ConfigurationError:
-            return None
-
     def log_lines(self, dag_id: str, run_id: str, task: Task) -> list[str]:
         """A task's log of its latest attempt, one text a line, with what an error said."""
         attempt = max(task.attempt, 1)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nightshift import files
 from nightshift.config.gates import GatesConfig, Level
 from nightshift.config.reading import read
 from nightshift.errors import ReleaseRejected
@@ -45,13 +44,6 @@ def report(name: str, findings: Iterable[Finding], **figures: Any) -> dict[str, 
         "warnings": [f.message for f in found if f.level == "warn"],
         **figures,
     }
-
-
-def write_report(reports: Path, value: Mapping[str, Any]) -> Path:
-    """Write a report as `<reports>/<check>.json`, whole."""
-    path = reports / f"{value['check']}.json"
-    files.write_json(path, value)
-    return path
 
 
 def demand(value: Mapping[str, Any]) -> None:

@@ -138,11 +138,6 @@ class ReleaseFolder:
         verdict = self.verdict()
         return verdict is not None and verdict["accepted"] is True
 
-    @property
-    def restorable(self) -> bool:
-        """Whether it was accepted and still holds its model."""
-        return self.model.is_dir() and self.accepted
-
 
 @dataclass(frozen=True)
 class ReleaseStore:

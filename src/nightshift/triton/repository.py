@@ -73,18 +73,6 @@ def repository_lock(repo: Path, model: str, *, timeout_s: float = 120.0) -> Iter
         yield
 
 
-def version_date(version: int) -> dt.date:
-    """The data date of a version number `YYYYMMDDnnn`.
-
-    Raises:
-        ContractError: the number is no such version.
-    """
-    try:
-        return dt.datetime.strptime(str(version // 1000), "%Y%m%d").date()
-    except ValueError:
-        raise ContractError(f"model version {version} is not of the form YYYYMMDDnnn") from None
-
-
 def claim(repo: Path, model: str, owner: str) -> None:
     """Say that a model's folder is this owner's (`Pipeline.owner`).
 

@@ -1,6 +1,5 @@
 """Versions appear whole, numbers are never reused, the configuration pins what it says."""
 
-import datetime as dt
 import multiprocessing
 import re
 
@@ -35,9 +34,6 @@ def test_a_version_is_the_date_and_a_number_within_it(tmp_path):
     given_out = [repository.allocate_version(tmp_path, "deepfm", "2016-04-01") for _ in range(3)]
     assert given_out == [20160401001, 20160401002, 20160401003]
     assert repository.allocate_version(tmp_path, "deepfm", "2016-03-31") == 20160331001
-    assert repository.version_date(20160401002) == dt.date(2016, 4, 1)
-    with pytest.raises(ContractError, match="YYYYMMDDnnn"):
-        repository.version_date(7)
 
 
 def test_a_number_is_not_given_out_again_after_its_version_went(tmp_path, trained_model):

@@ -165,13 +165,6 @@ class Index:
         for run in self._runs:
             run.prepare()
 
-    def all_keys(self) -> list[Key]:
-        """Every key with rows."""
-        found = dict.fromkeys(self._entries)
-        for run in self._runs:
-            found.update(dict.fromkeys(run.keys()))
-        return list(found)
-
     def _gather(self, key: Key) -> Entry | None:
         parts = [p for p in (run.rows(key) for run in self._runs) if p is not None]
         if not parts:
