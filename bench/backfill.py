@@ -44,7 +44,7 @@ def environment(home: Path) -> dict[str, str]:
     free = zip(names, free_ports(len(names)), strict=True)
     ports = {f"NIGHTSHIFT_{name}_PORT": str(port) for name, port in free}
     outer = {k: v for k, v in os.environ.items() if not k.startswith(("NIGHTSHIFT_", "AIRFLOW"))}
-    keep = {"NIGHTSHIFT_KEEP_RELEASES": "100", "NIGHTSHIFT_START_TIMEOUT_S": "600"}
+    keep = {"NIGHTSHIFT_SCHEDULES": "on", "NIGHTSHIFT_START_TIMEOUT_S": "600"}
     return {**outer, "NIGHTSHIFT_HOME": str(home), **keep, **ports}
 
 

@@ -113,7 +113,7 @@ class Settings:
         "unix:///var/run/docker.sock", "Docker engine of the task containers"
     )
     schedules: str = _setting(
-        "on", "on: pipelines run by their schedules; off: by hand and as backfills only"
+        "on", "on: pipelines run by their schedules, and as backfills; off: by hand only"
     )
     retire_grace_s: float = _setting(30.0, "seconds between a switch and dropping the old pair")
     notify_file: str = _setting(
