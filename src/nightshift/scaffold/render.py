@@ -174,6 +174,23 @@ label:
 
 # features.sql
 
+_TAKEN = frozenset(
+    {"request_id", "request_time", "request_hour", "request_weekday", "label_request_id", "label"}
+)
+"""Columns of the query that are not named after a column of a table."""
+
+
+def _given_name(roles: Roles, column: str) -> str:
+    """What a column of the requests is called in the query: as it is, where nothing else is."""
+    others = {f"{j.table.name}_{c.name}".lower() for j in roles.joined for c in _joined_columns(j)}
+    others |= {f"{key}_requests_{name}".lower() for key in roles.keys for name, _ in _WINDOWS}
+    others |= _TAKEN
+    columns = {c.name.lower() for c in roles.requests.columns}
+    found = column
+    while found.lower() in others or (found != column and found.lower() in columns):
+        found = f"{roles.requests.name}_{found}"
+    return found
+
 
 def features(roles: Roles) -> list[Feature]:
     """Every column of the query, in its order."""
@@ -183,7 +200,7 @@ def features(roles: Roles) -> list[Feature]:
         Feature("request_time", "timestamp", "key"),
     ]
     found += [
-        _feature(column, column.name, request)
+        _feature(column, _given_name(roles, column.name), request)
         for column in request.columns
         if column.name not in (roles.request_id, roles.request_time)
     ]
@@ -239,7 +256,7 @@ def features_sql(roles: Roles, zone: Zone, window: Window) -> str:
         f"{quoted(roles.request_id)} AS request_id",
         f"{quoted(time)} AS request_time",
         *(
-            f"{quoted(c.name)} AS {quoted(c.name)}"
+            f"{quoted(c.name)} AS {quoted(_given_name(roles, c.name))}"
             for c in request.columns
             if c.name not in (roles.request_id, time)
         ),

@@ -77,6 +77,7 @@ def decide(
         DataError: a table lacks what its role needs.
     """
     guesses: list[str] = []
+    guessed = requests is None and labels is None
     label_table = tables[_named(tables, labels, "--labels")] if labels else None
     if requests is None:
         requests = _guess_requests(tables, labels)
@@ -104,8 +105,46 @@ def decide(
         _time_or_none(label_table),
         guesses=guesses,
     )
+    _check_positives(roles, guessed)
     _join(tables, roles)
     return roles
+
+
+def _check_positives(roles: Roles, guessed: bool) -> None:
+    """Refuse labels by which no request is a positive, or every one."""
+    labels, requests = roles.labels, roles.requests
+    if not labels.rows:
+        raise ConfigurationError(
+            f"table {labels.name} of labels has no rows, so that nothing is a positive; name the "
+            f"tables by --requests and --labels{_why_not(labels)}"
+        )
+    if guessed and labels.rows > requests.rows:
+        raise ConfigurationError(
+            f"{requests.name} looks like the requests and {labels.name} like their labels, and that "
+            f"has more rows ({labels.rows} to {requests.rows}), as if it were the other way round: "
+            f"name the tables by --requests and --labels{_why_not(labels)}"
+        )
+    ids = requests.shared.get(roles.request_id, frozenset())
+    named = labels.shared.get(roles.label_key, frozenset())
+    if roles.label is None and ids and ids <= named:
+        raise ConfigurationError(
+            f"every row of {requests.name} has one in {labels.name}, where a row is a positive, so "
+            "that nothing is a negative: name the tables by --requests and --labels, or the label's "
+            f"column by --label{_why_not(labels)}"
+        )
+
+
+def _why_not(table: Table) -> str:
+    """What keeps a table from being that of the requests; empty where nothing does."""
+    lacks = []
+    if not table.rows:
+        lacks.append("it has no rows")
+    else:
+        if not _unique(table):
+            lacks.append("no column of it names each row: an id has no NULL and no repeats")
+        if _time_or_none(table) is None:
+            lacks.append("it has no timestamp column without NULLs")
+    return f". {table.name} cannot be the requests: {', and '.join(lacks)}" if lacks else ""
 
 
 def _named(tables: Mapping[str, Table], name: str, option: str) -> str:

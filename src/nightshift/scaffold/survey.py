@@ -141,8 +141,7 @@ def _read(folder: Path, days: Sequence[Path], paths: Sequence[Path]) -> Table:
     kinds = {}
     for column in columns_of(paths[-1]):
         if column.sql is None or not IDENTIFIER.fullmatch(column.name):
-            why = "OpenMLDB has no such type" if column.sql is None else "rename it"
-            raise DataError(f"{paths[-1]}: column {column}: {why}")
+            raise DataError(f"{paths[-1]}: column {column}: {_cannot_be(column.name, column.sql)}")
         kinds[column.name] = column.sql
     rows = sum(rows_of(path) for path in paths)
     # The newest files first: they are what the next night looks like.
@@ -168,6 +167,15 @@ def _read(folder: Path, days: Sequence[Path], paths: Sequence[Path]) -> Table:
         len(whole),
         tuple(dt.date.fromisoformat(day.name[3:]) for day in days),
         shared,
+    )
+
+
+def _cannot_be(name: str, sql: str | None) -> str:
+    if sql is not None:
+        return "a column's name has the letters a to z, digits and _ only; rename it"
+    return (
+        f"OpenMLDB has no such type; write {name} as a signed integer, double, string, boolean, date "
+        "or timestamp, or leave it out"
     )
 
 

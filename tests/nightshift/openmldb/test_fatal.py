@@ -20,6 +20,9 @@ from nightshift.openmldb.fatal import check_statement
         "delete from t where k between 1 and 2",
         "select 1; DELETE FROM t WHERE k = 'x' AND ts BETWEEN 1 AND 2;",
         "/* all */ exit",
+        "# all\nEXIT",
+        "DEPLOY d SELECT 1 AS one",
+        "SELECT 1; DEPLOY d OPTIONS(LONG_WINDOWS='w:1d') SELECT 'x FROM y' AS a",
     ],
 )
 def test_fatal_statements_are_refused(sql: str) -> None:
@@ -43,6 +46,10 @@ def test_fatal_statements_are_refused(sql: str) -> None:
         "DELETE FROM t WHERE k = 'a'; SELECT * FROM t WHERE k IN ('a')",
         "SELECT 'exit' AS `exit`",
         "SELECT exit FROM t",
+        "DEPLOY d SELECT a FROM t",
+        "SHOW DEPLOYMENT d",
+        "DROP DEPLOYMENT d",
+        "SELECT '#' AS a; SELECT 2",
         "INSERT INTO t VALUES ('it\\'s; EXIT')",
     ],
 )

@@ -183,6 +183,58 @@ def test_refusals_name_what_to_give(settings, folder):
         writing.check_name(settings, "ads")
 
 
+def test_columns_that_are_called_as_the_querys_own_are_given_another_name(settings, folder):
+    path = folder / "impressions"
+    for part in path.glob("*/*.parquet"):
+        table = pq.read_table(part)
+        names = {"bid": "label", "city": "Request_Hour", "is_mobile": "user_id_requests_1d"}
+        pq.write_table(table.rename_columns([names.get(n, n) for n in table.column_names]), part)
+    roles = propose(folder, requests="impressions", labels="clicks")
+    texts = writing.contents("ads", roles, writing.window_of(roles, 1), 300)
+    writing.write(settings, "ads", texts)
+    assert [p for p in check_pipeline(settings, "ads") if p.level == "error"] == []
+    spec = Pipeline.load(settings, "ads").features.spec
+    assert {"impressions_label", "impressions_Request_Hour", "impressions_user_id_requests_1d"} <= {
+        *spec.names
+    }
+
+
+def spoil(folder, change):
+    for part in (folder / "impressions").glob("*/*.parquet"):
+        pq.write_table(change(pq.read_table(part)), part)
+
+
+def twice(table):
+    half = pa.array([n // 2 for n in table["impression_id"].to_pylist()], pa.int64())
+    return table.set_column(0, "impression_id", half)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (twice, "no repeats"),
+        (lambda t: t.drop_columns(["shown_at"]), "no timestamp"),
+        (lambda t: t.slice(0, 0), "no rows"),
+    ],
+)
+def test_impressions_that_cannot_be_requests_do_not_become_the_labels(folder, change, why):
+    spoil(folder, change)
+    with pytest.raises(ConfigurationError, match=f"impressions cannot be the requests: .*{why}"):
+        propose(folder)
+
+
+def test_labels_of_every_request_are_refused_where_a_row_is_a_positive(folder):
+    for part in (folder / "impressions").glob("*/*.parquet"):
+        clicks = folder / "clicks" / part.parent.name / part.name
+        table = pq.read_table(part)
+        pq.write_table(
+            pa.table({"impression_id": table["impression_id"], "clicked_at": table["shown_at"]}),
+            clicks,
+        )
+    with pytest.raises(ConfigurationError, match="nothing is a negative"):
+        propose(folder, requests="impressions", labels="clicks")
+
+
 def test_a_name_that_sql_does_not_take_is_refused_with_file_and_column(tmp_path):
     (tmp_path / "shown").mkdir()
     pq.write_table(pa.table({"user-id": [1]}), tmp_path / "shown" / "part-0.parquet")
