@@ -77,6 +77,8 @@ def environment(settings: Settings) -> dict[str, str]:
     # Airflow's parser takes % as the start of an interpolation.
     env.update({f"AIRFLOW__{k}": v.replace("%", "%%") for k, v in options.items()})
     env["AIRFLOW_HOME"] = str(folder)
+    # For the task that cleans it; Airflow hides the connection above from tasks.
+    env["NIGHTSHIFT_AIRFLOW_DATABASE"] = f"sqlite:///{database(settings)}?timeout=30"
     token = credentials.read(settings, credentials.OPENMLDB_TOKEN)
     env["AIRFLOW_CONN_OPENMLDB_DEFAULT"] = json.dumps(
         {

@@ -112,7 +112,6 @@ def as_text(made: Run) -> str:
     lines = [
         "The week",
         table(head, rows),
-        "  (a release that served 3 requests a day answered the probe of its switch alone)",
     ]
     held_out = [
         f"  {one['release']}: held-out AUC {_number(one['held_out'])}, served "

@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nightshift import credentials
+from nightshift.serving.probe import PROBE
 from nightshift.settings import Settings
 from predict_server import documentation, uploads
 from predict_server.access import Origins, Tokens
@@ -243,6 +244,7 @@ class App:
                     exchange.header(b"accept"),
                     exchange.flag("explain"),
                     self._deadline(exchange),
+                    exchange.header(PROBE.encode()).strip() == "1",
                 )
                 if operation == "events":
                     answer = await host.ingest.answer(table, call)

@@ -171,7 +171,7 @@ class Recorder:
             features: n feature rows.
             scores: float32 [n].
             order: of a ranking, the rows that are returned, best first.
-            role: `live`, or what else scored the request.
+            role: `live`, or what else scored the request (`nightshift.live.log.FIXED`).
             of: of shadow scores, the receipt of the answer.
         """
         if not subject.hider.idle:

@@ -80,6 +80,14 @@ def ensure(settings: Settings, name: str) -> str:
     return found
 
 
+def airflow_database() -> str | None:
+    """Where Airflow's own tables are, for their upkeep: `NIGHTSHIFT_AIRFLOW_DATABASE`.
+
+    Airflow hides its connection from tasks. An SQLAlchemy URL; it may hold blanks.
+    """
+    return os.environ.get("NIGHTSHIFT_AIRFLOW_DATABASE") or None
+
+
 def openmldb_headers(settings: Settings) -> dict[str, str]:
     """What a request to this installation's OpenMLDB carries."""
     token = read(settings, OPENMLDB_TOKEN)

@@ -178,6 +178,67 @@ def sweep_staging(folder: Path, *, older_than_s: float = 3600.0) -> list[Path]:
     return gone
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file of lines, durable when this returns.
+
+    It begins a line of its own where an earlier writer was killed in the middle of one, and is not
+    lost where `rewrite_lines` replaces the file at this moment.
+
+    Args:
+        path: the file, made where there is none.
+        line: without its line break.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _newest(path) as fd:
+        size = os.fstat(fd).st_size
+        torn = size and os.pread(fd, 1, size - 1) != b"\n"
+        os.write(fd, (b"\n" if torn else b"") + line + b"\n")
+        os.fsync(fd)
+
+
+def rewrite_lines(path: Path, keep: Callable[[list[bytes]], list[bytes]]) -> int:
+    """Replace the lines of a file that `append_line` writes; a reader sees the old ones or the new.
+
+    Args:
+        path: the file; where there is none, nothing happens.
+        keep: from all lines, with their line breaks, to those that stay.
+
+    Returns:
+        How many lines went.
+    """
+    if not path.is_file():
+        return 0
+    with _newest(path):
+        with path.open("rb") as file:
+            before = file.readlines()
+        after = keep(before)
+        if after != before:
+            write_bytes(path, b"".join(after))
+    return len(before) - len(after)
+
+
+@contextlib.contextmanager
+def _newest(path: Path) -> Iterator[int]:
+    """A file opened for appending and locked, which is still the one of that name."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if _is_of(path, fd):
+            break
+        os.close(fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _is_of(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
 @contextlib.contextmanager
 def locked(
     path: Path, *, timeout_s: float = 60.0, sleep: Callable[[float], None] = time.sleep

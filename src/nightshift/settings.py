@@ -116,6 +116,13 @@ class Settings:
         "on", "on: pipelines run by their schedules, and as backfills; off: by hand only"
     )
     retire_grace_s: float = _setting(30.0, "seconds between a switch and dropping the old pair")
+    keep_days: int = _setting(
+        400, "days that records of releases without a model, and of loads, stay (at least 60)"
+    )
+    keep_log_days: int = _setting(
+        30, "days that Airflow's runs and the logs of their tasks stay (at least 2)"
+    )
+    log_max_mb: int = _setting(50, "megabytes of a service's log; a longer one is put away")
     notify_file: str = _setting(
         "", "file of Apprise URLs, one a line: who is told what goes wrong; empty: nobody"
     )
@@ -177,6 +184,9 @@ class Settings:
                 raise ConfigurationError(
                     f"{name} is {value!r}; give the name or the address of a host alone"
                 )
+        for name, least in (("keep_days", 60), ("keep_log_days", 2), ("log_max_mb", 1)):
+            if getattr(self, name) < least:
+                raise ConfigurationError(f"{_PREFIX}{name.upper()} must be at least {least}")
         if self.disk_min_free >= 1:
             raise ConfigurationError(
                 f"{_PREFIX}DISK_MIN_FREE is {self.disk_min_free:g}; it is a share, such as 0.1"

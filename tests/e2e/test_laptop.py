@@ -76,8 +76,8 @@ def test_what_was_served_is_observed_and_measured_through_airflow(demo, house):
     found = json.loads((live / "skew" / f"{DS}_{DS}.json").read_text())
     assert (found["status"], found["not_in_training"]) == ("explained", 0)
     assert found["requests"] >= 50
-    # Their rows were in the store already, as was history that other nights had loaded; nothing else
-    # is otherwise than training has it.
+    # Their rows were in the store already (they are of the partition), as was history that other
+    # nights had loaded; nothing else is otherwise than training has it.
     causes = {cause["cause"] for release in found["releases"] for cause in release["causes"]}
     assert causes <= {"asked again", "same-instant event", "history not trained on"}
     assert json.loads((live / "served.json").read_text())["rows"] >= 50

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -153,3 +154,44 @@ def test_a_number_that_json_cannot_hold_is_refused(tmp_path, number):
     path.write_text(f'{{"auc": {number}}}')
     with pytest.raises(ContractError, match="not a finite number"):
         files.read_json(path)
+
+
+def test_no_line_is_lost_while_the_file_is_rewritten(tmp_path):
+    path = tmp_path / "log" / "lines.jsonl"
+    seen = []
+
+    def rewrite(lines):
+        seen.append(len(lines))
+        return [line for line in lines if line[:1] != b"x"]
+
+    def write(writer):
+        for number in range(40):
+            files.append_line(path, f"{writer}-{number}".encode())
+            files.append_line(path, b"x")
+
+    with ThreadPoolExecutor(5) as pool:
+        writers = [pool.submit(write, writer) for writer in "abcd"]
+        while not all(one.done() for one in writers):
+            files.rewrite_lines(path, rewrite)
+        for one in writers:
+            one.result()
+    files.rewrite_lines(path, rewrite)
+    lines = path.read_text().splitlines()
+    assert sorted(lines) == sorted(f"{w}-{n}" for w in "abcd" for n in range(40))
+    for writer in "abcd":  # in their order
+        assert [x for x in lines if x[0] == writer] == [f"{writer}-{n}" for n in range(40)]
+
+
+def test_a_line_after_a_torn_one_begins_anew_and_nothing_to_rewrite_is_left_alone(tmp_path):
+    path = tmp_path / "lines"
+    assert files.rewrite_lines(path, list) == 0
+    assert not path.exists()
+    path.write_bytes(b"whole\ntor")
+    files.append_line(path, b"next")
+    assert path.read_bytes() == b"whole\ntor\nnext\n"
+    before = path.stat().st_ino
+    assert files.rewrite_lines(path, list) == 0
+    assert path.stat().st_ino == before
+    assert files.rewrite_lines(path, lambda lines: lines[:1]) == 2
+    assert path.read_bytes() == b"whole\n"
+    assert list(tmp_path.iterdir()) == [path]

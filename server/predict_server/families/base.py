@@ -74,6 +74,7 @@ class Call:
         accept: what the client would take.
         explain: whether the answer shows features and ids.
         deadline: of `time.monotonic()`.
+        probe: whether it is a request of nobody's (`nightshift.serving.probe.PROBE`).
     """
 
     body: bytes
@@ -81,6 +82,7 @@ class Call:
     accept: str
     explain: bool
     deadline: float
+    probe: bool = False
 
     def json(self) -> Any:
         """The body's JSON.

@@ -225,14 +225,14 @@ class CtrRelease(Release):
         """A score a row, in order."""
         began = time.time()
         rows = self.read(call.json())
-        if self._canary is not None and (canary := self._canary.of(rows)) is not None:
+        if self._canary is not None and (canary := self._canary.of(rows, call)) is not None:
             with self._canary.falling_back(canary, "predict", began, rows):
                 return await canary.predict(_hurried(call))
-        scored = await self._scored("predict", began, rows, call.deadline)
+        scored = await self._scored("predict", began, rows, call)
         predictions = [
             self.prediction(scored, row, explain=call.explain) for row in range(len(scored.scores))
         ]
-        receipt = self._recorded("predict", began, rows, scored)
+        receipt = self._recorded("predict", began, rows, scored, probe=call.probe)
         return Answer(encode_json({"predictions": predictions, **receipt, **self._names}))
 
     async def rank(self, call: Call) -> Answer:
@@ -242,17 +242,17 @@ class CtrRelease(Release):
         rows = self._reader.check(
             _join(user, candidates), max_rows=self._context.settings.predict_max_rows
         )
-        if self._canary is not None and (canary := self._canary.of(rows)) is not None:
+        if self._canary is not None and (canary := self._canary.of(rows, call)) is not None:
             with self._canary.falling_back(canary, "rank", began, rows):
                 return await canary.rank(_hurried(call))
-        scored = await self._scored("rank", began, rows, call.deadline)
+        scored = await self._scored("rank", began, rows, call)
         # Equal scores keep the candidates' own order.
         order = np.argsort(-scored.scores, kind="stable")[:n].tolist()
         ranking = [
             {"rank": place, "candidate": row, **self.prediction(scored, row, explain=call.explain)}
             for place, row in enumerate(order, start=1)
         ]
-        receipt = self._recorded("rank", began, rows, scored, order)
+        receipt = self._recorded("rank", began, rows, scored, order, probe=call.probe)
         return Answer(encode_json({"ranking": ranking, **receipt, **self._names}))
 
     def _recorded(
@@ -262,9 +262,11 @@ class CtrRelease(Release):
         rows: Sequence[Sequence[Any]],
         scored: Scored,
         order: list[int] | None = None,
+        *,
+        probe: bool = False,
     ) -> dict[str, Any]:
         """Give an answer to the request log and the shadow; its receipt as part of the answer."""
-        inserts = self._inserts(rows, scored)
+        inserts = None if probe else self._inserts(rows, scored)
         recorder = self._context.recorder
         if recorder is None:
             if inserts is not None:
@@ -278,9 +280,9 @@ class CtrRelease(Release):
             scored.features,
             scored.scores,
             order,
-            role=self._role,
+            role="probe" if probe else self._role,
         )
-        shadowed = self.shadow is not None and self.shadow.wants(receipt)
+        shadowed = not probe and self.shadow is not None and self.shadow.wants(receipt)
         if inserts is not None and not shadowed:
             inserts()
         if shadowed and self.shadow is not None:
@@ -304,15 +306,16 @@ class CtrRelease(Release):
         return self._subject
 
     async def _scored(
-        self, operation: str, began: float, rows: Sequence[Sequence[Any]], deadline: float
+        self, operation: str, began: float, rows: Sequence[Sequence[Any]], call: Call
     ) -> Scored:
         """`score`; that it failed is logged, which needs no labels to be seen."""
         try:
-            return await self.score(rows, deadline)
+            return await self.score(rows, call.deadline)
         except DeadlineExceeded:
             raise  # the client's, or too much to do
         except NightshiftError:
-            self.record_failure(operation, began, rows)
+            if not call.probe:  # its failure is told to who probes
+                self.record_failure(operation, began, rows)
             raise
 
     def record_failure(self, operation: str, began: float, rows: Sequence[Sequence[Any]]) -> None:
@@ -399,7 +402,8 @@ class CtrRelease(Release):
         ask = retrieval.read(call.json())
         if self._canary is not None:
             given = {retrieval.user: ask.user, **ask.context}
-            if (canary := self._canary.of_value(given.get(self._canary.column))) is not None:
+            value = given.get(self._canary.column)
+            if (canary := self._canary.of_value(value, call)) is not None:
                 with self._canary.falling_back(canary, "recommend", began, ()):
                     return await canary.recommend(_hurried(call))
         loop = asyncio.get_running_loop()
@@ -413,7 +417,7 @@ class CtrRelease(Release):
         scored = None
         if made:
             rows = self._reader.check(made, max_rows=most)
-            scored = await self._scored("recommend", began, rows, call.deadline)
+            scored = await self._scored("recommend", began, rows, call)
             # Equal scores keep the order of retrieval.
             order = np.argsort(-scored.scores, kind="stable")[: ask.n].tolist()
         recommendations = []
@@ -437,7 +441,12 @@ class CtrRelease(Release):
                 [scored.features[n] for n in order], scored.ids[order], scored.scores[order]
             )
             receipt = self._recorded(
-                "recommend", began, [rows[n] for n in order], shown, list(range(len(order)))
+                "recommend",
+                began,
+                [rows[n] for n in order],
+                shown,
+                list(range(len(order))),
+                probe=call.probe,
             )
         return Answer(
             encode_json(
@@ -501,16 +510,16 @@ class Canaries:
         self._at = columns.index(named.column)
         self._key = key
 
-    def of(self, rows: Sequence[Sequence[Any]]) -> CtrRelease | None:
+    def of(self, rows: Sequence[Sequence[Any]], call: Call) -> CtrRelease | None:
         """The canary, if every row is of a user that it has; an answer is of one release."""
         values = {row[self._at] for row in rows}
-        if not all(self._has(value) for value in values):
+        if call.probe or not all(self._has(value) for value in values):
             return None
         return self._beside.get()
 
-    def of_value(self, value: Any) -> CtrRelease | None:
+    def of_value(self, value: Any, call: Call) -> CtrRelease | None:
         """The canary, if it has the user."""
-        return self._beside.get() if self._has(value) else None
+        return self._beside.get() if self._has(value) and not call.probe else None
 
     def _has(self, value: Any) -> bool:
         release = self._named.pair.release_id

@@ -17,3 +17,6 @@ class Score(Strict):
     top: int | None = Field(None, ge=1, description="items kept of each user; empty: all")
     format: Literal["parquet", "csv"] = "parquet"
     schedule: str = Field("off", description="cron expression, UTC; off: by hand")
+    keep: int | None = Field(
+        None, ge=1, description="newest lists that stay, older ones are removed; empty: all"
+    )

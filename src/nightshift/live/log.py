@@ -42,7 +42,8 @@ FIXED = pa.schema(
         pa.field("at", pa.timestamp("us", "UTC")),  # when it was scored, the server's clock
         pa.field("began", pa.timestamp("us", "UTC")),  # before its features were asked for
         pa.field("operation", pa.string()),  # predict | rank | recommend
-        pa.field("role", pa.string()),  # live or canary: answered; shadow: not; error: no answer
+        # live or canary: answered; shadow: not; error: no answer; probe: asked by nobody
+        pa.field("role", pa.string()),
         pa.field("release", pa.string()),
         pa.field("deployment", pa.string()),
         pa.field("model", pa.string()),

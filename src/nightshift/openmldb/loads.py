@@ -10,7 +10,6 @@ import contextlib
 import datetime as dt
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
@@ -27,7 +26,7 @@ from nightshift.data.scan import present_days
 from nightshift.errors import ConfigurationError, ContractError, PartitionMissing, RetryableError
 from nightshift.features import lineage
 from nightshift.features.tables import SourceTables
-from nightshift.files import read_json
+from nightshift.files import append_line, read_json
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
     AbstractClient,
@@ -187,6 +186,9 @@ def bring_online(
     work = _Work(client, pipeline, ds, deadline)
     known_file = known_days(pipeline)
     known = reconcile.load_known(known_file)
+    reconcile.forget_known(
+        known, layout.parse_date(ds) - dt.timedelta(days=pipeline.settings.keep_days)
+    )
     reconciled: list[reconcile.DayReport] = []
     loads: list[OnlineLoad] = []
     jobs: list[Job] = []
@@ -413,11 +415,7 @@ def _note(
             if not load["days"]
         ],
     }
-    pipeline.runs.mkdir(parents=True, exist_ok=True)
-    with (pipeline.runs / HISTORY).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(pipeline.runs / HISTORY, json.dumps(line).encode())
 
 
 def _matching(pattern: str) -> list[Path]:

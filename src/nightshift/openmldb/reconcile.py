@@ -622,6 +622,12 @@ def load_known(path: Path) -> dict[str, str]:
     return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
 
 
+def forget_known(known: Known, before: dt.date) -> None:
+    """Forget days before a date; one that comes again is compared row by row."""
+    for key in [one for one in known if one.rpartition("/")[2] < before.isoformat()]:
+        del known[key]
+
+
 def save_known(path: Path, known: Mapping[str, str]) -> None:
     """Keep what was equal for the next night."""
     files.write_json(path, dict(known))

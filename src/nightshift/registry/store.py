@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,17 +183,8 @@ class ReleaseStore:
 
     def log(self, event: str, **fields: Any) -> None:
         """Append one line to the log, durable when this returns."""
-        line = json.dumps({"event": event, "at": now(), **fields}, sort_keys=True) + "\n"
-        self.root.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.history_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            size = os.fstat(fd).st_size
-            if size and os.pread(fd, 1, size - 1) != b"\n":
-                line = "\n" + line  # a writer was killed in mid-line
-            os.write(fd, line.encode())
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        line = json.dumps({"event": event, "at": now(), **fields}, sort_keys=True)
+        files.append_line(self.history_path, line.encode())
 
     def events(self) -> Iterator[dict[str, Any]]:
         """The log's lines, oldest first; lines that are not ours, or torn, are ignored."""
@@ -204,11 +194,11 @@ class ReleaseStore:
             whole = True
             while line := file.readline(MAX_LINE):
                 begins, whole = whole, line.endswith(b"\n")
-                if begins and (value := _event(line)) is not None:
+                if begins and (value := event_of(line)) is not None:
                     yield value
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def event_of(line: bytes) -> dict[str, Any] | None:
     """The event of a line; None where a reader could stumble over it."""
     try:
         value = json.loads(line.decode("utf-8", "replace"))

@@ -15,6 +15,10 @@ from nightshift.errors import ContractError, ServiceUnavailable
 PLAIN: Mapping[str, Any] = {"trust_env": False}
 """httpx's arguments for a server that asks for nothing."""
 
+PROBE = "x-nightshift-probe"
+"""Header with a 1: a request of nobody's. The live release answers it, never a canary; it is logged
+with the role `probe`, is not scored in shadow, and its rows are not inserted."""
+
 
 def alive(url: str, *, timeout_s: float = 5.0, access: Mapping[str, Any] = PLAIN) -> None:
     """The predict server answers at all, whatever it says of its parts.
@@ -181,7 +185,8 @@ class _Probe:
     ) -> None:
         self.url, self._release, self._deadline_s = url, release, deadline_s
         self._until = time.monotonic() + deadline_s
-        self._options: dict[str, Any] = {**access, "timeout": timeout_s}
+        headers = {**access.get("headers", {}), PROBE: "1"}
+        self._options: dict[str, Any] = {**access, "headers": headers, "timeout": timeout_s}
 
     def ask(self, action: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Post until the answer is by the release."""

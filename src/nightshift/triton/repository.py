@@ -151,6 +151,31 @@ def allocate_version(
         return version
 
 
+def forget_versions(repo: Path, model: str, *, before: dt.date, needed: Collection[int]) -> int:
+    """Forget numbers that were given out for dates long ago, and of which nothing is left.
+
+    Args:
+        repo: Triton's model repository.
+        model: name of the model.
+        before: numbers of this date and later ones are remembered.
+        needed: numbers that something else knows, such as a release's record.
+
+    Returns:
+        How many were forgotten.
+    """
+    record = model_folder(repo, model) / _ALLOCATED
+    if not record.exists():
+        return 0
+    with repository_lock(repo, model):
+        given: dict[str, str] = files.read_json(record)
+        there = {*needed, *versions(repo, model), *pins(repo, model)}
+        first = int(before.strftime("%Y%m%d")) * 1000
+        kept = {n: who for n, who in given.items() if int(n) > first or int(n) in there}
+        if len(kept) < len(given):
+            files.write_json(record, kept)
+    return len(given) - len(kept)
+
+
 def versions(repo: Path, model: str) -> list[int]:
     """Version numbers whose folder is there, ascending."""
     folder = model_folder(repo, model)

@@ -25,6 +25,7 @@ from nightshift.features.encoding import encode_column
 from nightshift.features.specification import FeatureSpec
 from nightshift.layout import RunFolder
 from nightshift.lists import job, writing
+from nightshift.live.log import RequestLog
 from nightshift.recommend.recommender import Recommender
 from nightshift.recommend.requests import RequestRows
 from nightshift.registry import history, leases, pointer
@@ -34,6 +35,7 @@ from nightshift.release import candidate, rollback, steps
 from nightshift.serving import pair
 from nightshift.triton import TritonControl
 from testing.house import OWN
+from testing.serving import wait_until
 
 from .conftest import FIRST, SECOND, Nights
 
@@ -99,6 +101,10 @@ def rejected(nights: Nights, plan, match: str, gate, release=None):
 
 
 def test_the_first_night_serves(nights):
+    log, asked = RequestLog.of(nights.pipeline), steps.PROBE_ROWS
+    wait_until(lambda: log.read().num_rows >= asked, "the switch's requests are logged")
+    # They are nobody's: neither the ledger nor the judge of a release takes them.
+    assert log.read()["role"].to_pylist()[:asked] == ["probe"] * asked
     answer = predict(nights)
     assert answer["release"] == f"{FIRST}.001"
     assert answer["model_version"] == 20261108001

@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
+import io
 import time
 from collections import Counter
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from predict_server.beside import PATIENCE_S, Answered, Beside, Shadow
 from predict_server.metrics import Metrics
 from predict_server.pipelines import of_installation
+from predict_server.uploads import PARQUET
 
 from nightshift.config.live import ShadowConfig
 from nightshift.errors import ServiceUnavailable
@@ -19,8 +22,10 @@ from nightshift.live.folders import hiding_key, live_folder
 from nightshift.live.log import RequestLog
 from nightshift.live.share import position
 from nightshift.registry import pointer
+from nightshift.serving.probe import PROBE
 from tests.server.predict_server.conftest import FEATURES, TABLE, Pair, row
 from tests.server.predict_server.test_pipelines import Client
+from tests.server.predict_server.test_uploads import to_parquet
 
 FILES = {
     "tables.yaml": "version: 1\nevents: {requests: eventTime}\n"
@@ -182,6 +187,72 @@ async def test_the_live_release_answers_what_a_canary_cannot(house, tmp_path):
     (error,) = [one for one in found if one["role"] == "error"]
     assert (error["release"], error["request.reqId"]) == ("r2", "q2")
     assert np.isnan(error["score"])
+
+
+def share_of_everybody(house, candidate):
+    return pointer.Canary(
+        pair=beside(house, candidate), share=0.999999, column="user", since="2026-11-26T00:00:00Z"
+    )
+
+
+async def test_a_probe_is_answered_by_the_live_release_and_judges_nobody(house, tmp_path):
+    live, candidate = house.pairs
+    switch(house, tmp_path, live, canary=share_of_everybody(house, candidate))
+    probe = {"headers": {PROBE: "1"}}
+    candidates = {"user": {k: v for k, v in row(3).items() if k != "product"}}
+    candidates["candidates"] = [{"product": "p1"}]
+    taken = []
+    async with served(house, tmp_path) as client:
+        release = client.app.hosts.get("beside").follower.current
+        release._context = dataclasses.replace(
+            release._context, scored=lambda ids, rows: taken.append(ids)
+        )
+        asked = await client.ask(PREDICT, {"rows": [row(1), row(2)]}, **probe)
+        ranked = await client.ask("/v1/pipelines/beside/rank", candidates, **probe)
+        real = await client.ask(PREDICT, {"rows": [row(4, user=None)]})  # a canary has no nobody
+        other = await client.ask(PREDICT, {"rows": [row(5)]}, headers={PROBE: "0"})
+        assert [one["release"] for one in (asked, ranked, real, other)] == ["r1", "r1", "r1", "r2"]
+        found = await rows_of(tmp_path, 3 + 2 + 2)
+
+        async def away(*_, **__):
+            raise ServiceUnavailable("its process died")
+
+        release._infer = away
+        await client.ask(PREDICT, {"rows": [row(1)]}, status=503, **probe)
+        await client.ask(PREDICT, {"rows": [row(6, user=None)]}, status=503)
+        found = await rows_of(tmp_path, 3 + 2 + 2 + 1)
+    assert taken == [["q4"]]
+    # Of a probe the answer alone; of the request that failed, that it did.
+    assert Counter((one["role"], one["release"], one["request_id"]) for one in found) == {
+        ("probe", "r1", "q1"): 1,
+        ("probe", "r1", "q2"): 1,
+        ("probe", "r1", "q3"): 1,
+        ("live", "r1", "q4"): 1,
+        ("shadow", "r2", "q4"): 1,
+        ("canary", "r2", "q5"): 1,
+        ("shadow", "r1", "q5"): 1,
+        ("error", "r1", None): 1,
+    }
+
+
+async def test_a_file_is_scored_by_the_live_release_alone_and_is_no_live_traffic(house, tmp_path):
+    live, candidate = house.pairs
+    switch(house, tmp_path, live, canary=share_of_everybody(house, candidate))
+    asked = [row(n) for n in range(9)]
+    async with served(house, tmp_path) as client:
+        answer = await client.http.post(
+            "/v1/pipelines/beside/upload",
+            content=to_parquet(asked),
+            headers={"content-type": PARQUET},
+        )
+        assert answer.status_code == 200, answer.text
+        await client.ask(PREDICT, {"rows": [row(20)]})  # logged after whatever the file left
+        found = await rows_of(tmp_path, 2)
+    assert answer.headers["x-nightshift-release"] == "r1"
+    scores = pq.read_table(io.BytesIO(answer.content)).column("score").to_pylist()
+    assert scores == pytest.approx(house.expected(live, asked), abs=1e-6)
+    assert {one["request.reqId"] for one in found} == {"q20"}
+    assert sorted(one["role"] for one in found) == ["canary", "shadow"]
 
 
 class Slow:

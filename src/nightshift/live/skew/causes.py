@@ -33,7 +33,7 @@ MEANINGS = {
     REQUEST_MISSING: "an earlier request was not in the store: scored requests are not inserted",
     HISTORY: "the night loads fewer days than training reads, and a frame of rows reaches further",
     BEYOND: "the store holds days before those that training reads, and a frame of rows reaches them",
-    AGAIN: "the request's own row was in the store already: a probe, or a client's second try",
+    AGAIN: "the request's own row was in the store already: a client's second try",
     SNAPSHOT: "the snapshot has other rows than at the request",
     SAME_INSTANT: "training counts events of the request's own instant, which come after it",
     CHANGED: "a partition was corrected, or streamed rows removed, after the request",
