@@ -1,6 +1,6 @@
-"""SIGKILL at random moments while events are ingested, days reconciled, answers logged, requests observed.
+"""SIGKILL at random moments of live traffic: of ingest, reconcile, logging, ledger, withdrawal.
 
-    .venv/bin/python bench/live_kill.py --kills 50 [--only ingest reconcile logging observe]
+    .venv/bin/python bench/live_kill.py --kills 50 [--only ingest reconcile logging observe withdrawal]
 
 Each kind works in a child process on a pipeline of its own beside an embedded OpenMLDB
 (`testing/live_kills.py`); the child is killed at a moment drawn evenly over its work, the work is done again,

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments while live traffic is ingested, reconciled, logged and observed.
+"""SIGKILL at random moments of live traffic: ingest, reconcile, logging, ledger, withdrawal.
 
 `python -m testing.live_kills KIND FOLDER` is a child that does the work of one kind on a yard: a small
 pipeline beside an embedded OpenMLDB. It says `ready` once it has imported what it needs, and `done`.
@@ -37,17 +37,22 @@ from nightshift.live.compact import compact
 from nightshift.live.events import Events
 from nightshift.live.folders import live_folder
 from nightshift.live.log import RequestLog
+from nightshift.monitoring import act
+from nightshift.notify import incidents
 from nightshift.openmldb import OpenMLDBClient, split_script
 from nightshift.openmldb.deployments import ensure_deployment
 from nightshift.openmldb.loads import bring_online
 from nightshift.openmldb.rows import digest, fitted, stored_rows
 from nightshift.pipeline import Pipeline
+from nightshift.registry import pointer
 from nightshift.registry.pointer import LivePointer
 from nightshift.settings import Settings
+from nightshift.watch import nights
+from testing.releases import put_release
 from testing.shop import FILES, QUERY
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ("ingest", "reconcile", "logging", "observe")
+KINDS = ("ingest", "reconcile", "logging", "observe", "withdrawal")
 DAY = dt.date(2026, 3, 2)
 RELEASE = "2026-03-01.001"
 
@@ -501,11 +506,75 @@ def _observe(yard: Yard, client: OpenMLDBClient) -> None:
     run.keep(yard.pipeline, ledger.observe(yard.pipeline, client, DAY, DAY))
 
 
+WHY = "its mean score is 0.5 where the live release gives 0.01"
+
+
+class _Withdrawal(_Work):
+    """A canary loses its users: pointer, log and message agree, and each says it once."""
+
+    def __init__(self, yard: Yard, client: OpenMLDBClient, rng: random.Random) -> None:
+        super().__init__(yard, client, rng)
+        self.live = put_release(yard.pipeline.releases, "2026-03-01").id
+        pointer.switch_live(yard.pipeline.releases, self.live, probe=lambda *_: [])
+        self.before()
+        self.took = yard.whole("withdrawal")
+
+    def span(self) -> float:
+        return self.took
+
+    def before(self) -> None:
+        # A canary of its own each time: a message is told once of one.
+        self.canary = put_release(
+            self.yard.pipeline.releases, f"{DAY + dt.timedelta(days=len(self._releases()))}"
+        ).id
+        pointer.begin_canary(
+            self.yard.pipeline.releases, self.canary, share=0.1, column="who", probe=lambda *_: []
+        )
+
+    def _releases(self) -> list[Any]:
+        return self.yard.pipeline.store.releases()
+
+    def end(self, made: Counted) -> None:
+        pipeline = self.yard.pipeline
+        between = pointer.read_live(pipeline.releases)
+        if between is None or between.release_id != self.live:
+            made.wrong.append(f"after a kill {between} serves")
+        self.yard.whole("withdrawal")
+        live = pointer.read_live(pipeline.releases)
+        if live is None or (live.release_id, live.canary) != (self.live, None):
+            made.wrong.append(f"{live} serves after the withdrawal of {self.canary}")
+        logged = [
+            event for event in pipeline.store.events()
+            if event["event"] == "canary ended" and event["release_id"] == self.canary
+        ]  # fmt: skip
+        told = [
+            one for one in incidents.listed(self.yard.settings)
+            if one.incident.key == f"withdrawal:shop:{self.canary}:canary"
+        ]  # fmt: skip
+        for found in (logged, told):
+            made.rows += 1
+            made.lost += not found
+            made.doubled += max(len(found) - 1, 0)
+        made.wrong += [str(event) for event in logged if WHY not in event["reason"]]
+        made.wrong += [one.incident.text for one in told if WHY not in one.incident.text]
+
+
+def _withdrawal(yard: Yard, client: OpenMLDBClient) -> None:
+    live = pointer.read_live(yard.pipeline.releases)
+    assert live is not None
+    if live.canary is not None:
+        act.withdraw_canary(
+            yard.pipeline, live.canary.pair.release_id, WHY, {"live": live.release_id}
+        )
+    nights.tell_night(yard.pipeline)  # what the watch does every five minutes
+
+
 _WORKS: dict[str, type[_Work]] = {
     "ingest": _Ingest,
     "reconcile": _Reconcile,
     "logging": _Logging,
     "observe": _Observe,
+    "withdrawal": _Withdrawal,
 }
 
 
@@ -517,7 +586,13 @@ def main() -> int:
     os.environ.update(json.loads((arguments.folder / "settings.json").read_text()))
     settings = Settings.from_env()
     yard = Yard(settings, arguments.folder)
-    work = {"ingest": _ingest, "reconcile": _reconcile, "logging": _logging, "observe": _observe}
+    work = {
+        "ingest": _ingest,
+        "reconcile": _reconcile,
+        "logging": _logging,
+        "observe": _observe,
+        "withdrawal": _withdrawal,
+    }
     with OpenMLDBClient.of(settings) as client:
         client.databases()
         print("ready", flush=True)

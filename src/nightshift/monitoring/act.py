@@ -135,17 +135,25 @@ def withdraw_canary(pipeline: Pipeline, release: str, why: str, value: dict[str,
     ):
         return
     value |= {"action": "withdrawn", "went_back_to": value["live"]}
-    incidents.report(
-        pipeline.settings,
-        Incident(
-            key=f"withdrawal:{pipeline.name}:{release}:canary",
-            title=f"{pipeline.name}: canary {release} was withdrawn, {value['live']} serves all",
-            text=f"{why}\n\nPage: {pipeline.settings.airflow_url}/nightshift/live/{pipeline.name}",
-            pipeline=pipeline.name,
-        ),
-    )
+    incidents.report(pipeline.settings, canary_withdrawn(pipeline, release, why))
     with contextlib.suppress(NightshiftError):  # the next night takes it down otherwise
         retire_rolled_back(pipeline)
+
+
+def canary_withdrawn(pipeline: Pipeline, release: str, why: str) -> Incident:
+    """The incident of a canary that lost its users; the watch tells it of the log, too.
+
+    Args:
+        pipeline: whose.
+        release: the canary.
+        why: as the log has it, without its beginning.
+    """
+    return Incident(
+        key=f"withdrawal:{pipeline.name}:{release}:canary",
+        title=f"{pipeline.name}: canary {release} was withdrawn, the live release serves all",
+        text=f"{why}\n\nPage: {pipeline.settings.airflow_url}/nightshift/live/{pipeline.name}",
+        pipeline=pipeline.name,
+    )
 
 
 def try_monitor(pipeline: Pipeline, *, run_id: str) -> dict[str, Any]:

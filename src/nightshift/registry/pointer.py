@@ -404,9 +404,19 @@ def end_canary(releases: Path, release_id: str, *, reason: str, actor: str = "un
         if live is None or live.canary is None or live.canary.pair.release_id != release_id:
             return False
         # First the log: whoever looks sees why, even if it is killed before the next line.
-        store.log("canary ended", release_id=release_id, reason=reason, actor=actor)
+        if not _has_ended(store, release_id):
+            store.log("canary ended", release_id=release_id, reason=reason, actor=actor)
         files.write_json(store.live_path, asdict(replace(live, canary=None)))
         return True
+
+
+def _has_ended(store: ReleaseStore, release_id: str) -> bool:
+    """Whether the log has the end of a canary already, by one that was killed after it."""
+    ended = False
+    for event in store.events():
+        if event["event"] in ("canary", "canary ended") and event["release_id"] == release_id:
+            ended = event["event"] == "canary ended"
+    return ended
 
 
 def withdraw(releases: Path, release_id: str) -> None:

@@ -16,7 +16,7 @@ from nightshift.notify import incidents
 from nightshift.notify.incidents import Incident
 from nightshift.pipeline import Pipeline
 from nightshift.registry import history
-from nightshift.registry.pointer import read_live
+from nightshift.registry.pointer import WITHDRAWAL, read_live
 
 RECENT = dt.timedelta(days=3)
 """Events of the log that are older are not told any more."""
@@ -138,7 +138,22 @@ def _switched(pipeline: Pipeline, event: Mapping[str, Any]) -> Incident | None:
     )
 
 
-_INCIDENTS = {"rejected": _rejected, "probe failed": _probe_failed, "switched": _switched}
+def _canary_ended(pipeline: Pipeline, event: Mapping[str, Any]) -> Incident | None:
+    from nightshift.monitoring.act import canary_withdrawn  # numpy, which a look seldom needs
+
+    reason = str(event.get("reason", ""))
+    if not reason.startswith(WITHDRAWAL):
+        return None  # it was promoted, replaced, or a person ended it
+    why = reason.removeprefix(WITHDRAWAL)[:_LONGEST]
+    return canary_withdrawn(pipeline, str(event["release_id"]), why)
+
+
+_INCIDENTS = {
+    "rejected": _rejected,
+    "probe failed": _probe_failed,
+    "switched": _switched,
+    "canary ended": _canary_ended,
+}
 
 
 def serving(pipeline: Pipeline) -> str:

@@ -406,3 +406,15 @@ def test_a_broken_part_is_told(two, part, change):
     (two / "live.json").write_text(json.dumps(value))
     with pytest.raises(ContractError, match="is not a live pointer"):
         pointer.read_live(two)
+
+
+def test_the_end_of_a_canary_that_was_killed_after_its_line_is_logged_once(two):
+    canary(two, "2016-04-11.001")
+    store = ReleaseStore(two)
+    store.log("canary ended", release_id="2016-04-11.001", reason="withdrawal: worse")
+    assert pointer.end_canary(two, "2016-04-11.001", reason="withdrawal: worse")
+    assert pointer.read_live(two).canary is None
+    canary(two, "2016-04-11.001")  # another canary of it ends for itself
+    assert pointer.end_canary(two, "2016-04-11.001", reason="withdrawal: again")
+    ended = [e["reason"] for e in store.events() if e["event"] == "canary ended"]
+    assert ended == ["withdrawal: worse", "withdrawal: again"]

@@ -9,6 +9,8 @@ import pytest
 
 from nightshift import watch
 from nightshift.errors import ContractError
+from nightshift.monitoring import act
+from nightshift.notify import incidents
 from nightshift.pipeline import Pipeline
 from nightshift.registry import pointer
 from nightshift.registry.store import ReleaseStore
@@ -116,6 +118,24 @@ def test_a_withdrawal_is_told_and_a_persons_rollback_is_not(settings, web):
         "Nightshift: jd: release 2016-04-09.001 was withdrawn, 2016-04-10.001 serves again"
     ]
     assert "features are constant" in web.got[0][2]["message"]
+
+
+def test_a_canarys_withdrawal_is_told_by_the_log_where_nobody_told_it(settings, web):
+    pipeline = Pipeline.load(settings)
+    root = pipeline.releases
+    pointer.switch_live(root, put_release(root, "2016-04-09").id, probe=lambda *_: [])
+    new = put_release(root, "2016-04-10").id
+    for reason in ("a person ended it", "withdrawal: features are constant"):
+        pointer.begin_canary(root, new, share=0.1, column="user_id", probe=lambda *_: [])
+        pointer.end_canary(root, new, reason=reason)
+    watch.look(settings, usage=roomy)
+    told = f"Nightshift: jd: canary {new} was withdrawn, the live release serves all"
+    assert titles(web) == [told]
+    assert "features are constant" in web.got[0][2]["message"]
+    incident = act.canary_withdrawn(pipeline, new, "features are constant")
+    assert not incidents.report(settings, incident)  # it is the one that monitoring tells
+    watch.look(settings, usage=roomy)
+    assert titles(web) == [told]
 
 
 def promise(settings, hour):
