@@ -49,7 +49,7 @@ class Year:
         self.loads(day)
         self.release(day, number)
         self.logs(day)
-        if number % UPKEEP == 0:
+        if number % UPKEEP == 0 or number == NIGHTS - 1:
             retention.run(self.pipeline)
             upkept = upkeep.run(self.pipeline.settings, now=self.at)
             assert upkept["problems"] == []
