@@ -37,6 +37,8 @@ def upkeep_dag() -> DAG:
         is_paused_upon_creation=False,
         dagrun_timeout=dt.timedelta(hours=2),
         tags=["nightshift"],
+        # A switch under way, or a server that is being restarted, is over by then.
+        default_args={"retries": 2, "retry_delay": dt.timedelta(minutes=10)},
     ) as dag:
 
         @task(multiple_outputs=False, doc_md="Records of releases, logs of tasks and services.")
