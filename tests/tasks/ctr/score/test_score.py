@@ -71,13 +71,13 @@ def test_champion_of_another_specification_scores_by_its_own_ids(trained, score)
 def test_champion_whose_feature_is_gone_is_incomparable(trained, score, tmp_path):
     features = Path(shutil.copytree(trained.workshop.root / "features", tmp_path / "features"))
     for path in features.glob("*.parquet"):
-        pq.write_table(pq.read_table(path).drop_columns(["ratio"]), path)
+        pq.write_table(pq.read_table(path).drop_columns(["product"]), path)
     result, table, _ = score(
         *("--champion-model", trained.narrow, "--champion-spec", narrow_spec(trained)),
         *("--features", features),
     )
     assert result["champion_scored"] is False
-    assert "ratio" in result["incomparable"]
+    assert "product" in result["incomparable"]
     assert "champion" not in table.column_names
     assert np.isfinite(table["challenger"].to_numpy()).all()
 
