@@ -607,6 +607,7 @@ class _Checker:
 
     def _partitions(self, declared: Mapping[str, Declared]) -> None:
         """The newest files of each table against its declaration, by their footers."""
+        from nightshift.check.days import fault as rows_of_other_days
         from nightshift.data import reading
 
         data = self.pipeline.data
@@ -641,6 +642,11 @@ class _Checker:
                 )  # fmt: skip
             for path in found:
                 self._file(path, table)
+                wrong = None
+                if table.time is not None:
+                    wrong = rows_of_other_days(path, table, dt.date.fromisoformat(folder.name[3:]))
+                if wrong is not None:
+                    self.add(path, str(table.time), *wrong, warn=True)
 
     def _file(self, path: Path, table: Declared) -> None:
         from openmldb_files import columns_of, differences, spark_faults
