@@ -13,6 +13,7 @@ import pytest
 
 from laptop.services.launch import Launch, base_env
 from nightshift import files
+from nightshift.errors import ReleaseRejected
 from nightshift.night import Servers, servers
 from nightshift.openmldb import SYSTEM_DATABASE
 from nightshift.openmldb import deployments as online
@@ -158,10 +159,12 @@ class World:
     def recover(self, pipeline: Pipeline) -> dict:
         return recover.recover(self.both, pipeline, run_token=None)
 
-    def roll_back(self, pipeline: Pipeline, release: str | None = None) -> dict:
+    def roll_back(
+        self, pipeline: Pipeline, release: str | None = None, token: str = "0badcafe"
+    ) -> dict:
         return rollback.rollback(
             self.both, pipeline, release, requests=requests,
-            run_id=f"back {pipeline.owner}", token="0badcafe",
+            run_id=f"back {pipeline.owner} {token}", token=token,
         )  # fmt: skip
 
     def state(self) -> set[tuple[str, str]]:
@@ -356,21 +359,25 @@ def test_a_deployment_with_an_old_name_goes_only_where_the_own_pointer_named_it(
 
 def test_a_deployment_that_two_old_homes_shared_comes_back_by_a_rollback(world):
     one, two = world.homes
-    single_pipeline_home(world, one, ["2026-03-01"])
-    (shared,) = single_pipeline_home(world, two, ["2026-03-04"])
-    name = shared.manifest().sql.deployment
-    assert world.both.openmldb.deployments("old_house") == [name]
+    single_pipeline_home(world, one, ["2026-03-01", "2026-03-02"])
+    made = single_pipeline_home(world, two, ["2026-03-04", "2026-03-05"])
+    shared = made[-1].manifest().sql.deployment
+    assert shared in world.both.openmldb.deployments("old_house")
     # The first home to upgrade promotes a release of its own, and retires the old one for both.
     ads = Pipeline.load(one, "ads")
-    world.go_live(ads, world.release(ads, "2026-04-10", 1))
+    world.go_live(ads, world.release(ads, "2026-04-10", 0))
     world.retire(ads)
-    assert world.both.openmldb.deployments("old_house") == []
+    assert shared not in world.both.openmldb.deployments("old_house")
+    # Back and forth makes the other one's again: a live release itself is not rolled back to.
     other = Pipeline.load(two, "ads")
-    assert pointer.read_live(other.releases).release_id == "2026-03-04.001"
-    # The other one makes it again, and from then on it is no longer what the first one takes away.
-    world.roll_back(other, "2026-03-04.001")
-    assert world.both.openmldb.deployments("old_house") == [name]
-    world.retire(ads)
-    world.recover(ads)
-    assert predict(other)["release"] == "2026-03-04.001"
+    with pytest.raises(ReleaseRejected, match="it is live already"):
+        world.roll_back(other, "2026-03-05.001")
+    for token, release in (("0badcafe", "2026-03-04.001"), ("0badcaff", "2026-03-05.001")):
+        assert world.roll_back(other, release, token)["live"] == release
+    assert shared in world.both.openmldb.deployments("old_house")
+    assert predict(other)["release"] == "2026-03-05.001"
     assert predict(ads)["release"] == "2026-04-10.001"
+    # Once it has a release of its own, no night of the first home takes anything from it.
+    world.go_live(other, world.release(other, "2026-04-11", 1))
+    world.recover(ads)
+    assert predict(other)["release"] == "2026-04-11.001"
