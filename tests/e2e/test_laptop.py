@@ -14,6 +14,7 @@ import pytest
 
 from cli import night
 from laptop.services import processes
+from nightshift.experiment import running
 from nightshift.live.folders import live_folder
 from nightshift.live.log import RequestLog
 from nightshift.pipeline import Pipeline
@@ -81,6 +82,21 @@ def test_what_was_served_is_observed_and_measured_through_airflow(demo, house):
     causes = {cause["cause"] for release in found["releases"] for cause in release["causes"]}
     assert causes <= {"asked again", "same-instant event", "history not trained on"}
     assert json.loads((live / "served.json").read_text())["rows"] >= 50
+
+
+def test_an_experiment_is_trained_and_reported_through_airflow(demo, house):
+    pipeline = Pipeline.load(house.settings)
+    before = (pipeline.releases / "live.json").read_bytes()
+    asked = {"dates": [DS], "base": {"family": "lr", "epochs": 1, "baseline": False}}
+    conf = {"name": "evening", "experiment": asked}
+    assert night.run(house.settings, "experiment_jd", "test", conf).state == "success"
+    found = running.summary(pipeline, "evening")
+    (row,) = found["rows"]
+    assert (found["dates"], row["trainings"], row["failed"]) == ([DS], 1, [])
+    assert found["best"] == row["id"] and row["auc"]["mean"] > 0.5
+    assert (running.folder_of(pipeline, "evening") / running.PAGE).is_file()
+    assert (pipeline.releases / "live.json").read_bytes() == before
+    assert "lr" in house.call("experiment", "show", "evening", "--pipeline", "jd")
 
 
 def test_a_wrong_request_is_refused_by_field(demo, house):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -21,14 +22,18 @@ from tasks.entry import EXIT_STOPPED, RESULT_VERSION, log
 RESTARTS = 5
 """So many times a training may die of an inner error of OneFlow before the task gives up."""
 
+STOP_S = 60.0
+"""Seconds that a training has after SIGTERM to write its checkpoint; then it is killed."""
+
 _INNER_ERRORS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
 
 class Guard:
     """Runs a command, passes SIGTERM on to it, and starts it anew after an inner error."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], stop_s: float = STOP_S) -> None:
         self.command = command
+        self.stop_s = stop_s
         self.stopping = False
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -64,6 +69,10 @@ class Guard:
         self.stopping = True
         if self.process is not None:
             self.process.send_signal(number)
+            # It may hang in OneFlow, and whoever asks for the end would wait for ever.
+            last = threading.Timer(self.stop_s, self.process.kill)
+            last.daemon = True
+            last.start()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,17 +80,18 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = parse_arguments(given)
     options.result.unlink(missing_ok=True)
-    code = Guard([sys.executable, "-m", "tasks.ctr.train.worker", *given]).run()
+    guard = Guard([sys.executable, "-m", "tasks.ctr.train.worker", *given])
+    code = guard.run()
     if code >= 0:
         return code
-    return _died(options.result, -code)
+    return _died(options.result, signal.SIGTERM if guard.stopping else -code)
 
 
 def _died(result: Path, number: int) -> int:
     """Write the result that the training process could not write; returns the exit code."""
     head = {"task": "train", "version": RESULT_VERSION, "kind": signal.Signals(number).name}
     if number == signal.SIGTERM:
-        message = "SIGTERM before the first step; nothing was lost"
+        message = "SIGTERM; the next run goes on from the last checkpoint, if there is one"
         files.write_json(result, {**head, "status": "stopped", "error": message})
         return EXIT_STOPPED
     if number == signal.SIGKILL:

@@ -27,7 +27,10 @@ from tasks.ctr.train.vocabulary import Vocabulary
 
 SPLITS = ("train", "valid", "test")
 
-_COUNTED_ROWS = 1 << 20
+_COUNTED_ROWS = 1 << 17
+
+MOST_UNKNOWN = 0.95
+"""Of a field's ids, so many are replaced by the unknown one at most: the others have to learn."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,52 @@ class Dataset:
         """Encoded columns of a split by number, read when they are asked for."""
         return _Columns(self.folder / self.card["splits"][split]["file"], spec.columns)
 
-    def penalty_of_row(self) -> npt.NDArray[np.float32]:
+    def unknown_rates(self) -> npt.NDArray[np.float32]:
+        """For each of the network's columns the share of ids that training replaces by the unknown.
+
+        With it, ids are as often unknown in training as in the validation rows, which are later:
+        0 where they bring no more unknown ones than the training rows (those rarer than
+        `min_count`). The columns of one field have the same.
+        """
+        rates = np.zeros(len(self.inputs.sources), dtype=np.float32)
+        train, valid = (self._unknown(name) for name in ("train", "valid"))
+        for group in self.inputs.groups:
+            if group.kind in ("id", "token"):
+                known = 1.0 - train[group.first]
+                more = valid[group.first] - train[group.first]
+                if known > 0 and more > 0:
+                    rates[group.first : group.first + group.width] = more / known
+        return np.minimum(rates, np.float32(MOST_UNKNOWN))
+
+    def _unknown(self, split: str) -> npt.NDArray[np.float64]:
+        """For each column the share of its field's lookups that are of the unknown row."""
+        tensors = self.splits[split].tensors
+        looked = np.zeros((2, len(self.inputs.sources)))
+        for x in _chunks(tensors):
+            counts = np.ones(x.rows.shape, bool) if x.weights is None else x.weights != 0
+            looked[0] += ((x.rows == self.offsets) & counts).sum(axis=0)
+            looked[1] += counts.sum(axis=0)
+        starts = [group.first for group in self.inputs.groups]
+        unknown, all_ = np.add.reduceat(looked, starts, axis=1)
+        return np.repeat(unknown / np.maximum(all_, 1), self.inputs.group_widths)
+
+    def penalty_of_row(
+        self, oov_rate: float | npt.NDArray[np.float32] = 0.0
+    ) -> npt.NDArray[np.float32]:
         """1 / the training lookups of each row of the table; so much of its penalty has each.
 
         A row that a number weighs counts by its lookups, too.
+
+        Args:
+            oov_rate: share of ids replaced by the unknown row, of all or of each column.
         """
-        train = self.splits["train"].tensors
-        counts = np.zeros(self.vocabulary.num_rows, dtype=np.int64)
-        for at in range(0, len(train), _COUNTED_ROWS):
-            x = train.take(slice(at, at + _COUNTED_ROWS))
-            looked = x.rows.ravel() if x.weights is None else x.rows[x.weights != 0]
-            counts += np.bincount(looked, minlength=self.vocabulary.num_rows)
+        counts = np.zeros(self.vocabulary.num_rows)
+        rates = np.where(self.inputs.may_be_unknown(), oov_rate, 0.0)
+        for x in _chunks(self.splits["train"].tensors):
+            looked = np.ones(x.rows.shape, bool) if x.weights is None else x.weights != 0
+            kept = np.broadcast_to(1.0 - rates, x.rows.shape)
+            counts += np.bincount(x.rows[looked], kept[looked], minlength=len(counts))
+            np.add.at(counts, self.offsets, looked.sum(axis=0) * rates)
         shares: npt.NDArray[np.float32] = (1.0 / np.maximum(counts, 1)).astype(np.float32)
         return shares
 
@@ -201,6 +239,11 @@ def with_trees(data: Dataset, spec: FeatureSpec, grown: Grown) -> Dataset:
         )
         splits[name] = Split(tensors, split.labels)
     return replace(data, inputs=inputs, vocabulary=vocabulary, splits=splits)
+
+
+def _chunks(tensors: Tensors) -> Iterator[Tensors]:
+    for at in range(0, len(tensors), _COUNTED_ROWS):
+        yield tensors.take(slice(at, at + _COUNTED_ROWS))
 
 
 class _Columns:
@@ -315,7 +358,7 @@ class Batches:
         may_be_unknown: which input columns hold ids.
         batch_size: rows a step.
         seed: of all random numbers.
-        oov_rate: share of ids replaced by the row of unknown ones.
+        oov_rate: share of ids replaced by the row of unknown ones, of all or of each column.
         dropped: of 256 byte values, how many drop a unit.
         widths: of the layers that are masked.
         kept_negatives: share of the negatives that an epoch draws.
@@ -329,7 +372,7 @@ class Batches:
     may_be_unknown: npt.NDArray[np.bool_]
     batch_size: int
     seed: int
-    oov_rate: float
+    oov_rate: float | npt.NDArray[np.float32]
     dropped: int
     widths: tuple[int, ...]
     kept_negatives: float = 1.0
@@ -391,7 +434,7 @@ class Batches:
     def _batch(self, taken: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
         size, count = self.batch_size, len(taken)
         taken_rows = self.split.tensors.rows[taken]
-        if self.oov_rate:
+        if np.any(self.oov_rate):
             unknown = rng.random(taken_rows.shape, dtype=np.float32) < self.oov_rate
             unknown &= self.may_be_unknown
             taken_rows = np.where(unknown, self.offsets, taken_rows)

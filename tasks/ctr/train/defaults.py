@@ -38,12 +38,14 @@ class Facts:
         positives: of them.
         ids: ids that the model knows.
         fields: the network's fields.
+        unknown: the fields whose ids training replaces by the unknown one, and how often.
     """
 
     rows: int
     positives: int
     ids: int
     fields: int
+    unknown: str = ""
 
     @property
     def rarer(self) -> int:
@@ -55,7 +57,14 @@ def facts_of(data: Dataset) -> Facts:
     """Of a dataset's training rows."""
     labels = data.splits["train"].labels
     ids = data.vocabulary.num_rows - data.vocabulary.num_fields
-    return Facts(len(labels), int(np.count_nonzero(labels)), ids, len(data.inputs.groups))
+    groups = data.inputs.groups
+    rates = data.unknown_rates()[[group.first for group in groups]]
+    unknown = ", ".join(
+        f"{group.name} {rate:.3f}"
+        for group, rate in zip(groups, rates.tolist(), strict=True)
+        if rate > 0
+    )
+    return Facts(len(labels), int(np.count_nonzero(labels)), ids, len(groups), unknown)
 
 
 def choose(
@@ -84,7 +93,10 @@ def choose(
         f"{size}: [256, 128] from 20000 on, else [64, 32]",
     )
     found["dropout"] = (0.4, "clicks are noisy: strong in every layer")
-    found["oov_rate"] = (0.0, "the row of unknown ids learns from the ids rarer than min_count")
+    found["oov_rate"] = (
+        "validation",
+        "of each field as many as the validation rows bring: " + (facts.unknown or "none"),
+    )
     found["min_count"] = (MIN_COUNT, "an id seen once says nothing about another row")
     found["bins"] = (
         bins(facts.rows, facts.positives),

@@ -26,7 +26,8 @@ from tasks.ctr.train.models.base import BIAS
 from tasks.ctr.train.scoring import score
 from tasks.entry import Stopped, log
 
-_FETCH_EVERY = 200
+_MOST_QUEUED = 200
+_LONG_WAIT_S = 0.5
 _PROGRESS_EVERY_S = 5.0
 _SEEN_ROWS = 20_000
 """Training rows whose AUC each epoch shows, beside that of the validation rows."""
@@ -66,18 +67,30 @@ class _LossSum:
 
     Fetching a graph's output after every step is slow, and in OneFlow 0.9 it now and then
     damages the graph's memory on a busy machine (a count of a freed object is lowered), which
-    ends the process. So a fetch is rare.
+    ends the process. So a fetch is rare. But steps are queued faster than they are done, and a stop
+    has to wait for the queue: it is bounded by about a second of work.
     """
 
     def __init__(self, so_far: float, device: str) -> None:
         self._sum = flow.tensor([so_far], dtype=flow.float64).to(device)
+        self._queued = 0
+        self._most = 8
 
     def add(self, mean_loss: flow.Tensor, count: int) -> None:
         """Add a step's mean loss over `count` rows."""
         self._sum = self._sum + mean_loss.to(flow.float64) * count
+        self._queued += 1
+        if self._queued >= self._most:
+            begun = time.monotonic()
+            self.value()
+            if time.monotonic() - begun > _LONG_WAIT_S:
+                self._most = max(1, self._most // 2)
+            else:
+                self._most = min(_MOST_QUEUED, self._most * 2)
 
     def value(self) -> float:
         """The sum; waits for the steps under way."""
+        self._queued = 0
         return float(self._sum.numpy().item())
 
 
@@ -108,18 +121,20 @@ class Trainer:
         start = {**start, BIAS: start[BIAS] - self.shift} if self.shift else start
         self.network = build(shape, start, device, chosen.dropout)
         train = data.splits["train"]
+        measured = isinstance(chosen.oov_rate, str)
+        oov_rate = data.unknown_rates() if measured else chosen.oov_rate
         self.batches = Batches(
             split=train,
             offsets=data.offsets,
             may_be_unknown=data.inputs.may_be_unknown(),
             batch_size=chosen.batch_size,
             seed=chosen.seed,
-            oov_rate=chosen.oov_rate,
+            oov_rate=oov_rate,
             dropped=self.network.dropped,
             widths=self.network.mask_widths(shape),
             kept_negatives=chosen.negative_rate,
             positive_weight=chosen.positive_weight,
-            penalty_of_row=data.penalty_of_row() if chosen.l2_by == "id" else None,
+            penalty_of_row=data.penalty_of_row(oov_rate) if chosen.l2_by == "id" else None,
             block_rows=chosen.block_rows,
         )
         self.seen = train.sample(_SEEN_ROWS)
@@ -133,7 +148,7 @@ class Trainer:
         """Train, from a checkpoint where there is one, until early stopping or the last epoch.
 
         Raises:
-            Stopped: SIGTERM arrived; a checkpoint is kept.
+            Stopped: SIGTERM arrived; a checkpoint is kept, unless no step was done.
         """
         kept = self.store.load()
         if kept is not None:
@@ -163,14 +178,9 @@ class Trainer:
             if self.stop.arrived:
                 progress.loss_sum = losses.value()
                 self._keep()
-                raise Stopped(
-                    f"SIGTERM in epoch {progress.epoch + 1}, step {progress.step}; the checkpoint "
-                    f"is kept in {self.store.folder}"
-                )
+                raise self._stopped()
             losses.add(self._step(batch), batch.count)
             progress.step += 1
-            if progress.step % _FETCH_EVERY == 0:
-                losses.value()
             every = self.chosen.checkpoint_steps
             if every and progress.step % every == 0 and progress.step < self.batches.steps:
                 progress.loss_sum = losses.value()
@@ -183,7 +193,22 @@ class Trainer:
                     f"{speed:.0f} rows/s"
                 )
         progress.loss_sum = losses.value()
-        self._end_epoch(time.monotonic() - begun)
+        try:
+            self._end_epoch(time.monotonic() - begun)
+        except Stopped:
+            self._keep()
+            raise
+
+    def _stopped(self) -> Stopped:
+        progress = self.progress
+        return Stopped(
+            f"SIGTERM in epoch {progress.epoch + 1}, step {progress.step}; the checkpoint is kept in "
+            f"{self.store.folder}"
+        )
+
+    def _look_for_stop(self) -> None:
+        if self.stop.arrived:
+            raise self._stopped()
 
     def _step(self, batch: Batch) -> flow.Tensor:
         return self.graph(*(flow.from_numpy(array).to(self.device) for array in batch.arrays()))
@@ -233,7 +258,7 @@ class Trainer:
         network = self.network
         if self.shift:
             network = build(network.shape, self._scoring_parameters(), self.device)
-        scores = score(network, split.tensors, self.device)
+        scores = score(network, split.tensors, self.device, self._look_for_stop)
         return {"auc": auc(split.labels, scores), "logloss": logloss(split.labels, scores)}
 
     def _scoring_parameters(self) -> Arrays:

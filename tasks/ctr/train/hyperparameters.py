@@ -107,7 +107,9 @@ class Hyperparameters(BaseModel):
     history_field: str = AUTO
     target_field: str = AUTO
 
-    oov_rate: Annotated[float, Real, Field(ge=0, le=0.5), Auto] = AUTO
+    oov_rate: Annotated[
+        Annotated[float, Real, Field(ge=0, le=0.5)] | Literal["validation"], Auto
+    ] = AUTO
     min_count: Annotated[Counted, Auto] = AUTO
     max_ids: Whole = 0
     bins: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1024), Auto] = AUTO

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,17 @@ SCORING_ROWS = 4096
 """Rows scored at a time."""
 
 
-def score(network: Network, tensors: Tensors, device: str) -> Scores:
-    """Probabilities float32 [n] of n rows of input."""
+def score(
+    network: Network, tensors: Tensors, device: str, before_part: Callable[[], None] = lambda: None
+) -> Scores:
+    """Probabilities float32 [n] of n rows of input.
+
+    Args:
+        network: the network.
+        tensors: n rows.
+        device: where the network is.
+        before_part: called before each `SCORING_ROWS`; may raise.
+    """
     parts = []
     network.eval()
 
@@ -26,6 +36,7 @@ def score(network: Network, tensors: Tensors, device: str) -> Scores:
 
     with flow.no_grad():
         for at in range(0, len(tensors), SCORING_ROWS):
+            before_part()
             part = tensors.take(slice(at, at + SCORING_ROWS))
             logits = network(moved(part.rows), moved(part.weights), moved(part.dense))
             parts.append(flow.sigmoid(logits).numpy())

@@ -18,7 +18,7 @@ from tasks import blas, runtime
 from tasks.ctr.train import advice, hyperparameters, report, room
 from tasks.ctr.train.arguments import parse_arguments
 from tasks.ctr.train.hyperparameters import Hyperparameters
-from tasks.entry import log, run_task
+from tasks.entry import Stopped, log, run_task
 
 CARD_VERSION = 1
 
@@ -49,132 +49,131 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     from tasks.ctr.train.scoring import score
 
     serving.check_device(options.device)
+    card = files.read_json(options.dataset / "data_card.json")
+    blocks, fits = room.block_rows(card, spec, room.free_memory())
+    if isinstance(asked.block_rows, str):
+        asked = asked.replaced({"block_rows": blocks})
+    else:
+        blocks, fits = asked.block_rows, ""
+    data = dataset.load(
+        *(options.dataset, spec, _given(asked.min_count), _given(asked.bins)),
+        max_ids=asked.max_ids,
+        scratch=options.checkpoint.parent if blocks else None,
+    )
+    loaded = time.monotonic()
+    rows = {name: len(split) for name, split in data.splits.items()}
+    labels = data.splits["train"].labels
+    log(
+        f"{rows['train']} rows to train on, {export.positives(labels)} "
+        f"positives, {data.vocabulary.num_rows} table rows, {threads} threads"
+    )
+    linear = baseline.fit(data) if asked.baseline else None
+    plain = data
+    grown, count, why = planting.plant(data, spec, asked, linear, options.warm_start)
+    if grown is not None:
+        data = dataset.with_trees(data, spec, grown)
+    asked = asked.replaced({"trees": count})
+    chosen, reasons = defaults.choose(
+        *(asked, defaults.facts_of(data), data.inputs),
+        strength=None if linear is None else linear.strength,
+    )
+    reasons |= {name: text for name, text in (("trees", why), ("block_rows", fits)) if text}
+    shape = models.Architecture(
+        num_rows=data.vocabulary.num_rows,
+        num_fields=len(data.inputs.groups),
+        embedding_dim=chosen.embedding_dim,
+        hidden=chosen.hidden,
+        family=chosen.family,
+        group_widths=data.inputs.group_widths,
+        num_dense=len(data.inputs.numbers),
+        weighted=data.inputs.weighted,
+        options=defaults.options(chosen, data.inputs),
+    )
+    plan = models.plan(shape)
+    start = models.initial_parameters(
+        plan, seed=chosen.seed, init_std=chosen.init_std, base_rate=float(labels.mean())
+    )
+    begins = linear is not None and chosen.linear_start == "baseline"
+    if linear is not None and begins and options.warm_start is None:
+        first = linear if grown is None else baseline.fit(data, linear.strength)
+        start = fit.begin_with(start, first.weights, first.bias)
+    if options.warm_start is not None:
+        start = warm_start.carry_over(
+            options.warm_start, start, plan, data.inputs, data.vocabulary, spec
+        )
+    store = CheckpointStore(options.checkpoint, _fingerprint(data.digest, chosen, options, start))
+    # Elsewhere SIGTERM ends the task at once; what is trained by then is kept.
     with fit.stop_on_sigterm() as stop:
-        card = files.read_json(options.dataset / "data_card.json")
-        blocks, fits = room.block_rows(card, spec, room.free_memory())
-        if isinstance(asked.block_rows, str):
-            asked = asked.replaced({"block_rows": blocks})
-        else:
-            blocks, fits = asked.block_rows, ""
-        data = dataset.load(
-            *(options.dataset, spec, _given(asked.min_count), _given(asked.bins)),
-            max_ids=asked.max_ids,
-            scratch=options.checkpoint.parent if blocks else None,
-        )
-        loaded = time.monotonic()
-        rows = {name: len(split) for name, split in data.splits.items()}
-        labels = data.splits["train"].labels
-        log(
-            f"{rows['train']} rows to train on, {export.positives(labels)} "
-            f"positives, {data.vocabulary.num_rows} table rows, {threads} threads"
-        )
-        linear = baseline.fit(data) if asked.baseline else None
-        plain = data
-        grown, count, why = planting.plant(data, spec, asked, linear, options.warm_start)
-        if grown is not None:
-            data = dataset.with_trees(data, spec, grown)
-        asked = asked.replaced({"trees": count})
-        chosen, reasons = defaults.choose(
-            *(asked, defaults.facts_of(data), data.inputs),
-            strength=None if linear is None else linear.strength,
-        )
-        reasons |= {name: text for name, text in (("trees", why), ("block_rows", fits)) if text}
-        shape = models.Architecture(
-            num_rows=data.vocabulary.num_rows,
-            num_fields=len(data.inputs.groups),
-            embedding_dim=chosen.embedding_dim,
-            hidden=chosen.hidden,
-            family=chosen.family,
-            group_widths=data.inputs.group_widths,
-            num_dense=len(data.inputs.numbers),
-            weighted=data.inputs.weighted,
-            options=defaults.options(chosen, data.inputs),
-        )
-        plan = models.plan(shape)
-        start = models.initial_parameters(
-            plan, seed=chosen.seed, init_std=chosen.init_std, base_rate=float(labels.mean())
-        )
-        begins = linear is not None and chosen.linear_start == "baseline"
-        if linear is not None and begins and options.warm_start is None:
-            first = linear if grown is None else baseline.fit(data, linear.strength)
-            start = fit.begin_with(start, first.weights, first.bias)
-        if options.warm_start is not None:
-            start = warm_start.carry_over(
-                options.warm_start, start, plan, data.inputs, data.vocabulary, spec
-            )
-        store = CheckpointStore(
-            options.checkpoint, _fingerprint(data.digest, chosen, options, start)
-        )
         trainer = fit.Trainer(
             *(data, shape, chosen, start, store, stop, options.device), judge_start=begins
         )
         fitted = trainer.fit()
-        trained = time.monotonic()
-        figures, compared = {}, None
-        for name in ("valid", "test"):
-            split = data.splits[name]
-            scores = score(fitted.network, split.tensors, options.device)
-            figures[name] = metrics.summary(split.labels, scores)
-            if name == "test" and options.test_scores is not None:
-                export.write_scores(options.test_scores, split.labels, scores)
-            if name == "test" and linear is not None:
-                theirs = linear.score(plain.splits[name].tensors)
-                compared = baseline.compare(split.labels, scores, theirs, linear)
-        worth = importance.permutation(
-            data,
-            lambda tensors: score(fitted.network, tensors, options.device),
-            chosen.importance_rows,
-            chosen.seed,
-            planting.looked_at(data, spec, chosen.importance_rows),
-        )
-        warnings = [
-            *data.card["warnings"],
-            *advice.of(fitted.progress, chosen, compared),
-        ]
-        if figures["valid"]["auc"] is None:
-            warnings.append("early stopping used -logloss: the validation AUC is undefined")
-        golden = export.golden_ids(data, spec, chosen.golden_rows)
-        expected = score(
-            fitted.network, data.inputs.tensors(golden, data.vocabulary), options.device
-        )
-        progress = fitted.progress
-        with files.staged_dir(options.out, replace=True) as staged:
-            export.save_network(staged / "model", fitted.network, data, spec)
-            export.write_golden(staged / "model", staged, golden, expected)
-            export.write_metrics(staged / "metrics.jsonl", progress.history)
-            card = {
-                "version": CARD_VERSION,
-                "model": models.FAMILIES[chosen.family].title,
-                "family": chosen.family,
-                "dataset": export.dataset_summary(data),
-                "schema_hash": spec.schema_hash,
-                "fields": list(spec.names),
-                "table_sizes": data.vocabulary.table_sizes,
-                "hyperparameters": chosen.to_json(),
-                "chosen": reasons,
-                "overrides": options.set,
-                "warm_start": None if options.warm_start is None else str(options.warm_start),
-                "device": options.device,
-                "threads": threads,
-                "epochs": len(progress.history),
-                "best_epoch": 1 + (0 if progress.best_epoch is None else progress.best_epoch),
-                "parameters": sum(int(value.size) for value in start.values()),
-                "valid": figures["valid"],
-                "test": figures["test"],
-                "baseline": compared,
-                "importance": worth,
-                "warnings": warnings,
-                "model_sha256": files.sha256_tree(staged / "model"),
-                "versions": export.versions(),
-                "seconds": {
-                    "load": round(loaded - begun, 3),
-                    "train": round(progress.seconds, 3),
-                    "total": round(time.monotonic() - begun, 3),
-                },
-            }
-            files.write_json(staged / "model_card.json", card)
-            files.write_text(staged / "training.html", report.render(card, progress.history))
-        store.clear()
+    if stop.arrived:
+        raise Stopped(f"SIGTERM after the last step; the checkpoint is kept in {store.folder}")
+    trained = time.monotonic()
+    figures, compared = {}, None
+    for name in ("valid", "test"):
+        split = data.splits[name]
+        scores = score(fitted.network, split.tensors, options.device)
+        figures[name] = metrics.summary(split.labels, scores)
+        if name == "test" and options.test_scores is not None:
+            export.write_scores(options.test_scores, split.labels, scores)
+        if name == "test" and linear is not None:
+            theirs = linear.score(plain.splits[name].tensors)
+            compared = baseline.compare(split.labels, scores, theirs, linear)
+    worth = importance.permutation(
+        data,
+        lambda tensors: score(fitted.network, tensors, options.device),
+        chosen.importance_rows,
+        chosen.seed,
+        planting.looked_at(data, spec, chosen.importance_rows),
+    )
+    warnings = [
+        *data.card["warnings"],
+        *advice.of(fitted.progress, chosen, compared),
+    ]
+    if figures["valid"]["auc"] is None:
+        warnings.append("early stopping used -logloss: the validation AUC is undefined")
+    golden = export.golden_ids(data, spec, chosen.golden_rows)
+    expected = score(fitted.network, data.inputs.tensors(golden, data.vocabulary), options.device)
+    progress = fitted.progress
+    with files.staged_dir(options.out, replace=True) as staged:
+        export.save_network(staged / "model", fitted.network, data, spec)
+        export.write_golden(staged / "model", staged, golden, expected)
+        export.write_metrics(staged / "metrics.jsonl", progress.history)
+        card = {
+            "version": CARD_VERSION,
+            "model": models.FAMILIES[chosen.family].title,
+            "family": chosen.family,
+            "dataset": export.dataset_summary(data),
+            "schema_hash": spec.schema_hash,
+            "fields": list(spec.names),
+            "table_sizes": data.vocabulary.table_sizes,
+            "hyperparameters": chosen.to_json(),
+            "chosen": reasons,
+            "overrides": options.set,
+            "warm_start": None if options.warm_start is None else str(options.warm_start),
+            "device": options.device,
+            "threads": threads,
+            "epochs": len(progress.history),
+            "best_epoch": 1 + (0 if progress.best_epoch is None else progress.best_epoch),
+            "parameters": sum(int(value.size) for value in start.values()),
+            "valid": figures["valid"],
+            "test": figures["test"],
+            "baseline": compared,
+            "importance": worth,
+            "warnings": warnings,
+            "model_sha256": files.sha256_tree(staged / "model"),
+            "versions": export.versions(),
+            "seconds": {
+                "load": round(loaded - begun, 3),
+                "train": round(progress.seconds, 3),
+                "total": round(time.monotonic() - begun, 3),
+            },
+        }
+        files.write_json(staged / "model_card.json", card)
+        files.write_text(staged / "training.html", report.render(card, progress.history))
+    store.clear()
     log(
         f"test auc {figures['test']['auc']}, logloss {figures['test']['logloss']:.5f}; "
         f"trained in {trained - loaded:.1f} s"

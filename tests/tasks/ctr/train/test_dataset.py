@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tasks.ctr.train.dataset import Batches, Split
-from tasks.ctr.train.inputs import Tensors
+from nightshift.features.specification import FeatureSpec
+from tasks.ctr.train.dataset import MOST_UNKNOWN, Batches, Dataset, Split
+from tasks.ctr.train.inputs import Inputs, Tensors
 from tasks.ctr.train.vocabulary import Vocabulary
 
 N = 107
@@ -70,6 +71,65 @@ def test_a_share_of_ids_becomes_unknown_each_in_its_own_field(vocabulary):
     assert unknown.mean() == pytest.approx(0.3, abs=0.03)
     assert rows[:, 0].max() <= N
     assert rows[:, 1].min() == vocabulary.offsets[1]
+
+
+def test_each_column_may_have_a_share_of_its_own(vocabulary):
+    given = batches(vocabulary, oov_rate=np.array([0.9, 0.0], np.float32))
+    rows = np.concatenate(
+        [b.tensors.rows[b.weights == 1] for e in range(20) for b in given.epoch(e)]
+    )
+    unknown = (rows == vocabulary.offsets).mean(axis=0)
+    assert unknown[0] == pytest.approx(0.9, abs=0.03)
+    assert unknown[1] == 0
+
+
+SEEN = {"type": "string", "split": ",", "most": 2}
+
+
+@pytest.fixture
+def later():
+    """Of 100 rows a fifth of the users are rare; of 100 later ones 60 % are unknown, and all tags."""
+    content = {
+        "version": 1,
+        "label": "y",
+        "time": "at",
+        "test_days": 1,
+        "valid_days": 1,
+        "keys": ["at"],
+        "categorical": {"user": "string", "item": "string", "tags": SEEN},
+    }
+    inputs = Inputs(FeatureSpec.parse(content, source="spec.yaml").fields, {})
+    known = Vocabulary([np.arange(10), np.arange(5), np.arange(3)])
+    user, item, tag = known.offsets.tolist()
+
+    def split(users, tags):
+        rows = np.full((100, 4), [0, item + 1, 0, tag], np.int32)
+        rows[:, 0], rows[:, 2] = users, tags
+        # The second place of the tags is empty.
+        weights = np.tile(np.array([1, 1, 1, 0], np.float32), (100, 1))
+        return Split(Tensors(rows, weights, None), np.zeros(100, np.int8))
+
+    splits = {
+        "train": split([user] * 20 + [user + 1] * 80, [tag + 1] * 100),
+        "valid": split([user] * 60 + [user + 2] * 40, [tag] * 100),
+    }
+    return Dataset(None, {}, inputs, known, splits, "")
+
+
+def test_ids_become_as_often_unknown_as_in_the_later_rows(later):
+    rates = later.unknown_rates()
+    # 0.2 are rare; half of the other 0.8 make it 0.6. Empty places of tags count nothing.
+    assert rates.tolist() == pytest.approx([0.5, 0.0, MOST_UNKNOWN, MOST_UNKNOWN])
+
+
+def test_a_row_is_penalized_once_in_an_epoch_however_often_it_is_replaced(later):
+    user, item, _ = later.offsets[:3]
+    rates = np.array([0.5, 0, 0, 0], np.float32)
+    shares = later.penalty_of_row(rates)
+    assert shares[user] == pytest.approx(1 / (20 + 0.5 * 80))
+    assert shares[user + 1] == pytest.approx(1 / (0.5 * 80))
+    assert shares[item + 1] == pytest.approx(1 / 100)
+    assert later.penalty_of_row()[user + 1] == pytest.approx(1 / 80)
 
 
 def test_masks_drop_their_share(vocabulary):

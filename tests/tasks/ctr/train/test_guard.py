@@ -80,7 +80,7 @@ def test_want_of_memory_is_not_tried_again(tmp_path):
     [
         (signal.SIGKILL, EXIT_RETRYABLE, "NIGHTSHIFT_TASK_MEMORY"),
         (signal.SIGSEGV, EXIT_RETRYABLE, "inner error of OneFlow"),
-        (signal.SIGTERM, 143, "nothing was lost"),
+        (signal.SIGTERM, 143, "goes on from the last checkpoint"),
     ],
 )
 def test_the_result_says_what_the_dead_process_could_not(tmp_path, number, code, words):
@@ -110,6 +110,28 @@ def test_sigterm_is_passed_on_and_nothing_is_started_after_it(tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=180) == 143
+
+
+def test_a_training_that_does_not_heed_sigterm_is_killed(tmp_path):
+    ready = tmp_path / "ready"
+    child = (
+        "import pathlib, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "time.sleep(600)"
+    )
+    watcher = (
+        "import sys\nsys.path[:0] = ['.', 'src']\n"
+        "from tasks.ctr.train.__main__ import Guard\n"
+        f"guard = Guard([sys.executable, '-c', {child!r}], stop_s=0.1)\n"
+        "sys.exit(0 if guard.run() == -9 and guard.stopping else 1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", watcher])
+    deadline = time.monotonic() + 60
+    while not ready.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=300) == 0
 
 
 def test_the_training_process_does_not_outlive_its_watcher(from_dataset):
