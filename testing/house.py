@@ -197,9 +197,10 @@ class House:
         """Features to a dataset, and the data checks."""
         self.task(plan, "preprocess", commands.preprocess_arguments(self.of(plan), OWN))
 
-    def train(self, plan: Plan) -> dict[str, Any]:
-        """A model."""
-        return self.task(plan, "train", commands.train_arguments(self.of(plan), OWN))
+    def train(self, plan: Plan, **more: Any) -> dict[str, Any]:
+        """A model; `more` are hyper-parameters."""
+        own = replace(OWN, hyperparameters={**OWN.hyperparameters, **more})
+        return self.task(plan, "train", commands.train_arguments(self.of(plan), own))
 
     def recommend(self, plan: Plan) -> None:
         """Retrieval, where the pipeline recommends."""

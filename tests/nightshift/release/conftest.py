@@ -15,6 +15,8 @@ from testing.house import House
 
 FIRST, SECOND = "2026-11-08", "2026-11-09"
 
+BLOCK_ROWS, MOST_IDS = 100, 60
+
 CLUSTER = "deploy_seconds=0.2, index_seconds=0.5, failed_seconds=0.7, unseen_seconds=60"
 """A cluster in good health: what is made is seen late, an index takes its time."""
 
@@ -68,7 +70,8 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
         house.features(plan)
         house.preprocess(plan)
         house.load_online(plan)
-        house.train(plan)
+        # As data larger than memory is trained on: from the disk in blocks, few ids admitted.
+        house.train(plan, block_rows=BLOCK_ROWS, max_ids=MOST_IDS, min_count=2)
         house.recommend(plan)
         yield Nights(house, plan)
     finally:

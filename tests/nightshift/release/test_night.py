@@ -37,7 +37,7 @@ from nightshift.triton import TritonControl
 from testing.house import OWN
 from testing.serving import wait_until
 
-from .conftest import FIRST, SECOND, Nights
+from .conftest import BLOCK_ROWS, FIRST, MOST_IDS, SECOND, Nights
 
 
 def another(nights: Nights, run_id: str, *parts: str, ds: str = SECOND):
@@ -447,9 +447,20 @@ def test_a_date_that_is_not_newer_is_kept_and_not_promoted(nights):
 
 def test_a_newer_night_goes_live_and_is_rolled_back(nights, monkeypatch):
     plan = another(nights, "second night")
+    card = json.loads((Path(plan["run_dir"]) / "model" / "model_card.json").read_text())
+    assert (
+        card["hyperparameters"]["block_rows"]
+        == BLOCK_ROWS
+        < card["dataset"]["splits"]["train"]["rows"] / 16
+    )
+    assert max(card["table_sizes"]) == 1 + MOST_IDS
     release = nights.house.candidate(plan)["release_id"]
     steps.gate(nights.house.of(plan), "data")
     nights.house.gates(plan, release)
+    # Ids that were not admitted are unknown offline and online alike.
+    found = json.loads((Path(plan["run_dir"]) / "reports" / "consistency.json").read_text())
+    assert found["compared"] > 0
+    assert found["mismatch_count"] == found["score_mismatch_count"] == 0
     report = steps.switch_over(nights.house.of(plan), release)
     assert report["switched"], report
     assert predict(nights)["release"] == release
