@@ -205,20 +205,28 @@ class StopAt:
 
 def train(folder, stop):
     store = CheckpointStore(Path(kept_in) / folder, "same")
-    return fit.Trainer(data, shape, chosen, start, store, stop, "cpu").fit().progress, store
+    trainer = fit.Trainer(data, shape, chosen, start, store, stop, "cpu")
+    return trainer.fit().progress, store, trainer.batches.steps
 
-whole, kept = train("whole", StopAt(10**9))
+whole, kept, steps = train("whole", StopAt(10**9))
 straight = kept.load().best
-try:
-    train("stopped", StopAt(7))
-    stopped = False
-except Stopped:
-    stopped = True
-_, kept = train("stopped", StopAt(10**9))
+
+def stops(at):
+    try:
+        train("stopped", StopAt(at))
+    except Stopped:
+        held = CheckpointStore(Path(kept_in) / "stopped", "same").load().progress
+        return [held.step, len(held.history)]
+
+half = steps // 2
+stopped = stops(half)
+# The epoch's steps are done, and its rows are being scored.
+validating = stops(steps - half) if chosen.family == "deepfm" else [steps, 0]
+_, kept, _ = train("stopped", StopAt(10**9))
 resumed = kept.load().best
 carried = warm_start.carry_over(Path(model), start, plan, data.inputs, data.vocabulary, spec)
 answer = {
-    "stopped": stopped,
+    "stopped": stopped == [half, 0] and validating == [steps, 0],
     "same": all(straight[n].tobytes() == resumed[n].tobytes() for n in plan),
     "moved": [n for n in plan if not np.array_equal(straight[n], start[n])],
     "carried": all(carried[n].tobytes() == saved.parameters[n].tobytes() for n in plan),
