@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from nightshift import layout
 from nightshift.errors import ConfigurationError
+from nightshift.modules import of_tasks
 from nightshift.night import Night
 from nightshift.pipeline import Pipeline
 
@@ -50,8 +50,9 @@ def check_overrides(pipeline: Pipeline, train_days: int, overrides: Overrides) -
         )
     given = _settings(overrides)
     try:
-        hyperparameters = importlib.import_module("tasks.ctr.train.hyperparameters")
-        needs = importlib.import_module("tasks.ctr.train.needs")
+        project = pipeline.settings.project
+        hyperparameters = of_tasks(project, "tasks.ctr.train.hyperparameters")
+        needs = of_tasks(project, "tasks.ctr.train.needs")
     except ModuleNotFoundError:
         return  # an image without the tasks: training itself says so
     chosen = hyperparameters.load(pipeline.hyperparameters, given)

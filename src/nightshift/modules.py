@@ -1,8 +1,12 @@
-"""Registries of names: each name is a module of one package, which holds one class of a kind."""
+"""Modules by name: registries of one package, and what `tasks/` shares with this side."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -33,3 +37,24 @@ def class_of(package: str, name: str, kind: type[_T]) -> type[_T]:
             f"{module.__name__} must define one class of {kind.__name__}; it defines {names}"
         )
     return found[0]
+
+
+def of_tasks(project: Path, name: str) -> ModuleType:
+    """A module of `tasks/`, which lies in the project and in no environment.
+
+    Commands and tests have the project on their path; Airflow's processes do not.
+
+    Args:
+        project: the project folder.
+        name: such as `tasks.ctr.train.hyperparameters`.
+
+    Raises:
+        ModuleNotFoundError: the project has no such module, as in an image without tasks.
+    """
+    if importlib.util.find_spec("tasks") is not None:
+        return importlib.import_module(name)
+    sys.path.append(str(project))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(project))

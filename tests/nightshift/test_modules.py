@@ -1,5 +1,6 @@
 """A registry's name is a module with one class."""
 
+import subprocess
 import sys
 
 import pytest
@@ -49,3 +50,24 @@ def test_a_module_without_one_class_is_named(package, text, found):
 def test_a_module_that_is_not_there_is_an_import_error(package):
     with pytest.raises(ImportError, match="nonesuch"):
         class_of("kinds_of_test", "nonesuch", base())
+
+
+ASTRAY = """
+import sys
+from pathlib import Path
+from nightshift.modules import of_tasks
+assert not Path(sys.argv[1]) in map(Path, sys.path)
+before = list(sys.path)
+print(of_tasks(Path(sys.argv[1]), "tasks.ctr.train.hyperparameters").NAMES[0])
+assert sys.path == before
+"""
+
+
+def test_tasks_are_found_where_the_project_is_not_on_the_path(project, tmp_path):
+    def ask(folder):
+        command = [sys.executable, "-P", "-c", ASTRAY, str(folder)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={})
+
+    done = ask(project)
+    assert done.stdout == "family\n", done.stderr
+    assert "ModuleNotFoundError: No module named 'tasks'" in ask(tmp_path).stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from nightshift.experiment.config import ExperimentConfig, Range
 from nightshift.experiment.design import Cell, Configuration, cells, configurations, unique
 from nightshift.experiment.results import Row
 from nightshift.experiment.trainings import Bench
+from nightshift.modules import of_tasks
 from nightshift.pipeline import Pipeline
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
@@ -91,7 +91,14 @@ class Experiment:
 
     def _problem(self, one: Configuration) -> str:
         pipeline = self.bench.pipeline
-        hyperparameters = importlib.import_module("tasks.ctr.train.hyperparameters")
+        project = pipeline.settings.project
+        try:
+            hyperparameters = of_tasks(project, "tasks.ctr.train.hyperparameters")
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"{project} holds no tasks/ ({error}): experiments train in local processes; run them "
+                "where the whole project is"
+            ) from error
         try:
             _loaded(hyperparameters, pipeline.hyperparameters, one)
             trainings.reduced_spec(pipeline.features.spec_file, one.left_out)

@@ -29,7 +29,7 @@ def bins(rows: int, positives: int) -> int:
     return int(np.clip(rarer // 50, 0, 32)) if rarer >= 200 else 0
 
 
-DENSE_LOOKUPS = 50
+DENSE_LOOKUPS = 200
 """From so many lookups of an id on in an epoch, on average, tables get a dense step."""
 
 DENSE_VALUES = 4_000_000
