@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import GenericAlias, ModuleType
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -27,7 +27,9 @@ def class_of(package: str, name: str, kind: type[_T]) -> type[_T]:
     found = [
         value
         for value in vars(module).values()
+        # In Python 3.10 an alias such as list[int] is a type, too.
         if isinstance(value, type)
+        and not isinstance(value, GenericAlias)
         and issubclass(value, kind)
         and value.__module__ == module.__name__
     ]

@@ -31,7 +31,9 @@ def base():
 def test_the_class_that_a_module_defines_is_found_beside_what_it_imports(package):
     package("other", "class Other(Kind): pass\n")
     package(
-        "one", "from kinds_of_test.other import Other\nclass One(Kind): pass\nclass Not: pass\n"
+        "one",
+        "from kinds_of_test.other import Other\nclass One(Kind): pass\nclass Not: pass\n"
+        "Rows = list[int]\n",
     )
     assert class_of("kinds_of_test", "one", base()).__name__ == "One"
 
