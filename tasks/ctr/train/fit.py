@@ -121,8 +121,8 @@ class Trainer:
         start = {**start, BIAS: start[BIAS] - self.shift} if self.shift else start
         self.network = build(shape, start, device, chosen.dropout)
         train = data.splits["train"]
-        measured = isinstance(chosen.oov_rate, str)
-        oov_rate = data.unknown_rates() if measured else chosen.oov_rate
+        rate = chosen.oov_rate
+        oov_rate = data.unknown_rates() if isinstance(rate, str) else rate
         self.batches = Batches(
             split=train,
             offsets=data.offsets,
