@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.export import ExportOptions
+from openmldb_embedded.load import LoadOptions
 from openmldb_embedded.offline.spark.conf import (
     ConfError,
     SparkConf,
@@ -14,6 +17,9 @@ from openmldb_embedded.offline.spark.conf import (
     write_properties,
 )
 from openmldb_embedded.offline.spark.engine import _glob as one_path
+from openmldb_embedded.offline.spark.engine import _task as told
+from openmldb_embedded.worker import QueryTask, Source, TableData
+from openmldb_sql.types import SqlType, schema_of
 
 
 @pytest.fixture
@@ -147,3 +153,19 @@ def test_files_as_one_path_for_hadoop(files: list[str], path: str) -> None:
 def test_a_name_that_hadoop_would_misread_is_refused(name: str) -> None:
     with pytest.raises(ExecutionError, match="rename it"):
         one_path((f"/data/{name}", "/data/b"))
+
+
+def test_a_url_goes_to_spark_as_it_is(tmp_path: Path) -> None:
+    local, here = str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")
+    parquet = LoadOptions(format="parquet")
+    sources = [Source((name,), parquet) for name in (local, "s3a://lake/t/ds={1,2}/*", here)]
+    table = TableData("db", "t", schema_of([("id", SqlType.INT64)]), tuple(sources))
+    options = ExportOptions.of({"format": "parquet", "mode": "append"})
+    task = QueryTask("SELECT 1", "db", (table,), str(tmp_path), export=options)
+    found = told(replace(task, target="hdfs://name:8020/out"))
+    assert "INTO OUTFILE 'hdfs://name:8020/out' " in found["sql"]
+    assert "mode='append'" in found["sql"]
+    read = {source["path"]: source.get("files") for source in found["tables"][0]["sources"]}
+    assert read == {"s3a://lake/t/ds={1,2}/*": None, f"{tmp_path}/{{a.parquet,b.parquet}}": 2}
+    # What the server publishes itself, it lets Spark overwrite in its own staging folder.
+    assert "mode='overwrite'" in told(task)["sql"]
