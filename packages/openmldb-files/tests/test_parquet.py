@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from openmldb_files import FileError, columns_of, read_parquet, rows_of, spark_faults
+from openmldb_files.parquet import open_parquet
 
 
 def rows(path, **options):
@@ -98,3 +99,10 @@ def test_what_spark_refuses_is_named_by_column(tmp_path):
     assert "LZ4" in faults(tmp_path, pa.table({"a": [1]}), compression="lz4")["a"]
     old = pa.table({"d": [dt.date(1500, 1, 1)], "t": pa.array([-(10**16)], pa.timestamp("us"))})
     assert set(faults(tmp_path, old)) == {"d", "t"}
+
+
+def test_too_little_memory_is_no_damage_of_the_file(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(MemoryError), open_parquet(path):
+        raise pa.ArrowMemoryError("malloc of size 3706112 failed")

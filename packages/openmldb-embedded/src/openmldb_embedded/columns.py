@@ -290,6 +290,8 @@ def column_from_list(type_: SqlType, values: Sequence[Any]) -> Column:
             with np.errstate(over="ignore"):
                 return Column(type_, np.asarray(filled, np.float64).astype(np.float32), valid)
         return Column(type_, np.asarray(filled, dtype=NUMPY[type_]), valid)
+    except MemoryError:
+        raise
     except (ValueError, TypeError, OverflowError, AttributeError, pa.ArrowException) as error:
         raise TypeCheckError(f"a value does not fit type {type_.value}: {error}") from error
 
@@ -327,6 +329,8 @@ def column_from_arrow(data: pa.Array | pa.ChunkedArray, type_: SqlType | None = 
         zero = pa.scalar(False if type_ is SqlType.BOOL else 0, ARROW[type_])
         filled = pc.fill_null(cast_data, zero) if valid is not None else cast_data
         return Column(type_, filled.to_numpy(zero_copy_only=False), valid)
+    except MemoryError:
+        raise
     except (ValueError, pa.ArrowException) as error:
         raise TypeCheckError(f"cannot read {data.type} as {type_.value}: {error}") from error
 

@@ -93,6 +93,8 @@ def _read_file(
         for table in tables:
             _check_not_null(table, schema, path)
             yield table
+    except MemoryError:  # Arrow's is an ArrowException, too, and no fault of the file
+        raise
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ExecutionError(f"{path} cannot be read as {options.format}: {error}") from error
 

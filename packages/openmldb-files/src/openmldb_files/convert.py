@@ -108,6 +108,8 @@ def exact(column: pa.Array, sql: str, meaning: str | None = None) -> pa.Array:
         if sql == "string":
             made.validate(full=True)
         return made
+    except MemoryError:
+        raise
     except pa.ArrowException as error:
         raise Refused(f"{_named(kind)} cannot be read as {sql}: {error}") from error
 

@@ -90,7 +90,7 @@ def _opened(path: Path, dialect: Dialect) -> Iterator[pacsv.CSVStreamingReader]:
             ),
         ) as reader:
             yield reader
-    except FileError:
+    except (FileError, MemoryError):
         raise
     except (UnicodeError, LookupError) as error:
         raise FileError(path, f"it is no {dialect.encoding} text: {error}", hint=hint) from error

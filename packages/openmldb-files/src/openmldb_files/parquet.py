@@ -71,7 +71,7 @@ def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
             yield file
     except FileNotFoundError:
         raise FileError(path, "the file is not there") from None
-    except FileError:
+    except (FileError, MemoryError):  # Arrow's own MemoryError is no damage of the file
         raise
     except (OSError, pa.ArrowException, OverflowError) as error:
         if _has_footer(path):
@@ -163,6 +163,8 @@ def normal_batch(batch: pa.RecordBatch, path: str | Path) -> pa.RecordBatch:
     """
     try:
         ready = columns_normal(batch)
+    except MemoryError:
+        raise
     except (ValueError, pa.ArrowException) as error:
         raise FileError(path, str(error), column=_guilty(batch)) from error
     for name, column in zip(ready.schema.names, ready.columns, strict=True):
