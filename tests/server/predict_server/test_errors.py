@@ -22,7 +22,7 @@ def test_wrong_rows_are_named_first_and_listed_all():
     ("error", "status"),
     [
         (errors.DeadlineExceeded("late"), 504),
-        (errors.StatementTimeout("late"), 504),
+        (errors.StatementTimeout("late"), 503),
         (errors.ServiceUnavailable("away"), 503),
         (errors.LockHeld("held"), 503),
         (errors.OpenMLDBError("refused", 1000), 502),
