@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from laptop.services import catalogue  # noqa: E402
+from nightshift import credentials  # noqa: E402
 from nightshift.errors import NightshiftError  # noqa: E402
 from nightshift.openmldb import OpenMLDBClient  # noqa: E402
 from testing.live_kills import KINDS, Yard  # noqa: E402
@@ -36,6 +38,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="live-kill-") as name:
         settings = serving_settings(Path(name))
         server = Process(catalogue.openmldb(settings), Path(name) / "openmldb.log")
+        # A yard has a home of its own, without the server's token.
+        token = credentials.ensure(settings, credentials.OPENMLDB_TOKEN)
+        os.environ["NIGHTSHIFT_OPENMLDB_TOKEN"] = token
         try:
             with OpenMLDBClient.of(settings) as client:
                 wait_until(lambda: _lives(client), "OpenMLDB answers", 60)

@@ -43,6 +43,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="year-") as name:
         home = Path(name)
+        (home / "workshop").mkdir()
         workshop = Workshop(home / "workshop")
         workshop.preprocess(workshop.features())
         workshop.train("dataset", "--set", "epochs=1")
