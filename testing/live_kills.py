@@ -517,7 +517,9 @@ class _Withdrawal(_Work):
         self.live = put_release(yard.pipeline.releases, "2026-03-01").id
         pointer.switch_live(yard.pipeline.releases, self.live, probe=lambda *_: [])
         self.before()
-        self.took = yard.whole("withdrawal")
+        began = time.monotonic()
+        _withdrawal(yard, client)
+        self.took = time.monotonic() - began
 
     def span(self) -> float:
         return self.took
