@@ -516,10 +516,11 @@ class _Withdrawal(_Work):
         super().__init__(yard, client, rng)
         self.live = put_release(yard.pipeline.releases, "2026-03-01").id
         pointer.switch_live(yard.pipeline.releases, self.live, probe=lambda *_: [])
-        self.before()
-        began = time.monotonic()
-        _withdrawal(yard, client)
-        self.took = time.monotonic() - began
+        for _ in range(2):  # the first one pays for imports
+            self.before()
+            began = time.monotonic()
+            _withdrawal(yard, client)
+            self.took = time.monotonic() - began
 
     def span(self) -> float:
         return self.took
