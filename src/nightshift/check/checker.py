@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openmldb_sql import syntax
 from openmldb_sql.errors import SqlError
+from openmldb_sql.parse import parse_select
 
 from nightshift.check.places import hint, problems_of
 from nightshift.check.spelling import unknown_names
@@ -324,6 +326,7 @@ class _Checker:
 
         files = self.pipeline.features
         columns = {name: list(table.columns) for name, table in declared.items()}
+        self._distinct(query)
         reach = outputs = None
         with self._told(files.sql):
             source = str(files.sql)
@@ -343,6 +346,18 @@ class _Checker:
             return
         self._lookback(spec)
         self._origins(spec, {output.name: output for output in outputs or ()})
+
+    def _distinct(self, query: str) -> None:
+        """DISTINCT, which the engines read differently."""
+        with contextlib.suppress(SqlError, RecursionError):
+            tree = syntax.nodes(parse_select(query, strict=False))
+            if any(isinstance(node, syntax.Select) and node.distinct for node in tree):
+                self.add(
+                    self.pipeline.features.sql, "SELECT DISTINCT",
+                    "OpenMLDB leaves DISTINCT out over online tables; the embedded server does not",
+                    "remove it: a feature query gives one row for each request, and LAST JOIN takes "
+                    "one row of a table", warn=True,
+                )  # fmt: skip
 
     def _expiry(
         self, declared: Mapping[str, Declared], reach: Reach, spec: FeatureSpec | None

@@ -385,6 +385,14 @@ def instants(settings):
     return {p.key: p.message for p in found}
 
 
+def test_distinct_is_warned_of_where_the_engines_differ(settings):
+    assert not [p for p in check_pipeline(settings, "shop") if p.key == "SELECT DISTINCT"]
+    plant(settings, QUERY, r"^SELECT", "SELECT DISTINCT")
+    (found,) = [p for p in check_pipeline(settings, "shop") if p.key == "SELECT DISTINCT"]
+    assert found.level == "warning"
+    assert "remove it" in found.fix
+
+
 def test_windows_over_events_of_the_requests_own_instant_are_warned_of(settings):
     requests = {"at": [1000, 2000, 3000], "pair_id": ["a", "b", "c"], "sku_id": ["x", "y", "z"]}
     lay(settings, "flattenRequest", requests)
