@@ -273,7 +273,23 @@ def rare(rows: int, seed: int) -> Made:
     return clicks(rows, seed, share=0.002)
 
 
+def newcomers(rows: int, seed: int) -> Made:
+    """Users who stay about a week, strong in effect: most of the later ones are new. 5 %."""
+    rng = np.random.default_rng([seed, 4])
+    pool = 2_000
+    place = rng.integers(0, pool, rows)
+    # Each place of the pool passes to a new user once a week, at a moment of its own.
+    weeks = np.arange(rows) * (DAYS / 7) / rows + rng.random(pool)[place]
+    user = place * 10 + np.floor(weeks).astype(np.int64)
+    item, shelf = _drawn(rng, rows, 400, 0.8), _drawn(rng, rows, 20, 0.3)
+    tenure, score = (weeks % 1.0) * 7, rng.normal(size=rows)
+    logit = 1.0 * rng.normal(size=pool * 10)[user] + 0.5 * rng.normal(size=400)[item]
+    logit += 0.3 * rng.normal(size=20)[shelf] + 0.4 * score * np.exp(-tenure / 3)
+    ids = {"user": user, "item": item, "shelf": shelf}
+    return _made(rng, _clicked(rng, logit, 0.05), ids, {"tenure": tenure, "score": score})
+
+
 MADE: dict[str, Callable[[int, int], Made]] = {
-    made.__name__: made for made in (clicks, criteo, steps, tails, ids, rare)
+    made.__name__: made for made in (clicks, criteo, steps, tails, ids, rare, newcomers)
 }
 """By name what makes a table of so many rows with a seed, and its specification."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli import night
+from cli.airflow_api import AirflowApi
 from laptop.services import processes
 from nightshift.experiment import running
 from nightshift.live.folders import live_folder
@@ -97,6 +98,19 @@ def test_an_experiment_is_trained_and_reported_through_airflow(demo, house):
     assert (running.folder_of(pipeline, "evening") / running.PAGE).is_file()
     assert (pipeline.releases / "live.json").read_bytes() == before
     assert "lr" in house.call("experiment", "show", "evening", "--pipeline", "jd")
+
+
+def test_upkeep_cuts_nothing_of_the_first_evening(demo, house):
+    releases = Pipeline.load(house.settings).releases
+    before = sorted(path for path in releases.rglob("*") if path.is_file())
+    done = night.run(house.settings, "nightshift_upkeep", "test", {})
+    assert done.state == "success"
+    tasks = AirflowApi(house.settings).tasks("nightshift_upkeep", done.run_id)
+    assert {task.name: task.state for task in tasks} == {
+        "records": "success",
+        "database": "success",
+    }
+    assert sorted(path for path in releases.rglob("*") if path.is_file()) == before
 
 
 def test_a_wrong_request_is_refused_by_field(demo, house):
