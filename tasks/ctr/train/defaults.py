@@ -29,13 +29,6 @@ def bins(rows: int, positives: int) -> int:
     return int(np.clip(rarer // 50, 0, 32)) if rarer >= 200 else 0
 
 
-DENSE_LOOKUPS = 200
-"""From so many lookups of an id on in an epoch, on average, tables get a dense step."""
-
-DENSE_VALUES = 4_000_000
-"""Values of all tables up to which a dense step costs little beside the network's."""
-
-
 @dataclass(frozen=True)
 class Facts:
     """What the choice depends on.
@@ -45,16 +38,12 @@ class Facts:
         positives: of them.
         ids: ids that the model knows.
         fields: the network's fields.
-        lookups: of a known id of a categorical field in an epoch, on average.
-        unknown: the fields whose ids training replaces by the unknown one, and how often.
     """
 
     rows: int
     positives: int
     ids: int
     fields: int
-    lookups: float = 0.0
-    unknown: str = ""
 
     @property
     def rarer(self) -> int:
@@ -66,18 +55,7 @@ def facts_of(data: Dataset) -> Facts:
     """Of a dataset's training rows."""
     labels = data.splits["train"].labels
     ids = data.vocabulary.num_rows - data.vocabulary.num_fields
-    groups = data.inputs.groups
-    rates = data.unknown_rates()[[group.first for group in groups]]
-    unknown = ", ".join(
-        f"{group.name} {rate:.3f}"
-        for group, rate in zip(groups, rates.tolist(), strict=True)
-        if rate > 0
-    )
-    held = [group for group in groups if group.kind in ("id", "token")]
-    parts = {data.inputs.sources[group.first].part for group in held}
-    known = sum(len(data.vocabulary.hashes[part]) for part in parts)
-    lookups = len(labels) * len(held) / max(known, 1)
-    return Facts(len(labels), int(np.count_nonzero(labels)), ids, len(groups), lookups, unknown)
+    return Facts(len(labels), int(np.count_nonzero(labels)), ids, len(data.inputs.groups))
 
 
 def choose(
@@ -106,10 +84,7 @@ def choose(
         f"{size}: [256, 128] from 20000 on, else [64, 32]",
     )
     found["dropout"] = (0.4, "clicks are noisy: strong in every layer")
-    found["oov_rate"] = (
-        "validation",
-        "of each field as many as the validation rows bring: " + (facts.unknown or "none"),
-    )
+    found["oov_rate"] = (0.0, "the row of unknown ids learns from the ids rarer than min_count")
     found["min_count"] = (MIN_COUNT, "an id seen once says nothing about another row")
     found["bins"] = (
         bins(facts.rows, facts.positives),
@@ -117,14 +92,6 @@ def choose(
     )
     batch = int(np.clip(2 ** round(np.log2(max(facts.rows / 400, 1))), 64, 1024))
     found["batch_size"] = (batch, f"{facts.rows} rows: about 400 steps an epoch, 64 to 1024 rows")
-    width = 1 + (
-        found["embedding_dim"][0] if chosen.embedding_dim == AUTO else chosen.embedding_dim
-    )
-    dense = facts.lookups >= DENSE_LOOKUPS and facts.ids * width <= DENSE_VALUES
-    found["table_step"] = (
-        "dense" if dense else "lazy",
-        f"{facts.lookups:.0f} lookups of an id: dense from {DENSE_LOOKUPS} on, up to {DENSE_VALUES} values",
-    )
     found["learning_rate"] = (
         {"adam": 1e-3, "sgd": 0.1, "adagrad": 0.02}[chosen.optimizer],
         f"usual for {chosen.optimizer}",

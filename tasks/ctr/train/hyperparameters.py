@@ -117,7 +117,7 @@ class Hyperparameters(BaseModel):
     trees: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2000), Auto] = AUTO
 
     optimizer: Literal["adam", "sgd", "adagrad"] = "adam"
-    table_step: Annotated[Literal["lazy", "dense"], Auto] = AUTO
+    table_step: Literal["lazy", "dense"] = "lazy"
     learning_rate: Annotated[Positive, Auto] = AUTO
     schedule: Literal["step", "cosine"] = "step"
     lr_decay: Positive = 0.9

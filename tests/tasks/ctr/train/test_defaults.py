@@ -43,24 +43,6 @@ def test_nothing_stays_open_and_each_choice_has_a_reason(given):
     assert chosen.l2_linear == pytest.approx(10.0)
 
 
-def test_ids_are_replaced_as_the_later_rows_have_them_unknown(given):
-    facts = Facts(20_000, 700, 500, 3, unknown="user 0.850")
-    chosen, why = defaults.choose(given(), facts, INPUTS)
-    assert chosen.oov_rate == "validation"
-    assert "user 0.850" in why["oov_rate"]
-    assert defaults.choose(given("oov_rate=0.1"), facts, INPUTS)[0].oov_rate == 0.1
-
-
-def test_small_tables_of_ids_that_are_seen_often_get_a_dense_step(given):
-    def step(ids, lookups):
-        facts = Facts(100_000, 5_000, ids, 3, lookups)
-        return defaults.choose(given(), facts, INPUTS)[0].table_step
-
-    assert step(3_000, 300.0) == "dense"
-    assert step(100_000, 3.0) == "lazy"  # seen too seldom
-    assert step(10_000_000, 300.0) == "lazy"  # too large to be moved at each step
-
-
 def test_more_data_gives_a_larger_network_and_larger_batches(given):
     small, _ = defaults.choose(given(), SMALL, INPUTS)
     large, _ = defaults.choose(given(), LARGE, INPUTS)
