@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +48,7 @@ class Week:
         first: the day of the first release.
         days: the days that are played.
         faulty: those on which the fault is in force.
+        bad: the one whose night makes a bad release live; the day after shows it.
     """
 
     pipeline: Pipeline
@@ -54,6 +56,7 @@ class Week:
     first: dt.date
     days: tuple[dt.date, ...]
     faulty: frozenset[dt.date]
+    bad: dt.date
 
     @classmethod
     def make(
@@ -73,9 +76,7 @@ class Week:
         make_tables(pipeline.data, spec, first, history)
         whole = Pipeline.load(replace(pipeline.settings, data=pipeline.settings.home / "whole"))
         make_tables(whole.data, spec, last, days)
-        # The last but one, and the one before where there are enough: the last day shows the repair.
-        faulty = frozenset(played[-3:-1] if days >= 5 else played[-2:-1])
-        return cls(pipeline, whole, first, played, faulty)
+        return cls(pipeline, whole, first, played, *planted(played))
 
     def moments(self, day: dt.date) -> list[Moment]:
         """The traffic of a day in the order in which it is sent."""
@@ -111,6 +112,14 @@ class Week:
             partitions.write_partition(self.pipeline.data, LABELS, day, there)
         orders = pc.equal(rows["actionValue"], 1).to_numpy()
         return int((orders & (delays > age)).sum())
+
+
+def planted(played: Sequence[dt.date]) -> tuple[frozenset[dt.date], dt.date]:
+    """Days with late events, and the one whose night makes a bad release live."""
+    # The last but one, and the one before where there are enough: the last day shows the repair.
+    faulty = frozenset(played[-3:-1] if len(played) >= 5 else played[-2:-1])
+    # The day after it has no late events, too.
+    return faulty, played[0] if len(played) >= 4 else played[1]
 
 
 def label_delays(rows: int, day: dt.date) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -90,6 +90,18 @@ def served_differs(found: dict[str, Any]) -> str:
     return ""
 
 
+def wrongly_judged(withdrawn: dict[str, str], bad: dt.date) -> list[str]:
+    """What is wrong where not just the release of the bad night was withdrawn."""
+    found = [
+        f"{release} was {why}, without a fault"
+        for release, why in withdrawn.items()
+        if not release.startswith(f"{bad}.")
+    ]
+    if len(found) == len(withdrawn):
+        found.append(f"the bad release of {bad} was not withdrawn")
+    return found
+
+
 def as_text(made: Run) -> str:
     """The week as a table, from the newest report of what was served."""
     path = served.report_path(made.pipeline)
@@ -123,6 +135,7 @@ def as_text(made: Run) -> str:
     lines += ["", "Served against held out", *held_out]
     for text in value.get("warnings", []):
         lines.append(f"  warning: {text}")
+    lines += [f"  {release}: {why}" for release, why in made.withdrawn.items()]
     if made.rejected:
         lines.append(f"  rejected by their gates: {', '.join(map(str, made.rejected))}")
     return "\n".join(lines)

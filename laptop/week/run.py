@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow.compute as pc
+
 from cli import night
 from cli.console import say, seconds, warn
 from laptop.data.generate import Spec
@@ -32,6 +34,12 @@ HISTORY_DAYS = 31
 LEARNED_DAYS = 17
 LOG_S = 60.0
 
+LEAST_ROWS = 300
+"""Requests of a day; of fewer the shadow's comparison says little."""
+
+BAD = {"label_smoothing": 0.95, "learning_rate": 0.003, "monitor": "auc"}
+"""Hyper-parameters of the planted bad release: its scores lie about 0.5, whatever the request."""
+
 
 @dataclass
 class Run:
@@ -41,6 +49,7 @@ class Run:
         reports: the ledger's report of each day.
         problems: what went wrong; the demo fails by it.
         rejected: dates of nights whose candidate did not pass its gates.
+        withdrawn: releases that the monitor took out of service, each with the reason.
     """
 
     week: Week
@@ -49,6 +58,7 @@ class Run:
     reports: dict[dt.date, dict[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     rejected: list[dt.date] = field(default_factory=list)
+    withdrawn: dict[str, str] = field(default_factory=dict)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -57,11 +67,16 @@ class Run:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demo; 0 when every step succeeded and the ledger named the fault."""
+    """Run the demo; 0 when all succeeded, the fault was named, the bad release withdrawn."""
     if arguments.data is not None:
         raise ConfigurationError("--week plays made tables; leave --data out")
     if not 3 <= arguments.week_days <= 31:
         raise ConfigurationError(f"--week-days is {arguments.week_days}; give 3 to 31")
+    if arguments.rows_per_day < LEAST_ROWS:
+        raise ConfigurationError(
+            f"--rows-per-day is {arguments.rows_per_day}; a week needs {LEAST_ROWS}, since the "
+            "shadow compares releases by at least 200 requests"
+        )
     if arguments.speed < 0:
         raise ConfigurationError(f"--speed is {arguments.speed:g}; give 0 (no pause) or more")
     began = time.monotonic()
@@ -118,18 +133,23 @@ def _play_week(made: Run) -> None:
         _traffic(made, day)
         missing = week.land(day)
         say(f"  its partitions land; {missing} orders of the week are not known yet")
-        # Before the night: afterwards the model that served is no longer there to price by.
+        # Before the night: afterwards the model that served is no longer there to price by, and
+        # another release is live.
         _observe(made, day)
-        _night(made, day)
         _monitor(made)
+        if day == week.bad:
+            _bad_night(made, day)
+        else:
+            _night(made, day)
     for day in sorted(week.faulty):
         if day in made.reports and not report.names_the_fault(made.reports[day]):
             made.problems.append(f"{day}: the ledger does not name the late events")
+    made.problems += report.wrongly_judged(made.withdrawn, week.bad)
 
 
 def _traffic(made: Run, day: dt.date) -> None:
     """Play a day, and see that each of its requests is in the log."""
-    before = RequestLog.of(made.pipeline).read(columns=["receipt"]).num_rows
+    before = _answered(made)
     moments = made.week.moments(day)
     began = time.monotonic()
     played = play(made.week.whole, moments, speed=made.speed)
@@ -140,17 +160,29 @@ def _traffic(made: Run, day: dt.date) -> None:
     deadline = time.monotonic() + LOG_S
     logged = 0
     while logged < played.requests:
-        logged = RequestLog.of(made.pipeline).read(columns=["receipt"]).num_rows - before
+        logged = _answered(made) - before
         if logged < played.requests and time.monotonic() > deadline:
             made.problems.append(f"{day}: {logged} of {played.requests} requests are in the log")
             return
         time.sleep(0.5)
 
 
-def _night(made: Run, day: dt.date) -> bool:
+def _answered(made: Run) -> int:
+    """Requests in the log, without what was scored in shadow."""
+    answers = pc.field("role") == "live"
+    return len(RequestLog.of(made.pipeline).read(columns=["role"], where=answers))
+
+
+def _bad_night(made: Run, day: dt.date) -> None:
+    say(f"  planted: trained with {BAD}, promoted by force past a quality gate that only warns")
+    with place.lenient_gates(made.pipeline):
+        _night(made, day, promote="force", hyperparameters=BAD)
+
+
+def _night(made: Run, day: dt.date, **params: Any) -> bool:
     """A night through Airflow; whether a release serves after it."""
     pipeline = made.pipeline
-    conf = {"ds": f"{day}", "train_days": LEARNED_DAYS}
+    conf = {"ds": f"{day}", "train_days": LEARNED_DAYS, **params}
     outcome = _dag(made, night.retrain(pipeline.name), f"week__{day}", conf)
     row = next((r for r in history.rows(pipeline.releases)[::-1] if r.ds == f"{day}"), None)
     live = read_live(pipeline.releases)
@@ -193,6 +225,14 @@ def _monitor(made: Run) -> None:
     outcome = _dag(made, night.monitor(made.pipeline.name), "week", {})
     if outcome.state != "success":
         made.problems.append("measuring the served scores failed; its log is above")
+    for row in history.rows(made.pipeline.releases):
+        if row.why.startswith("withdrawn") and row.release_id not in made.withdrawn:
+            made.withdrawn[row.release_id] = row.why
+            live = read_live(made.pipeline.releases)
+            say(
+                f"  monitor: {row.release_id} {row.why}; "
+                f"{live.release_id if live else 'nothing'} serves again"
+            )
 
 
 def _dag(made: Run, dag_id: str, label: str, conf: dict[str, Any]) -> night.Outcome:

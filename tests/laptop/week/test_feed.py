@@ -54,6 +54,25 @@ def test_on_faulty_days_most_events_of_one_table_come_hours_late(week):
     assert shares[week.days[2]] == pytest.approx(feed.FAULT_LATE[0][0], abs=0.15)
 
 
+@pytest.mark.parametrize("days", range(3, 32))
+def test_a_bad_release_serves_a_day_without_late_events(days):
+    played = layout.days_back(LAST, days)
+    faulty, bad = feed.planted(played)
+    after = bad + dt.timedelta(days=1)
+    assert bad in played
+    assert after in played
+    assert after not in faulty
+
+
+def test_just_the_bad_release_is_to_be_withdrawn():
+    why = "withdrawn 2026-03-10T00:00:00Z: its mean score is 0.47"
+    assert report.wrongly_judged({f"{LAST}.001": why}, LAST) == []
+    (missed,) = report.wrongly_judged({}, LAST)
+    assert f"{LAST} was not withdrawn" in missed
+    both = report.wrongly_judged({f"{LAST}.001": why, "2026-03-09.001": why}, LAST)
+    assert both == [f"2026-03-09.001 was {why}, without a fault"]
+
+
 def test_the_fault_is_named_only_by_hours_of_that_table():
     cause = {"cause": "event late", "table": LATE_TABLE, "rows": 1, "late_s": {"p50": 21_600}}
     assert report.names_the_fault({"releases": [{"causes": [cause]}]})
