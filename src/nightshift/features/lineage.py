@@ -107,6 +107,7 @@ def outputs_of(
             one.name,
             None if one.origin is None else (table(one.origin.read), one.origin.name),
             frozenset(map(table, one.reads)),
+            one.of_time,
         )
         for one in relation.fields
     )
@@ -141,12 +142,14 @@ class _Field:
         tables: what may qualify it.
         origin: the table's column it is, if any.
         reads: the reads that it takes values from.
+        of_time: whether it follows from the request's time alone.
     """
 
     name: str
     tables: tuple[str, ...]
     origin: Column | None
     reads: frozenset[int] = frozenset()
+    of_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -252,6 +255,7 @@ class _Reading:
                 if all(part.fields[at].origin == named.origin for part in parts)
                 else None,
                 reads=named.reads.union(*(part.fields[at].reads for part in parts)),
+                of_time=all(part.fields[at].of_time for part in parts),
             )
             for at, named in enumerate(first.fields)
         )
@@ -274,7 +278,10 @@ class _Reading:
                     self.refuse(f"table {name} is not among those of {self.tables.source}: {known}")
                 names = (alias or name,)
                 own = frozenset([base])
-                columns = (_Field(c, names, Column(base, c), own) for c in self.columns[name])
+                time = self.tables.request_time if base == REQUEST else None
+                columns = (
+                    _Field(c, names, Column(base, c), own, c == time) for c in self.columns[name]
+                )
                 return _Relation(tuple(columns), base)
             case s.Subquery(query, alias):
                 relation = self.query(query, scope, base)
@@ -357,10 +364,12 @@ class _Reading:
             elif isinstance(item.expr, s.ColumnRef):
                 found = self.field(item.expr, child)
                 kept = item.alias is None or item.alias == found.name
-                yield found if kept else _Field(str(item.alias), (), found.origin, found.reads)
+                yield found if kept else dataclasses.replace(found, name=str(item.alias), tables=())
             else:
                 name = item.alias or s.show(item.expr)
-                yield _Field(name, (), None, _reads(item.expr, child))
+                used = _used(item.expr, child)
+                reads: frozenset[int] = frozenset().union(*(one.reads for one in used))
+                yield _Field(name, (), None, reads, _of_time(item.expr, used))
 
     # -- names
 
@@ -584,15 +593,22 @@ def _all(node: Any, kind: type[_Node]) -> Iterator[_Node]:
             yield from _all(getattr(node, one.name), kind)
 
 
-def _reads(expr: s.Expr, relation: _Relation) -> frozenset[int]:
-    """The reads of all columns in an expression; a name that is ambiguous counts as each."""
-    found: frozenset[int] = frozenset()
+def _used(expr: s.Expr, relation: _Relation) -> list[_Field]:
+    """The columns in an expression; a name that is ambiguous counts as each."""
+    found = []
     for one in _all(expr, s.ColumnRef):
         *qualifier, name = one.path
-        for field_ in relation.fields:
-            if field_.name == name and (not qualifier or qualifier[-1] in field_.tables):
-                found |= field_.reads
+        found += [
+            field_
+            for field_ in relation.fields
+            if field_.name == name and (not qualifier or qualifier[-1] in field_.tables)
+        ]
     return found
+
+
+def _of_time(expr: s.Expr, used: Sequence[_Field]) -> bool:
+    windowed = any(call.over is not None for call in _all(expr, s.Call))
+    return bool(used) and not windowed and all(one.of_time for one in used)
 
 
 def _conjuncts(expr: s.Expr | None) -> Iterator[s.Expr]:

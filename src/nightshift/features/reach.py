@@ -103,11 +103,13 @@ class Output:
         name: its name.
         origin: table and column whose value it is as it stands; None for a computed one.
         tables: tables of which it takes values, those of its windows' rows aside.
+        of_time: whether it follows from the request's time alone, as its weekday does.
     """
 
     name: str
     origin: tuple[str, str] | None
     tables: frozenset[str]
+    of_time: bool = False
 
 
 @dataclass(frozen=True)

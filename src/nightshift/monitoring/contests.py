@@ -78,7 +78,7 @@ def look(pipeline: Pipeline, *, until: dt.datetime | None = None) -> list[Judge]
     for new, old in opponents(live):
         judge = kept.pop((new, old), None) or Judge(new, old)
         judge.comparison.alpha = pipeline.config.monitor.alpha
-        judge.top_share, judge.null_share = served.shares_of(pipeline.store, new)
+        judge.top_share, judge.null_share = served.shares_of(pipeline, new)
         _take(pipeline, judge, end)
         judge.look(_recent(pipeline, judge, end))
         judges.append(judge)

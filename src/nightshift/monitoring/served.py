@@ -119,7 +119,7 @@ def measure(pipeline: Pipeline, *, until: dt.datetime | None = None) -> dict[str
             value["curves"] = curves.of(labels[mine], served.scores[mine])
         newest = served.newest.get(live.release_id)
         if newest is not None:
-            value["constant"] = constant(newest, shares_of(pipeline.store, live.release_id)[0])
+            value["constant"] = constant(newest, shares_of(pipeline, live.release_id)[0])
     value["warnings"] = list(_breaches(value, config))
     value |= {"status": "warn" if value["warnings"] else "pass", "failures": []}
     files.write_json(report_path(pipeline), value)
@@ -365,14 +365,45 @@ def _card(store: ReleaseStore, release: str) -> Mapping[str, Any]:
         return {}
 
 
-def shares_of(store: ReleaseStore, release: str) -> tuple[dict[str, float], dict[str, float]]:
-    """By feature, the share in training of its most frequent value (NULL counts), and of NULL."""
+_LEAST_OF_WEEKDAY = 50
+"""Training rows of a weekday; the share of fewer says nothing."""
+
+
+def shares_of(pipeline: Pipeline, release: str) -> tuple[dict[str, float], dict[str, float]]:
+    """By feature, the share in training of its most frequent value (NULL counts), and of NULL.
+
+    Requests of one moment have one hour and one weekday: what follows from the request's time
+    alone counts as always the same, and of each weekday its own share counts as well.
+    """
     top, null = {}, {}
-    for name, profile in _card(store, release).items():
+    of_time = _of_time(pipeline, release)
+    for name, profile in _card(pipeline.store, release).items():
         if isinstance(profile, dict) and profile.get("rows"):
             null[name] = float(profile.get("null_share", 0.0))
-            top[name] = max([null[name], *profile.get("bins", {}).values()])
+            weekdays = profile.get("weekdays") or ()
+            weekdays = [one for one in weekdays if one.get("rows", 0) >= _LEAST_OF_WEEKDAY]
+            shares = [share for one in (profile, *weekdays) for share in _shares(one)]
+            top[name] = 1.0 if name in of_time else max(shares)
     return top, null
+
+
+def _shares(summary: Mapping[str, Any]) -> Iterable[float]:
+    yield float(summary.get("null_share", 0.0))
+    yield from summary.get("bins", {}).values()
+
+
+def _of_time(pipeline: Pipeline, release: str) -> frozenset[str]:
+    """Features of a release's query that follow from the request's time."""
+    from nightshift.features import lineage
+
+    files = pipeline.features
+    try:
+        query = pipeline.store.folder(release).sql.read_text(encoding="utf-8")
+        columns = lineage.columns_of(files.create_script(), files.tables)
+        outputs = lineage.outputs_of(query, tables=files.tables, columns=columns)
+    except (NightshiftError, OSError):  # of other tables than those of today
+        return frozenset()
+    return frozenset(output.name for output in outputs if output.of_time)
 
 
 def _held_out(store: ReleaseStore, release: str) -> float | None:

@@ -91,6 +91,21 @@ def test_columns_of_a_script():
         query.columns_of("CREATE TABLE t LIKE PARQUET '/x'", TABLES)
 
 
+def test_what_follows_from_the_requests_time_alone():
+    sql = """SELECT id, moment, early, dayofweek(timestamp(moment)) AS weekday, earlier,
+        CASE WHEN hour(moment) > 6 THEN early ELSE 0 END AS awake,
+        if (sku == 'a', hour(moment), 0) AS mixed, 1 AS one, sku
+    FROM (SELECT id, at AS moment, sku, hour(at) < 6 AS early, count(at) OVER w AS earlier
+        FROM requests
+        WINDOW w AS (PARTITION BY user ORDER BY at ROWS BETWEEN 5 PRECEDING AND CURRENT ROW))"""
+    found = query.outputs_of(sql, tables=TABLES, columns=COLUMNS)
+    assert [one.name for one in found if one.of_time] == ["moment", "early", "weekday", "awake"]
+    joined = """SELECT id, at, hour(since) AS other FROM requests
+        LAST JOIN product ON requests.sku = product.sku"""
+    found = query.outputs_of(joined, tables=TABLES, columns=COLUMNS)
+    assert [one.name for one in found if one.of_time] == ["at"]
+
+
 def test_the_jd_query():
     include = PROJECT / "include"
     tables = SourceTables.load(PROJECT / "pipelines" / "jd" / "tables.yaml")

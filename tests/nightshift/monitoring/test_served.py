@@ -167,6 +167,29 @@ def test_constant_features_are_named_and_withdraw_the_release(pipeline, week, mo
     assert reason.startswith("withdrawal: features of 2026-11-10.001 have one value")
 
 
+def test_what_moments_have_in_common_counts_as_always_the_same(pipeline):
+    def part(share, rows=700):
+        return {"rows": rows, "null_share": 0.0, "bins": {"1": share, "2": 1.0 - share}}
+
+    week = [part(1.0, 100)] * 7
+    card = {
+        "request_dayofweek": part(0.2),
+        "user_sex": part(0.6),
+        "on_sale": {**part(0.5), "weekdays": week},
+        "seldom": {**part(0.5), "weekdays": [part(1.0, 3), *[part(0.5, 100)] * 6]},
+    }
+    folder = pipeline.store.folder("2026-11-10.001")
+    files.write_json(folder.data_card, {"features": card})
+    assert served.shares_of(pipeline, "2026-11-10.001")[0]["request_dayofweek"] == 0.8
+    folder.sql.write_text(pipeline.features.sql.read_text())
+    assert served.shares_of(pipeline, "2026-11-10.001")[0] == {
+        "request_dayofweek": 1.0,  # of one moment there is one
+        "user_sex": 0.6,
+        "on_sale": 1.0,  # of a weekday there is one
+        "seldom": 0.5,
+    }
+
+
 def test_drift_of_live_features_is_measured_against_training(pipeline, week):
     even = {"rows": 4000, "distinct": 5, "null_share": 0.0, "other_share": 0.0,
             "bins": {str(k): 0.2 for k in range(5)}}  # fmt: skip
