@@ -68,6 +68,8 @@ def shot(browser: Browser, url: str) -> bytes:
     Raises:
         AssertionError: the page has no heading.
     """
+    # The height of the page before would count as this one's.
+    browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.open(url)
     browser.find("//h1")
     metrics = browser.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})

@@ -43,6 +43,7 @@ def monitor(pipeline: Pipeline, *, run_id: str, until: Any = None) -> dict[str, 
     value["warnings"] += [text for judge in judges for text in judge.reasons]
     action = pipeline.config.monitor.action
     key = f"quality:{pipeline.name}:{value['live']}"
+    _close_others(pipeline, key)
     if not value["warnings"]:
         incidents.resolve(pipeline.settings, key)
     elif action != "report":
@@ -53,6 +54,14 @@ def monitor(pipeline: Pipeline, *, run_id: str, until: Any = None) -> dict[str, 
     if not any(judge.reasons for judge in judges):
         _go_on(pipeline, value, run_id)
     return value
+
+
+def _close_others(pipeline: Pipeline, key: str) -> None:
+    """A release that serves no more is nobody's trouble any more."""
+    for record in incidents.listed(pipeline.settings):
+        one = record.incident
+        if (one.kind, one.pipeline) == ("quality", pipeline.name) and one.key != key:
+            incidents.resolve(pipeline.settings, one.key)
 
 
 def _withdraw_what_is_worse(

@@ -130,7 +130,14 @@ def test_a_release_that_serves_worse_than_it_was_judged_is_told_once(pipeline):
         value = act.monitor(pipeline, run_id="r", until=NOW)
     assert "2026-11-10.001 serves with AUC 0." in value["warnings"][0]
     assert value["action"] == "told"
-    assert [r.incident.kind for r in incidents.listed(pipeline.settings)] == ["quality"]
+    (told,) = incidents.listed(pipeline.settings)
+    assert (told.incident.kind, told.closed_at) == ("quality", None)
+    # The next release has nothing to do with it.
+    put_release(pipeline.releases, "2026-11-19", metrics={"auc": 0.78})
+    pointer.switch_live(pipeline.releases, "2026-11-19.001", probe=lambda *_: [])
+    assert act.monitor(pipeline, run_id="r", until=NOW)["warnings"] == []
+    (told,) = incidents.listed(pipeline.settings)
+    assert told.closed_at is not None
 
 
 def test_constant_features_are_named_and_withdraw_the_release(pipeline, week, monkeypatch):
