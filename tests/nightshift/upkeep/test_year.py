@@ -121,6 +121,7 @@ class Year:
         return len(found), sum(os.lstat(one).st_size for one in found if os.path.isfile(one))  # noqa: PTH113
 
 
+@pytest.mark.slow
 def test_a_year_of_nights_does_not_grow(pipeline, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda fd: None)
     year = Year(pipeline, monkeypatch)
