@@ -26,7 +26,7 @@ from nightshift.live.share import position
 from nightshift.openmldb.protocol import DeploymentInfo
 from nightshift.recommend.recommender import Candidates, Recommender
 from nightshift.registry.pointer import Canary, LivePointer
-from nightshift.registry.store import ReleaseFolder
+from nightshift.registry.store import ReleaseFolder, moment_of
 from nightshift.triton import INPUT, OUTPUT, check_scores
 from predict_server.batching import Batcher
 from predict_server.beside import Answered, Beside, Shadow
@@ -386,8 +386,7 @@ class CtrRelease(Release):
             by = canary
         elif before is not None and self.pointer.shadow is not None:
             by = before
-            ends = self.pointer.shadow.until.replace("Z", "+00:00")
-            until = dt.datetime.fromisoformat(ends).timestamp()
+            until = moment_of(self.pointer.shadow.until).timestamp()
         else:
             return
         if logged:

@@ -17,7 +17,7 @@ from nightshift.errors import (
     ReleaseRejected,
 )
 from nightshift.registry.manifest import Manifest
-from nightshift.registry.store import ReleaseFolder, ReleaseStore, now
+from nightshift.registry.store import ReleaseFolder, ReleaseStore, moment_of, now
 
 Promote = Literal["newer", "force"]
 ANY = "*"
@@ -177,7 +177,7 @@ def _read_part(kind: type[Shadow | Canary], value: Any) -> Shadow | Canary:
 
 
 def _time(text: str) -> dt.datetime:
-    found = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    found = moment_of(text)
     if found.tzinfo is None:
         raise ValueError(f"{text} has no zone")
     return found

@@ -45,6 +45,15 @@ def now() -> str:
     return dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def moment_of(text: str) -> dt.datetime:
+    """The moment that `now` wrote.
+
+    Raises:
+        ValueError: the text is no time.
+    """
+    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
 @dataclass(frozen=True)
 class ReleaseFolder:
     """One release's folder."""

@@ -11,6 +11,7 @@ from nightshift.night import Servers, servers
 from nightshift.pipeline import CONFIG, Pipeline
 from nightshift.registry import pointer
 from nightshift.registry.pointer import LivePointer, read_live
+from nightshift.registry.store import moment_of
 from nightshift.release.rollback import obstacles
 from nightshift.release.switch import Requests, retire, switch
 from nightshift.serving import pair
@@ -152,7 +153,7 @@ def due(pipeline: Pipeline, now: dt.datetime) -> str | None:
     live, config = read_live(pipeline.releases), pipeline.config.live.canary
     if live is None or live.canary is None or config is None:
         return None
-    since = dt.datetime.fromisoformat(live.canary.since.replace("Z", "+00:00"))
+    since = moment_of(live.canary.since)
     over = now >= since + dt.timedelta(hours=config.hours)
     return live.canary.pair.release_id if over else None
 

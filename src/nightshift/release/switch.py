@@ -28,7 +28,7 @@ from nightshift.registry.manifest import Manifest
 from nightshift.registry.names import is_deployment_of
 from nightshift.registry.pointer import LivePointer, Promote
 from nightshift.registry.retention import versions_of
-from nightshift.registry.store import ReleaseFolder, ReleaseStore
+from nightshift.registry.store import ReleaseFolder, ReleaseStore, moment_of
 from nightshift.release.online import carry_streamed
 from nightshift.serving import pair, probe
 from nightshift.serving.access import predict_access
@@ -312,7 +312,7 @@ def _own_databases(pipeline: Pipeline) -> dict[str, set[str]]:
 
 
 def _grace_left(live: LivePointer, grace_s: float) -> float:
-    since = dt.datetime.fromisoformat(live.switched_at.replace("Z", "+00:00"))
+    since = moment_of(live.switched_at)
     # A clock that was set back makes it look as if the switch were still to come.
     return min(grace_s, grace_s - (dt.datetime.now(dt.timezone.utc) - since).total_seconds())
 

@@ -17,7 +17,7 @@ from nightshift.pipeline import Pipeline
 from nightshift.registry import leases, retention
 from nightshift.registry.names import version_of
 from nightshift.registry.pointer import read_live
-from nightshift.registry.store import MAX_LINE, ReleaseFolder, ReleaseStore, event_of
+from nightshift.registry.store import MAX_LINE, ReleaseFolder, ReleaseStore, event_of, moment_of
 from nightshift.triton import repository
 
 
@@ -107,5 +107,5 @@ def _forget_versions(pipeline: Pipeline, before: dt.datetime, needed: Collection
 
 
 def _time(text: str) -> dt.datetime:
-    found = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    found = moment_of(text)
     return found if found.tzinfo else found.replace(tzinfo=dt.timezone.utc)

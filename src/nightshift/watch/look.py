@@ -16,6 +16,7 @@ from nightshift.notify import incidents
 from nightshift.notify.channels import channels
 from nightshift.notify.incidents import Incident
 from nightshift.pipeline import Pipeline, names
+from nightshift.registry.store import moment_of
 from nightshift.settings import Settings
 from nightshift.watch import nights
 
@@ -193,7 +194,7 @@ def heartbeat_age_s(settings: Settings, *, now: dt.datetime | None = None) -> fl
     """
     at = str(read_heartbeat(settings).get("at", ""))
     try:
-        taken = dt.datetime.fromisoformat(at.replace("Z", "+00:00"))
+        taken = moment_of(at)
     except ValueError:
         raise ContractError(f"{heartbeat_path(settings)} holds no time") from None
     return ((now or dt.datetime.now(dt.timezone.utc)) - taken).total_seconds()

@@ -17,6 +17,7 @@ from nightshift.notify.incidents import Incident
 from nightshift.pipeline import Pipeline
 from nightshift.registry import history
 from nightshift.registry.pointer import WITHDRAWAL, read_live
+from nightshift.registry.store import moment_of
 
 RECENT = dt.timedelta(days=3)
 """Events of the log that are older are not told any more."""
@@ -45,7 +46,7 @@ def _of_log(pipeline: Pipeline, at: dt.datetime) -> Iterator[Incident]:
     store = pipeline.store
     for event in store.events():
         with contextlib.suppress(ValueError):
-            if at - _time(str(event["at"])) > RECENT:
+            if at - moment_of(str(event["at"])) > RECENT:
                 continue
             made = _INCIDENTS.get(event["event"])
             incident = made(pipeline, event) if made else None
@@ -262,7 +263,3 @@ def deadline(pipeline: Pipeline, now: dt.datetime) -> Incident | None:
         ),
         pipeline=pipeline.name,
     )  # fmt: skip
-
-
-def _time(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
