@@ -30,6 +30,16 @@ def parse_date(text: str, *, what: str = "ds") -> dt.date:
         raise ConfigurationError(f"{what} is {text!r}; write it as YYYY-MM-DD") from None
 
 
+def day_of(folder: str) -> dt.date | None:
+    """The day of a partition's or dated snapshot's folder `ds=YYYY-MM-DD`; None of another name."""
+    if not folder.startswith("ds="):
+        return None
+    try:
+        return parse_date(folder.removeprefix("ds="))
+    except ConfigurationError:
+        return None
+
+
 def days_back(last: dt.date, days: int) -> list[dt.date]:
     """`days` consecutive dates that end with `last`, oldest first."""
     return [last - dt.timedelta(days=n) for n in range(days - 1, -1, -1)]
@@ -84,9 +94,9 @@ def snapshot_folder(data: Path, table: str, last: dt.date | None = None) -> Path
 
     root = data / table
     dated = {
-        folder: dt.date.fromisoformat(folder.name[3:])
+        folder: day
         for folder in root.glob("ds=????-??-??")
-        if _is_date(folder.name[3:]) and parquet_files(folder)
+        if (day := day_of(folder.name)) is not None and parquet_files(folder)
     }
     if not dated:
         return root
@@ -103,14 +113,6 @@ def snapshot_folder(data: Path, table: str, last: dt.date | None = None) -> Path
             f"{min(dated.values())}: load one, or run for a later date"
         )
     return max(known, key=lambda folder: dated[folder])
-
-
-def _is_date(text: str) -> bool:
-    try:
-        dt.date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def snapshot_glob(data: Path, table: str, last: dt.date | None = None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import importlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from openmldb_sql import syntax
 from openmldb_sql.errors import SqlError
 from openmldb_sql.parse import parse_select
 
+from nightshift import layout
 from nightshift.check.places import hint, problems_of
 from nightshift.check.spelling import unknown_names
 from nightshift.config.gates import GatesConfig
@@ -21,6 +21,7 @@ from nightshift.config.pipeline import NAME, FeatureFiles, PipelineConfig
 from nightshift.config.reading import Problem, inspect, parse
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import NightshiftError
+from nightshift.modules import of_tasks
 from nightshift.pipeline import CONFIG, Pipeline, names
 from nightshift.release import canary
 from nightshift.settings import Settings
@@ -217,8 +218,11 @@ class _Checker:
                 self.add(path, "", "is not there", "write it, or leave the key out")
             return None
         with self._told(path):
-            return importlib.import_module("tasks.ctr.train.hyperparameters").load(path)
+            return self._of_tasks("hyperparameters").load(path)
         return None
+
+    def _of_tasks(self, name: str) -> Any:
+        return of_tasks(self.pipeline.settings.project, f"tasks.ctr.train.{name}")
 
     # The files of the features, alone and against each other
 
@@ -233,8 +237,9 @@ class _Checker:
         if spec is not None:
             self._days(spec)
             if hyperparameters is not None:
-                needs = importlib.import_module("tasks.ctr.train.needs")
-                for key, message, fix in needs.problems(hyperparameters, spec.fields):
+                for key, message, fix in self._of_tasks("needs").problems(
+                    hyperparameters, spec.fields
+                ):
                     self.add(self.pipeline.hyperparameters, key, message, fix)
         query = None
         with self._told(files.sql):
@@ -636,7 +641,7 @@ class _Checker:
         for name, table in declared.items():
             folder = data / name
             # A snapshot may be dated, too.
-            days = sorted(path for path in folder.glob("ds=*") if _is_day(path.name))
+            days = sorted(path for path in folder.glob("ds=*") if layout.day_of(path.name))
             if table.time is not None and not days and folder.is_dir():
                 self.add(
                     folder, "", f"event table {name} has no folder ds=YYYY-MM-DD" + _held(folder),
@@ -685,16 +690,6 @@ class _Checker:
                     path, fault.column or "", f"Spark 3.2 does not read {fault.reason}",
                     "write it in another way; `./nightshift data load` writes what Spark reads",
                 )  # fmt: skip
-
-
-def _is_day(name: str) -> bool:
-    """Whether a folder is a day's partition."""
-    try:
-        return re.fullmatch(r"ds=\d{4}-\d\d-\d\d", name, re.ASCII) is not None and bool(
-            dt.date.fromisoformat(name[3:])
-        )
-    except ValueError:
-        return False
 
 
 def _held(folder: Path) -> str:

@@ -114,15 +114,8 @@ def scan(
 
 def present_days(data: Path, table: str) -> list[str]:
     """Days of a table's partition folders, oldest first; folders that are no day are left out."""
-    folders = (data / table).glob("ds=????-??-??")
-    return sorted(path.name[3:] for path in folders if _is_day(path.name[3:]))
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return dt.date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
+    days = (layout.day_of(path.name) for path in (data / table).glob("ds=????-??-??"))
+    return [day.isoformat() for day in sorted(day for day in days if day is not None)]
 
 
 def _facts(folder: Path, table: Declared, day: dt.date | None, seen: _Seen | None) -> Facts:

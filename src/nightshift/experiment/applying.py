@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from nightshift.errors import ConfigurationError
 from nightshift.experiment.design import Configuration
 from nightshift.experiment.trainings import reduced_spec
 from nightshift.features.specification import FeatureSpec
+from nightshift.modules import of_tasks
 from nightshift.pipeline import Pipeline
 
 
@@ -47,7 +47,7 @@ def apply(pipeline: Pipeline, values: Mapping[str, Any], left_out: Sequence[str]
     for file, _, new in changes:
         files.write_text(file, new)
     if values:
-        importlib.import_module("tasks.ctr.train.hyperparameters").load(path)
+        of_tasks(pipeline.settings.project, "tasks.ctr.train.hyperparameters").load(path)
     return "".join(
         line
         for file, before, after in changes

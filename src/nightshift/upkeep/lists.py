@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nightshift import layout
-from nightshift.errors import ConfigurationError
 from nightshift.pipeline import Pipeline
 from nightshift.triton.repository import put_away
 
@@ -16,16 +15,8 @@ def prune(pipeline: Pipeline) -> int:
     score = pipeline.config.score
     if score is None or score.keep is None or not pipeline.lists.is_dir():
         return 0
-    found = sorted(path for path in pipeline.lists.glob("ds=*") if _is_list(path.name))
+    found = sorted(path for path in pipeline.lists.glob("ds=*") if layout.day_of(path.name))
     old = found[: -score.keep]
     for path in old:
         put_away(path)
     return len(old)
-
-
-def _is_list(name: str) -> bool:
-    try:
-        layout.parse_date(name.removeprefix("ds="))
-    except ConfigurationError:
-        return False
-    return True
