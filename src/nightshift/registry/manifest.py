@@ -177,25 +177,14 @@ class Manifest:
             ContractError: the schema or the checksum does not hold; the message names
                 `where`, the field and the fix.
         """
-        fix = f"restore {where} from a backup, or delete its release folder and run the date again"
         # A night reads the manifests of a year, each a few times; they never change.
         whole = _checksum(value)
-        errors = () if whole in _sound else _validator().iter_errors(value)
-        error = next(iter(sorted(errors, key=lambda e: e.path)), None)
-        if error is not None:
-            place = "/".join(str(part) for part in error.absolute_path) or "its top level"
-            raise ContractError(
-                f"{where} is not a release manifest: at {place}: {error.message}; {fix}"
-            )
+        if whole not in _sound:
+            _check(value, where)
+            if len(_sound) >= _MOST:
+                _sound.clear()
+            _sound.add(whole)
         body = {key: item for key, item in value.items() if key != "checksum"}
-        if _checksum(body) != value["checksum"]:
-            raise ContractError(
-                f"{where} was changed after it was written: its checksum is "
-                f"{value['checksum'][:12]}..., its content has {_checksum(body)[:12]}...; {fix}"
-            )
-        if len(_sound) >= _MOST:
-            _sound.clear()
-        _sound.add(whole)
         champion = value["champion"]
         recommend = value.get("recommend")
         window = dict(value["window"])
@@ -222,6 +211,22 @@ class Manifest:
 _MOST = 4096
 _sound: set[str] = set()
 """Digests of manifests that held their schema and their checksum."""
+
+
+def _check(value: Any, where: str) -> None:
+    fix = f"restore {where} from a backup, or delete its release folder and run the date again"
+    error = next(iter(sorted(_validator().iter_errors(value), key=lambda e: e.path)), None)
+    if error is not None:
+        place = "/".join(str(part) for part in error.absolute_path) or "its top level"
+        raise ContractError(
+            f"{where} is not a release manifest: at {place}: {error.message}; {fix}"
+        )
+    found = _checksum({key: item for key, item in value.items() if key != "checksum"})
+    if found != value["checksum"]:
+        raise ContractError(
+            f"{where} was changed after it was written: its checksum is "
+            f"{value['checksum'][:12]}..., its content has {found[:12]}...; {fix}"
+        )
 
 
 def write_once(path: Path, manifest: Manifest) -> None:
