@@ -43,10 +43,8 @@ def monitor(pipeline: Pipeline, *, run_id: str, until: Any = None) -> dict[str, 
     value["warnings"] += [text for judge in judges for text in judge.reasons]
     action = pipeline.config.monitor.action
     key = f"quality:{pipeline.name}:{value['live']}"
-    _close_others(pipeline, key)
-    if not value["warnings"]:
-        incidents.resolve(pipeline.settings, key)
-    elif action != "report":
+    _close(pipeline, but=key if value["warnings"] else None)
+    if value["warnings"] and action != "report":
         if action == "withdraw":
             _withdraw_what_is_worse(pipeline, value, judges, run_id)
         if value["action"] != "withdrawn":
@@ -56,11 +54,11 @@ def monitor(pipeline: Pipeline, *, run_id: str, until: Any = None) -> dict[str, 
     return value
 
 
-def _close_others(pipeline: Pipeline, key: str) -> None:
-    """A release that serves no more is nobody's trouble any more."""
+def _close(pipeline: Pipeline, *, but: str | None) -> None:
+    """Close what was said of releases: those that serve no more, and the live one if it is well."""
     for record in incidents.listed(pipeline.settings):
         one = record.incident
-        if (one.kind, one.pipeline) == ("quality", pipeline.name) and one.key != key:
+        if (one.kind, one.pipeline) == ("quality", pipeline.name) and one.key != but:
             incidents.resolve(pipeline.settings, one.key)
 
 
