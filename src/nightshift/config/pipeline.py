@@ -47,7 +47,7 @@ def _off(value: object) -> object:
         return "off"
     if isinstance(value, int):
         raise ValueError(
-            f"is {value}, a number to YAML; give a cron expression of five parts, such as "
+            f"is {value} to YAML, not text; give a cron expression of five parts, such as "
             "'0 2 * * *', or off"
         )
     return value
@@ -56,7 +56,7 @@ def _off(value: object) -> object:
 def _quoted(value: object) -> object:
     if isinstance(value, int):
         raise ValueError(
-            f"is {value}, a number to YAML; write the time of day in quotes, as '06:30'"
+            f"is {value} to YAML, not text; write the time of day in quotes, as '06:30'"
         )
     return value
 
