@@ -52,7 +52,6 @@ from testing.releases import put_release
 from testing.shop import FILES, QUERY
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ("ingest", "reconcile", "logging", "observe", "withdrawal")
 DAY = dt.date(2026, 3, 2)
 RELEASE = "2026-03-01.001"
 
@@ -167,7 +166,8 @@ class Yard:
         """Do the work of a kind again and again, killed at random moments, and count."""
         rng = random.Random(seed)
         made = Counted(kind)
-        work = _WORKS[kind](self, client, rng)
+        around, _ = _WORKS[kind]
+        work = around(self, client, rng)
         span = work.span()
         for number in range(kills):
             work.before()
@@ -572,13 +572,16 @@ def _withdrawal(yard: Yard, client: OpenMLDBClient) -> None:
     nights.tell_night(yard.pipeline)  # what the watch does every five minutes
 
 
-_WORKS: dict[str, type[_Work]] = {
-    "ingest": _Ingest,
-    "reconcile": _Reconcile,
-    "logging": _Logging,
-    "observe": _Observe,
-    "withdrawal": _Withdrawal,
+_WORKS: dict[str, tuple[type[_Work], Callable[[Yard, OpenMLDBClient], None]]] = {
+    "ingest": (_Ingest, _ingest),
+    "reconcile": (_Reconcile, _reconcile),
+    "logging": (_Logging, _logging),
+    "observe": (_Observe, _observe),
+    "withdrawal": (_Withdrawal, _withdrawal),
 }
+"""By kind, what is done around a child, and what the child does."""
+
+KINDS = tuple(_WORKS)
 
 
 def main() -> int:
@@ -589,17 +592,11 @@ def main() -> int:
     os.environ.update(json.loads((arguments.folder / "settings.json").read_text()))
     settings = Settings.from_env()
     yard = Yard(settings, arguments.folder)
-    work = {
-        "ingest": _ingest,
-        "reconcile": _reconcile,
-        "logging": _logging,
-        "observe": _observe,
-        "withdrawal": _withdrawal,
-    }
+    _, work = _WORKS[arguments.kind]
     with OpenMLDBClient.of(settings) as client:
         client.databases()
         print("ready", flush=True)
-        work[arguments.kind](yard, client)
+        work(yard, client)
     print("done", flush=True)
     return 0
 

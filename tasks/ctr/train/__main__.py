@@ -25,7 +25,8 @@ RESTARTS = 5
 STOP_S = 60.0
 """Seconds that a training has after SIGTERM to write its checkpoint; then it is killed."""
 
-_INNER_ERRORS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+INNER_ERRORS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+"""How OneFlow ends its process."""
 
 
 class Guard:
@@ -42,7 +43,7 @@ class Guard:
         signal.signal(signal.SIGTERM, self._pass_on)
         for restart in range(RESTARTS + 1):
             code = self._once()
-            if code >= 0 or self.stopping or -code not in _INNER_ERRORS:
+            if code >= 0 or self.stopping or -code not in INNER_ERRORS:
                 break
             if restart < RESTARTS:
                 log(

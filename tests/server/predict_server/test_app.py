@@ -370,34 +370,30 @@ def test_openmldb_that_stops_is_told_and_the_next_request_after_its_return_is_an
     assert server.ask(row(1))["release"] == "r1"
 
 
-def test_a_tablet_that_is_away_or_loads_is_503_and_health_says_so(house, live_first):
+def told_in(mood, house, server):
+    """What health says of OpenMLDB in a mood in which nothing is answered."""
     moods = house.settings.home / "moods"
+    moods.write_text(mood)
+    try:
+        answer = server.http.post("/predict", json=row(1))
+        health = server.http.get("/health")
+    finally:
+        moods.unlink()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert (health.status_code, health.headers["retry-after"]) == (503, "1")
+    return health.json()["parts"]["openmldb"]
+
+
+def test_a_tablet_that_is_away_or_loads_is_503_and_health_says_so(house, live_first):
     for mood in ("tablet_away=1000", "tables_loading=1000"):
-        moods.write_text(mood)
-        try:
-            answer = live_first.http.post("/predict", json=row(1))
-            health = live_first.http.get("/health")
-        finally:
-            moods.unlink()
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert (health.status_code, health.headers["retry-after"]) == (503, "1")
-        assert "tablet" in health.json()["parts"]["openmldb"]
+        assert "tablet" in told_in(mood, house, live_first)
         assert live_first.ask(row(1))["release"] == "r1"
         # A probe is believed for two seconds.
         wait_until(lambda: live_first.http.get("/health").status_code == 200, "it is ready")
 
 
 def test_calls_that_time_out_behind_the_api_server_are_503_and_health_says_so(house, live_first):
-    moods = house.settings.home / "moods"
-    moods.write_text("call_timeouts=1000")
-    try:
-        answer = live_first.http.post("/predict", json=row(1))
-        health = live_first.http.get("/health")
-    finally:
-        moods.unlink()
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert (health.status_code, health.headers["retry-after"]) == (503, "1")
-    assert "timeout" in health.json()["parts"]["openmldb"]
+    assert "timeout" in told_in("call_timeouts=1000", house, live_first)
     asked = [row(n) for n in range(7)]
     scores = [one["score"] for one in live_first.ask(asked)["predictions"]]
     np.testing.assert_allclose(scores, house.expected(house.pairs[0], asked), atol=1e-6)
