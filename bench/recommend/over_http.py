@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.recommend.scale import LAST, world  # noqa: E402
-from bench.serve.loads import load, need_shared, with_children  # noqa: E402
+from bench.serve.loads import load, need_shared, servers_of  # noqa: E402
 from nightshift.config.recommend import Factors, Recommend  # noqa: E402
 from nightshift.plan import Plan  # noqa: E402
 from nightshift.recommend import fitting  # noqa: E402
@@ -143,8 +143,7 @@ def run(house: House, options: argparse.Namespace, folder: Path) -> None:
     url = f"http://127.0.0.1:{port}"
     told = httpx.get(f"{url}/schema", trust_env=False).json()["recommend"]
     show(step="serves", items=told["items"], users=told["users"], retrievers=told["retrievers"])
-    pids = {name: with_children(one.process.pid) for name, one in house.processes.items()}
-    pids["openmldb"] = pids["openmldb"][:1]  # the others come and go
+    pids = servers_of(house)
     for kind, bodies in asked(house, options).items():
         answer = httpx.post(f"{url}/recommend", json=bodies[0], timeout=60, trust_env=False).json()
         assert len(answer["recommendations"]) == 10, answer

@@ -31,7 +31,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.serve.loads import SHARED, bodies, load, need_shared, with_children
+from bench.serve.loads import SHARED, bodies, load, need_shared, servers_of
 from nightshift import credentials
 from nightshift.pipeline import Pipeline
 from testing.house import House
@@ -93,8 +93,7 @@ def show(name: str, who: str, line: dict[str, Any]) -> None:
 
 def measure(house: House, options: argparse.Namespace, folder: Path) -> None:
     """Ask both in turns."""
-    servers = {name: with_children(one.process.pid) for name, one in house.processes.items()}
-    servers["openmldb"] = servers["openmldb"][:1]  # the others come and go
+    servers = servers_of(house)
     made = bodies(house.pipeline, folder, tuple(options.candidates))
     ours = house.settings.predict_port
     with peer(house.pipeline, options.peer_python) as other:

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,26 +21,18 @@ import pyarrow as pa
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "server")]
+sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "server")]
 
 from predict_server.payload import parse_json  # noqa: E402
 from predict_server.rows import RowReader  # noqa: E402
+
+from bench.serve.timing import best_ms  # noqa: E402
 
 SCHEMA = (
     ("reqId", "string"), ("eventTime", "timestamp"), ("main_id", "string"),
     ("pair_id", "string"), ("user_id", "string"), ("sku_id", "string"), ("time", "bigint"),
     ("split_id", "int"), ("time1", "string"),
 )  # fmt: skip
-
-
-def best_ms(work: Callable[[], object], rounds: int = 200) -> float:
-    """The least processor time of one call, in milliseconds."""
-    taken = []
-    for _ in range(rounds):
-        began = time.thread_time()
-        work()
-        taken.append(time.thread_time() - began)
-    return round(1000 * min(taken), 4)
 
 
 def columns_message() -> Any:

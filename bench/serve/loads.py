@@ -16,6 +16,7 @@ import psutil
 
 from nightshift.pipeline import Pipeline
 from nightshift.serving.pair import request_rows
+from testing.house import House
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "bench"
 """The load generator and the tutorial's server."""
@@ -64,7 +65,14 @@ def bodies(
     return found
 
 
-def with_children(pid: int) -> list[int]:
+def servers_of(house: House) -> dict[str, list[int]]:
+    """The processes of a house's servers by the server's name, for `load`."""
+    found = {name: _with_children(one.process.pid) for name, one in house.processes.items()}
+    found["openmldb"] = found["openmldb"][:1]  # the others come and go
+    return found
+
+
+def _with_children(pid: int) -> list[int]:
     """A process and what it has started for good: workers, models."""
     process = psutil.Process(pid)
     children = {one.pid for one in process.children(recursive=True)}

@@ -16,8 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,6 +24,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 import numpy.typing as npt
+
+from bench.serve.timing import best_ms
 
 FIELDS, DIMENSIONS, TABLE = 32, 16, 50_000
 HIDDEN = (256, 128)
@@ -98,16 +98,6 @@ def graph(held: dict[str, Floats]) -> bytes:
         ir_version=8,
     )
     return bytes(model.SerializeToString())
-
-
-def best_ms(work: Callable[[], object], rounds: int = 200) -> float:
-    """The least processor time of one call, in milliseconds."""
-    taken = []
-    for _ in range(rounds):
-        began = time.thread_time()
-        work()
-        taken.append(time.thread_time() - began)
-    return round(1000 * min(taken), 4)
 
 
 def main() -> None:
