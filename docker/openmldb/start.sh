@@ -95,84 +95,90 @@ recover() {
     say "recovering ended with $?; it is tried again when a tablet is started again" >&2
 }
 
-# What Airflow's containers must be able to remove is written for the common group, not for root only.
-umask 0002
-cd "$home"
-if [[ ! -e $marker ]]; then
-  if [[ -n $(ls -A "$data" 2>/dev/null) && ${OPENMLDB_REDEPLOY:-no} != yes ]]; then
-    say "$data holds data of another installation; after an upgrade set OPENMLDB_REDEPLOY=yes once" >&2
+# A function, so that all is parsed before a signal can come: bash else reads the script while it
+# runs, and a trap that runs amid its parsing can end it with a syntax error.
+main() {
+  # What Airflow's containers must be able to remove is written for the common group, not for root only.
+  umask 0002
+  cd "$home"
+  if [[ ! -e $marker ]]; then
+    if [[ -n $(ls -A "$data" 2>/dev/null) && ${OPENMLDB_REDEPLOY:-no} != yes ]]; then
+      say "$data holds data of another installation; after an upgrade set OPENMLDB_REDEPLOY=yes once" >&2
+      exit 1
+    fi
+    say "deploying, for the first time"
+    bash sbin/deploy-all.sh
+    date -u +%FT%TZ >"$marker"
+  fi
+  # Only this container's network reaches it; the components keep their localhost endpoints. The
+  # file is made from its template at the first start of a component, so both are set.
+  found=no
+  for flags in conf/apiserver.flags conf/apiserver.flags.template; do
+    if [[ -e $flags ]]; then
+      sed -i "s/^--endpoint=.*/--endpoint=0.0.0.0:$port/" "$flags"
+      found=yes
+    fi
+  done
+  if [[ $found == no ]]; then
+    say "no apiserver.flags in $home/conf; is OPENMLDB_HOME the installation?" >&2
     exit 1
   fi
-  say "deploying, for the first time"
-  bash sbin/deploy-all.sh
-  date -u +%FT%TZ >"$marker"
-fi
-# Only this container's network reaches it; the components keep their localhost endpoints. The
-# file is made from its template at the first start of a component, so both are set.
-found=no
-for flags in conf/apiserver.flags conf/apiserver.flags.template; do
-  if [[ -e $flags ]]; then
-    sed -i "s/^--endpoint=.*/--endpoint=0.0.0.0:$port/" "$flags"
-    found=yes
-  fi
-done
-if [[ $found == no ]]; then
-  say "no apiserver.flags in $home/conf; is OPENMLDB_HOME the installation?" >&2
-  exit 1
-fi
-# Text times of CSV files are read in Spark's session time zone, which else is the machine's.
-for file in conf/taskmanager.properties conf/taskmanager.properties.template; do
-  if [[ -e $file ]] && ! grep -q '^spark\.default\.conf=.*session\.timeZone' "$file"; then
-    if grep -q '^spark\.default\.conf=..*' "$file"; then
-      sed -i "s|^spark\.default\.conf=.*|&;$time_zone|" "$file"
-    else
-      sed -i '/^spark\.default\.conf=/d' "$file"
-      printf '\nspark.default.conf=%s\n' "$time_zone" >>"$file"
+  # Text times of CSV files are read in Spark's session time zone, which else is the machine's.
+  for file in conf/taskmanager.properties conf/taskmanager.properties.template; do
+    if [[ -e $file ]] && ! grep -q '^spark\.default\.conf=.*session\.timeZone' "$file"; then
+      if grep -q '^spark\.default\.conf=..*' "$file"; then
+        sed -i "s|^spark\.default\.conf=.*|&;$time_zone|" "$file"
+      else
+        sed -i '/^spark\.default\.conf=/d' "$file"
+        printf '\nspark.default.conf=%s\n' "$time_zone" >>"$file"
+      fi
     fi
-  fi
-done
-# TaskManager runs whatever Spark job it is asked for, and listens on every address whatever its
-# own `server.host` says. Only this container needs it.
-if iptables -C INPUT -p tcp --dport "$tm_port" ! -i lo -j DROP 2>/dev/null ||
-  iptables -I INPUT -p tcp --dport "$tm_port" ! -i lo -j DROP 2>/dev/null; then
-  say "TaskManager's port $tm_port is closed to other containers"
-else
-  say "TaskManager's port $tm_port is open to the containers of its network: no iptables here" >&2
-fi
-# Process ids of before a restart may belong to other processes now.
-find "$home" "$data" -name '*.pid' -type f -delete
-
-trap 'stop 0' TERM INT
-say "starting the cluster"
-run bash sbin/start-all.sh
-declare -A wanted=() restarts=() last=()
-for part in "${components[@]}"; do
-  wanted[$part]=$(living "$part")
-  if ((wanted[$part] == 0)); then say "$part is not watched: none was seen to start" >&2; fi
-done
-silent=0
-while ((silent < checks)); do
-  for part in "${components[@]}"; do
-    if ((wanted[$part] == 0 || $(living "$part") >= wanted[$part])); then continue; fi
-    if ((SECONDS - ${last[$part]:-0} > forget_s)); then restarts[$part]=0; fi
-    restarts[$part]=$((${restarts[$part]:-0} + 1))
-    last[$part]=$SECONDS
-    if ((restarts[$part] > attempts)); then
-      say "$part does not stay up: it was started again $attempts times" >&2
-      stop 1
-    fi
-    say "$part is not running: starting it again" >&2
-    forget_dead "$part"
-    run bash "sbin/start-${part/zookeeper/zk}s.sh" || say "its start script ended with $?" >&2
-    if [[ $part == tablet ]]; then recover; fi
   done
-  if answers; then silent=0; else silent=$((silent + 1)); fi
-  if ((silent > 0 && silent % hung == 0)); then
-    say "the API server does not answer: it is ended, to be started again" >&2
-    for pid in $(pids apiserver); do kill -KILL "$pid" 2>/dev/null || true; done
+  # TaskManager runs whatever Spark job it is asked for, and listens on every address whatever its
+  # own `server.host` says. Only this container needs it.
+  if iptables -C INPUT -p tcp --dport "$tm_port" ! -i lo -j DROP 2>/dev/null ||
+    iptables -I INPUT -p tcp --dport "$tm_port" ! -i lo -j DROP 2>/dev/null; then
+    say "TaskManager's port $tm_port is closed to other containers"
+  else
+    say "TaskManager's port $tm_port is open to the containers of its network: no iptables here" >&2
   fi
-  sleep "$check_s" &
-  wait $! || true
-done
-say "no answer on port $port in the last $checks checks" >&2
-stop 1
+  # Process ids of before a restart may belong to other processes now.
+  find "$home" "$data" -name '*.pid' -type f -delete
+
+  trap 'stop 0' TERM INT
+  say "starting the cluster"
+  run bash sbin/start-all.sh
+  declare -A wanted=() restarts=() last=()
+  for part in "${components[@]}"; do
+    wanted[$part]=$(living "$part")
+    if ((wanted[$part] == 0)); then say "$part is not watched: none was seen to start" >&2; fi
+  done
+  silent=0
+  while ((silent < checks)); do
+    for part in "${components[@]}"; do
+      if ((wanted[$part] == 0 || $(living "$part") >= wanted[$part])); then continue; fi
+      if ((SECONDS - ${last[$part]:-0} > forget_s)); then restarts[$part]=0; fi
+      restarts[$part]=$((${restarts[$part]:-0} + 1))
+      last[$part]=$SECONDS
+      if ((restarts[$part] > attempts)); then
+        say "$part does not stay up: it was started again $attempts times" >&2
+        stop 1
+      fi
+      say "$part is not running: starting it again" >&2
+      forget_dead "$part"
+      run bash "sbin/start-${part/zookeeper/zk}s.sh" || say "its start script ended with $?" >&2
+      if [[ $part == tablet ]]; then recover; fi
+    done
+    if answers; then silent=0; else silent=$((silent + 1)); fi
+    if ((silent > 0 && silent % hung == 0)); then
+      say "the API server does not answer: it is ended, to be started again" >&2
+      for pid in $(pids apiserver); do kill -KILL "$pid" 2>/dev/null || true; done
+    fi
+    sleep "$check_s" &
+    wait $! || true
+  done
+  say "no answer on port $port in the last $checks checks" >&2
+  stop 1
+}
+
+main; exit

@@ -75,7 +75,10 @@ class Installation:
         process = self.start(**env)
         wait_for(lambda: "started" in self.all_calls()[-1:])
         process.send_signal(signal.SIGTERM)
-        return process.wait(120)
+        code = process.wait(120)
+        assert process.stderr is not None
+        print(process.stderr.read())  # seen where a test fails
+        return code
 
 
 @pytest.fixture
