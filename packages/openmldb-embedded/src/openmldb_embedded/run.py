@@ -87,7 +87,8 @@ def run(given: argparse.Namespace) -> int:
     )
     LOG.info("%s", service.referee.describe())
     try:
-        asyncio.run(_serve(uvicorn.Server(config), listener, service))
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_serve(uvicorn.Server(config), listener, service))
     finally:
         service.close()
         LOG.info("stopped")
