@@ -105,6 +105,8 @@ def decide(
         _time_or_none(label_table),
         guesses=guesses,
     )
+    if roles.keys:
+        guesses.append(f"earlier requests are counted by {', '.join(roles.keys)}")
     _check_positives(roles, guessed)
     _join(tables, roles)
     return roles
@@ -271,8 +273,18 @@ def _keys(table: Table, request_id: str, request_time: str) -> list[str]:
         and c.nulls == 0
         and 20 < c.distinct <= table.seen / 2
     ]
-    able.sort(key=lambda c: (not re.search(r"(?i)id$", c.name), -c.distinct))
+    able.sort(key=_as_key)
     return [c.name for c in able[:MOST_KEYS]]
+
+
+def _as_key(column: Column) -> tuple[bool, bool, bool, int]:
+    """Ids first, then text; a number may be an amount, and one that is called a time is no key."""
+    return (
+        not re.search(r"(?i)id$", column.name),
+        bool(_TIME.search(column.name)),
+        column.sql != "string",
+        -column.distinct,
+    )
 
 
 def _join(tables: Mapping[str, Table], roles: Roles) -> None:

@@ -50,6 +50,7 @@ def test_every_guess_is_told_and_what_was_given_is_none():
     assert "requests: visit" in guessed
     assert "labels: click" in guessed
     assert "label: click.clicked" in guessed
+    assert "earlier requests are counted by person_id, page" in guessed
     told = " ".join(given.guesses)
     assert not any(word in told for word in ("requests:", "labels:", "label:"))
 
@@ -57,6 +58,12 @@ def test_every_guess_is_told_and_what_was_given_is_none():
 def test_windows_are_kept_by_what_comes_again_ids_first():
     keys = decide(of(VISIT, CLICK)).keys
     assert keys == ["person_id", "page"]
+
+
+def test_windows_are_kept_by_numbers_only_where_there_is_nothing_better():
+    numbers = [number("leaves_at_time", 300), number("price", 200), number("member_id", 100)]
+    visit = table("visit", text("visit_id", ROWS), time("at"), *numbers, text("page", 50))
+    assert decide(of(visit, CLICK)).keys == ["member_id", "page", "price"]
 
 
 @pytest.mark.parametrize(
