@@ -1,11 +1,11 @@
 """One night of a pipeline of another domain by each offline engine: the same release?
 
-Ad clicks are made as parquet, `./nightshift new`'s own code proposes a pipeline from them, and two
-installations train, judge and release it, the first with the embedded engine, the second with
-OpenMLDB's batch engine on Spark. Compared are the datasets and their ids, the model's parameters,
+Ad clicks are made as parquet, `./nightshift new --yes` proposes a pipeline from them, `./nightshift
+data load` takes them in, and two installations train, judge and release it, the first with the
+embedded engine, the second with OpenMLDB's batch engine on Spark. Compared are the datasets and their ids, the model's parameters,
 the held-out scores and what the predict server answers. The exit code is 1 where anything differs.
 
-    .venv/bin/python bench/offline_night.py [--days 16] [--rows 300]
+    .venv/bin/python bench/offline_night.py [--rows 300]
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,8 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,13 +31,10 @@ sys.path.insert(0, str(ROOT))
 from nightshift.layout import RunFolder  # noqa: E402
 from nightshift.plan import Plan  # noqa: E402
 from nightshift.release import steps  # noqa: E402
-from nightshift.scaffold import roles as deciding  # noqa: E402
-from nightshift.scaffold import survey as looking  # noqa: E402
-from nightshift.scaffold import write as writing  # noqa: E402
 from nightshift.serving import probe  # noqa: E402
+from testing import adclicks  # noqa: E402
 from testing.house import House  # noqa: E402
 
-FIRST = np.datetime64("2026-05-01")
 NAME = "ads"
 ASKED = 50
 DURATIONS = (
@@ -49,52 +46,25 @@ DURATIONS = (
 """Files that hold how long something took, and are not compared."""
 
 
-def lay_out(folder: Path, days: int, rows: int) -> str:
-    """Impressions, clicks and campaigns, clicks depending on all three; the last date."""
-    rng = np.random.default_rng(3)
-    n = days * rows
-    times = FIRST.astype("datetime64[ms]") + np.repeat(np.arange(days), rows) * np.timedelta64(
-        86_400_000, "ms"
-    )
-    times = times + (3_600_000 + rng.permutation(n) * (36_000_000 // n)).astype("timedelta64[ms]")
-    campaign = rng.integers(0, 30, n)
-    mobile = rng.random(n) < 0.5
-    bid = rng.random(n)
-    shown = pa.table(
-        {
-            "impression_id": pa.array(np.arange(n) + (1 << 40), pa.int64()),
-            "shown_at": pa.array(times, pa.timestamp("ms")),
-            "user_id": pa.array(rng.integers(0, 90, n) + (1 << 35), pa.int64()),
-            "campaign_id": pa.array(campaign, pa.int64()),
-            "bid": pa.array(bid, pa.float64(), mask=rng.random(n) < 0.1),
-            "is_mobile": pa.array(mobile),
-            "city": pa.array([("Zürich", "北京", "O'Fallon", None)[i % 4] for i in range(n)]),
-        }
-    )
-    chance = 0.03 + 0.35 * (campaign % 5 == 0) + 0.15 * mobile + 0.1 * bid
-    clicked = shown.filter(pa.array(rng.random(n) < chance))
-    clicks = pa.table(
-        {"impression_id": clicked["impression_id"], "clicked_at": clicked["shown_at"]}
-    )
-    for name, table, column in (
-        ("impressions", shown, "shown_at"),
-        ("clicks", clicks, "clicked_at"),
+def propose(folder: Path, rows: int) -> None:
+    """A pipeline from parquet files and its source tables, by the commands of the README."""
+    adclicks.write(folder / "export", rows)
+    (folder / "pipelines").mkdir()
+    variables = {
+        "NIGHTSHIFT_PROJECT": str(folder),  # has no dags/ that a file would be left in
+        "NIGHTSHIFT_HOME": str(folder / "home"),
+        "NIGHTSHIFT_DATA": str(folder / "data"),
+        "NIGHTSHIFT_PIPELINES": str(folder / "pipelines"),
+    }
+    for command in (
+        ("new", NAME, "--from", str(folder / "export"), "--yes"),
+        ("data", "load", "--pipeline", NAME, "--from", str(folder / "export")),
     ):
-        dates = np.array(table[column].to_numpy(), "datetime64[D]")
-        for day in np.unique(dates):
-            part = folder / name / f"ds={day}"
-            part.mkdir(parents=True)
-            pq.write_table(table.filter(pa.array(dates == day)), part / "part-0.parquet")
-    (folder / "campaigns").mkdir()
-    campaigns = pa.table(
-        {
-            "campaign_id": pa.array(range(30), pa.int64()),
-            "budget": pa.array([None if i % 7 == 0 else i * 1.5 for i in range(30)]),
-            "theme": pa.array([("naïve", "スポーツ", None)[i % 3] for i in range(30)]),
-        }
-    )
-    pq.write_table(campaigns, folder / "campaigns" / "part-0.parquet")
-    return str(FIRST + np.timedelta64(days - 1, "D"))
+        subprocess.run(
+            [sys.executable, "-P", "-m", "cli", *command],
+            env={**os.environ, **variables, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+            check=True,
+        )
 
 
 @dataclass
@@ -179,21 +149,12 @@ def differences(one: Made, other: Made) -> list[str]:
 def main() -> int:
     """Run both nights and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--days", type=int, default=16)
     parser.add_argument("--rows", type=int, default=300, help="impressions a day")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="offline-night-"))
     try:
-        ds = lay_out(folder / "data" / NAME, given.days, given.rows)
-        (folder / "pipelines").mkdir()
-        roles = deciding.decide(
-            looking.survey(folder / "data" / NAME), requests="impressions", labels="clicks"
-        )
-        texts = writing.contents(NAME, roles, writing.window_of(roles, 1), given.rows)
-        target = folder / "pipelines" / NAME
-        target.mkdir()
-        for name, text in texts.items():
-            (target / name).write_text(text)
+        propose(folder, given.rows)
+        ds = adclicks.LAST.isoformat()
         made = {engine: night(folder, engine, ds) for engine in ("embedded", "spark")}
         for engine, found in made.items():
             print(f"{engine}: {found.seconds:.0f} s, {len(found.files)} files, {found.release}")

@@ -185,6 +185,15 @@ Of 83 recorded loads of files by OpenMLDB's batch engine on Spark 3.2, these dif
 |---|---|---|
 | CSV whose header has the table's names in another order | loads cells by position | refused: every column would be wrong |
 | CSV with times as text (3 loads) | reads them in Spark's session time zone, UTC when recorded | UTC+8, OpenMLDB's own zone, which production pins (`spark.sql.session.timeZone=+08:00`) |
+
+Further cells of CSV that no recorded load has (`test_second_referee.py` compares others with the
+batch engine on Spark):
+
+| cell | the batch engine | here, and why |
+|---|---|---|
+| a time of day alone in a TIMESTAMP (`15:56:29`) | that time on the day of the load | NULL: the same file would load otherwise tomorrow |
+| a DATE before year 1 or after 9999 | that date | refused: neither Python nor Arrow has it |
+| a folder whose files write times in different ways, some as milliseconds | the largest file decides for all; the others' times are NULL | each file by its own first time |
 """
 
 CASES = """

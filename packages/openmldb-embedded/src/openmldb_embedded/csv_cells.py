@@ -1,18 +1,18 @@
 """The cells of CSV files as Spark 3.2 cuts and reads them, which OpenMLDB's batch engine is.
 
 A file is a sequence of lines, whatever its quotes say. A cell that begins with a quote ends with
-the next one before a delimiter; where anything else follows a quote, the cell is as it stands, up
-to the delimiter. Bytes that are no UTF-8 become U+FFFD. Rows that are too short are filled up with
+the next one before a delimiter; where anything else follows a quote, the cell goes on to the
+delimiter. Bytes that are no UTF-8 become U+FFFD. Rows that are too short are filled up with
 NULL, the rest of a row that is too long is lost, and what does not parse is NULL.
 """
 
 from __future__ import annotations
 
 import codecs
-import datetime as dt
 import gzip
 import io
 import itertools
+import math
 import mmap
 import re
 from collections.abc import Iterator, Sequence
@@ -24,12 +24,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from openmldb_sql.types import ColumnDef, Schema, SqlType
 
+from openmldb_embedded.csv_times import MOST_MS, NoDateError, to_days, to_long, to_milliseconds
 from openmldb_embedded.dtypes import ARROW
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.options import FileOptions
-from openmldb_embedded.wire import RANGES, to_moment
+from openmldb_embedded.wire import RANGES
 
 _BLOCK = 8 * 2**20
+_HEAD_BYTES = 1 << 16
 _SLOW_ROWS = 1 << 16
 _BOM = codecs.BOM_UTF8
 
@@ -49,15 +51,30 @@ def read_csv(path: Path, schema: Schema, options: FileOptions) -> Iterator[pa.Ta
         tables = _by_arrow(content, schema, options)
     else:
         tables = _by_lines(content, schema, options)
+    longs = _times_of(content, schema, options)
     for texts in tables:
         columns = [
-            _parse_cells(column, definition, path)
+            _parse_cells(column, definition, path, longs)
             for column, definition in zip(texts, schema.columns, strict=True)
         ]
         if columns[0]:
             yield pa.Table.from_arrays(
                 columns, schema=pa.schema([(c.name, ARROW[c.type]) for c in schema.columns])
             )
+
+
+def _times_of(content: bytes | mmap.mmap, schema: Schema, options: FileOptions) -> dict[str, bool]:
+    """By column of times, whether the file's first rows have milliseconds; else later ones say."""
+    names = [c.name for c in schema.columns if c.type is SqlType.TIMESTAMP]
+    longs: dict[str, bool] = {}
+    if names:
+        head = bytes(content[:_HEAD_BYTES])
+        if len(head) < len(content):
+            head = head[: head.rfind(b"\n") + 1]
+        for texts in _by_lines(head, schema, options) if head else ():
+            for name in names:
+                _decide(texts[schema.names.index(name)], name, longs)
+    return longs
 
 
 def _opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
@@ -197,39 +214,59 @@ def split_line(line: str, delimiter: str, quote: str) -> list[str | None]:
 
 
 def _quoted_cell(line: str, start: int, delimiter: str, quote: str) -> tuple[str, int]:
-    """A cell that begins with a quote, and the place behind it."""
+    """A cell that begins with a quote, and the place behind it.
+
+    A backslash stands for itself, but two are one, and one before a quote makes it a character. The
+    cell ends with a quote before a delimiter, blanks between them are lost; where anything else
+    follows a quote, the cell goes on to the delimiter with all its quotes.
+    """
     parts: list[str] = []
-    at, end = start + 1, len(line)
+    at, end, former = start + 1, len(line), ""
+    if at == end:
+        return quote, end
     while at < end:
         char = line[at]
-        if char == "\\":
-            # Backslashes escape where a quote follows them, and are themselves anywhere else.
-            run = len(line) - at - len(line[at:].lstrip("\\"))
-            at += run
-            if line[at : at + 1] != quote:
-                parts.append("\\" * run)
-            else:
-                parts.append("\\" * (run // 2) + quote * (run % 2))
-                at += run % 2
-        elif char == quote:
-            if at + 1 == end or line[at + 1] == delimiter:
-                return "".join(parts), at + 1
+        if former == quote and (char == delimiter or char <= " "):
+            behind = at
+            while behind < end and line[behind] <= " " and line[behind] != delimiter:
+                behind += 1
+            if behind == end or line[behind] == delimiter:
+                return "".join(parts), behind
+        if former == quote and char not in (quote, "\\"):
             stop = line.find(delimiter, at)
             stop = end if stop < 0 else stop
-            return line[start:stop], stop
-        else:
-            parts.append(char)
+            return f"{quote}{''.join(parts)}{quote}{line[at:stop]}", stop
+        if char == quote or char == "\\":
+            if former == "\\":
+                parts.append(char)
+                char = ""
+            elif former == quote:
+                parts.append(quote)
             at += 1
-    return "".join(parts), end  # no quote ends it: the line does
+        else:
+            if former == "\\":
+                parts.append(former)
+            stops = [place for c in (quote, "\\") if (place := line.find(c, at)) >= 0]
+            stop = min(stops, default=end)
+            parts.append(line[at:stop])
+            char = line[stop : stop + 1]
+            at = stop + 1
+        former = char
+    return "".join(parts), end
 
 
-_INTEGER = r"^[+-]?\d{1,19}$"
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?\s*$"
-_SPECIAL = {"NaN": "nan", "Infinity": "inf", "Inf": "inf", "-Infinity": "-inf", "-Inf": "-inf"}
-_DATE = re.compile(r"\s*\d{4}-\d{1,2}-\d{1,2}(?:[ T].*)?")
+_INTEGER = r"^[+-]?\d{1,18}$"
+_NUMBER = r"^[\x00-\x20]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?[\x00-\x20]*$"
+_OTHER_NUMBER = re.compile(
+    r"([+-]?)(?:(NaN)|(Infinity)|(0[xX](?:[0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)"
+    r"[pP][+-]?[0-9]+)[fFdD]?)"
+)
+_SPECIAL = {"NaN": "nan", "Inf": "inf", "-Inf": "-inf"}
 
 
-def _parse_cells(cells: pa.Array, column: ColumnDef, path: Path) -> pa.Array:
+def _parse_cells(
+    cells: pa.Array, column: ColumnDef, path: Path, longs: dict[str, bool]
+) -> pa.Array:
     """Text to the column's type; what does not parse becomes NULL."""
     kind = column.type
     if kind is SqlType.STRING:
@@ -240,64 +277,80 @@ def _parse_cells(cells: pa.Array, column: ColumnDef, path: Path) -> pa.Array:
         fits = pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, high))
         return pc.if_else(fits, numbers, None).cast(ARROW[kind])
     if kind.is_floating:
-        for text, arrow in _SPECIAL.items():
-            cells = pc.if_else(pc.equal(cells, text), arrow, cells)
-        good = pc.or_(
-            pc.match_substring_regex(cells, _NUMBER),
-            pc.is_in(cells, pa.array(["nan", "inf", "-inf"])),
-        )
-        text = pc.utf8_trim_whitespace(pc.if_else(good, cells, None))
-        text = pc.if_else(pc.starts_with(text, "+"), pc.utf8_slice_codeunits(text, 1), text)
-        text = pc.replace_substring_regex(text, r"(\d\.?)[fFdD]$", r"\1")
-        with np.errstate(over="ignore"):
-            doubles = text.cast(pa.float64())
-        return doubles.cast(ARROW[kind], safe=False)
+        return _floats(cells, ARROW[kind])
     if kind is SqlType.BOOL:
         lower = pc.utf8_lower(cells)
         true, false = pc.equal(lower, "true"), pc.equal(lower, "false")
         return pc.if_else(pc.or_(true, false), true, None)
+    if kind is SqlType.TIMESTAMP:
+        _decide(cells, column.name, longs)
+        if longs.get(column.name):
+            moments = pc.min_element_wise(_integers(cells), MOST_MS, skip_nulls=False)
+            moments = pc.max_element_wise(moments, -MOST_MS - 1, skip_nulls=False)
+            return moments.cast(pa.timestamp("ms"))
     distinct = cells.dictionary_encode()
     texts = distinct.dictionary.to_pylist()
     if kind is SqlType.DATE:
-        days = [_day(text, column.name, path) for text in texts]
-        return pa.array(days, pa.int32()).cast(pa.date32()).take(distinct.indices)
-    moments = [_milliseconds(text) for text in texts]
-    return pa.array(moments, pa.int64()).cast(pa.timestamp("ms")).take(distinct.indices)
+        try:
+            days = pa.array([to_days(text) for text in texts], pa.int32())
+        except NoDateError as error:
+            raise ExecutionError(f"{path}, column {column.name}: {error}") from error
+        return days.cast(pa.date32()).take(distinct.indices)
+    moments = pa.array([to_milliseconds(text) for text in texts], pa.int64())
+    return moments.cast(pa.timestamp("ms")).take(distinct.indices)
+
+
+def _decide(cells: pa.Array, name: str, longs: dict[str, bool]) -> None:
+    """Whether a file's times are milliseconds: its first one that is not NULL says so for all."""
+    if name not in longs:
+        first = next((one for one in cells if one.is_valid), None)
+        if first is not None:
+            longs[name] = to_long(first.as_py()) is not None
 
 
 def _integers(cells: pa.Array) -> pa.Array:
-    good = pc.if_else(pc.match_substring_regex(cells, _INTEGER), cells, None)
+    plain = pc.match_substring_regex(cells, _INTEGER)
+    good = pc.if_else(plain, cells, None)
     good = pc.if_else(pc.starts_with(good, "+"), pc.utf8_slice_codeunits(good, 1), good)
+    numbers = good.cast(pa.int64())
+    if numbers.null_count == cells.null_count:
+        return numbers
+    # Nineteen digits, leading zeros, digits of other scripts: rare, so one at a time.
+    others = pc.if_else(plain, None, cells).to_pylist()
+    more = pa.array([None if one is None else to_long(one) for one in others], pa.int64())
+    return pc.coalesce(numbers, more)
+
+
+def _floats(cells: pa.Array, kind: pa.DataType) -> pa.Array:
+    good = pc.match_substring_regex(cells, _NUMBER)
+    text = pc.ascii_trim(pc.if_else(good, cells, None), _BLANKS)
+    text = pc.if_else(pc.starts_with(text, "+"), pc.utf8_slice_codeunits(text, 1), text)
+    text = pc.replace_substring_regex(text, r"(\d\.?)[fFdD]$", r"\1")
+    with np.errstate(over="ignore"):
+        numbers = text.cast(kind)
+    if numbers.null_count == cells.null_count:
+        return numbers
+    others = pc.if_else(good, None, cells).to_pylist()
+    with np.errstate(over="ignore"):
+        more = pa.array(
+            [None if one is None else _other_float(one) for one in others], pa.float64()
+        )
+    return pc.coalesce(numbers, more.cast(kind, safe=False))
+
+
+_BLANKS = "".join(map(chr, range(0x21)))
+
+
+def _other_float(text: str) -> float | None:
+    """What Spark and Java take for a number beside decimals; None for other text."""
+    if text in _SPECIAL:
+        return float(_SPECIAL[text])
+    found = _OTHER_NUMBER.fullmatch(text.strip(_BLANKS))
+    if found is None:
+        return None
+    sign, nan, infinity, digits = found.groups()
     try:
-        return good.cast(pa.int64())
-    except pa.ArrowInvalid:  # nineteen digits may be too many: rare, so one at a time
-        numbers = [None if text is None else int(text) for text in good.to_pylist()]
-        low, high = RANGES[SqlType.INT64]
-        return pa.array([n if n is not None and low <= n <= high else None for n in numbers])
-
-
-def _day(text: str, column: str, path: Path) -> int | None:
-    if _DATE.fullmatch(text) is None:
-        return None
-    day = re.split(r"[ T]", text.strip(), maxsplit=1)[0]
-    moment = to_moment(day)
-    if moment is None:
-        raise ExecutionError(f"{path}, column {column}: {day} is no date of the calendar")
-    return (moment + 8 * 3_600_000) // 86_400_000
-
-
-def _milliseconds(text: str) -> int | None:
-    stripped = text.strip()
-    if stripped.lstrip("+-").isdecimal() and len(stripped) <= 19:
-        number = int(stripped)
-        return number if abs(number) < 2**63 else None
-    moment = to_moment(stripped)
-    if moment is not None:
-        return moment
-    try:
-        parsed = dt.datetime.fromisoformat(stripped)
-    except ValueError:
-        return None
-    if parsed.tzinfo is None:
-        return None
-    return int(parsed.timestamp() * 1000)
+        number = math.nan if nan else math.inf if infinity else float.fromhex(digits)
+    except OverflowError:
+        number = math.inf
+    return -number if sign == "-" else number

@@ -6,7 +6,6 @@ reader sees the old result or the new one.
 
 from __future__ import annotations
 
-import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -255,9 +254,8 @@ def _quoted(text: str, options: ExportOptions) -> str:
     if text == "":
         return quote * 2
     if quote in text or options.delimiter in text or "\n" in text or "\r" in text:
-        # A backslash is one escape only before a quote, the closing one among them.
-        runs = re.sub(rf"\\+(?={re.escape(quote)}|$)", lambda run: run[0] * 2, text)
-        escaped = runs.replace(quote, "\\" + quote)
+        # Within quotes two backslashes are one, and one before a quote escapes it.
+        escaped = text.replace("\\", "\\\\").replace(quote, "\\" + quote)
         return f"{quote}{escaped}{quote}"
     return text
 

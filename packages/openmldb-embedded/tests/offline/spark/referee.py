@@ -11,11 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from openmldb_embedded import worker
 from openmldb_embedded.columns import Batch
+from openmldb_embedded.load import LoadOptions
+from openmldb_embedded.offline.spark import engine
+from openmldb_sql.types import Schema
 
 from testing import spark as spark_parts
 
 CRASH = "the engine died"
+ENOUGH = 3 << 30
+"""Bytes of resident memory from where on the session starts anew: the engine keeps what it compiled
+for each statement, some MiB each."""
 
 
 class Referee:
@@ -34,6 +41,9 @@ class Referee:
             "spark.driver.extraJavaOptions": "-Duser.timezone=GMT+08:00 -XX:TieredStopAtLevel=1",
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MILLIS",
+            "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+            "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
             "spark.sql.shuffle.partitions": "1",
             "spark.default.parallelism": "1",
             "spark.sql.adaptive.enabled": "false",
@@ -84,8 +94,17 @@ class Referee:
 
     def ask(self, tables: dict[str, str], sql: str) -> dict[str, Any]:
         """The engine's answer; a statement that kills it is an error, and it starts anew."""
+        return self._asked({"tables": tables, "sql": sql})
+
+    def load(self, path: Path, schema: Schema, options: LoadOptions) -> dict[str, Any]:
+        """The rows that the engine's LOAD DATA reads from a file."""
+        source = engine._source(worker.Source((str(path),), options))
+        columns = [[c.name, c.type.value] for c in schema.columns]
+        return self._asked({"load": source, "columns": columns})
+
+    def _asked(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"tables": tables, "sql": sql}) + "\n")
+        self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         line = self._answer(self.process, "{")
         if not line:
@@ -93,10 +112,17 @@ class Referee:
             self.process = self._start()
             return {"error": CRASH}
         found: dict[str, Any] = json.loads(line)
+        if found.pop("resident") > ENOUGH:
+            self._stop()
+            self.process = self._start()
         return found
 
     def end(self) -> None:
         """End the session."""
+        self._stop()
+        self.log.close()
+
+    def _stop(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
@@ -104,7 +130,6 @@ class Referee:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.log.close()
 
 
 def _float32(value: float) -> float:

@@ -13,13 +13,16 @@ import pytest
 from openmldb_compiler.offline import offline_refusals
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.engine import compile_batch
+from openmldb_embedded.errors import ExecutionError
+from openmldb_embedded.load import LoadOptions, read_files
 from openmldb_sql.errors import SqlError
-from openmldb_sql.types import schema_of
+from openmldb_sql.types import SqlType, schema_of
 
 from testing.jd import Catalog
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import cells
 import generated
 import recorded
 import referee
@@ -119,3 +122,66 @@ def test_recorded_answers(spark: referee.Referee, shared: Path) -> None:
     assert {v["sql"] for v, _ in asked if offline_refusals(v["sql"])} == refused
     undefined = {name for name, why in RECORDED.items() if why is ORDER}
     assert differs - undefined == set(RECORDED) - undefined
+
+
+def both(
+    spark: referee.Referee, path: Path, columns: list[list[str]]
+) -> tuple[list[list[Any]], dict[str, Any]]:
+    """The rows that either engine's LOAD DATA reads, the embedded engine's first."""
+    schema = schema_of([(name, SqlType.from_sql_name(kind)) for name, kind in columns])
+    real = spark.load(path, schema, LoadOptions())
+    found: list[list[Any]] = []
+    for table in read_files([path], schema, LoadOptions()):
+        found += [
+            [value.isoformat() if isinstance(value, dt.date) else value for value in row]
+            for row in Batch.from_arrow(table).to_rows()
+        ]
+    return found, real
+
+
+KINDS = ["smallint", "int", "bigint", "float", "double", "bool", "string", "date", "timestamp"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"), [*((kind, "") for kind in KINDS), ("timestamp", "2020-01-01")]
+)
+def test_cells_of_csv_files(spark: referee.Referee, tmp_path: Path, kind: str, first: str) -> None:
+    texts = [first or "0", *cells.texts(kind, SEED, COUNT)]
+    if kind == "date":
+        texts[0] = first
+    path = tmp_path / "cells.csv"
+    lines = [f"{n},{text},{n}" for n, text in enumerate(texts)]
+    path.write_text("\n".join(["c0,c1,c2", *lines, ""]), encoding="utf-8")
+    columns = [["c0", "int"], ["c1", kind], ["c2", "int"]]
+    found, real = both(spark, path, columns)
+    assert "error" not in real, real
+    known = {row[0]: row for row in real["rows"]}
+    wrong = [
+        f"{texts[row[0]]!r}: {row} instead of {known[row[0]]}"
+        for row in found
+        if not all(map(referee.same, row, known[row[0]], ["int", kind, "int"]))
+    ]
+    assert len(found) == len(known)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("text", ["2020-02-30", "2020-05-29Z", "20-05-29", "2020-005-29", "1-1-1x"])
+def test_dates_at_which_the_job_ends(spark: referee.Referee, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "dates.csv"
+    path.write_text(f"c0\n{text}\n")
+    real = spark.load(path, schema_of([("c0", SqlType.DATE)]), LoadOptions())
+    assert "SparkUpgradeException" in real["error"]
+    with pytest.raises(ExecutionError, match=text):
+        both(spark, path, [["c0", "date"]])
+
+
+@pytest.mark.parametrize("first", ["5", "2020-05-29", " 5", "", "null", "x"])
+def test_the_first_time_says_how_a_file_writes_them(
+    spark: referee.Referee, tmp_path: Path, first: str
+) -> None:
+    path = tmp_path / "times.csv"
+    lines = ["c0,c1", f"0,{first}", "1,7", "2,2021-01-01", "3,", "4,8"]
+    path.write_text("\n".join(lines) + "\n")
+    columns = [["c0", "int"], ["c1", "timestamp"]]
+    found, real = both(spark, path, columns)
+    assert referee.difference(columns, found, real) is None
