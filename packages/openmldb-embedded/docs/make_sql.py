@@ -194,6 +194,7 @@ batch engine on Spark):
 | a time of day alone in a TIMESTAMP (`15:56:29`) | that time on the day of the load | NULL: the same file would load otherwise tomorrow |
 | a DATE before year 1 or after 9999 | that date | refused: neither Python nor Arrow has it |
 | a folder whose files write times in different ways, some as milliseconds | the largest file decides for all; the others' times are NULL | each file by its own first time |
+| a quoted cell within which a backslash follows a quote that ends nothing (`"a"\\b"`) | runs on into the next cell, without the delimiter | the quote is a character of the cell |
 """
 
 CASES = """

@@ -16,6 +16,8 @@ DAY_MS = 86_400_000
 MOST_MS = (2**63 - 1) // 1000
 """The last millisecond that Spark's microseconds hold."""
 
+_CYCLE = 146_097
+"""Days in 400 years."""
 _BLANKS = "".join(map(chr, range(0x21))) + "\x7f"
 _TIME = re.compile(
     r"([+-])?([0-9]{4,6})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:[ T]([0-9]{1,2})(?::([0-9]{1,2})"
@@ -23,7 +25,7 @@ _TIME = re.compile(
     re.DOTALL,
 )
 _STRICT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}t[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?(z|[+-][0-9]{2}:[0-9]{2})?",
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}t[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.(?:[0-9]{1,3}|(?=[z+-])))?(z|[+-][0-9]{2}:[0-9]{2})?",
     re.IGNORECASE,
 )
 _DATE = re.compile(r"([+-])?([0-9]{4,7})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:[ T].*)?)?)?", re.DOTALL)
@@ -124,7 +126,7 @@ def days_of(year: int, month: int, day: int) -> int | None:
     """Days since the epoch of a day in the Gregorian calendar, of any year; None for no day."""
     cycle, within = divmod(year - 2000, 400)
     try:
-        return dt.date(2000 + within, month, day).toordinal() - 719_163 + cycle * 146_097
+        return dt.date(2000 + within, month, day).toordinal() - 719_163 + cycle * _CYCLE
     except ValueError:
         return None
 
@@ -142,9 +144,10 @@ def _offset_ms(zone: str, local: int) -> int | None:
     region = _region(name)
     if region is None:
         return None
-    # The rules of a day in a year that Python has: they repeat after 400 years.
+    # A day in a year that Python has: rules repeat after 400 years, and did not change before them.
     days, rest = divmod(local, DAY_MS)
-    days = days % 146_097 + 146_097 * 4 if not -700_000 < days < 2_900_000 else days
+    if not -_CYCLE * 4 <= days < _CYCLE * 19:
+        days = days % _CYCLE + (_CYCLE * 18 if days > 0 else -_CYCLE * 4)
     naive = dt.datetime(1970, 1, 1) + dt.timedelta(days=days, milliseconds=rest)
     offset = naive.replace(tzinfo=region).utcoffset()
     assert offset is not None
