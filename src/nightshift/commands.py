@@ -109,6 +109,32 @@ def train_arguments(
     return arguments
 
 
+def refit_arguments(night: Night, overrides: Overrides) -> dict[str, list[str]]:
+    """Arguments of the tasks of a refit, by the task's id.
+
+    The same date, days and rows as the judged run's; what training decided is read from its card.
+    """
+    run, pipeline = night.run, night.pipeline
+    spec, device = str(pipeline.features.spec_file), pipeline.settings.task_device
+    model, dataset = str(run.refit_model), str(run.refit_dataset)
+    again = preprocess_arguments(night, overrides)
+    for name, value in (("--out", dataset), ("--result", str(run.result("refit_preprocess")))):
+        again[again.index(name) + 1] = value
+    return {
+        "refit_preprocess": [*again, "--refit"],
+        "refit": [
+            *("--dataset", dataset, "--spec", spec, "--refit-of", str(run.model)),
+            *("--out", model, "--checkpoint", str(run.root / "refit" / "checkpoint")),
+            *("--device", device, "--result", str(run.result("refit"))),
+        ],
+        "refit_score": [
+            *("--dataset", str(run.dataset), "--spec", spec, "--model", model),
+            *("--device", device, "--out", str(night.published_scores)),
+            *("--result", str(run.result("refit_score"))),
+        ],
+    }
+
+
 def recommend_arguments(night: Night, overrides: Overrides) -> list[str]:
     """Arguments of `python -m tasks.recommend.train`; of a pipeline with the part `recommend`.
 

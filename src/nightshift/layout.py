@@ -156,6 +156,16 @@ class RunFolder:
         return self.root / "model"
 
     @property
+    def refit_dataset(self) -> Path:
+        """As `dataset`, with every judged day to train on, where the pipeline refits."""
+        return self.root / "refit" / "dataset"
+
+    @property
+    def refit_model(self) -> Path:
+        """As `model`, of the refit: what is published."""
+        return self.root / "refit" / "model"
+
+    @property
     def recommend(self) -> Path:
         """What `tasks.recommend.train` wrote, where the pipeline recommends."""
         return self.root / "recommend"

@@ -94,6 +94,16 @@ class Night:
         """Where the task `score` writes the held-out rows' scores."""
         return self.run.root / "scores" / "test.parquet"
 
+    @property
+    def published_scores(self) -> Path:
+        """Scores of the held-out rows by the model that is published, a refit or the judged one."""
+        return self.run.root / "scores" / "refit.parquet" if self.refits else self.scores
+
+    @property
+    def refits(self) -> bool:
+        """Whether what passes the gates is trained once more, on all judged days."""
+        return self.plan.get("refit", False)
+
     def folder(self, release: str) -> ReleaseFolder:
         """A release's folder.
 

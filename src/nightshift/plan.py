@@ -18,7 +18,13 @@ from nightshift.registry.names import sql_hash, workspace_name
 from nightshift.zones import Zone
 
 
-class Plan(TypedDict):
+class _Later(TypedDict, total=False):
+    """What plans of earlier versions lack; their runs go on over an upgrade."""
+
+    refit: bool
+
+
+class Plan(_Later):
     """What the tasks of one run share; JSON, so that it travels as an XCom."""
 
     pipeline: str
@@ -112,6 +118,8 @@ def make_plan(
         missing={},
         sql_sha256="",
     )
+    if pipeline.config.refit:
+        plan["refit"] = True
     if pipeline.has_features:
         _add_sources(plan, pipeline, last, allow_missing=allow_missing)
     return plan

@@ -41,11 +41,13 @@ class Candidate:
         stages: by stage of a gate, the tasks that must have ended before it; gates of the stage
             `data` are placed by the family.
         ends: tasks that must have ended before the run's last task.
+        asked: stages whose gates the family has placed itself, before the candidate.
     """
 
     made: Any
     stages: Mapping[str, list[Any]]
     ends: list[Any]
+    asked: frozenset[str] = frozenset({"data"})
 
 
 def of_plan(field: str) -> str:

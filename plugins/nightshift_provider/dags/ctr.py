@@ -40,9 +40,12 @@ def candidate(
     extract, listed = _features(pipeline, begun)
     checked, made, score = _model(pipeline, planned, extract, listed, judge)
     load_online, deploy = _online(pipeline, planned, checked, made)
-    return Candidate(
-        made, {"scored": [score], "loaded": [deploy, load_online]}, [load_online, deploy]
-    )
+    loaded = [deploy, load_online]
+    if pipeline.config.refit:
+        return Candidate(
+            made, {"loaded": [score, *loaded]}, loaded, asked=frozenset({"data", "scored"})
+        )
+    return Candidate(made, {"scored": [score], "loaded": loaded}, loaded)
 
 
 def _features(pipeline: Pipeline, begun: Any) -> tuple[Any, Any]:
@@ -101,10 +104,12 @@ def _model(
 
         return steps.make_candidate(night_of(plan), triggered_by=triggered_by())
 
-    def container(name: str, arguments: Any, **more: Any) -> NightshiftTaskOperator:
+    def container(
+        name: str, arguments: Any, *, kind: str | None = None, **more: Any
+    ) -> NightshiftTaskOperator:
         return NightshiftTaskOperator(
             task_id=name,
-            task=f"ctr.{name}",
+            task=f"ctr.{kind or name}",
             arguments=arguments,
             run_dir=of_plan("run_dir"),
             result_path=of_plan("run_dir") + f"/results/{name}.json",
@@ -112,6 +117,42 @@ def _model(
             poll_interval_s=1.0,
             **more,
         )
+
+    def refitted(judged: Any) -> tuple[Any, Any]:
+        """The candidate of the judged recipe on all judged days, and its held-out rows' scores."""
+        again = container(
+            "refit_preprocess",
+            planned["refit_preprocess_arguments"],
+            kind="preprocess",
+            doc_md="Every judged day to train on, the held-out ones included.",
+        )
+        refit = container(
+            "refit",
+            planned["refit_arguments"],
+            kind="train",
+            pool=TRAIN_POOL,
+            doc_md="The judged recipe once more, nothing decided anew, up to the judged run's best "
+            "epoch. A retry goes on from the checkpoint.",
+        )
+        scored = container(
+            "refit_score",
+            planned["refit_score_arguments"],
+            kind="score",
+            doc_md="The held-out rows, scored by what is published: the consistency check "
+            "compares them with Triton's. They are no figures, since the model has seen the rows.",
+        )
+        made: Any = candidate(planned)
+        judged >> again >> refit >> [scored, made]
+        return made, scored
+
+    @task(
+        multiple_outputs=True,
+        doc_md="Choose the live release that the model is judged against.",
+    )
+    def champion(plan: Any) -> dict[str, Any]:
+        from nightshift.release import steps
+
+        return steps.pin_champion(night_of(plan))
 
     with group("model", "Rows to ids, their checks, training, and the candidate's version."):
         preprocess = container(
@@ -130,7 +171,9 @@ def _model(
             for gate in map(find, pipeline.config.gates_run)
             if gate.stage == "data"
         ]
-        made: Any = candidate(planned)
+        # Of a refit the gates judge the model before there is a candidate.
+        judged_first = pipeline.config.refit
+        made: Any = champion(planned) if judged_first else candidate(planned)
         if pipeline.config.recommend is not None:
             retrieval = NightshiftTaskOperator(
                 task_id="recommend_fit",
@@ -155,7 +198,17 @@ def _model(
     for before, after in zip([preprocess, *checked], [*checked, train], strict=True):
         before >> after
     train >> made >> score
-    return (checked or [preprocess])[-1], made, score
+    if not judged_first:
+        return (checked or [preprocess])[-1], made, score
+    with group("refit", "What passed is trained once more, on all judged days; that is released."):
+        last: Any = score
+        for gate in map(find, pipeline.config.gates_run):
+            if gate.stage == "scored":
+                asked = judge(gate)(planned)
+                last >> asked
+                last = asked
+        made, scored = refitted(last)
+    return (checked or [preprocess])[-1], made, scored
 
 
 def _online(pipeline: Pipeline, planned: Any, checked: Any, made: Any) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ from nightshift_provider.dags.common import (
     night_of,
     of_candidate,
     params,
+    triggered_by,
 )
 from nightshift_provider.notifiers import RunFailureNotifier, TaskFailureNotifier
 from nightshift_provider.operators.approval import ANSWER, NightshiftApprovalOperator
@@ -84,7 +85,7 @@ def retrain_dag(pipeline: Pipeline) -> DAG:
         begun = _begin(planned)
         end = family.candidate(pipeline, planned, begun, _judge)
         with group("gates", "What a candidate must pass before it may serve."):
-            asked = _gates(gates, planned, end)
+            asked = _gates([g for g in gates if g.stage not in end.asked], planned, end)
             accepted = _accept(planned, end.made, asked)
         finish = _release(pipeline, planned, end.made, accepted)
         [*asked, *end.ends] >> finish.as_teardown(setups=begun)
@@ -187,13 +188,19 @@ def _command_lines(night: Any, given: Mapping[str, Any]) -> dict[str, list[str]]
     if not night.pipeline.has_features:
         return {"train_arguments": commands.module_arguments(night, own)}
     live = read_live(night.pipeline.releases) if given["warm_start"] else None
-    begin_from = night.folder(live.release_id).model if live else None
+    # A refit has seen tonight's held-out days: what begins there could not be judged on them.
+    begin_from = night.folder(live.release_id).judged_model if live else None
     found = {}
     if night.pipeline.config.recommend is not None:
         found["recommend_arguments"] = commands.recommend_arguments(night, own)
     return found | {
         "preprocess_arguments": commands.preprocess_arguments(night, own),
         "train_arguments": commands.train_arguments(night, own, warm_start=begin_from),
+        **(
+            {f"{n}_arguments": given for n, given in commands.refit_arguments(night, own).items()}
+            if night.refits
+            else {}
+        ),
     }
 
 
@@ -204,7 +211,8 @@ def _judge(gate: Gate) -> Any:
     def judge(plan: Any, made: Any = None) -> dict[str, Any]:
         from nightshift.release import steps
 
-        return steps.gate(night_of(plan), gate.name, made["release_id"] if made else None)
+        release = made["release_id"] if made else None
+        return steps.gate(night_of(plan), gate.name, release, triggered_by=triggered_by())
 
     return judge
 
@@ -213,8 +221,6 @@ def _gates(gates: list[Gate], planned: Any, end: Candidate) -> list[Any]:
     """The gates after the candidate, those of one stage in their order; their last tasks."""
     asked: dict[str, Any] = {}
     for gate in gates:
-        if gate.stage == "data":
-            continue
         judged = _judge(gate)(planned, end.made)
         before = [asked[gate.stage]] if gate.stage in asked else end.stages[gate.stage]
         if gate.stage == "loaded" and "scored" in end.stages:

@@ -139,6 +139,11 @@ class PipelineConfig(Strict):
         le=3660,
         description="days of requests that a run learns from, held-out days included",
     )
+    refit: bool = Field(
+        False,
+        description="after the gates, train the same recipe once more on all judged days, held-out "
+        "ones included, and release that model; family ctr",
+    )
     keep_releases: int = Field(3, ge=0, description="previous releases kept for a rollback")
     approval_timeout_s: int = Field(
         43200, ge=1, description="seconds a run with `approve` waits; then the answer is no"
@@ -171,6 +176,8 @@ class PipelineConfig(Strict):
 
     @model_validator(mode="after")
     def _recommend_fits(self) -> PipelineConfig:
+        if self.refit and self.family != "ctr":
+            raise ValueError("refit trains on held-out days: it needs the family ctr")
         if self.score is not None and self.family != "ctr":
             raise ValueError("score lists probabilities: it needs the family ctr")
         if self.recommend is None:

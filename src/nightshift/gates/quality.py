@@ -23,7 +23,6 @@ from nightshift.gates import curves, measures
 from nightshift.gates.base import Finding, report
 from nightshift.layout import RunFolder
 from nightshift.night import Night
-from nightshift.registry.manifest import Manifest
 from nightshift.registry.store import ReleaseFolder
 
 Floats = npt.NDArray[np.float64]
@@ -36,15 +35,12 @@ def check(night: Night, release: str | None) -> dict[str, Any]:
     Raises:
         ContractError: the scores are absent, or not those of this candidate's held-out rows.
     """
-    if release is None:
-        raise ValueError("the gate quality needs a candidate")
     store, gates = night.store, night.gate("quality")
-    manifest = store.folder(release).manifest()
+    champion, test_days = _compared(night, release)
     table = pq.read_table(night.scores)
-    champion = manifest.champion.release_id if manifest.champion else None
     theirs, why = None, None
     if champion is not None:
-        why = _incomparable(store.folder(champion), manifest)
+        why = _incomparable(store.folder(champion), test_days)
         if "champion" in table.column_names:
             theirs = table["champion"].to_numpy()
         else:
@@ -61,9 +57,20 @@ def check(night: Night, release: str | None) -> dict[str, Any]:
     )
 
 
-def _incomparable(champion: ReleaseFolder, challenger: Manifest) -> str | None:
+def _compared(night: Night, release: str | None) -> tuple[str | None, Sequence[str]]:
+    """The champion, and the held-out days; before a refit they are in the run's folder."""
+    if release is not None:
+        manifest = night.folder(release).manifest()
+        champion = manifest.champion
+        return champion.release_id if champion else None, manifest.window.test_days
+    pinned = files.read_json(night.run.reports / "champion.json")
+    card = files.read_json(night.run.dataset / "data_card.json")
+    return pinned["champion"], [day["day"] for day in card["splits"]["test"]["days"]]
+
+
+def _incomparable(champion: ReleaseFolder, test_days: Sequence[str]) -> str | None:
     window = champion.manifest().window
-    days = leaked_days(challenger.window.test_days, window.first_day, window.test_days)
+    days = leaked_days(test_days, window.first_day, window.test_days)
     return f"it learned from the held-out days {', '.join(days)}" if days else None
 
 

@@ -18,6 +18,8 @@ _SCHEMA = Path(__file__).with_name("manifest.schema.json")
 FORMAT = 2
 """Of manifests written now."""
 
+_OPTIONAL = ("recommend", "refit")
+
 _SINCE_2 = ("pipeline", "installation", "signature")
 
 
@@ -85,6 +87,20 @@ class RecommendStamp:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefitStamp:
+    """The judged recipe on all judged days: days as `YYYY-MM-DD`, both ends included.
+
+    `recipe` is the hash of the recipe, `judged_sha256` that of the release's folder `judged`.
+    """
+
+    first_day: str
+    last_day: str
+    rows: int
+    recipe: str
+    judged_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Champion:
     """The release that was live when the candidate was made."""
 
@@ -101,7 +117,8 @@ class Manifest:
     `signature` is what the model folder's `signature.json` holds; `features` is None for a model
     whose inputs do not come from OpenMLDB. Format 1 had neither, nor `pipeline` and
     `installation`; it is read, and no longer written. `recommend` is None, and not in the file, for
-    a release that does not recommend.
+    a release that does not recommend; so is `refit` for one whose judged model serves. `metrics`
+    and `window` of a refit are those of the judged model.
     """
 
     release_id: str
@@ -118,6 +135,7 @@ class Manifest:
     installation: str | None = None
     signature: Mapping[str, Any] | None = None
     recommend: RecommendStamp | None = None
+    refit: RefitStamp | None = None
     images: Mapping[str, str] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -160,8 +178,9 @@ class Manifest:
     def _body(self) -> dict[str, Any]:
         body = asdict(self)
         body["window"]["test_days"] = list(self.window.test_days)
-        if self.recommend is None:
-            del body["recommend"]  # as before there was such a part: checksums stay
+        for name in _OPTIONAL:
+            if body[name] is None:
+                del body[name]  # as before there was such a part: checksums stay
         if self.format == 1:
             features = body.pop("features")
             body["sql"], body["feature_spec"] = features["sql"], features["spec"]
@@ -186,7 +205,7 @@ class Manifest:
             _sound.add(whole)
         body = {key: item for key, item in value.items() if key != "checksum"}
         champion = value["champion"]
-        recommend = value.get("recommend")
+        recommend, refit = value.get("recommend"), value.get("refit")
         window = dict(value["window"])
         window["test_days"] = tuple(window.get("test_days", ()))
         if value["format"] == 1:
@@ -204,6 +223,7 @@ class Manifest:
                 "model": ModelStamp(**value["model"]),
                 "champion": None if champion is None else Champion(**champion),
                 "recommend": None if recommend is None else RecommendStamp(**recommend),
+                "refit": None if refit is None else RefitStamp(**refit),
             }
         )
 

@@ -174,8 +174,9 @@ def apply(
             removed.add(version)
     for release_id in removal.releases:
         folder = store.folder(release_id)
-        freed += _size(folder.model) + _size(folder.recommend)
+        freed += _size(folder.model) + _size(folder.recommend) + _size(folder.judged)
         model_repository.put_away(folder.recommend)
+        model_repository.put_away(folder.judged)
         if model_repository.put_away(folder.model):
             store.log("removed", release_id=release_id)
     for path in removal.runs:

@@ -14,6 +14,7 @@ releases/
         tables.yaml           what each of them is
         data_card.json        what the next night's drift is measured against
         model/                parameters, vocabulary, golden rows
+        judged/               of a refit: the model that the gates judged
         recommend/            retrieval, where the pipeline recommends
         reports/              what each check found
 ```
@@ -104,6 +105,20 @@ class ReleaseFolder:
     def model(self) -> Path:
         """The model folder, absent once retention took it."""
         return self.root / "model"
+
+    @property
+    def judged(self) -> Path:
+        """Of a refit, the model that the gates judged; absent once retention took it."""
+        return self.root / "judged"
+
+    @property
+    def judged_model(self) -> Path:
+        """The model that the gates judged, which has not seen its held-out days.
+
+        Raises:
+            ContractError: the manifest is absent or broken.
+        """
+        return self.model if self.manifest().refit is None else self.judged
 
     @property
     def recommend(self) -> Path:

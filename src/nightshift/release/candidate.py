@@ -11,6 +11,7 @@ from typing import Any
 
 import nightshift
 from nightshift import files
+from nightshift.contract import recipe
 from nightshift.contract.signature import ModelSignature
 from nightshift.errors import ContractError
 from nightshift.layout import RunFolder
@@ -23,6 +24,7 @@ from nightshift.registry.manifest import (
     Manifest,
     ModelStamp,
     RecommendStamp,
+    RefitStamp,
     Run,
     SpecStamp,
     Sql,
@@ -38,7 +40,11 @@ _FIGURES = ("auc", "logloss", "rows", "positives")
 
 
 def create(
-    night: Night, *, triggered_by: str = "unknown", sql: str | None = None
+    night: Night,
+    *,
+    triggered_by: str = "unknown",
+    sql: str | None = None,
+    rejected: bool = False,
 ) -> dict[str, Any]:
     """Give the run's model a version and a release folder, whole or not at all.
 
@@ -49,22 +55,27 @@ def create(
         night: the night.
         triggered_by: who or what asked for the run.
         sql: the feature query that the run extracted with; None for a pipeline without features.
+        rejected: a gate said no before a refit: the judged model is kept for the record.
 
     Returns:
         The report `candidate`: release_id, version, deployment, paths.
 
     Raises:
-        ContractError: the run's artefacts are absent or do not fit each other.
+        ContractError: the run's artefacts are absent or do not fit each other, or a refit is of
+            another recipe than the judged model.
     """
     run, store, pipeline = night.run, night.store, night.pipeline
-    signature = ModelSignature.load(run.model)
+    refit = _refit(night, sql) if night.refits and not rejected and sql is not None else None
+    model = run.model if refit is None else run.refit_model
+    dataset = run.dataset if refit is None else run.refit_dataset
+    signature = ModelSignature.load(model)
     if signature.family != pipeline.family:
         raise ContractError(
-            f"{run.model} holds a model of the family {signature.family} and pipeline "
+            f"{model} holds a model of the family {signature.family} and pipeline "
             f"{pipeline.name} is of the family {pipeline.family}"
         )
     card = _data_card(night) if sql is not None else None
-    digest = files.sha256_tree(run.model)
+    digest = files.sha256_tree(model)
     retrieval = _recommend(night)
     repository.claim(pipeline.model_repo, pipeline.model, pipeline.owner)
     folder, version = _place(
@@ -80,7 +91,7 @@ def create(
     if folder.manifest_path.exists():
         made = folder.manifest()
         if made.model.sha256 != digest:
-            raise ContractError(f"{folder.root} holds another model than {run.model}")
+            raise ContractError(f"{folder.root} holds another model than {model}")
         if made.recommend != retrieval:
             raise ContractError(f"{folder.root} holds another retrieval than {run.recommend}")
     else:
@@ -95,24 +106,27 @@ def create(
             signature=signature.to_json(),
             recommend=retrieval,
             model=ModelStamp(name=pipeline.model, version=version, sha256=digest),
+            refit=refit,
             metrics=metrics_of(files.read_json(run.model / "model_card.json")),
-            champion=_champion(store),
+            champion=_pinned(night) if night.refits else _champion(store),
             code_version=code_version(night.settings.project),
             created_at=now(),
             images=_images(night.settings),
             timings_s=_timings(run),
-            sizes=_sizes(run, card),
+            sizes=_sizes(run, card, model),
             triggered_by=triggered_by,
         )
         shutil.rmtree(folder.root, ignore_errors=True)
         with files.staged_dir(folder.root) as staged:
             part = ReleaseFolder(staged)
-            shutil.copytree(run.model, part.model)
+            shutil.copytree(model, part.model)
+            if refit is not None:
+                shutil.copytree(run.model, part.judged)
             if retrieval is not None:
                 shutil.copytree(run.recommend, part.recommend)
             if sql is not None:
                 shutil.copyfile(pipeline.features.spec_file, part.spec)
-                shutil.copyfile(run.dataset / "data_card.json", part.data_card)
+                shutil.copyfile(dataset / "data_card.json", part.data_card)
                 files.write_text(part.sql, sql)
                 shutil.copyfile(pipeline.features.create_tables, part.create_tables)
                 shutil.copyfile(pipeline.features.tables_file, part.tables)
@@ -154,6 +168,40 @@ def _data_card(night: Night) -> dict[str, Any]:
             "run preprocess again"
         )
     return card
+
+
+def _refit(night: Night, sql: str) -> RefitStamp:
+    """The stamp of the run's refit.
+
+    Raises:
+        ContractError: it is not there, of another recipe, or learned from other rows.
+    """
+    run = night.run
+    model, data = run.refit_model / "model_card.json", run.refit_dataset / "data_card.json"
+    if not (model.is_file() and data.is_file()):
+        raise ContractError(
+            f"{run.refit_model} is not there, and this run was planned with `refit: true`; clear "
+            "the run from its task `plan` on"
+        )
+    before, after = files.read_json(run.dataset / "data_card.json"), files.read_json(data)
+    judged, ours = files.read_json(run.model / "model_card.json"), files.read_json(model)
+    was = recipe.recipe_of(judged, before, sql_hash(sql))
+    wrong = recipe.differences(was, recipe.recipe_of(ours, after, sql_hash(sql)))
+    if wrong:
+        raise ContractError(
+            f"the refit in {run.refit_model} is of another recipe than the judged model in "
+            f"{run.model}: {'; '.join(wrong)}; clear the run from its task `refit_preprocess` on, "
+            "or from `preprocess` on to judge the new recipe"
+        )
+    recipe.check_rows(before, after)
+    learned = ours["refit"]["learned"]
+    return RefitStamp(
+        first_day=learned["first_day"],
+        last_day=learned["last_day"],
+        rows=learned["rows"],
+        recipe=recipe.digest_of(was),
+        judged_sha256=files.sha256_tree(run.model),
+    )
 
 
 def _features(night: Night, sql: str, deployment: str) -> FeatureStamp:
@@ -307,6 +355,26 @@ def _window(night: Night, card: Mapping[str, Any] | None) -> Window:
     )
 
 
+def pin_champion(night: Night) -> dict[str, Any]:
+    """The report `champion`: the release that is live now, which the gates compare with."""
+    found = _champion(night.store)
+    value: dict[str, Any] = {
+        "check": "champion",
+        "status": "pass",
+        "failures": [],
+        "warnings": [],
+        "champion": None if found is None else found.release_id,
+    }
+    return value
+
+
+def _pinned(night: Night) -> Champion | None:
+    release = files.read_json(night.run.reports / "champion.json")["champion"]
+    if release is None:
+        return None
+    return Champion(release_id=release, metrics=dict(night.folder(release).manifest().metrics))
+
+
 def _champion(store: ReleaseStore) -> Champion | None:
     live = read_live(store.root)
     if live is None:
@@ -335,11 +403,11 @@ def _timings(run: RunFolder) -> dict[str, float]:
     return timings
 
 
-def _sizes(run: RunFolder, card: Mapping[str, Any] | None) -> dict[str, int]:
+def _sizes(run: RunFolder, card: Mapping[str, Any] | None, model: Path) -> dict[str, int]:
     def weight(folder: Path) -> int:
         return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
-    sizes = {"model_bytes": weight(run.model)}
+    sizes = {"model_bytes": weight(model)}
     if card is not None:
         sizes |= {
             "feature_rows": int(card["rows"]["read"]),

@@ -5,7 +5,8 @@ writes its report to `<run>/reports/<check>.json` and returns it. A gate that sa
 verdict and raises `ReleaseRejected`; the live release is untouched.
 
 The order: begin, (gate `data`), make_candidate, (the other gates), accept, switch_over,
-retire_old, and finish in any case. Which gates there are is `nightshift.gates.registry`.
+retire_old, and finish in any case. With a refit, gates that judge scores come before
+make_candidate: pin_champion, (they), make_candidate of what was refit. Which gates there are is `nightshift.gates.registry`.
 """
 
 from __future__ import annotations
@@ -57,19 +58,38 @@ def _pass(night: Night, value: dict[str, Any], release: str | None) -> dict[str,
     return value
 
 
-def gate(night: Night, name: str, release: str | None = None) -> dict[str, Any]:
+def gate(
+    night: Night, name: str, release: str | None = None, *, triggered_by: str = "unknown"
+) -> dict[str, Any]:
     """Ask one gate, write its report, and go on only where it does not say fail.
+
+    A model that is refused before its refit becomes a rejected release, for the record.
 
     Args:
         night: the night.
         name: a gate of `nightshift.gates.registry`.
         release: the candidate; None for a gate that comes before there is one.
+        triggered_by: who or what asked for the run.
 
     Raises:
         ReleaseRejected: a check with the level `fail` says no.
     """
     night.renew()
-    return _pass(night, registry.check(name, night, release), release)
+    value = registry.check(name, night, release)
+    if value["failures"] and release is None and registry.find(name).stage == "scored":
+        query = _query(night)
+        made = candidate.create(night, triggered_by=triggered_by, sql=query, rejected=True)
+        release = made["release_id"]
+    return _pass(night, value, release)
+
+
+def pin_champion(night: Night) -> dict[str, Any]:
+    """Choose the release that a model is judged against before its refit.
+
+    The report also holds `score_arguments`, the command line of the task `score`.
+    """
+    value = candidate.pin_champion(night)
+    return night.write({**value, "score_arguments": score_arguments(night, value["champion"])})
 
 
 def make_candidate(night: Night, *, triggered_by: str = "unknown") -> dict[str, Any]:
@@ -80,23 +100,27 @@ def make_candidate(night: Night, *, triggered_by: str = "unknown") -> dict[str, 
     Raises:
         ContractError: the feature query changed while the run was under way.
     """
-    query = None
-    if night.pipeline.has_features:
-        query = night.pipeline.features.query()
-        if sql_hash(query) != night.plan["sql_sha256"]:
-            raise ContractError(
-                f"{night.pipeline.features.sql} changed after this run extracted its features; "
-                "clear the run from its task `plan` on, so that one query serves offline and online"
-            )
-        if replace(night.pipeline, tables_in=None).database != night.plan["database"]:
-            raise ContractError(
-                f"{night.pipeline.features.create_tables} changed after this run was planned, or "
-                "another release of other tables became live; clear the run from its task `plan` on"
-            )
+    query = _query(night) if night.pipeline.has_features else None
     value = candidate.create(night, triggered_by=triggered_by, sql=query)
-    if query is not None:
+    if query is not None and not night.refits:
         value["score_arguments"] = score_arguments(night, value["champion"])
     return night.write(value)
+
+
+def _query(night: Night) -> str:
+    """The query that the run extracted with."""
+    query = night.pipeline.features.query()
+    if sql_hash(query) != night.plan["sql_sha256"]:
+        raise ContractError(
+            f"{night.pipeline.features.sql} changed after this run extracted its features; "
+            "clear the run from its task `plan` on, so that one query serves offline and online"
+        )
+    if replace(night.pipeline, tables_in=None).database != night.plan["database"]:
+        raise ContractError(
+            f"{night.pipeline.features.create_tables} changed after this run was planned, or "
+            "another release of other tables became live; clear the run from its task `plan` on"
+        )
+    return query
 
 
 def score_arguments(night: Night, champion: str | None) -> list[str]:
@@ -111,8 +135,10 @@ def score_arguments(night: Night, champion: str | None) -> list[str]:
         *("--out", str(night.scores), "--result", str(run.result("score"))),
     ]
     if champion is not None:
+        # A refit has seen tonight's held-out days; the model that was judged for it has not.
         folder = night.folder(champion)
-        arguments += ["--champion-model", str(folder.model), "--champion-spec", str(folder.spec)]
+        judged = folder.judged_model
+        arguments += ["--champion-model", str(judged), "--champion-spec", str(folder.spec)]
     return arguments
 
 

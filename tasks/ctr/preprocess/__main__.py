@@ -32,6 +32,11 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         choices=(0, 1),
         help="what a row without a label counts as once its day has settled (default: left out)",
     )
+    parser.add_argument(
+        "--refit",
+        action="store_true",
+        help="every judged day to train on, the held-out ones included; no other split",
+    )
     parser.add_argument("--out", type=Path, required=True, help="dataset folder to write")
     parser.add_argument("--result", type=Path, required=True, help="result file (JSON) to write")
     return parser.parse_args(arguments)
@@ -48,7 +53,9 @@ def preprocess(options: argparse.Namespace) -> dict[str, Any]:
             raise ConfigurationError(f"{name} is {days[name]}; give {least} or more")
     rule = rule_of(options.ds, options.train_days, **days, zone=Zone.of(options.time_zone))
     card = build_dataset(
-        options.features, spec, rule, options.out, label_absent=options.label_absent
+        *(options.features, spec, rule, options.out),
+        label_absent=options.label_absent,
+        refit=options.refit,
     )
     return {
         "ds": card["ds"],

@@ -70,6 +70,7 @@ def build_dataset(
     out: Path,
     *,
     label_absent: int | None = None,
+    refit: bool = False,
 ) -> dict[str, Any]:
     """Turn feature rows into train, valid and test splits of ids.
 
@@ -81,6 +82,8 @@ def build_dataset(
             the order of their time and key, whatever the order of the feature files.
         label_absent: what a row without a label counts as once its day has settled; None leaves
             such rows out.
+        refit: every judged row goes to train, those of the held-out days included; the other
+            splits are empty.
 
     Returns:
         The data card.
@@ -96,7 +99,7 @@ def build_dataset(
         )
     sources = feature_files(features)
     columns = _check_schemas(sources, spec)
-    plan = _census(sources, spec, rule, label_absent).plan()
+    plan = _census(sources, spec, rule, label_absent).plan(refit=refit)
     log(
         f"{plan.counts.read} rows read, "
         + ", ".join(
@@ -109,6 +112,7 @@ def build_dataset(
         card = _card(spec, plan, columns, trained, recent, staged)
         card["days"] = daily.summary()
         card["label_absent"] = label_absent
+        card["refit"] = refit
         files.write_json(staged / "data_card.json", card)
     return card
 
@@ -284,7 +288,7 @@ def _card(
         path = staged / name / "part-0.parquet"
         rows = plan.total(plan.rows_by_day, code)
         positives = plan.total(plan.positives_by_day, code)
-        if positives in (0, rows):
+        if positives in (0, rows) and plan.days_in(code):
             warnings.append(
                 f"{name} holds {positives} positives in {rows} rows: its AUC is undefined; more "
                 f"{name}_days would help"

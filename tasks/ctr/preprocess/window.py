@@ -187,10 +187,13 @@ class Census:
             offsets, weights=labels[judged], minlength=rule.train_days
         ).astype(np.int64)
 
-    def plan(self) -> Plan:
+    def plan(self, *, refit: bool = False) -> Plan:
         """Give the last judged days to the test, those before to validation, the rest to train.
 
         Only days that hold judged rows count, so a missing partition does not empty a split.
+
+        Args:
+            refit: give all of them to train.
 
         Raises:
             DataError: no judged row, too few judged days, or one class only to train on.
@@ -214,13 +217,12 @@ class Census:
                 f"{rule.test_days} test days and {rule.valid_days} validation days leave no day "
                 f"to train on ({seen}); raise train_days, or lower test_days or valid_days"
             )
-        tested = judged[-rule.test_days :]
-        rest = judged[: -rule.test_days]
-        validated = rest[-rule.valid_days :]
-        trained = rest[: -rule.valid_days]
+        held_out = 0 if refit else rule.test_days + rule.valid_days
+        trained = judged[: len(judged) - held_out]
         splits = dict.fromkeys(trained, TRAIN)
-        splits.update(dict.fromkeys(validated, VALID))
-        splits.update(dict.fromkeys(tested, TEST))
+        if not refit:
+            splits.update(dict.fromkeys(judged[-held_out : -rule.test_days], VALID))
+            splits.update(dict.fromkeys(judged[-rule.test_days :], TEST))
         plan = Plan(
             rule,
             counts,

@@ -15,7 +15,13 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         "--dataset", type=Path, required=True, help="folder of tasks.ctr.preprocess"
     )
     parser.add_argument("--spec", type=Path, required=True, help="feature specification (YAML)")
-    parser.add_argument("--hyperparameters", type=Path, required=True, help="YAML file")
+    recipe = parser.add_mutually_exclusive_group(required=True)
+    recipe.add_argument("--hyperparameters", type=Path, help="YAML file")
+    recipe.add_argument(
+        "--refit-of",
+        type=Path,
+        help="a judged model's folder: train the same once more, on a dataset of preprocess --refit",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override one of them"
     )

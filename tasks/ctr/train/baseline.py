@@ -86,7 +86,7 @@ def fit(data: Dataset, strength: float | None = None) -> Baseline:
         data: the dataset.
         strength: the C of the penalty; None: chosen on the validation rows.
     """
-    train, valid = data.splits["train"], data.splits["valid"]
+    train = data.splits["train"]
     taken: npt.NDArray[np.int64] | slice = slice(None)
     if len(train) > MOST_ROWS:
         taken = np.linspace(0, len(train) - 1, MOST_ROWS).astype(np.int64)
@@ -94,18 +94,23 @@ def fit(data: Dataset, strength: float | None = None) -> Baseline:
     x = _matrix(train.tensors.take(taken), data.vocabulary.num_rows)
     model = LogisticRegression(max_iter=_ITERATIONS, tol=1e-5, warm_start=True)
 
-    def tried(at: int) -> tuple[float, Baseline]:
-        model.C = STRENGTHS[at]
+    def fitted(chosen: float) -> Baseline:
+        model.C = chosen
         with warnings.catch_warnings():
             # A fit that is stopped early is that of a stronger penalty, not an error.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(x, labels)
         weights, bias = model.coef_[0].copy(), float(model.intercept_[0])
-        found = Baseline(weights, bias, STRENGTHS[at], len(labels))
-        return metrics.logloss(valid.labels, found.score(valid.tensors)), found
+        return Baseline(weights, bias, chosen, len(labels))
 
     if strength is not None:
-        return tried(STRENGTHS.index(strength))[1]
+        return fitted(strength)
+    valid = data.splits["valid"]
+
+    def tried(at: int) -> tuple[float, Baseline]:
+        found = fitted(STRENGTHS[at])
+        return metrics.logloss(valid.labels, found.score(valid.tensors)), found
+
     # The loss has one valley over the strengths: walk down from the middle, one way or the other.
     at = _FIRST
     best = tried(at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Dataset:
         card: its data card.
         inputs: how encoded rows become the network's input, by the training split's statistics.
         vocabulary: ids of the training split.
-        splits: by name, `train`, `valid`, `test`.
+        splits: by name, `train`, `valid`, `test`; a refit has only the first.
         digest: hex SHA-256 over the splits' files and the schema hash.
     """
 
@@ -144,6 +144,7 @@ def load(
     *,
     max_ids: int = 0,
     scratch: Path | None = None,
+    names: Sequence[str] = SPLITS,
 ) -> Dataset:
     """Read a dataset, one column at a time: 4 bytes an id stay in memory.
 
@@ -155,6 +156,7 @@ def load(
             data.
         max_ids: ids of a column that are known at most, the most frequent ones; 0: no limit.
         scratch: folder of a disk where the input is kept instead of in memory; None: in memory.
+        names: the splits to read, `train` among them.
 
     Raises:
         ContractError: it was made by another specification, or a file is not as its card says.
@@ -166,7 +168,7 @@ def load(
             f"{folder} was encoded by a specification of schema {card.get('schema_hash')}, and "
             f"{spec.source} has {spec.schema_hash}; run tasks.ctr.preprocess again"
         )
-    sources = {name: folder / card["splits"][name]["file"] for name in SPLITS}
+    sources = {name: folder / card["splits"][name]["file"] for name in names}
     digest = hashlib.sha256(spec.schema_hash.encode())
     for name, path in sources.items():
         if not path.is_file():
@@ -195,7 +197,9 @@ def load(
     return Dataset(folder, card, inputs, vocabulary, splits, digest.hexdigest())
 
 
-def grow_trees(data: Dataset, spec: FeatureSpec, most: int, seed: int) -> Grown | None:
+def grow_trees(
+    data: Dataset, spec: FeatureSpec, most: int, seed: int, *, exactly: bool = False
+) -> Grown | None:
     """Grow trees on a dataset's training rows; None where there is too little to grow them of.
 
     Args:
@@ -203,13 +207,11 @@ def grow_trees(data: Dataset, spec: FeatureSpec, most: int, seed: int) -> Grown 
         spec: its specification.
         most: trees at most.
         seed: of the folds.
+        exactly: grow as many as that, whatever the validation rows would say.
     """
-    train, valid = (data.columns(name, spec) for name in ("train", "valid"))
-    return boosted.grow(
-        *(spec.fields, train, data.splits["train"].labels, valid, data.splits["valid"].labels),
-        most=most,
-        seed=seed,
-    )
+    train = data.columns("train", spec), data.splits["train"].labels
+    valid = None if exactly else (data.columns("valid", spec), data.splits["valid"].labels)
+    return boosted.grow(spec.fields, *train, valid, most=most, seed=seed)
 
 
 def with_trees(data: Dataset, spec: FeatureSpec, grown: Grown) -> Dataset:

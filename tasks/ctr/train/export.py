@@ -88,14 +88,15 @@ def save_network(folder: Path, network: Network, data: Dataset, spec: FeatureSpe
 def golden_ids(data: Dataset, spec: FeatureSpec, count: int) -> Ids:
     """Encoded rows whose scores are kept: int64 [count + 2, width].
 
-    Rows of the test, positives first as far as half of them, then one of them with an unseen id
+    Rows of the test (of a refit's training rows), positives first as far as half of them, then one of them with an unseen id
     (or a missing number) in its first column, and one row in which nothing is known.
     """
-    labels = data.splits["test"].labels
+    split = "test" if "test" in data.splits else "train"
+    labels = data.splits[split].labels
     positives = np.flatnonzero(labels == 1)[: -(-count // 2)]
     negatives = np.flatnonzero(labels == 0)[: count - len(positives)]
     taken = np.sort(np.concatenate([positives, negatives]))
-    ids = first_ids(data.folder / data.card["splits"]["test"]["file"], spec, taken)
+    ids = first_ids(data.folder / data.card["splits"][split]["file"], spec, taken)
     unseen = np.empty(spec.width, dtype=np.int64)
     for source in data.inputs.sources:
         if source.column < 0:

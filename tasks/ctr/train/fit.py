@@ -108,7 +108,26 @@ class Trainer:
         device: str,
         *,
         judge_start: bool = False,
+        until: int | None = None,
+        rates: npt.NDArray[np.float32] | None = None,
     ) -> None:
+        """Build the network and its training graph.
+
+        Args:
+            data: the dataset.
+            shape: of the network.
+            chosen: hyper-parameters without `auto`.
+            start: parameters to begin with.
+            store: where checkpoints are kept.
+            stop: set by SIGTERM.
+            device: `cpu` or `cuda`.
+            judge_start: the start is judged, too: it may be the best there is.
+            until: epochs of a refit, which validates nothing and keeps the last one; None: early
+                stopping decides.
+            rates: for each column the share of ids that are replaced by the unknown one; None:
+                those of the hyper-parameter.
+        """
+        self.until = until
         self.data = data
         self.judge_start = judge_start
         self.chosen = chosen
@@ -122,7 +141,12 @@ class Trainer:
         self.network = build(shape, start, device, chosen.dropout)
         train = data.splits["train"]
         rate = chosen.oov_rate
-        oov_rate = data.unknown_rates() if isinstance(rate, str) else rate
+        oov_rate: float | npt.NDArray[np.float32]
+        if rates is not None:
+            oov_rate = rates
+        else:
+            oov_rate = data.unknown_rates() if isinstance(rate, str) else rate
+        self.rates = oov_rate
         self.batches = Batches(
             split=train,
             offsets=data.offsets,
@@ -158,7 +182,10 @@ class Trainer:
                 f"goes on from a checkpoint: epoch {self.progress.epoch + 1}, step "
                 f"{self.progress.step} of {self.batches.steps}"
             )
-        elif self.judge_start:
+        elif self.until == 0:
+            self.progress.best_epoch, self.progress.finished = -1, True
+            self.best = self._scoring_parameters()
+        elif self.judge_start and self.until is None:
             # What training begins with may be the best there is.
             found = stopping_score(self._evaluate(self.data.splits["valid"]), self.chosen.monitor)
             self.progress.best_epoch, self.progress.best_score = -1, found
@@ -215,25 +242,30 @@ class Trainer:
 
     def _end_epoch(self, seconds: float) -> None:
         progress, chosen = self.progress, self.chosen
-        valid = self._evaluate(self.data.splits["valid"])
+        valid = {"auc": None, "logloss": None}
+        if self.until is None:
+            valid = self._evaluate(self.data.splits["valid"])
         entry: dict[str, Any] = {
             "epoch": progress.epoch + 1,
             "train_loss": progress.loss_sum / self.batches.rows,
             "train_auc": self._evaluate(self.seen)["auc"],
             "valid_auc": valid["auc"],
             "valid_logloss": valid["logloss"],
-            "valid_score": stopping_score(valid, chosen.monitor),
+            "valid_score": None if self.until else stopping_score(valid, chosen.monitor),
             "learning_rate": learning_rate(
                 chosen, progress.epoch * self.batches.steps, self.batches.steps
             ),
             "seconds": round(seconds, 3),
         }
-        if not math.isfinite(entry["train_loss"] + valid["logloss"]):
+        if not math.isfinite(entry["train_loss"] + (valid["logloss"] or 0.0)):
             raise TerminalError(
                 f"training diverged in epoch {entry['epoch']}: train loss {entry['train_loss']}, "
                 f"validation logloss {valid['logloss']}; lower learning_rate or init_std"
             )
         progress.history.append(entry)
+        if self.until is not None:
+            self._end_refit_epoch(entry)
+            return
         best = progress.best_epoch
         if progress.best_score is None or entry["valid_score"] > progress.best_score:
             best = progress.best_epoch = progress.epoch
@@ -249,6 +281,19 @@ class Trainer:
         progress.finished = (
             progress.epoch + 1 >= chosen.epochs or progress.epoch - max(best, 0) >= chosen.patience
         )
+        self._next_epoch()
+
+    def _end_refit_epoch(self, entry: dict[str, Any]) -> None:
+        progress = self.progress
+        log(f"epoch {entry['epoch']} of {self.until}: train loss {entry['train_loss']:.5f}")
+        progress.best_epoch = progress.epoch
+        progress.finished = progress.epoch + 1 >= (self.until or 0)
+        if progress.finished:
+            self.best = self._scoring_parameters()
+        self._next_epoch()
+
+    def _next_epoch(self) -> None:
+        progress = self.progress
         progress.epoch += 1
         progress.step = 0
         progress.loss_sum = 0.0

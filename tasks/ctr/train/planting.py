@@ -27,6 +27,8 @@ def plant(
     asked: Hyperparameters,
     linear: Baseline | None,
     warm_start: Path | None,
+    *,
+    exactly: bool = False,
 ) -> tuple[Grown | None, int, str]:
     """Grow trees where they are asked for, or where they say more than the baseline alone.
 
@@ -36,6 +38,7 @@ def plant(
         asked: the run's hyper-parameters.
         linear: the baseline, if there is one.
         warm_start: the earlier model, whose inputs the new one must have.
+        exactly: the number of trees is that of a judged training; it is not chosen anew.
 
     Returns:
         The trees or None, how many there are, and why; an empty reason where the number was given.
@@ -56,7 +59,7 @@ def plant(
             f"trees is {most} and block_rows {asked.block_rows}: trees need all rows in memory; set "
             "one of the two to 0"
         )
-    grown = dataset.grow_trees(data, spec, most, asked.seed)
+    grown = dataset.grow_trees(data, spec, most, asked.seed, exactly=exactly)
     if grown is None:
         return None, 0, "there is too little to grow trees of"
     count = len(grown.trees)

@@ -46,6 +46,8 @@ def render(card: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
     ]
     title = f"{card['model']}, trained up to {card['dataset']['ds']}"
     warnings = "".join(f'<p class="warning">{html.escape(w)}</p>' for w in card["warnings"])
+    if "refit" in card:
+        warnings = f"<p>{html.escape(card['refit']['note'])}</p>{warnings}"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'

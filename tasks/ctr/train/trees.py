@@ -159,7 +159,7 @@ class Grown:
     Attributes:
         trees: what the model keeps.
         train: float32 [training rows], by trees that did not see the row.
-        valid: float32 [validation rows].
+        valid: float32 [validation rows]; empty without them.
     """
 
     trees: Trees
@@ -171,8 +171,7 @@ def grow(
     spec_fields: Sequence[Field],
     train: Columns,
     labels: Labels,
-    valid: Columns,
-    valid_labels: Labels,
+    valid: tuple[Columns, Labels] | None,
     *,
     most: int,
     seed: int,
@@ -183,8 +182,7 @@ def grow(
         spec_fields: the specification's fields.
         train: encoded columns of the training rows.
         labels: int8 [n].
-        valid: encoded columns of the validation rows.
-        valid_labels: int8 [m].
+        valid: encoded columns and labels, int8 [m], of the validation rows; None: `most` trees.
         most: trees at most.
         seed: of the folds.
 
@@ -195,20 +193,27 @@ def grow(
         ContractError: scikit-learn's trees and ours disagree.
     """
     rarer = min(int(np.count_nonzero(labels)), int(np.count_nonzero(labels == 0)))
-    if rarer < RARER or not 0 < np.count_nonzero(valid_labels) < len(valid_labels):
+    if rarer < RARER:
+        return None
+    if valid is not None and not 0 < np.count_nonzero(valid[1]) < len(valid[1]):
         return None
     seen = _seen(spec_fields, train)
     if not len(seen.columns):
         return None
-    x, held = _matrix(train, len(labels), seen), _matrix(valid, len(valid_labels), seen)
+    x = _matrix(train, len(labels), seen)
+    held = None if valid is None else (_matrix(valid[0], len(valid[1]), seen), valid[1])
     taken = np.arange(len(labels))
     if len(taken) > MOST_ROWS:
         taken = np.linspace(0, len(labels) - 1, MOST_ROWS).astype(np.int64)
-    model = _fitted(x[taken], labels[taken], seen.is_id, rarer, most, (held, valid_labels))
+    model = _fitted(x[taken], labels[taken], seen.is_id, rarer, most, held)
     trees = _arrays(model, seen)
-    count = len(valid_labels)
-    scores = trees.score(valid, count)
-    theirs = model.decision_function(held)
+    if valid is None:
+        compared = min(len(labels), _CHUNK)
+        scores = trees.score(_First(train, compared), compared)
+        theirs = model.decision_function(x[:compared])
+    else:
+        scores = trees.score(valid[0], len(valid[1]))
+        theirs = model.decision_function(held[0] if held else x)
     worst = float(np.abs(scores - theirs).max(initial=0.0))
     if not worst <= _AGREE * max(1.0, float(np.abs(theirs).max(initial=0.0))):
         raise ContractError(
@@ -224,7 +229,17 @@ def grow(
             return None
         part = _fitted(x[grown], labels[grown], seen.is_id, rarer, len(trees), None)
         found[out] = part.decision_function(x[out])
-    return Grown(trees, found, scores)
+    return Grown(trees, found, scores if valid is not None else np.empty(0, np.float32))
+
+
+class _First:
+    """The first rows of encoded columns."""
+
+    def __init__(self, columns: Columns, count: int) -> None:
+        self._columns, self._count = columns, count
+
+    def __getitem__(self, at: int) -> Any:
+        return self._columns[at][: self._count]
 
 
 def gain(plain: Doubles, trees: Floats, labels: Labels) -> tuple[float, float]:

@@ -10,12 +10,14 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from nightshift import files
+from nightshift.errors import ConfigurationError, ContractError
 from nightshift.features.specification import FeatureSpec
 from tasks import blas, runtime
-from tasks.ctr.train import advice, hyperparameters, report, room
+from tasks.ctr.train import advice, hyperparameters, refit, report, room
 from tasks.ctr.train.arguments import parse_arguments
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.entry import Stopped, log, run_task
@@ -29,7 +31,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     """Do the task; returns the result's figures."""
     begun = time.monotonic()
     spec = FeatureSpec.load(options.spec)
-    asked = hyperparameters.load(options.hyperparameters, options.set)
+    judged, asked, warm = _recipe(options, spec)
     threads = runtime.prepare(asked.threads, blas.resolve(asked.blas))
     # OneFlow reads its environment at import.
     from tasks.ctr.train import (
@@ -50,6 +52,10 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
     serving.check_device(options.device)
     card = files.read_json(options.dataset / "data_card.json")
+    if judged is not None:
+        judged.check_dataset(card, options.dataset)
+    elif card.get("refit"):
+        raise ContractError(f"{options.dataset} holds no days out; judge a model first, --refit-of")
     blocks, fits = room.block_rows(card, spec, room.free_memory())
     if isinstance(asked.block_rows, str):
         asked = asked.replaced({"block_rows": blocks})
@@ -59,6 +65,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         *(options.dataset, spec, _given(asked.min_count), _given(asked.bins)),
         max_ids=asked.max_ids,
         scratch=options.checkpoint.parent if blocks else None,
+        names=dataset.SPLITS if judged is None else refit.SPLITS,
     )
     loaded = time.monotonic()
     rows = {name: len(split) for name, split in data.splits.items()}
@@ -67,9 +74,13 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         f"{rows['train']} rows to train on, {export.positives(labels)} "
         f"positives, {data.vocabulary.num_rows} table rows, {threads} threads"
     )
-    linear = baseline.fit(data) if asked.baseline else None
+    linear = None
+    if judged is None:
+        linear = baseline.fit(data) if asked.baseline else None
+    elif judged.strength is not None:
+        linear = baseline.fit(data, judged.strength)
     plain = data
-    grown, count, why = planting.plant(data, spec, asked, linear, options.warm_start)
+    grown, count, why = planting.plant(data, spec, asked, linear, warm, exactly=judged is not None)
     if grown is not None:
         data = dataset.with_trees(data, spec, grown)
     asked = asked.replaced({"trees": count})
@@ -94,25 +105,29 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         plan, seed=chosen.seed, init_std=chosen.init_std, base_rate=float(labels.mean())
     )
     begins = linear is not None and chosen.linear_start == "baseline"
-    if linear is not None and begins and options.warm_start is None:
+    if linear is not None and begins and warm is None:
         first = linear if grown is None else baseline.fit(data, linear.strength)
         start = fit.begin_with(start, first.weights, first.bias)
-    if options.warm_start is not None:
-        start = warm_start.carry_over(
-            options.warm_start, start, plan, data.inputs, data.vocabulary, spec
-        )
-    store = CheckpointStore(options.checkpoint, _fingerprint(data.digest, chosen, options, start))
+    if warm is not None:
+        start = warm_start.carry_over(warm, start, plan, data.inputs, data.vocabulary, spec)
+    until = None if judged is None else judged.epochs
+    store = CheckpointStore(
+        options.checkpoint, _fingerprint(data.digest, chosen, options, start, until)
+    )
     # Elsewhere SIGTERM ends the task at once; what is trained by then is kept.
     with fit.stop_on_sigterm() as stop:
         trainer = fit.Trainer(
-            *(data, shape, chosen, start, store, stop, options.device), judge_start=begins
+            *(data, shape, chosen, start, store, stop, options.device),
+            judge_start=begins,
+            until=until,
+            rates=None if judged is None else judged.unknown_rates(data),
         )
         fitted = trainer.fit()
     if stop.arrived:
         raise Stopped(f"SIGTERM after the last step; the checkpoint is kept in {store.folder}")
     trained = time.monotonic()
     figures, compared = {}, None
-    for name in ("valid", "test"):
+    for name in ("valid", "test") if judged is None else ():
         split = data.splits[name]
         scores = score(fitted.network, split.tensors, options.device)
         figures[name] = metrics.summary(split.labels, scores)
@@ -121,19 +136,28 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         if name == "test" and linear is not None:
             theirs = linear.score(plain.splits[name].tensors)
             compared = baseline.compare(split.labels, scores, theirs, linear)
-    worth = importance.permutation(
-        data,
-        lambda tensors: score(fitted.network, tensors, options.device),
-        chosen.importance_rows,
-        chosen.seed,
-        planting.looked_at(data, spec, chosen.importance_rows),
-    )
-    warnings = [
-        *data.card["warnings"],
-        *advice.of(fitted.progress, chosen, compared),
-    ]
-    if figures["valid"]["auc"] is None:
-        warnings.append("early stopping used -logloss: the validation AUC is undefined")
+    summary = export.dataset_summary(data)
+    if judged is None:
+        worth = importance.permutation(
+            data,
+            lambda tensors: score(fitted.network, tensors, options.device),
+            chosen.importance_rows,
+            chosen.seed,
+            planting.looked_at(data, spec, chosen.importance_rows),
+        )
+        warnings = [
+            *data.card["warnings"],
+            *advice.of(fitted.progress, chosen, compared),
+        ]
+        if figures["valid"]["auc"] is None:
+            warnings.append("early stopping used -logloss: the validation AUC is undefined")
+        said: dict[str, Any] = {}
+    else:
+        # There is nothing to measure this model by; the recipe's figures are the judged model's.
+        figures = {name: judged.card[name] for name in ("valid", "test")}
+        compared, worth = judged.card["baseline"], judged.card["importance"]
+        warnings, reasons = list(judged.card["warnings"]), judged.card["chosen"]
+        said = {"refit": judged.part_of_card(summary)}
     golden = export.golden_ids(data, spec, chosen.golden_rows)
     expected = score(fitted.network, data.inputs.tensors(golden, data.vocabulary), options.device)
     progress = fitted.progress
@@ -145,14 +169,22 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             "version": CARD_VERSION,
             "model": models.FAMILIES[chosen.family].title,
             "family": chosen.family,
-            "dataset": export.dataset_summary(data),
+            "dataset": summary,
             "schema_hash": spec.schema_hash,
             "fields": list(spec.names),
             "table_sizes": data.vocabulary.table_sizes,
             "hyperparameters": chosen.to_json(),
             "chosen": reasons,
-            "overrides": options.set,
-            "warm_start": None if options.warm_start is None else str(options.warm_start),
+            "overrides": options.set if judged is None else judged.card["overrides"],
+            "warm_start": None if warm is None else str(warm),
+            "recipe": {
+                "baseline_c": None if linear is None else linear.strength,
+                "unknown_rates": None
+                if isinstance(trainer.rates, float)
+                else refit.rates_by_field(data, trainer.rates),
+                "epochs": 1 + (0 if progress.best_epoch is None else progress.best_epoch),
+            },
+            **said,
             "device": options.device,
             "threads": threads,
             "epochs": len(progress.history),
@@ -174,8 +206,9 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         files.write_json(staged / "model_card.json", card)
         files.write_text(staged / "training.html", report.render(card, progress.history))
     store.clear()
+    whose = "test" if judged is None else "refit; of the judged model: test"
     log(
-        f"test auc {figures['test']['auc']}, logloss {figures['test']['logloss']:.5f}; "
+        f"{whose} auc {figures['test']['auc']}, logloss {figures['test']['logloss']:.5f}; "
         f"trained in {trained - loaded:.1f} s"
     )
     return {
@@ -197,18 +230,39 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _recipe(
+    options: argparse.Namespace, spec: FeatureSpec
+) -> tuple[refit.Judged | None, Hyperparameters, Path | None]:
+    """The judged training, if this is its refit; the hyper-parameters; the model to begin from."""
+    if options.refit_of is None:
+        asked = hyperparameters.load(options.hyperparameters, options.set)
+        return None, asked, options.warm_start
+    if options.set or options.warm_start is not None or options.test_scores is not None:
+        raise ConfigurationError(
+            "--refit-of repeats a training: --set, --warm-start and --test-scores do not go with it"
+        )
+    judged = refit.Judged.load(options.refit_of, spec)
+    return judged, judged.chosen, judged.warm_start
+
+
 def _given(value: int | str) -> int | None:
     """The value, or None for `auto`."""
     return None if isinstance(value, str) else value
 
 
 def _fingerprint(
-    dataset_digest: str, chosen: Hyperparameters, options: argparse.Namespace, start: dict[str, Any]
+    dataset_digest: str,
+    chosen: Hyperparameters,
+    options: argparse.Namespace,
+    start: dict[str, Any],
+    until: int | None,
 ) -> str:
     """Hex SHA-256 over all that decides the course of a training."""
     digest = hashlib.sha256(dataset_digest.encode())
     digest.update(json.dumps(chosen.to_json(), sort_keys=True).encode())
     digest.update(options.device.encode())
+    if until is not None:
+        digest.update(f"until {until}".encode())
     for name in sorted(start):
         digest.update(start[name].tobytes())
     return digest.hexdigest()

@@ -39,6 +39,6 @@ def replayed(night: Night, release: str, gates: Mapping[str, Any]) -> dict[str, 
             headers=credentials.openmldb_headers(night.settings),
             score=replay.TritonScore(control, manifest.model.name, manifest.model.version),
             gates=gates,
-            scores=night.scores,
+            scores=night.published_scores,
             settle_s=night.settings.openmldb_settle_s,
         )

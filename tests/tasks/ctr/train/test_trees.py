@@ -25,7 +25,7 @@ folder = Path(folder)
 def grown(signal, most):
     train, labels = rows(6000, 1, signal)
     valid, valid_labels = rows(2000, 2, signal)
-    return trees.grow(SPEC.fields, train, labels, valid, valid_labels, most=most, seed=1)
+    return trees.grow(SPEC.fields, train, labels, (valid, valid_labels), most=most, seed=1)
 
 found, again, noise = grown(True, 40), grown(True, 40), grown(False, 60)
 found.trees.save(folder / "trees.npz")
@@ -41,7 +41,7 @@ np.save(folder / "expected.npy", model.decision_function(trees._matrix(columns, 
 few = labels.copy()
 few[:] = 0
 few[:150] = 1
-answer = trees.grow(SPEC.fields, train, few, train, few, most=10, seed=1) is None
+answer = trees.grow(SPEC.fields, train, few, (train, few), most=10, seed=1) is None
 """
 
 
