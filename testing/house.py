@@ -171,9 +171,15 @@ class House:
             raise job_error(job, client.job_log(job.job_id))
 
     def task(
-        self, plan: Plan, name: str, arguments: list[str], *, family: str = "ctr"
+        self,
+        plan: Plan,
+        name: str,
+        arguments: list[str],
+        *,
+        family: str = "ctr",
+        result: str | None = None,
     ) -> dict[str, Any]:
-        """Run a container task as a process."""
+        """Run a container task as a process; `result` is its id where that is not its name."""
         env = {**os.environ, "PYTHONPATH": "src:."}
         done = subprocess.run(
             [str(self.settings.task_python), "-m", f"tasks.{family}.{name}", *arguments],
@@ -183,10 +189,9 @@ class House:
             text=True,
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        result: dict[str, Any] = json.loads(
-            layout.RunFolder(Path(plan["run_dir"])).result(name).read_text()
-        )
-        return result
+        run = layout.RunFolder(Path(plan["run_dir"]))
+        value: dict[str, Any] = json.loads(run.result(result or name).read_text())
+        return value
 
     def load_online(self, plan: Plan) -> None:
         """What the online store lacks."""
@@ -201,6 +206,11 @@ class House:
         """A model; `more` are hyper-parameters."""
         own = replace(OWN, hyperparameters={**OWN.hyperparameters, **more})
         return self.task(plan, "train", commands.train_arguments(self.of(plan), own))
+
+    def refit(self, plan: Plan) -> None:
+        """The judged recipe on all judged days."""
+        for result, arguments in commands.refit_arguments(self.of(plan), OWN).items():
+            self.task(plan, result.removeprefix("refit_"), arguments, result=result)
 
     def recommend(self, plan: Plan) -> None:
         """Retrieval, where the pipeline recommends."""

@@ -122,10 +122,10 @@ def refit_arguments(night: Night, overrides: Overrides) -> dict[str, list[str]]:
         again[again.index(name) + 1] = value
     return {
         "refit_preprocess": [*again, "--refit"],
-        "refit": [
+        "refit_train": [
             *("--dataset", dataset, "--spec", spec, "--refit-of", str(run.model)),
             *("--out", model, "--checkpoint", str(run.root / "refit" / "checkpoint")),
-            *("--device", device, "--result", str(run.result("refit"))),
+            *("--device", device, "--result", str(run.result("refit_train"))),
         ],
         "refit_score": [
             *("--dataset", str(run.dataset), "--spec", spec, "--model", model),

@@ -44,6 +44,10 @@ print(json.dumps({
     "listing": {
         t.task_id: sorted(t.get_flat_relative_ids(upstream=True)) for t in listing.tasks
     },
+    "refitting": {
+        t.task_id: {"upstream": sorted(t.get_flat_relative_ids(upstream=True)), "doc": t.doc_md}
+        for t in retrain_dag(found.with_config(refit=True)).tasks
+    },
     "lists": sorted(t.task_id for t in bag.dags["score_movielens"].tasks),
     "catchup": dag.catchup, "max_active_runs": dag.max_active_runs,
     "timetable": type(dag.timetable).__name__,
@@ -100,6 +104,22 @@ def test_the_schedule_can_be_turned_off(tmp_path_factory):
 def test_nothing_goes_live_before_every_gate(parsed):
     gates = {"data", "quality", "rehearsal", "consistency", "accept"}
     assert gates <= set(parsed["tasks"]["switch"]["upstream"])
+
+
+def test_a_refit_comes_after_the_gates_that_judge_and_before_those_that_rehearse(parsed):
+    tasks = {name: set(task["upstream"]) for name, task in parsed["refitting"].items()}
+    judged = {"data", "quality", "baseline", "recommend"}
+    refit = {"refit_preprocess", "refit_train", "candidate"}
+    assert judged <= tasks["refit_preprocess"]
+    assert not refit & set.union(*(tasks[name] for name in judged))
+    # What is rehearsed and replayed is what was refit, and nothing else is switched.
+    for name in ("rehearsal", "consistency", "switch"):
+        assert {*judged, *refit, "refit_score", "deploy_features"} - {name} <= tasks[name]
+    assert tasks["finish"] == set(tasks) - {"finish"}
+    assert "champion" in tasks["score"] and "candidate" not in tasks["score"]
+    new = ("champion", "refit_preprocess", "refit_train", "refit_score")
+    assert all(parsed["refitting"][name]["doc"] for name in new)
+    assert "champion" not in parsed["tasks"]
 
 
 def test_the_night_is_ended_after_everything_whatever_became_of_it(parsed):

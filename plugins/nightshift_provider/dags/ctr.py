@@ -127,8 +127,8 @@ def _model(
             doc_md="Every judged day to train on, the held-out ones included.",
         )
         refit = container(
-            "refit",
-            planned["refit_arguments"],
+            "refit_train",
+            planned["refit_train_arguments"],
             kind="train",
             pool=TRAIN_POOL,
             doc_md="The judged recipe once more, nothing decided anew, up to the judged run's best "
