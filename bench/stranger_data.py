@@ -108,10 +108,63 @@ def criteo(rows: int, seed: int) -> Made:
     return table, _spec(categorical, dict.fromkeys((f"i{f + 1}" for f in range(13)), "double"))
 
 
-def movielens(root: Path) -> Made:
+def passing(rows_a_day: int, days: int, seed: int, share: float = 0.04) -> Made:
+    """Clicks on ads of campaigns that come and go, about a fifteenth of them new each day.
+
+    An ad's, an advertiser's and a user's effect are of the id; an ad's wears off while it runs.
+    A row's numbers are what was known before its day: the ad's shows and its share of clicks.
+    """
+    rng = np.random.default_rng([seed, 6])
+    count, lives = 60 * days, 15.0
+    born = rng.uniform(-2 * lives, days, count)
+    ends = born + rng.exponential(lives, count)
+    reach = rng.pareto(1.2, count) + 0.2
+    effect, wear = rng.normal(0, 0.8, count), rng.uniform(0.0, 0.06, count)
+    owner = rng.integers(0, 80, count)
+    owners, users = rng.normal(0, 0.4, 80), rng.normal(0, 0.5, 6000)
+    ad, user, day, place = [], [], [], []
+    for today in range(days):
+        weight = reach * ((born <= today) & (ends > today))
+        ad.append(rng.choice(count, rows_a_day, p=weight / weight.sum()))
+        user.append(_drawn(rng, rows_a_day, 6000, 0.7))
+        place.append(rng.integers(0, 8, rows_a_day))
+        day.append(np.full(rows_a_day, today))
+    ads, who, when, slot = (np.concatenate(part) for part in (ad, user, day, place))
+    logit = effect[ads] - wear[ads] * (when - born[ads]) + owners[owner[ads]] + users[who]
+    logit += 0.3 * np.sin(slot)
+    label = _clicked(rng, logit, share)
+    shown, clicked = np.zeros(count), np.zeros(count)
+    before = np.empty((2, len(ads)))
+    for today in range(days):
+        of = when == today
+        before[0, of], before[1, of] = shown[ads[of]], clicked[ads[of]]
+        shown += np.bincount(ads[of], minlength=count)
+        clicked += np.bincount(ads[of], weights=label[of], minlength=count)
+    start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
+    moment = np.sort(rng.integers(0, 86_400_000, (days, rows_a_day)), axis=1).ravel()
+    ids = {"ad": ads, "advertiser": owner[ads], "user": who, "slot": slot}
+    known = before[0] > 0
+    table = pa.table(
+        {
+            "request_id": [f"r{at}" for at in range(len(ads))],
+            "at": pa.array(start + when * np.timedelta64(1, "D") + moment, pa.timestamp("ms")),
+            "click": label,
+            **{name: [f"{name}{one}" for one in found] for name, found in ids.items()},
+            "shown": before[0].astype(np.int64),
+            "clicked": pa.array(before[1] / np.maximum(before[0], 1), mask=~known),
+        }
+    )
+    return table, _spec(dict.fromkeys(ids, "string"), {"shown": "int64", "clicked": "double"})
+
+
+def movielens(root: Path, *, own_days: bool = False) -> Made:
     """MovieLens-100k: the first 80 % of the time to learn, 10 % to validate, 10 % to judge.
 
     A row's numbers are what was known before it: how often and how well user and film were rated.
+
+    Args:
+        root: folder of `ml-100k.inter`, `.user` and `.item`.
+        own_days: rows keep their times instead.
     """
 
     def read(kind: str) -> list[list[str]]:
@@ -136,10 +189,13 @@ def movielens(root: Path) -> Made:
     # One "day" a tenth of the rows, so that splits by day are splits by time.
     day = np.minimum(np.arange(n) * 10 // n, 9)
     start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
+    times = start + day * np.timedelta64(1, "D") + np.arange(n)
+    if own_days:
+        times = np.array([int(float(row[3])) for row in inter], "datetime64[s]")
     table = pa.table(
         {
             "request_id": pa.array([f"r{i}" for i in range(n)]),
-            "at": pa.array(start + day * np.timedelta64(1, "D") + np.arange(n), pa.timestamp("ms")),
+            "at": pa.array(times.astype("datetime64[ms]"), pa.timestamp("ms")),
             "click": label,
             "user": [row[0] for row in inter],
             "film": [row[1] for row in inter],

@@ -35,6 +35,9 @@ __all__ = ["FIXED", "HASHED", "RequestLog", "arrow_type"]
 REQUEST, FEATURE = "request.", "feature."
 """Prefixes of the columns that depend on the pipeline."""
 
+ANSWERED = ("live", "canary")
+"""Roles of what was answered: by the live release, or by one that has a share of the users."""
+
 FIXED = pa.schema(
     [
         pa.field("receipt", pa.string()),  # of the answer; <hour>-<writer>-<number>

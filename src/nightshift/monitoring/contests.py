@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nightshift import files
 from nightshift.errors import NightshiftError
 from nightshift.live.folders import live_folder
-from nightshift.live.log import FEATURE, REQUEST, RequestLog
+from nightshift.live.log import ANSWERED, FEATURE, REQUEST, RequestLog
 from nightshift.monitoring import served
 from nightshift.monitoring.constant import ROWS
 from nightshift.monitoring.judge import Judge, Recent
@@ -38,8 +38,6 @@ STALE = dt.timedelta(minutes=30)
 """The newest requests say nothing of now once the last of them is older."""
 
 _WIDENING = (dt.timedelta(hours=1), dt.timedelta(days=1))
-
-_ANSWERED = ("live", "canary")
 
 
 def path_of(pipeline: Pipeline) -> Path:
@@ -160,7 +158,7 @@ def _joined(table: pa.Table, judge: Judge) -> tuple[pa.Table, pa.Table]:
             shadows[ofs[n], rows[n]] = n
     one, other = [], []
     for n, role in enumerate(roles):
-        found = shadows.get((receipts[n], rows[n])) if role in _ANSWERED else None
+        found = shadows.get((receipts[n], rows[n])) if role in ANSWERED else None
         if found is not None and {releases[n], releases[found]} == {judge.new, judge.old}:
             one.append(n)
             other.append(found)
@@ -208,7 +206,7 @@ def _recent(pipeline: Pipeline, judge: Judge, end: dt.datetime) -> Recent:
             columns=columns,
             where=pc.is_in(pc.field("release"), pa.array([judge.new, judge.old])),
         )
-        roles = pa.array([*_ANSWERED, "error"])
+        roles = pa.array([*ANSWERED, "error"])
         mine = table.filter(
             pc.and_(pc.equal(table["release"], judge.new), pc.is_in(table["role"], roles))
         )

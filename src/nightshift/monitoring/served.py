@@ -29,7 +29,7 @@ from nightshift.gates import curves, measures
 from nightshift.gates.data import expected_profile, is_identifier, psi
 from nightshift.gates.maturity import label_column
 from nightshift.live.folders import live_folder
-from nightshift.live.log import FEATURE, REQUEST, RequestLog
+from nightshift.live.log import ANSWERED, FEATURE, REQUEST, RequestLog
 from nightshift.monitoring.constant import ROWS, constant
 from nightshift.pipeline import Pipeline
 from nightshift.registry.pointer import read_live
@@ -153,7 +153,7 @@ def read(pipeline: Pipeline, since: dt.datetime, until: dt.datetime) -> Served:
     for batch in RequestLog.of(pipeline).batches(since, until, columns=wanted):
         batch = batch.filter(
             pc.and_(
-                pc.is_in(batch["role"], pa.array(["live", "canary"])), pc.is_valid(batch["score"])
+                pc.is_in(batch["role"], pa.array(ANSWERED)), pc.is_valid(batch["score"])
             )
         ).sort_by("at")
         if not batch.num_rows:

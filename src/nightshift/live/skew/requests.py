@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from nightshift.data.declared import declared_tables
 from nightshift.errors import DataError
 from nightshift.live.hiding import HASHED
-from nightshift.live.log import FEATURE, REQUEST, RequestLog, unite
+from nightshift.live.log import ANSWERED, FEATURE, REQUEST, RequestLog, unite
 from nightshift.live.skew.causes import Longs
 from nightshift.pipeline import Pipeline
 
@@ -117,6 +117,8 @@ def logged(
 ) -> list[Requests]:
     """The requests whose own time lies in days from `first` to `last`, by release.
 
+    Those of a canary are among them: each release is replayed by its own query.
+
     Raises:
         NoRequests: there is none.
         DataError: the log hides what a replay needs.
@@ -126,7 +128,8 @@ def logged(
     time = REQUEST + files.tables.request_time
     start, end = pipeline.zone.start_ms(first), pipeline.zone.end_ms(last)
     parts = []
-    for part in RequestLog.of(pipeline).batches(where=pc.field("role") == "live"):
+    answered = pc.field("role").isin(ANSWERED)
+    for part in RequestLog.of(pipeline).batches(where=answered):
         if time not in part.column_names:
             continue
         chosen = part.filter((pc.field(time) >= start) & (pc.field(time) < end))

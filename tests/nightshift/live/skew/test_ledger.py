@@ -33,6 +33,7 @@ DAY = dt.date(2026, 3, 2)
 YESTERDAY = DAY - dt.timedelta(days=1)
 START = layout.day_start_ms(DAY)
 RELEASE = "2026-03-01.001"
+CANARY = "2026-03-02.001"
 
 
 class Shop:
@@ -54,6 +55,14 @@ class Shop:
         self.rows = {name: [] for name in self.declared}
         self.answers = []
         self.events = Events(client, database, self.live)
+
+    def canary(self, query):
+        """A release of another query that answers some of the users."""
+        ensure_deployment(self.client, self.pipeline.database, "canary", query)
+        folder = self.pipeline.store.folder(CANARY)
+        folder.root.mkdir(parents=True)
+        folder.sql.write_text(query)
+        folder.spec.write_text(self.pipeline.features.spec_file.read_text())
 
     def load_snapshot(self, cities, day):
         """A night loads the snapshot of a day."""
@@ -95,17 +104,18 @@ class Shop:
             number = len(self.rows[name])
             self.events.insert(self.declared[name], [f"{name}{number}"], [row])
 
-    def ask(self, who, at, page="p", *, insert=True, keep=True):
+    def ask(self, who, at, page="p", *, insert=True, keep=True, by="served"):
         """A request is answered from the online store, and logged."""
         number = len(self.answers)
         row = [f"v{number}", at, who, page]
-        (features,), _ = self.client.call(self.pipeline.database, "served", [row])
+        (features,), _ = self.client.call(self.pipeline.database, by, [row])
         changes = {
             "receipt": f"20260302T00-abc-{number}",
             "rows": [row],
             "features": [features],
             "scores": struct.pack("<f", 0.1 + 0.001 * number),
             "began_us": at * 1000 + 1000,
+            **({} if by == "served" else {"role": "canary", "context": 2}),
         }
         self.answers.append(answer(number, at * 1000 + 5000, **changes))
         if keep:
@@ -123,7 +133,8 @@ class Shop:
             features=tuple((name, kind) for name, kind in info.output_schema),
             release=RELEASE,
         )
-        write(RequestLog.of(self.pipeline).folder, "w-1", [kept, *self.answers])
+        other = msgspec.structs.replace(kept, number=2, release=CANARY, deployment="canary")
+        write(RequestLog.of(self.pipeline).folder, "w-1", [kept, other, *self.answers])
 
     def observe(self, **options):
         return observe(self.pipeline, self.client, DAY, DAY, **options)
@@ -267,6 +278,29 @@ def test_another_query_than_the_one_that_served_is_code(shop):
     shop.pipeline.features.sql.write_text(changed)
     causes = causes_of(shop.observe())
     assert {key: requests_of(cause) for key, cause in causes.items()} == {(c.CODE, ""): {asked}}
+
+
+def test_what_a_canary_answered_is_replayed_by_its_own_query(shop):
+    shop.load_snapshot({"ann": "Rome", "bob": "Oslo"}, YESTERDAY)
+    shop.canary(QUERY.replace("count(page) OVER own", "count(page) OVER own + 10"))
+    at = START + 5000
+    asked = [shop.ask("ann", at), shop.ask("bob", at + 1, by="canary")]
+    # Each sees what the other release answered of the same user.
+    asked += [shop.ask("bob", at + 2000), shop.ask("ann", at + 2001, by="canary")]
+    # A shadow's score was nobody's answer.
+    shop.ask("ann", at + 3000, by="canary", keep=False)
+    shop.answers[-1] = msgspec.structs.replace(shop.answers[-1], role="shadow", of="x")
+    shop.night()
+    found = shop.observe()
+    assert (found["requests"], found["compared"]) == (4, 4)
+    assert (found["not_reproduced"], found["unexplained"]) == (0, 0)
+    live, canary = found["releases"]
+    assert (live["release"], live["requests"], live["values_differing"]) == (RELEASE, 2, 0)
+    assert (canary["release"], canary["requests"], canary["rows_differing"]) == (CANARY, 2, 2)
+    # The pipeline trains by the live release's query.
+    (cause,) = canary["causes"]
+    assert (cause["cause"], requests_of(cause)) == (c.CODE, {asked[1], asked[3]})
+    assert cause["features"] == {"visits": 2}
 
 
 def test_what_was_served_and_cannot_be_replayed_is_a_bug_or_a_corrected_partition(shop):

@@ -12,8 +12,8 @@ from nightshift.contract import recipe
 from nightshift.errors import EXIT_TERMINAL
 from nightshift.features.encoding import hash_text
 from tasks.ctr.train.serving import SavedModel
-from tests.tasks.conftest import SPEC
 from testing.workshop import golden_of
+from tests.tasks.conftest import SPEC
 
 SQL = "0" * 64
 SETTINGS = (
