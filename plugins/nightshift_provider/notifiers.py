@@ -1,4 +1,4 @@
-"""Airflow's notifiers of a pipeline: they pass what failed on to `nightshift.watch`.
+"""Airflow's notifiers of pipelines and of upkeep: they pass what failed on to `nightshift.watch`.
 
 Callbacks of a task run in its process, those of a DAG in the DAG processor. Neither may fail for
 want of a mail server: what cannot be sent is kept and sent by the DAG `nightshift_watch`.
@@ -68,3 +68,31 @@ class RunFailureNotifier(_OfPipeline):
             failed=[ti.task_id] if ti is not None else [],
             error=str(context.get("reason") or ""),
         )
+
+
+class UpkeepNotifier(BaseNotifier):
+    """Tells once that upkeep fails, and notes that it works again; for its tasks and its run."""
+
+    def __init__(self, *, failed: bool) -> None:
+        super().__init__()
+        self.failed = failed
+
+    def notify(self, context: Context) -> None:
+        """Do it; an error is logged."""
+        from nightshift import watch
+        from nightshift.settings import Settings
+
+        try:
+            # A run's callbacks may be given one of its tasks, but no error of it.
+            reason = context.get("reason")
+            ti = None if reason else context.get("ti") or context.get("task_instance")
+            task = watch.RUN if ti is None else ti.task_id
+            if not self.failed:
+                watch.upkeep_worked(Settings.from_env(), task)
+                return
+            error = context.get("exception") or reason or ""
+            watch.upkeep_failed(
+                Settings.from_env(), task, str(error) or type(error).__name__ if error else ""
+            )
+        except Exception as error:
+            self.log.error("what became of upkeep could not be told: %s", error)

@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
+from nightshift_provider.notifiers import UpkeepNotifier
+
 UPKEEP = "nightshift_upkeep"
 
 DOC = """### Once a day: nothing grows for ever.
@@ -16,6 +18,8 @@ more, lines of logs about them, what the nights of that time loaded; logs of tas
 `NIGHTSHIFT_KEEP_LOG_DAYS`, services' logs beyond `NIGHTSHIFT_LOG_MAX_MB`.
 
 **database**: rows of runs older than `NIGHTSHIFT_KEEP_LOG_DAYS`, by Airflow's own `db clean`.
+
+A failure that outlasts the retries is told once (incident `upkeep`), until it has worked again.
 
 What serves, what a rollback can restore and what a run at work has made is left alone.
 """
@@ -37,8 +41,15 @@ def upkeep_dag() -> DAG:
         is_paused_upon_creation=False,
         dagrun_timeout=dt.timedelta(hours=2),
         tags=["nightshift"],
-        # A switch under way, or a server that is being restarted, is over by then.
-        default_args={"retries": 2, "retry_delay": dt.timedelta(minutes=10)},
+        default_args={
+            # A switch under way, or a server that is being restarted, is over by then.
+            "retries": 2,
+            "retry_delay": dt.timedelta(minutes=10),
+            "on_failure_callback": UpkeepNotifier(failed=True),
+            "on_success_callback": UpkeepNotifier(failed=False),
+        },
+        on_failure_callback=UpkeepNotifier(failed=True),
+        on_success_callback=UpkeepNotifier(failed=False),
     ) as dag:
 
         @task(multiple_outputs=False, doc_md="Records of releases, logs of tasks and services.")

@@ -152,9 +152,7 @@ def read(pipeline: Pipeline, since: dt.datetime, until: dt.datetime) -> Served:
     )
     for batch in RequestLog.of(pipeline).batches(since, until, columns=wanted):
         batch = batch.filter(
-            pc.and_(
-                pc.is_in(batch["role"], pa.array(ANSWERED)), pc.is_valid(batch["score"])
-            )
+            pc.and_(pc.is_in(batch["role"], pa.array(ANSWERED)), pc.is_valid(batch["score"]))
         ).sort_by("at")
         if not batch.num_rows:
             continue

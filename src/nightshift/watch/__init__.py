@@ -4,6 +4,7 @@ Everything here is read from files, so that it works while servers are down, and
 at any moment: what was told is not told again.
 """
 
+from nightshift.watch.housekeeping import RUN, upkeep_failed, upkeep_worked
 from nightshift.watch.look import Seen, heartbeat_age_s, look, read_heartbeat
 from nightshift.watch.nights import (
     night_failed,
@@ -13,6 +14,7 @@ from nightshift.watch.nights import (
 )
 
 __all__ = [
+    "RUN",
     "Seen",
     "heartbeat_age_s",
     "look",
@@ -21,4 +23,6 @@ __all__ = [
     "read_heartbeat",
     "tell_failed_run",
     "tell_night",
+    "upkeep_failed",
+    "upkeep_worked",
 ]
