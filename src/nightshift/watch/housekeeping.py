@@ -39,9 +39,11 @@ def upkeep_failed(
                 [
                     f"Why: {error[:_LONGEST] or 'no reason is known; see the log of the task'}",
                     "",
-                    "Nothing that serves is touched. Records, logs and rows of Airflow's database "
-                    "that are past their time stay until it works again, so disks fill slowly. "
-                    "You are not told again before it has worked once.",
+                    (
+                        "Nothing that serves is touched. Records, logs and rows of Airflow's database "
+                        "that are past their time stay until it works again, so disks fill slowly. "
+                        "You are not told again before it has worked once."
+                    ),
                     f"Run: {settings.airflow_url}/dags/nightshift_upkeep",
                 ]
             ),
