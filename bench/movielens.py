@@ -9,15 +9,17 @@
 
 FOLDER holds DeepFM.py and DCNv2.py of FuxiCTR's model zoo, which its wheel leaves out. Both sides
 get the same rows, splits and columns, every one an id (counts and shares in bins): the first 80 % of
-the time to learn, 10 % to choose, 10 % to judge. Each side has a budget of three configurations a
-model, trained with seed 1 and chosen by the validation AUC; the chosen one is trained with three
-seeds. Our first one is an empty hyperparameters.yaml, the last one has FuxiCTR's settings. None has
-trees (`trees=0`), which by the defaults are grown and left out on these data.
+the time to learn, 10 % to choose, 10 % to judge. `--learn 6 7 8` makes three such splits, of the
+first six, seven and eight tenths and the two after them: one split's test rows are few enough for
+chance to decide. Each side has a budget of six configurations a model, trained with the first seed
+and chosen by the validation AUC; the chosen one is trained with every seed. Our first one is an
+empty hyperparameters.yaml, the last one has FuxiCTR's settings; `--budget 1` trains each side's
+first alone. None has trees (`trees=0`), which by the defaults are grown and left out on these data.
 
-`--ours KEY=VALUE;KEY=VALUE` trains ours with such changes and three seeds (`family=dcnv2` among
+`--ours KEY=VALUE;KEY=VALUE` trains ours with such changes and every seed (`family=dcnv2` among
 them for another network).
 
-`--families` trains each family by its defaults instead, with three seeds; `din` alone gets the
+`--families` trains each family by its defaults instead, with every seed; `din` alone gets the
 viewer's last liked films as a sequence, which it needs.
 """
 
@@ -46,22 +48,36 @@ THEIR_SETTINGS = (
 )
 """FuxiCTR's own, in our words."""
 
-OUR_BUDGET = ("", "l2_embedding=0;dropout=0.2", THEIR_SETTINGS)
+OUR_BUDGET = (
+    "",
+    "l2_embedding=0;dropout=0.2",
+    "l2_embedding=30;embedding_dim=16;hidden=[256,128]",
+    "table_step=dense;dropout=0.2",
+    "linear_start=zero;table_step=dense",
+    THEIR_SETTINGS,
+)
 PEER_BUDGET: tuple[dict[str, Any], ...] = (
     {},
     {"embedding_regularizer": 1e-4, "net_dropout": 0.4},
     {"embedding_regularizer": 1e-5, "embedding_dim": 8, "hidden_units": [64, 32]},
+    {"embedding_regularizer": 1e-5, "net_dropout": 0.4},
+    {"learning_rate": 5e-4},
+    {"embedding_regularizer": 1e-6, "net_dropout": 0},
 )
-SEEDS = (1, 2, 3)
 BINS = 20
 
 
-def as_ids(table: pa.Table, spec: dict[str, Any]) -> tuple[pa.Table, dict[str, Any]]:
-    """The table with its numbers in bins, each an id; edges are those of the first 80 %."""
+def as_ids(table: pa.Table, spec: dict[str, Any], tenths: int) -> tuple[pa.Table, dict[str, Any]]:
+    """The first tenths of the rows and the two after them, numbers in bins, each an id.
+
+    The bins' edges are those of the first tenths.
+    """
+    learned = len(table) * tenths // 10
+    table = table.slice(0, len(table) * (tenths + 2) // 10)
     columns = {name: table[name] for name in table.column_names}
     for name in spec["numeric"]:
         values = table[name].to_numpy(zero_copy_only=False).astype(float)
-        known = values[: len(values) * 8 // 10]
+        known = values[:learned]
         edges = np.unique(np.nanquantile(known, np.arange(1, BINS) / BINS))
         found = np.searchsorted(edges, values, side="right")
         texts = np.where(np.isnan(values), "none", found.astype(str))
@@ -116,29 +132,39 @@ def mine(root: Path, family: str, changes: str, seed: int) -> dict[str, Any]:
     return {"valid": card["valid"]["auc"], "test": card["test"]["auc"]}
 
 
-def show(what: str, runs: list[dict[str, Any]], changes: Any) -> None:
+def show(what: str, tenths: int, runs: list[dict[str, Any]], changes: Any) -> None:
     """One line of the result."""
     tests = [run["test"] for run in runs]
     spread = statistics.stdev(tests) if len(tests) > 1 else 0.0
-    line = {"model": what, "test_auc": round(statistics.mean(tests), 4), "sd": round(spread, 4)}
+    line = {
+        "model": what,
+        "learn": tenths,
+        "test_auc": round(statistics.mean(tests), 4),
+        "sd": round(spread, 4),
+    }
     valid = round(statistics.mean(run["valid"] for run in runs), 4)
     print(json.dumps({**line, "valid_auc": valid, "changes": changes}), flush=True)
 
 
-def compare(options: argparse.Namespace, root: Path, model: str) -> None:
+def compare(options: argparse.Namespace, root: Path, model: str, tenths: int) -> None:
     """Tune both sides alike, and train what they chose."""
 
     def one(changes: Any, seed: int, ours_: bool) -> dict[str, Any]:
         return mine(root, model, changes, seed) if ours_ else theirs(
             options, root, model, changes, seed)  # fmt: skip
 
-    for name, is_ours, budget in (("ours", True, OUR_BUDGET), ("FuxiCTR", False, PEER_BUDGET)):
-        first = [one(changes, SEEDS[0], is_ours) for changes in budget]
+    budgets: tuple[tuple[str, bool, tuple[Any, ...]], ...] = (
+        ("ours", True, OUR_BUDGET[: options.budget]),
+        ("FuxiCTR", False, PEER_BUDGET[: options.budget]),
+    )
+    for name, is_ours, budget in budgets:
+        first = [one(changes, options.seeds[0], is_ours) for changes in budget]
         best = max(range(len(budget)), key=lambda at: first[at]["valid"])
         for at, tried in enumerate(first):
-            more = SEEDS[1:] if at == best else ()
+            more = options.seeds[1:] if at == best else ()
             runs = [tried, *(one(budget[at], seed, is_ours) for seed in more)]
-            show(f"{name}, {model}" + (", chosen" if at == best else ""), runs, budget[at])
+            what = f"{name}, {model}" + (", chosen" if at == best else "")
+            show(what, tenths, runs, budget[at])
 
 
 def main() -> None:
@@ -151,25 +177,37 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="folder with DeepFM.py and DCNv2.py")
     parser.add_argument("--families", nargs="*", help="train families instead; none named: all")
     parser.add_argument("--ours", metavar="CHANGES", nargs="+", help="train ours so instead")
+    parser.add_argument("--learn", type=int, nargs="+", default=[8], metavar="TENTHS")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--budget", type=int, default=len(OUR_BUDGET), help="configurations tried")
+    parser.add_argument("--networks", nargs="+", choices=tuple(MODELS), default=list(MODELS))
     options = parser.parse_args()
     code = "import sysconfig;print(sysconfig.get_path('purelib'))"
     data = Path(run([options.peer, "-c", code]).strip()) / "recbole/dataset_example/ml-100k"
+    whole = movielens(data)
     with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as name:
-        root = Path(name)
-        made = as_ids(*movielens(data))
-        prepare(root / "ids", *made)
-        for changes in options.ours or ():
-            runs = [mine(root / "ids", "deepfm", changes, seed) for seed in SEEDS]
-            show("ours", runs, changes)
-        if options.families is None:
-            for model in MODELS if options.ours is None else ():
-                compare(options, root / "ids", model)
-            return
-        prepare(root / "history", *with_history(*made))
-        for family in options.families or get_args(Family):
-            folder = root / ("history" if family == "din" else "ids")
-            runs = [mine(folder, family, "", seed) for seed in SEEDS]
-            show(family, runs, "")
+        for tenths in options.learn:
+            measure(options, Path(name) / str(tenths), tenths, whole)
+
+
+def measure(
+    options: argparse.Namespace, root: Path, tenths: int, whole: tuple[pa.Table, dict[str, Any]]
+) -> None:
+    """What is asked for, of one split."""
+    made = as_ids(*whole, tenths)
+    prepare(root / "ids", *made)
+    for changes in options.ours or ():
+        runs = [mine(root / "ids", "deepfm", changes, seed) for seed in options.seeds]
+        show("ours", tenths, runs, changes)
+    if options.families is None:
+        for model in options.networks if options.ours is None else ():
+            compare(options, root / "ids", model, tenths)
+        return
+    prepare(root / "history", *with_history(*made))
+    for family in options.families or get_args(Family):
+        folder = root / ("history" if family == "din" else "ids")
+        runs = [mine(folder, family, "", seed) for seed in options.seeds]
+        show(family, tenths, runs, "")
 
 
 if __name__ == "__main__":

@@ -345,7 +345,62 @@ def newcomers(rows: int, seed: int) -> Made:
     return _made(rng, _clicked(rng, logit, 0.05), ids, {"tenure": tenure, "score": score})
 
 
+def numbers(rows: int, seed: int) -> Made:
+    """Nothing but numbers, some of them copies, one constant: sums, ratios and curves. 6 %."""
+    rng = np.random.default_rng([seed, 5])
+    x = rng.normal(size=(rows, 10))
+    paid, seen = rng.lognormal(3.0, 1.2, rows), rng.poisson(4.0, rows).astype(np.int64)
+    logit = 0.5 * x[:, 0] - 0.4 * x[:, 1] + 0.5 * np.log(paid / (1.0 + seen)) - 0.4 * x[:, 2] ** 2
+    logit += 0.5 * np.tanh(2 * x[:, 3]) + 0.4 * x[:, 4] * x[:, 5]
+    columns = {f"n{at}": x[:, at] for at in range(10)} | {"paid": paid, "seen": seen}
+    columns |= {"again": x[:, 0] * 3.0 + 1.0, "constant": np.full(rows, 7.0)}
+    columns["nothing"] = pa.nulls(rows, pa.float64())
+    return _made(rng, _clicked(rng, logit, 0.06), {}, columns)
+
+
+def tags(rows: int, seed: int) -> Made:
+    """Nothing but categories, one of them a list of tags that fit the shelf or do not. 8 %."""
+    rng = np.random.default_rng([seed, 6])
+    sizes = {"shelf": 30, "city": 300, "shop": 3_000}
+    drawn = {name: _drawn(rng, rows, size, 0.7) for name, size in sizes.items()}
+    logit = sum(0.4 * rng.normal(size=size)[drawn[name]] for name, size in sizes.items())
+    count = rng.integers(0, 5, rows)
+    tag = np.stack([_drawn(rng, rows, 200, 0.8) for _ in range(4)], axis=1)
+    held = np.arange(4) < count[:, None]
+    worth = (
+        0.4 * rng.normal(size=200)[tag]
+        + 0.5 * rng.normal(size=(30, 200))[drawn["shelf"][:, None], tag]
+    )
+    logit = logit + (worth * held).sum(axis=1) / np.maximum(count, 1)
+    table, spec = _made(rng, _clicked(rng, np.asarray(logit), 0.08), drawn, {})
+    pairs = zip(tag.tolist(), count.tolist(), strict=True)
+    texts = [",".join(f"t{at}" for at in row[:most]) for row, most in pairs]
+    spec["categorical"]["tags"] = {"type": "string", "split": ",", "most": 4}
+    return table.append_column("tags", pa.array(texts)), spec
+
+
+def drift(rows: int, seed: int) -> Made:
+    """Effects that move from day to day, and a tenth of the rows twice. 5 %."""
+    rng = np.random.default_rng([seed, 7])
+    day = np.arange(rows) * DAYS // rows
+    item, place = _drawn(rng, rows, 600, 0.8), _drawn(rng, rows, 40, 0.5)
+    x, price = rng.normal(size=(rows, 3)), rng.lognormal(2.0, 1.0, rows)
+    walk = np.cumsum(rng.normal(0.0, 0.15, (DAYS, 600)), axis=0) + 0.4 * rng.normal(size=600)
+    slope = np.cumsum(rng.normal(0.0, 0.1, (DAYS, 3)), axis=0) + np.array([0.5, -0.3, 0.0])
+    logit = walk[day, item] + (slope[day] * x).sum(axis=1) - 0.3 * np.log(price)
+    logit += 0.3 * rng.normal(size=40)[place] * x[:, 2]
+    label = _clicked(rng, logit, 0.05)
+    # A row and its copy, label included, follow each other.
+    at = np.arange(rows)
+    copies = at[1:][rng.random(rows - 1) < 0.1]
+    at[copies] = copies - 1
+    ids = {"item": item[at], "place": place[at]}
+    columns = {f"n{n}": x[at, n] for n in range(3)} | {"price": price[at]}
+    return _made(rng, label[at], ids, columns)
+
+
 MADE: dict[str, Callable[[int, int], Made]] = {
-    made.__name__: made for made in (clicks, criteo, steps, tails, ids, rare, newcomers)
+    made.__name__: made
+    for made in (clicks, criteo, steps, tails, ids, rare, newcomers, numbers, tags, drift)
 }
 """By name what makes a table of so many rows with a seed, and its specification."""

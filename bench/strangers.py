@@ -9,11 +9,18 @@
 `clicks` are made ad clicks: numeric and categorical signal, 3 to 4 % positives, 14 days. `criteo` is
 of Criteo's shape: 13 counts and 26 categories, half of which mean nothing. `steps` are thresholds of
 numbers and their products, `tails` heavy-tailed amounts with gaps, `ids` ids of very many values that
-mean little, `rare` clicks with 0.2 % positives. `movielens`
-is MovieLens-100k, read out of the wheel, label rating >= 4, split by time. Each seed makes other
-data (movielens: another seed of the training only). All take the same rows, days and columns; what
-is not theirs (the last days) judges. LightGBM stops early on the validation days; the logistic
-regression chooses its C there; numbers are numbers for both.
+mean little, `rare` clicks with 0.2 % positives, `numbers` and `tags` numbers or categories alone,
+`drift` effects that move from day to day. `movielens` is MovieLens-100k, read out of the wheel,
+label rating >= 4, split by time. `jd` is an export of the JD features, judged on twelve days:
+
+    ./nightshift data generate --days 54 --seed 3 --end 2026-11-19
+    ./nightshift up openmldb
+    ./nightshift experiment run base --train-days 40 --base epochs=1
+    ... bench/strangers.py --data jd --features var/runs/jd/experiments/features/ID/features --seeds 1
+
+Each seed makes other data (movielens and jd: another seed of the training only). All take the same
+rows, days and columns; what is not theirs (the last days) judges. LightGBM stops early on the
+validation days; the logistic regression chooses its C there; numbers are numbers for both.
 """
 
 from __future__ import annotations
@@ -22,6 +29,7 @@ import argparse
 import datetime as dt
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
@@ -45,13 +54,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 warnings.filterwarnings("ignore")
 root, categorical, numeric, seed = sys.argv[1], *map(json.loads, sys.argv[2:4]), int(sys.argv[4])
+label = sys.argv[5]
 whole = pd.read_parquet(f"{root}/features")
 whole["request_id"] = whole["request_id"].astype(str)
 parts = {}
 for split in ("train", "valid", "test"):
     names = pd.read_parquet(f"{root}/dataset/{split}", columns=["request_id"])
     parts[split] = names.merge(whole, on="request_id", how="left", validate="1:1")
-y = {s: p["click"].to_numpy() for s, p in parts.items()}
+y = {s: p[label].to_numpy() for s, p in parts.items()}
 out = {}
 def trees():
     x = {}
@@ -119,12 +129,27 @@ def prepare(root: Path, table: pa.Table, spec: dict[str, Any]) -> None:
     (root / "features").mkdir(parents=True)
     pq.write_table(table, root / "features" / "part-0.parquet")
     (root / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    preprocess(root, FIRST + dt.timedelta(days=DAYS - 1), "--train-days", DAYS)
+
+
+def prepare_jd(root: Path, features: Path) -> None:
+    """Of an export of JD's features: 23 days to learn from, 2 to validate, 12 to judge."""
+    root.mkdir(parents=True)
+    (root / "features").symlink_to(features.resolve())
+    shutil.copyfile(PROJECT / "pipelines" / "jd" / "feature_spec.yaml", root / "spec.yaml")
+    times = pq.read_table(features, columns=["request_time"])["request_time"]
+    # The days are OpenMLDB's, UTC+8.
+    last = (pc.max(times).as_py() + dt.timedelta(hours=8)).date()
+    preprocess(root, last, "--train-days", 40, "--valid-days", 2, "--test-days", 12)
+
+
+def preprocess(root: Path, last: dt.date, *days: Any) -> None:
+    """Run tasks.ctr.preprocess."""
     (root / "defaults.yaml").write_text("{}\n")
-    last = FIRST + dt.timedelta(days=DAYS - 1)
     run(
         [
             *(sys.executable, "-m", "tasks.ctr.preprocess", "--features", root / "features"),
-            *("--spec", root / "spec.yaml", "--ds", last, "--train-days", DAYS),
+            *("--spec", root / "spec.yaml", "--ds", last, *days),
             *("--out", root / "dataset", "--result", root / "preprocess.json"),
         ]
     )
@@ -151,7 +176,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--peers", type=Path, help="Python with lightgbm and scikit-learn")
-    parser.add_argument("--data", choices=(*MADE, "movielens"), default="clicks")
+    parser.add_argument("--data", choices=(*MADE, "movielens", "jd"), default="clicks")
+    parser.add_argument("--features", type=Path, help="with --data jd: an export of its features")
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
     parser.add_argument(
@@ -169,7 +195,11 @@ def main() -> None:
         for seed in options.seeds:
             root = (options.keep or Path(made)) / f"{options.data}-{seed}"
             if not (root / "dataset").exists():
-                if options.data != "movielens":
+                if options.data == "jd":
+                    if options.features is None:
+                        parser.error("--data jd needs --features")
+                    prepare_jd(root, options.features)
+                elif options.data != "movielens":
                     prepare(root, *MADE[options.data](options.rows, seed))
                 else:
                     where = run(
@@ -183,7 +213,9 @@ def main() -> None:
             spec = yaml.safe_load((root / "spec.yaml").read_text())
             if options.peers:
                 names = [json.dumps(list(spec[kind])) for kind in ("categorical", "numeric")]
-                found = json.loads(run([options.peers, "-c", PEERS, root, *names, seed]))
+                found = json.loads(
+                    run([options.peers, "-c", PEERS, root, *names, seed, spec["label"]])
+                )
                 for peer, figures in found.items():
                     print(json.dumps({"seed": seed, "model": peer, **figures}), flush=True)
             for family in options.families:

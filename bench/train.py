@@ -28,6 +28,13 @@ from nightshift.features.specification import FeatureSpec
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+NETWORK = (
+    *("embedding_dim=16", "hidden=[256,128]", "dropout=0.2", "trees=0", "linear_start=zero"),
+    *("oov_rate=0.05", "min_count=1", "learning_rate=0.0005"),
+    *("l2_by=lookup", "l2_embedding=0.05", "l2_linear=0", "blas=bundled", "block_rows=0"),
+)
+"""What is measured; the defaults would follow from the rows."""
+
 
 def write_dataset(folder: Path, spec: FeatureSpec, options: argparse.Namespace) -> None:
     """Splits of random ids, `--ids` distinct ones over all fields, Zipf-like by field."""
@@ -73,10 +80,11 @@ def lay_out(root: Path, options: argparse.Namespace) -> None:
 def train(root: Path, options: argparse.Namespace) -> dict[str, object]:
     """Train as the task does; returns its figures."""
     changes = [f"epochs={options.epochs}", "patience=100", f"batch_size={options.batch_size}"]
-    changes += ["min_count=1", *options.set]
+    changes += [*NETWORK, *options.set]
     command = [sys.executable, "-m", "tasks.ctr.train", "--dataset", root / "dataset"]
     command += ["--spec", root / "spec.yaml", "--out", root / "model"]
-    command += ["--hyperparameters", PROJECT / "pipelines" / "jd" / "hyperparameters.yaml"]
+    (root / "hyperparameters.yaml").write_text("{}\n")
+    command += ["--hyperparameters", root / "hyperparameters.yaml"]
     command += ["--checkpoint", root / "checkpoint", "--result", root / "result.json"]
     command += [part for change in changes for part in ("--set", change)]
     env = {**os.environ, "PYTHONPATH": f"{PROJECT / 'src'}:{PROJECT}"}

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from nightshift.errors import ConfigurationError
-from tasks.ctr.train.hyperparameters import NAMES, Family, load
+from tasks.ctr.train.hyperparameters import NAMES, Family, Hyperparameters, load
 
 FILE = Path(__file__).resolve().parents[4] / "pipelines" / "jd" / "hyperparameters.yaml"
 
@@ -18,6 +18,10 @@ def test_every_value_of_the_file_is_documented_on_its_line():
     for line in FILE.read_text().splitlines():
         if line and not line.startswith("#"):
             assert "  # " in line, line
+
+
+def test_the_worked_example_has_the_defaults_that_other_data_gets():
+    assert load(FILE) == Hyperparameters()
 
 
 def test_overrides_are_read_as_yaml():
