@@ -30,6 +30,9 @@ _GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Beginnings of paths by group, the longest group first; any other file is a group of its own."""
 
+SERVICE_FOLDERS = ("tests/dags", "tests/docker", "tests/e2e", "tests/plugins", "tests/tasks")
+"""Where every test starts a server, a training or Airflow."""
+
 
 def group(path: str) -> str:
     """The group of a test file.

@@ -11,9 +11,20 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from testing.groups import SERVICE_FOLDERS  # noqa: E402
 
 _SERVICE_FIXTURES = {
-    *("triton", "openmldb_server", "trained", "nights", "demo", "laptop_house", "house", "airflow"),
+    *(
+        "cluster",
+        "triton",
+        "openmldb_server",
+        "trained",
+        "nights",
+        "demo",
+        "laptop_house",
+        "house",
+        "airflow",
+    ),
     *(
         "airflow_home",
         "openmldb",
@@ -29,13 +40,11 @@ _SERVICE_FIXTURES = {
 }
 """A test that uses one of these starts a server, a training or Airflow."""
 
-_SERVICE_FOLDERS = ("tests/dags", "tests/docker", "tests/e2e", "tests/plugins", "tests/tasks")
-
 
 def _needs_services(item: pytest.Item) -> bool:
     fixtures = set(getattr(item, "fixturenames", ()))
     folder = item.path.relative_to(ROOT).as_posix() if item.path.is_relative_to(ROOT) else ""
-    return bool(fixtures & _SERVICE_FIXTURES) or folder.startswith(_SERVICE_FOLDERS)
+    return bool(fixtures & _SERVICE_FIXTURES) or folder.startswith(SERVICE_FOLDERS)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from nightshift.errors import ConfigurationError
 from predict_server.errors import RequestError
 from predict_server.exchange import Exchange
+from predict_server.payload import printable
 
 OPEN_PATHS = frozenset({"/health/live"})
 """Answered without a token: whether the process lives is no secret."""
@@ -92,11 +93,34 @@ class Origins:
 
     Args:
         allowed: origins with commas between.
+        proven: whether something else keeps such pages out: a token, which they do not have, or
+            TLS, whose certificate is not theirs.
     """
 
-    def __init__(self, allowed: str) -> None:
+    def __init__(self, allowed: str, *, proven: bool = False) -> None:
         self.allowed = tuple(
             part.strip().rstrip("/") for part in allowed.split(",") if part.strip()
+        )
+        self._proven = proven
+        self._names = {_name(origin.partition("://")[2]) for origin in self.allowed}
+
+    def check_host(self, exchange: Exchange) -> None:
+        """Return if no foreign page can be behind a GET, to which browsers add no `Origin`.
+
+        Raises:
+            RequestError: it names this server by a name that is not known to be its own (403).
+        """
+        if self._proven or "*" in self.allowed or exchange.path in OPEN_PATHS:
+            return
+        host = exchange.header(b"host")
+        if not host or _leads_nowhere_else(host) or _name(host) in self._names:
+            return
+        named = printable(host, 100)
+        raise RequestError(
+            403,
+            "foreign_host",
+            f"this server is not known as {named!r}; ask it by its address, or add "
+            f"'http://{named}' to NIGHTSHIFT_PREDICT_CORS_ORIGINS",
         )
 
     def check(self, exchange: Exchange) -> None:
@@ -117,13 +141,20 @@ class Origins:
             )
 
 
+def _name(host: str) -> str:
+    """A host without its port, in lower case."""
+    if host.startswith("["):
+        return host.partition("]")[0].lstrip("[").lower()
+    return host.partition(":")[0].lower()
+
+
 def _leads_nowhere_else(host: str) -> bool:
     """Whether nobody can lead this host to another machine: an address, or a name without a domain."""
-    name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    name = _name(host)
     if "." not in name and ":" not in name:
         return name != ""
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return name.lower().endswith(".localhost")
+        return name.endswith(".localhost")
     return True

@@ -86,7 +86,10 @@ class App:
         self.settings = settings
         self.metrics = Metrics()
         self.tokens = Tokens(settings.predict_token_file)
-        self.origins = Origins(settings.predict_cors_origins)
+        self.origins = Origins(
+            settings.predict_cors_origins,
+            proven=bool(settings.predict_token_file or settings.predict_tls_cert),
+        )
         self.openmldb = Deployments(
             settings.openmldb_url,
             timeout_s=settings.predict_timeout_s,
@@ -175,6 +178,8 @@ class App:
         operation = ""
         try:
             self.tokens.check(exchange)
+            if exchange.method != "POST":
+                self.origins.check_host(exchange)
             fixed = self._fixed.get(exchange.path)
             if fixed is not None:
                 _allow(exchange, "GET")

@@ -550,7 +550,7 @@ def test_silent_clients_do_not_keep_others_out(proxy: int) -> None:
 
 
 @settings(max_examples=150, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
 @given(text=bodies())
 def test_whatever_body_the_engine_gets_makes_a_contained_container(
     proxy: int, home: Path, docker_engine: Engine, text: str

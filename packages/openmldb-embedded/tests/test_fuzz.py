@@ -22,7 +22,7 @@ from openmldb_embedded.store import Store
 FUZZ = settings(
     max_examples=int(os.environ.get("OPENMLDB_FUZZ_EXAMPLES", "150")),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 CORPUS = [
     (

@@ -136,6 +136,7 @@ def test_a_deployment_names_its_table_and_its_indexes(deployed):
     }
 
 
+@pytest.mark.slow
 def test_requests_replayed_in_order_equal_the_batch(shared, data, features):
     """Each stored row as a request against only earlier requests equals its batch row."""
     query = compile_request(feature_sql(shared), Catalog(schemas(shared)), "JD_db")

@@ -23,6 +23,7 @@ def _results(shared, file):
     return list(runner.run(runner.load(str(shared / "openmldb-vectors"), (file,)), vectors.make))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["batch", "request"])
 @pytest.mark.parametrize("file", ["functions", "aggregates", "queries"])
 def test_all(shared, file, mode):

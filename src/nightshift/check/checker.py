@@ -14,6 +14,7 @@ from openmldb_sql.errors import SqlError
 from openmldb_sql.parse import parse_select
 
 from nightshift import layout
+from nightshift.check.module import module_problems
 from nightshift.check.places import hint, problems_of
 from nightshift.check.spelling import unknown_names
 from nightshift.config.gates import GatesConfig
@@ -100,6 +101,8 @@ class _Checker:
             self._features(gates, hyperparameters)
         elif not self.pipeline.module.is_file():
             self.add(self.pipeline.module, "", "is not there", "write it, or name another `module`")
+        else:
+            self._module()
         return self.problems
 
     def add(
@@ -221,6 +224,14 @@ class _Checker:
             return self._of_tasks("hyperparameters").load(path)
         return None
 
+    def _module(self) -> None:
+        options: Mapping[str, Any] = {}
+        path = self.pipeline.hyperparameters
+        if path.exists():
+            with self._told(path):
+                options = load_yaml_mapping(path)
+        self.problems += module_problems(self.pipeline.module, options, path)
+
     def _of_tasks(self, name: str) -> Any:
         return of_tasks(self.pipeline.settings.project, f"tasks.ctr.train.{name}")
 
@@ -236,6 +247,7 @@ class _Checker:
             self._names_in_gates(gates, spec)
         if spec is not None:
             self._days(spec)
+            self._recommended_days(spec)
             if hyperparameters is not None:
                 for key, message, fix in self._of_tasks("needs").problems(
                     hyperparameters, spec.fields
@@ -246,7 +258,8 @@ class _Checker:
             query = files.query()
         if declared is not None:
             with self._told(self._config_file):
-                self.problems += self.pipeline.recommend_problems()
+                wrong = self.pipeline.recommend_problems()
+                self.problems += wrong or self._liked(declared)
             given = self.pipeline.config.live.canary
             if given is not None:
                 with self._told(self._config_file):
@@ -287,6 +300,47 @@ class _Checker:
                 "that none is left to learn from",
                 f"give at least {settle + held + 1}, or hold out fewer days",
             )  # fmt: skip
+
+    def _recommended_days(self, spec: FeatureSpec) -> None:
+        """Whether the retrievers of `recommend` are left a day to learn from."""
+        options = self.pipeline.config.recommend
+        if options is None:
+            return
+        window = options.days or self.pipeline.config.train_days
+        held = options.test_days or spec.test_days
+        if window <= held:
+            key = "recommend.test_days" if options.test_days else "recommend.days"
+            self.add(
+                self._config_file, key,
+                f"of {window} days of interactions {held} are held out, so that none is left to "
+                "learn from",
+                f"hold out fewer than {window}, or take more than {held} days",
+            )  # fmt: skip
+
+    def _liked(self, declared: Mapping[str, Declared]) -> list[Problem]:
+        """Whether the values that make an interaction liked fit their columns' types."""
+        from nightshift.recommend import filters
+
+        options = self.pipeline.config.recommend
+        if options is None or not options.interactions.where:
+            return []
+        table = options.interactions.table or self.pipeline.features.tables.request_table
+        empty = declared[table].arrow_schema().empty_table()
+
+        def judged(name: str, condition: Any) -> Problem | None:
+            try:
+                filters.mask(empty, {name: condition}, f"where of {table}")
+            except NightshiftError as error:
+                return Problem(
+                    str(self._config_file),
+                    f"recommend.interactions.where.{name}",
+                    str(error),
+                    "give values of the column's type; text stands in quotes, a number does not",
+                )
+            return None
+
+        where = options.interactions.where
+        return [one for name in where if (one := judged(name, where[name])) is not None]
 
     def _hidden(self, declared: Mapping[str, Declared], spec: FeatureSpec) -> None:
         """Columns that the request log hides are there: a slip would keep what must not be kept."""

@@ -95,6 +95,11 @@ def _problem(model: type[BaseModel], item: Any, source: str) -> Problem:
         hint = nearest(str(place[-1]), known).removeprefix("; ")
         fix = hint or (f"known keys: {', '.join(sorted(known))}" if known else "remove it")
         return Problem(source, key, "unknown key", fix)
+    if kind == "invalid_key":
+        return Problem(
+            source, key, f"the key {place[-1]} is not text",
+            "write it in quotes; a comma within a number splits it, so write 5000 for 5,000",
+        )  # fmt: skip
     if kind == "missing":
         return Problem(source, key, "the key is missing", "add it")
     shown = repr(item.get("input"))

@@ -1,5 +1,7 @@
 """Slips that people make in a pipeline's folder: each is named with file, key, message and fix."""
 
+import shutil
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from nightshift.check import check_pipeline
 from nightshift.data.declared import declared_tables
 from nightshift.pipeline import Pipeline
+from nightshift.settings import Settings
 from tests.nightshift.check.conftest import (
     CREATE,
     GATES,
@@ -228,3 +231,54 @@ def test_files_that_no_night_would_find_are_named_with_what_lies_there(
     (problem,) = found_below(settings, laid)
     assert word in problem.message
     assert problem.fix
+
+
+RECOMMEND = [
+    (PIPELINE, r"where: \{liked: 1\}", "where: {liked: liked}", "recommend.interactions.where.liked",
+     "int32", "column's type"),
+    (PIPELINE, r"where: \{liked: 1\}", 'where: {liked: ["1", 1]}',
+     "recommend.interactions.where.liked", "int32", "quotes"),
+    (PIPELINE, r"where: \{liked: 1\}", "where: {item_id: 7}", "recommend.interactions.where.item_id",
+     "string", "quotes"),
+    (PIPELINE, r"test_days: 20", "test_days: 180", "recommend.test_days", "180", "fewer than 180"),
+    (PIPELINE, r"test_days: 20", "test_days: 20\n  days: 20", "recommend.test_days", "of 20 days",
+     "more than 20"),
+    (PIPELINE, r"  user: user_id", "  user: viewer", "recommend.user", "no column 'viewer'", "user_id"),
+    (PIPELINE, r"item_neighbours, user", "item_neighbors, user", "recommend.retrievers",
+     "'item_neighbors'", "item_neighbours"),
+    (PIPELINE, r"dimensions: 32", "dimension: 32", "recommend.factors.dimension", "unknown",
+     "dimensions"),
+    (PIPELINE, r"columns: \[title", "columns: [name", "recommend.items.columns", "'name'",
+     "title"),
+    (PIPELINE, r"^gates_run: .*", "gates_run: []", "", "must name recommend", ""),
+    (PIPELINE, r"top: 100", "top: 0", "score.top", "0", "1 or more"),
+    (QUERY, r"30d PRECEDING AND 1s PRECEDING", "30d PRECEDING AND 1s FOLLOWING", "", "after the request",
+     "CURRENT ROW"),
+    (QUERY, r"`film`.`release_year` AS item_year", "`rating`.`stars` AS item_year", "item_year",
+     "not known yet", "take it out"),
+    (QUERY, r"LAST JOIN `film`", "LEFT JOIN `film`", "line 27", "deployment", "LAST JOIN"),
+    (SPEC, r"history: 30\}", "history: 3}", "", "reaches back 30", "30"),
+    (SPEC, r"most: 6", "most: 0", "categorical.item_genres", "most 0", "1 to 1000"),
+    (GATES, r"min: 5000", "min: 5,000", "data.rows.0", "not text", "5000 for 5,000"),
+    (GATES, r"value: 0.6", "value: .nan", "quality.min_auc.value", "nan", "1 or less"),
+    (HYPER, r"^family: deepfm", "family:deepfm", "", "a mapping", "one value"),
+    (HYPER, r"^family: deepfm", "family: ncf\nuser_field: viewer", "user_field", "'viewer'", "user_id"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def movielens(project, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("movielens")
+    shutil.copytree(project / "pipelines" / "movielens", folder / "shop")
+    return folder
+
+
+@pytest.mark.parametrize("slip", RECOMMEND, ids=lambda s: f"{s[0]} {s[2]:.40}")
+def test_a_slip_beside_recommend_is_named(movielens, tmp_path, slip):
+    file, old, new, key, word, fix = slip
+    shutil.copytree(movielens, tmp_path / "pipelines")
+    settings = Settings(home=tmp_path / "home", pipelines=tmp_path / "pipelines")
+    plant(settings, file, old, new)
+    found = [p for p in check_pipeline(settings, "shop") if p.file.endswith(f"/{file}")]
+    named = [p for p in found if p.key == key and word in p.message and fix in p.fix + p.message]
+    assert named, [str(p) for p in found]

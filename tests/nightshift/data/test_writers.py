@@ -16,6 +16,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -216,6 +217,7 @@ def online(spec, types, values, n):
     return encode_rows(spec, names, rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=cases(), writer=st.sampled_from(sorted(WRITERS)), data=st.data())
 def test_any_writer_gives_the_same_ids_or_is_refused_by_name(case, writer, data):

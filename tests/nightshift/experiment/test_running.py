@@ -22,6 +22,8 @@ from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 from testing.workshop import SPEC, TASKS_PYTHON, feature_table, write_features
 
+pytestmark = pytest.mark.services  # each test trains, or looks at what was trained
+
 LAST = "2026-11-20"
 SMALL = {"epochs": 4, "hidden": [4], "embedding_dim": 2, "baseline": False, "learning_rate": 0.05}
 

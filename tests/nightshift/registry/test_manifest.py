@@ -59,7 +59,8 @@ def test_tampered_metric_is_seen(tmp_path):
 
 @given(data=st.data())
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_every_truncation_and_every_changed_character_is_seen(tmp_path, data):
     path = tmp_path / "manifest.json"

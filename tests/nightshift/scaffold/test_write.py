@@ -116,6 +116,7 @@ def test_days_and_hours_are_those_of_a_given_zone(settings, folder, zone, hour):
     assert [p for p in check_pipeline(settings, "ads") if p.level == "error"] == []
 
 
+@pytest.mark.services
 def test_hours_follow_the_clocks_of_a_zone_that_changes_them(settings, folder, tmp_path):
     roles = propose(folder, requests="impressions", labels="clicks")
     zone = Zone.of("America/New_York")

@@ -14,9 +14,9 @@ def asked(path="/predict", **headers):
     return Exchange(scope, None, None)
 
 
-def refused(check, exchange):
+def refused(check, exchange, name="check"):
     with pytest.raises(RequestError) as raised:
-        check.check(exchange)
+        getattr(check, name)(exchange)
     return raised.value.status
 
 
@@ -124,3 +124,34 @@ def test_a_page_of_this_server_may_ask(host):
 )
 def test_a_foreign_page_may_not_ask_whatever_name_leads_here(host, origin):
     assert refused(Origins("https://shop.example"), asked(host=host, origin=origin)) == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "may"),
+    [
+        ("127.0.0.1:8100", "", True),
+        ("[::1]:8100", "", True),
+        ("localhost:8100", "", True),
+        ("predict:8100", "", True),
+        ("", "", True),  # HTTP/1.0; no browser speaks it
+        ("predict.shop.example", "https://predict.shop.example", True),
+        ("Predict.Shop.Example:8443", "https://predict.shop.example:8443", True),
+        ("anything.example", "*", True),
+        # A name of the attacker's that leads here: its pages' GETs carry no Origin.
+        ("evil.example:8100", "", False),
+        ("127.0.0.1.evil.example", "", False),
+        ("evil.example", "https://shop.example", False),
+        ("shop.example.evil.example", "https://shop.example", False),
+    ],
+)
+def test_a_get_is_answered_under_own_names_only(host, allowed, may):
+    exchange = asked("/metrics", **({"host": host} if host else {}))
+    if may:
+        Origins(allowed).check_host(exchange)
+    else:
+        assert refused(Origins(allowed), exchange, "check_host") == 403
+
+
+def test_where_a_token_or_a_certificate_proves_who_asks_any_name_will_do():
+    Origins("", proven=True).check_host(asked("/metrics", host="predict.shop.example"))
+    Origins("").check_host(asked("/health/live", host="predict.shop.example"))

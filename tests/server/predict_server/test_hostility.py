@@ -126,6 +126,17 @@ def test_a_foreign_page_may_not_ask_and_cors_is_off(live_first):
     assert "access-control-allow-origin" not in answer.headers
 
 
+def test_a_page_under_a_name_that_leads_here_reads_nothing(live_first):
+    def read(path, host):
+        return live_first.http.get(path, headers={"Host": host})
+
+    for path in ("/metrics", "/schema", "/health", "/v1/pipelines", "/docs", "/openapi.json"):
+        answer = read(path, "evil.example:8100")
+        assert (answer.status_code, answer.json()["error"]) == (403, "foreign_host")
+        assert read(path, "localhost:8100").status_code == 200
+    assert read("/health/live", "evil.example").status_code == 200
+
+
 def test_docs_need_no_internet(live_first):
     page = live_first.http.get("/docs")
     assert page.status_code == 200

@@ -38,6 +38,13 @@ def parser() -> argparse.ArgumentParser:
         "where it listens on all, any address; may be repeated",
     )
     found.add_argument(
+        "--client-timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="time for a request to arrive; a large body has more, by its size (%(default)s)",
+    )
+    found.add_argument(
         "--jobs", type=int, default=2, help="jobs at once, and as many big queries (%(default)s)"
     )
     found.add_argument(

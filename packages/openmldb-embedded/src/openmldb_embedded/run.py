@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 from openmldb_sql.errors import SqlError
 
+from openmldb_embedded.arrival import limited
 from openmldb_embedded.guard import Guard, read_token
 from openmldb_embedded.moods import AT_ONCE, VARIABLE, Mood
 from openmldb_embedded.offline.registry import ENGINES
@@ -76,6 +77,8 @@ def run(given: argparse.Namespace) -> int:
         log_level="warning",
         access_log=False,
         lifespan="off",
+        http=limited(given.client_timeout),
+        ws="none",
         timeout_keep_alive=75,  # clients poll jobs over one connection
         timeout_graceful_shutdown=5,
     )

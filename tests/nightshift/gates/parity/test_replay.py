@@ -6,6 +6,7 @@ sides of the check. What `prepare` loads must be enough, and what it does not ex
 
 from __future__ import annotations
 
+import functools
 import random
 
 import pyarrow as pa
@@ -147,10 +148,15 @@ class Catalog:
         return SCHEMAS[name]
 
 
+@functools.cache
+def compiled(sql):
+    return compile_batch(sql, Catalog(), "db"), compile_request(sql, Catalog(), "db")
+
+
 def batch(sql, tables):
     """The rows of each id; without those that a WHERE takes away."""
     batches = {n: Batch.from_rows(SCHEMAS[n].fields, rows) for n, rows in tables.items()}
-    found = compile_batch(sql, Catalog(), "db").execute(lambda db, name: batches[name])
+    found = compiled(sql)[0].execute(lambda db, name: batches[name])
     return {row[0]: row for row in found.to_rows()}
 
 
@@ -160,7 +166,7 @@ def online(sql, prepared, draw):
         rows = plain_rows(table)
         draw.shuffle(rows)
         stores[name].append_batch(Batch.from_rows(SCHEMAS[name].fields, rows))
-    answer = compile_request(sql, Catalog(), "db").bind(lambda db, name: stores[name])
+    answer = compiled(sql)[1].bind(lambda db, name: stores[name])
     feed = list(prepared.requests.rows)
     found = {}
     for request in prepared.sample:
@@ -170,7 +176,14 @@ def online(sql, prepared, draw):
     return found
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(
+    "style",
+    # The fast tier takes one in four; each draws forty small worlds.
+    [
+        pytest.param(style, marks=[pytest.mark.slow] if at % 4 else [])
+        for at, style in enumerate(STYLES)
+    ],
+)
 def test_fair_requests_have_one_answer(style, tmp_path):
     sql = STYLES[style]
     compared = excluded = arbitrary = 0

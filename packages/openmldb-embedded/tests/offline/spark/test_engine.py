@@ -20,7 +20,10 @@ from testing import jd
 from testing import spark as spark_parts
 from testing.embedded import ServerProcess
 
-pytestmark = pytest.mark.timeout(1200)  # for the slowest machines
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.timeout(1200),  # for the slowest machines
+]
 
 TERMINAL = {"FINISHED", "FAILED", "KILLED", "LOST", "STOPPED"}
 ROOT = Path(__file__).resolve().parents[5]
