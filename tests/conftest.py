@@ -55,6 +55,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return GroupScheduling(config, log)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import folders of which `./nightshift test --fast` runs nothing."""
+    fast = str(config.getoption("markexpr")).startswith("not (services ")
+    folder = collection_path.relative_to(ROOT).as_posix()
+    return True if fast and folder in SERVICE_FOLDERS else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs services, and put tests in the order of their groups."""
     from testing.groups import rank
