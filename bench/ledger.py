@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import os
 import resource
 import sys
 import tempfile
@@ -89,7 +88,7 @@ def measured(
     began = time.monotonic()
     log_requests(pipeline, client, days)
     print(f"set up; served features took {time.monotonic() - began:.0f} s", file=sys.stderr)
-    began, used, theirs = time.monotonic(), time.process_time(), cpu_s(server.process.pid)
+    began, used, theirs = time.monotonic(), time.process_time(), server.cpu_s()
     found = ledger.observe(
         pipeline,
         client,
@@ -102,7 +101,7 @@ def measured(
     return {
         "seconds": round(time.monotonic() - began, 1),
         "own_cpu_s": round(time.process_time() - used, 1),
-        "openmldb_cpu_s": round(cpu_s(server.process.pid) - theirs, 1),
+        "openmldb_cpu_s": round(server.cpu_s() - theirs, 1),
         "own_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
         "openmldb_peak_mib": peak_mib(server.process.pid),
         **{name: found[name] for name in ("status", "requests", "compared", "rows_differing",
@@ -260,19 +259,6 @@ def _write(folder: Path, table: pa.Table, name: str) -> None:
         at = dt.datetime.fromtimestamp(hour * 3600, dt.timezone.utc)
         chosen = table.filter(pa.array(hours == hour))
         write_part(folder / f"hour={at:%Y-%m-%dT%H}" / f"{name}.parquet", chosen)
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time of a process and its children so far, in seconds."""
-    ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if str(pid) in (stat.parent.name, fields[1]):
-            ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mib(pid: int) -> int:

@@ -1,12 +1,16 @@
-"""The predict server with and without its request log, in turns, between the same servers.
+"""The predict server with and without its request log, or shadow, in turns, between the same servers.
 
-    .venv/bin/python bench/request_log.py --seconds 5 --turns 6
+    .venv/bin/python bench/request_log.py --seconds 5 --turns 6 [--shadow]
 
-Builds a house of its own (tables, one night, real OpenMLDB and Triton), starts a second predict
+Builds a house of its own (tables, a night, real OpenMLDB and Triton), starts a second predict
 server whose pipeline has the log off, and asks both with the same load generator
-(`../shared/bench/predict_load.py`), one after the other, the order changing from turn to turn.
-Prints a line of JSON a run, then the medians of p50, p99 and requests/s of each side, and how many
-rows the log took and lost.
+(`../shared/bench/predict_load.py`), one after the other, the order changing from turn to turn. With
+`--shadow` there are two nights, both servers keep the log, and on the first one the release before
+scores in shadow by the default share and rate, on the second one none.
+
+Prints a line of JSON a run, then the medians of each side: p50, p99, requests/s, and milliseconds of
+processor time a request of the predict server and its workers, which a busy machine changes least.
+Then how many rows the log took and lost.
 """
 
 from __future__ import annotations
@@ -34,19 +38,27 @@ from testing.house import House
 from testing.serving import ROOT, Process, free_ports, wait_until
 
 LOAD = Path(__file__).resolve().parents[2] / "shared" / "bench" / "predict_load.py"
-DS = "2026-11-19"
+DS, BEFORE = "2026-11-19", "2026-11-18"
+
+ON = {"log": "log: {enabled: true}", "shadow": "shadow: {hours: 24}"}
+OFF = {"log": "log: {enabled: false}", "shadow": "shadow: {hours: 24, share: 1.0e-9}"}
+"""By what is measured, the setting of the first server and of the second one."""
 
 
-def without_log(house: House, folder: Path) -> tuple[Process, int]:
-    """A second predict server of the same installation, whose pipelines keep no log."""
-    shutil.copytree(house.settings.pipelines, folder / "pipelines")
-    shutil.copytree(house.settings.include, folder / "include")
+def with_setting(folder: Path, setting: str) -> Path:
+    """A copy of the pipelines with a line more in the part `live` of the default one."""
+    shutil.copytree(ROOT / "pipelines", folder / "pipelines")
+    shutil.copytree(ROOT / "include", folder / "include")
     config = folder / "pipelines" / "jd" / "pipeline.yaml"
-    config.write_text(config.read_text().replace("\nlive:", "\nlive:\n  log: {enabled: false}"))
+    config.write_text(config.read_text().replace("\nlive:", f"\nlive:\n  {setting}"))
+    return folder / "pipelines"
+
+
+def without(house: House, folder: Path, what: str) -> tuple[Process, int]:
+    """A second predict server of the same installation, without the log or the shadow."""
+    pipelines = with_setting(folder, OFF[what])
     (port,) = free_ports(1)
-    settings = dataclasses.replace(
-        house.settings, predict_port=port, pipelines=folder / "pipelines"
-    )
+    settings = dataclasses.replace(house.settings, predict_port=port, pipelines=pipelines)
     argv = [str(ROOT / ".venv" / "bin" / "python"), "-P", "-m", "predict_server"]
     server = Process(Launch(argv, base_env(settings), ROOT), folder / "predict.log")
 
@@ -57,17 +69,26 @@ def without_log(house: House, folder: Path) -> tuple[Process, int]:
         except httpx.TransportError:
             return False
 
-    wait_until(up, "the server without a log answers", 120)
+    wait_until(up, "the second server answers", 120)
     return server, port
 
 
-def run(port: int, file: Path, clients: int, seconds: float) -> dict[str, Any]:
+Side = tuple[Process, int]
+"""A predict server and its port."""
+
+
+def run(side: Side, file: Path, clients: int, seconds: float) -> dict[str, Any]:
     """One run of the load generator."""
+    server, port = side
+    before = server.cpu_s()
     argv = [sys.executable, str(LOAD), str(port), "/predict", str(file), str(clients)]
     done = subprocess.run([*argv, str(seconds)], capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
     found: dict[str, Any] = json.loads(done.stdout)
+    # Its clients ask for a second before they count.
+    answered = max(found["req_s"] * (seconds + 1.0), 1.0)
+    found["cpu_ms"] = round((server.cpu_s() - before) * 1000 / answered, 4)
     return found
 
 
@@ -76,18 +97,21 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--turns", type=int, default=6)
+    parser.add_argument("--shadow", action="store_true", help="the shadow instead of the log")
     options = parser.parse_args()
+    what = "shadow" if options.shadow else "log"
     if not LOAD.is_file():
         sys.exit(f"{LOAD} is not there; it makes the load")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        house = House.build(folder / "home")
+        house = House.build(folder / "home", pipelines=with_setting(folder / "first", ON[what]))
         house.generate(16, 300, DS)
         second = None
         try:
             house.up()
-            house.night(DS)
-            second, other = without_log(house, folder)
+            for ds in (BEFORE, DS) if options.shadow else (DS,):
+                house.night(ds, promote="force")
+            second, other = without(house, folder / "second", what)
             schema = httpx.get(f"{house.settings.predict_url}/schema", trust_env=False).json()
             names = [column["name"] for column in schema["request"]]
             rows = [
@@ -96,22 +120,29 @@ def main() -> None:
             ]
             file = folder / "single.json"
             file.write_text(json.dumps(rows))
-            sides = {"log": house.settings.predict_port, "no log": other}
+            sides: dict[str, Side] = {
+                what: (house.processes["predict"], house.settings.predict_port),
+                f"no {what}": (second, other),
+            }
             made: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
-            for port in sides.values():
-                run(port, file, options.clients, 1.0)
+            for one in sides.values():
+                run(one, file, options.clients, 1.0)
             for turn in range(options.turns):
                 for side in sorted(sides, reverse=bool(turn % 2)):
                     found = run(sides[side], file, options.clients, options.seconds)
                     made[side].append(found)
                     print(side, json.dumps(found), flush=True)
-            report(made)
+            report(made, what)
             text = httpx.get(f"{house.settings.predict_url}/metrics", trust_env=False).text
             print(
                 "\n".join(
-                    line for line in text.splitlines() if "predict_log_" in line and "#" not in line
+                    line
+                    for line in text.splitlines()
+                    if ("predict_log_" in line or "shadow_rows_total" in line) and "#" not in line
                 )
             )
+            if options.shadow:
+                return  # both servers write to one log
             log, counted = RequestLog.of(house.pipeline), counted_rows(text, house.pipeline.name)
             # The last answers' rows are still on their way; a lost one is an error here.
             wait_until(lambda: log.read().num_rows == counted, "all rows are in the log", 60)
@@ -129,13 +160,14 @@ def counted_rows(metrics: str, pipeline: str) -> int:
     return int(float(value))
 
 
-def report(made: dict[str, list[dict[str, Any]]]) -> None:
+def report(made: dict[str, list[dict[str, Any]]], what: str) -> None:
     """Medians of each side, and their ratio."""
-    keys = [key for key, value in made["log"][0].items() if isinstance(value, (int, float))]
+    keys = [key for key, value in made[what][0].items() if isinstance(value, (int, float))]
     for key in keys:
         sides = {side: statistics.median(run[key] for run in runs) for side, runs in made.items()}
-        ratio = sides["log"] / sides["no log"] if sides["no log"] else float("nan")
-        print(f"{key}: log {sides['log']:g}, no log {sides['no log']:g}, ratio {ratio:.3f}")
+        on, off = sides[what], sides[f"no {what}"]
+        ratio = on / off if off else float("nan")
+        print(f"{key}: {what} {on:g}, no {what} {off:g}, ratio {ratio:.3f}")
 
 
 if __name__ == "__main__":

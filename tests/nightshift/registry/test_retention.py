@@ -125,6 +125,7 @@ def test_on_disk_the_live_and_the_previous_stay(tmp_path):
             chosen.model_repo, "jd_test00", folder.manifest().model.version
         )
         version.mkdir(parents=True)
+        folder.judged.mkdir()  # of a refit, the model that was judged
         if day != "07":
             pointer.switch_live(chosen.releases, folder.id, probe=lambda *_: [])
     put_release(chosen.releases, "2016-04-11", accepted=False)
@@ -134,6 +135,7 @@ def test_on_disk_the_live_and_the_previous_stay(tmp_path):
     restorable = [f.id for f in store.releases() if f.model.is_dir()]
     # The live one, the one before, and the newest that never served.
     assert restorable == ["2016-04-07.001", "2016-04-09.001", "2016-04-10.001"]
+    assert [f.id for f in store.releases() if f.judged.is_dir()] == restorable
     assert model_repository.versions(chosen.model_repo, "jd_test00") == [
         20160407001,
         20160409001,
