@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from nightshift.errors import EXIT_TERMINAL
 from nightshift.features.encoding import hash_text
 from tasks.ctr.train.serving import SavedModel
 from testing.workshop import golden_of
-from tests.tasks.conftest import SPEC
+from tests.tasks.conftest import SPEC, start
 
 SQL = "0" * 64
 SETTINGS = (
@@ -47,14 +48,16 @@ def made(workshops):
     return shop
 
 
-def refit(shop, *more, out="refit", dataset="all", of="model", check=True):
-    shop.run(
-        "train",
+def arguments(shop, *more, out="refit", dataset="all", of="model"):
+    return (
         *("--dataset", shop.root / dataset, "--spec", shop.spec, "--refit-of", shop.root / of),
         *("--out", shop.root / out, "--checkpoint", shop.root / f"{out}-checkpoint"),
         *("--result", shop.root / "refit.json", *more),
-        check=check,
     )
+
+
+def refit(shop, *more, check=True, **given):
+    shop.run("train", *arguments(shop, *more, **given), check=check)
     return json.loads((shop.root / "refit.json").read_text())
 
 
@@ -128,6 +131,21 @@ def test_the_same_rows_give_the_same_bits(made):
     refit(made, out="again")
     one, two = (SavedModel.load(made.root / out).parameters for out in ("refit", "again"))
     assert {k: v.tobytes() for k, v in one.items()} == {k: v.tobytes() for k, v in two.items()}
+
+
+def test_a_refit_that_was_stopped_goes_on_to_the_same_bits(made):
+    process = start("train", *arguments(made, out="stopped"))
+    for line in process.stdout:
+        if "epoch 1 of" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=180)
+    # It may have ended before the signal came.
+    assert process.returncode in (0, 143)
+    refit(made, out="stopped")
+    one, two = (SavedModel.load(made.root / out).parameters for out in ("refit", "stopped"))
+    assert {k: v.tobytes() for k, v in one.items()} == {k: v.tobytes() for k, v in two.items()}
+    assert not (made.root / "stopped-checkpoint").exists()
 
 
 def test_one_epoch_is_the_epoch_of_a_plain_training_on_all_days(made):
