@@ -261,6 +261,7 @@ _OTHER_NUMBER = re.compile(
     r"([+-]?)(?:(NaN)|(Infinity)|(0[xX](?:[0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)"
     r"[pP][+-]?[0-9]+)[fFdD]?)"
 )
+_BLANKS = "".join(map(chr, range(0x21)))
 _SPECIAL = {"NaN": "nan", "Inf": "inf", "-Inf": "-inf"}
 
 
@@ -303,9 +304,9 @@ def _parse_cells(
 def _decide(cells: pa.Array, name: str, longs: dict[str, bool]) -> None:
     """Whether a file's times are milliseconds: its first one that is not NULL says so for all."""
     if name not in longs:
-        first = next((one for one in cells if one.is_valid), None)
-        if first is not None:
-            longs[name] = to_long(first.as_py()) is not None
+        first = pc.index(cells.is_valid(), value=True).as_py()
+        if first >= 0:
+            longs[name] = to_long(cells[first].as_py()) is not None
 
 
 def _integers(cells: pa.Array) -> pa.Array:
@@ -336,9 +337,6 @@ def _floats(cells: pa.Array, kind: pa.DataType) -> pa.Array:
             [None if one is None else _other_float(one) for one in others], pa.float64()
         )
     return pc.coalesce(numbers, more.cast(kind, safe=False))
-
-
-_BLANKS = "".join(map(chr, range(0x21)))
 
 
 def _other_float(text: str) -> float | None:
