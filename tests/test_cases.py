@@ -72,6 +72,7 @@ def test_whole_numbers_for_a_time_are_refused_until_said(load):
     assert len(list((load.data / "action").glob("ds=*"))) == 3
 
 
+@pytest.mark.slow
 def test_floating_ids_are_refused_or_the_very_digits(load):
     code, said = load("load_float_ids")
     assert code == 1

@@ -27,6 +27,7 @@ FIELDS = [(t.value, t) for t in VALUES]
 ROWS = st.lists(st.tuples(*(st.one_of(st.none(), s) for s in VALUES.values())), max_size=20)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(first=ROWS, second=ROWS)
 def test_values_survive(first, second):

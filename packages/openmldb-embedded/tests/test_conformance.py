@@ -22,6 +22,7 @@ def test_cases(shared, mode, folder):
     assert known <= set(found), "these pass now: take them out of known_failures.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", sorted(ENGINES))
 def test_refusals_come_from_the_checker(shared, mode):
     """A case that expects failure gets a plan error before anything runs."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
+@pytest.mark.slow
 def test_the_table_of_supported_sql_is_current(shared):
     sys.path.insert(0, str(DOCS))
     try:

@@ -372,6 +372,7 @@ def test_comments_are_skipped():
     assert run("select /* a */ id -- b\n from /**/ t /* c\n */", ROWS[:1]) == [(1,)]
 
 
+@pytest.mark.slow
 def test_long_lists_are_no_hostility():
     many = " or ".join(f"id = {n}" for n in range(3_000))
     assert run(f"select id from t where {many}", ROWS[:2]) == [(1,), (2,)]

@@ -133,6 +133,7 @@ def test_two_names_in_a_request_do_not_pass(server: ServerProcess) -> None:
     assert said.startswith((b"HTTP/1.1 400", b"HTTP/1.1 403"))
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
 def test_token_that_others_may_read_stops_the_server(tmp_path: Path, mode: int) -> None:
     token = tmp_path / "token"

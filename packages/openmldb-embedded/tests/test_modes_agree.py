@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openmldb_embedded.columns import Batch
@@ -167,6 +168,7 @@ COMMON = settings(
 )
 
 
+@pytest.mark.slow
 @settings(COMMON, max_examples=120)
 @given(sql=window_queries(), stored=rows(0, 12), u=rows(100, 8), v=rows(200, 5))
 def test_windows(sql, stored, u, v):
@@ -222,6 +224,7 @@ PRECEDING AND CURRENT ROW)
 """.strip().split("\n\n")
 
 
+@pytest.mark.slow
 @settings(COMMON, max_examples=80)
 @given(sql=st.sampled_from(JOINS), stored=rows(0, 10), u=rows(100, 10), v=rows(200, 4))
 def test_joins(sql, stored, u, v):

@@ -69,6 +69,7 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess
     assert server.end() == 0
 
 
+@pytest.mark.slow
 def test_offline_features(tutorial: ServerProcess) -> None:
     _, features = tutorial_statements()
     for table, folder in TABLES.items():

@@ -35,6 +35,7 @@ def test_labels_are_drawn_from_the_truth(made):
     assert measures.auc(labels, truth) > 0.7
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_rows_however_many(made, tmp_path):
     criteo_made.make(tmp_path / "few", World(7, 0.04), 100)
     first = (made / "train.txt").read_text().splitlines()[:100]

@@ -54,6 +54,7 @@ def test_the_last_full_day_is_the_last_with_user_actions(laid_out):
     assert jd.last_full_day(laid_out[0]) == dt.date(2016, 4, 10)
 
 
+@pytest.mark.slow
 def test_loading_again_changes_nothing(laid_out, jd_folder):
     data, rows = laid_out
     assert jd.load(data, jd_folder).rows == rows

@@ -429,6 +429,7 @@ def test_a_kill_at_any_move_leaves_all_or_nothing(case, monkeypatch, after):
     assert not list(case.data.glob(".tmp-*"))
 
 
+@pytest.mark.slow
 def test_two_loads_at_once_are_refused(case):
     from nightshift.errors import LockHeld
 

@@ -10,6 +10,7 @@ from nightshift.monitoring.sequential import Comparison
 from testing.simulated import ends, games
 
 
+@pytest.mark.slow
 def test_equal_releases_are_withdrawn_at_most_once_in_a_hundred_lives():
     withdrawn = 0
     for seed in range(10):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 
+import pytest
 from predict_server.compacting import compact_for_ever
 
 from nightshift.live import spool
@@ -12,6 +13,7 @@ from nightshift.settings import Settings
 from tests.nightshift.live.conftest import answer, context, write
 
 
+@pytest.mark.slow
 async def test_what_workers_logged_becomes_parquet(tmp_path, monkeypatch):
     settings = Settings(home=tmp_path)
     for variable, value in settings.to_env().items():

@@ -19,6 +19,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(value=JSON, ascii_only=st.booleans(), indent=st.sampled_from([None, 1]))
 def test_it_reads_what_the_standard_library_writes(value, ascii_only, indent):
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)

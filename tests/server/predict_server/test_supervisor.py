@@ -119,50 +119,55 @@ def impatient(house, tmp_path_factory):
     assert started.server.stop() == 0
 
 
-def raw(server, *pieces, pause_s=0.0):
-    """Send pieces of a request; returns all that comes back until the server closes."""
-    with socket.create_connection(("127.0.0.1", server.settings.predict_port)) as client:
-        client.settimeout(120)  # fails a test whose connection is never ended
+def greeted(server):
+    """A connection whose first request was answered; this process may be held up before it."""
+    for _ in range(100):
+        client = socket.create_connection(("127.0.0.1", server.settings.predict_port), 120)
+        with contextlib.suppress(ConnectionError):
+            client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            if b" 200 " in client.recv(65536):
+                return client
+        client.close()
+    raise AssertionError("no request is answered")
+
+
+def raw(server, *pieces):
+    """Send pieces of a second request; returns all that comes back until the server closes."""
+    with greeted(server) as client:
         for piece in pieces:
             client.sendall(piece)
-            time.sleep(pause_s)
-        got = b""
-        while True:
-            piece = client.recv(65536)
-            if not piece:
-                return got
-            got += piece
+        return rest(client)
+
+
+def rest(client):
+    got = b""
+    while piece := client.recv(65536):
+        got += piece
+    return got
 
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
 
 
 @pytest.mark.parametrize(
-    ("pieces", "answered"),
-    [
-        ((), False),
-        ((b"POST /pre",), True),
-        ((HEAD,), True),
-        ((HEAD + b"\r\n", b'{"half": '), True),
-    ],
+    "pieces",
+    [(b"POST /pre",), (HEAD,), (HEAD + b"\r\n", b'{"half": ')],
 )
-def test_half_a_request_ends_after_a_time(impatient, pieces, answered):
+def test_half_a_request_ends_after_a_time(impatient, pieces):
     started = time.monotonic()
     got = raw(impatient, *pieces)
     assert time.monotonic() - started > 1
-    assert (b" 408 " in got) == answered
+    assert b" 408 " in got
 
 
-def test_half_a_second_request_is_answered_as_a_first_one(impatient):
-    got = raw(impatient, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /hea")
-    assert got.index(b" 200 ") < got.index(b" 408 ")
+def test_a_connection_on_which_nothing_comes_ends(impatient):
+    address = ("127.0.0.1", impatient.settings.predict_port)
+    with socket.create_connection(address, 120) as client:
+        assert rest(client) == b""
 
 
 def test_empty_lines_after_a_request_do_not_keep_a_connection(impatient):
-    with socket.create_connection(("127.0.0.1", impatient.settings.predict_port)) as client:
-        client.settimeout(120)
-        client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b" 200 " in client.recv(65536)
+    with greeted(impatient) as client:
         client.sendall(b"\r\n")
         while client.recv(65536):  # ends, by the server
             pass
@@ -183,22 +188,22 @@ def test_a_head_has_a_size(impatient, endless):
 
 
 def test_a_request_in_slow_pieces_ends_too(impatient):
-    got = b""
-    with socket.create_connection(("127.0.0.1", impatient.settings.predict_port)) as client:
+    with greeted(impatient) as client:
         client.sendall(HEAD + b"\r\n")
         client.settimeout(0.2)
-        # 100 bytes are never reached before the server ends it: each takes 0.2 s.
+        # The 100 bytes of the body are never reached: each takes 0.2 s.
         for _ in range(99):
-            with contextlib.suppress(TimeoutError):
-                piece = client.recv(4096)
-                got += piece
-                if not piece:
+            try:
+                if client.recv(4096) == b"":
                     break
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                break
             with contextlib.suppress(OSError):
                 client.sendall(b" ")
         else:
             pytest.fail("the server waited on")
-    assert b" 408 " in got
 
 
 def answered(http):
@@ -208,9 +213,9 @@ def answered(http):
     return False
 
 
-def held(client):
-    """Whether the server's end of a connection is open, as the kernel says."""
-    ends = f":{client.getpeername()[1]:04X}", f":{client.getsockname()[1]:04X}"
+def held(server, client):
+    """Whether the server's end of a connection is open, as the kernel says; both are ports."""
+    ends = f":{server:04X}", f":{client:04X}"
     with Path("/proc/net/tcp").open() as table:
         lines = [line.split() for line in table]
     return any(
@@ -225,9 +230,10 @@ def test_a_reader_who_does_not_read_is_cut_off(impatient):
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", impatient.settings.predict_port))
+        ports = client.getpeername()[1], client.getsockname()[1]
         with contextlib.suppress(ConnectionError):  # it may end while this is being sent
             client.sendall((request % (len(rows), rows)) * 12)  # megabytes of answers, pipelined
-        wait_until(lambda: not held(client), "the server gives up")
+        wait_until(lambda: not held(*ports), "the server gives up")
         client.settimeout(120)
         got = 0
         with contextlib.suppress(ConnectionResetError):

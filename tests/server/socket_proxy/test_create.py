@@ -110,6 +110,7 @@ def test_gpu_only_where_it_is_offered(policy: Policy, home: Path, project: Path)
             create.rebuild(body, cuda)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(text=bodies())
 def test_whatever_comes_is_refused_or_contained(
