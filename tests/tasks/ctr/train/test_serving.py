@@ -13,7 +13,8 @@ from tests.tasks.conftest import golden_of
 
 @pytest.fixture(scope="module")
 def model(dataset):
-    dataset.train("dataset", "--set", "batch_size=100", "--set", "epochs=4", out="served")
+    values = ("batch_size=100", "epochs=4", "oov_rate=0.05", "linear_start=zero")
+    dataset.train("dataset", *(f"--set={value}" for value in values), out="served")
     return dataset.root / "served"
 
 
