@@ -249,6 +249,7 @@ def test_the_last_batch_weighs_by_its_rows(from_dataset):
     more = (
         *("--set", "learning_rate=1e-12", "--set", "epochs=1", "--set", "dropout=0"),
         *("--set", "oov_rate=0", "--set", "weight_decay=0", "--set", "hidden=[16, 8]"),
+        *("--set", "linear_start=zero", "--set", "trees=0"),
     )
     losses = []
     for size in (64, 750):
@@ -260,15 +261,17 @@ def test_the_last_batch_weighs_by_its_rows(from_dataset):
     assert losses[0] == pytest.approx(0.6340, abs=0.002)
 
 
-def test_a_warm_start_begins_where_the_earlier_model_was(trained, from_dataset):
-    workshop, _ = trained
+def test_a_warm_start_begins_where_the_earlier_model_was(from_dataset):
+    earlier = from_dataset.root / "earlier"
+    from_dataset.train("dataset", *FAST, "--set", "min_count=5", out="earlier")
     still = (
+        *FAST,
         *("--set", "learning_rate=1e-12", "--set", "epochs=1", "--set", "weight_decay=0"),
         *("--set", "min_count=4"),
     )
-    done, result = from_dataset.train("dataset", *still, "--warm-start", workshop.root / "trained")
+    done, result = from_dataset.train("dataset", *still, "--warm-start", earlier)
     assert re.search(r"begins from .*: \d+ of \d+ ids known", done.stdout)
-    old = SavedModel.load(workshop.root / "trained")
+    old = SavedModel.load(earlier)
     new = SavedModel.load(from_dataset.root / "model")
     fresh = 0
     for field, hashes in enumerate(new.vocabulary.hashes):
@@ -285,7 +288,7 @@ def test_a_warm_start_begins_where_the_earlier_model_was(trained, from_dataset):
         new.parameters["dnn.0.weight"], old.parameters["dnn.0.weight"], atol=1e-9
     )
     card = json.loads((from_dataset.root / "model" / "model_card.json").read_text())
-    assert card["warm_start"] == str(workshop.root / "trained")
+    assert card["warm_start"] == str(earlier)
     assert result["test"]["auc"] > 0.65
 
 
