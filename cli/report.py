@@ -45,15 +45,17 @@ def _features(folder: RunFolder, model_card: dict[str, Any]) -> list[tuple[str, 
         ("features", str(len(data_card.get("fields", [])))),
         ("held-out days", ", ".join(day["day"] for day in days)),
         ("AUC on them", _figure(test.get("auc"))),
-        *_refit(_json(folder.refit_model / "model_card.json")),
+        *_refit(folder.refit_model / "model_card.json"),
         ("log loss on them", f"{_figure(test.get('logloss'))} (constant prediction: {base})"),
         ("data card", str(folder.dataset / "data_card.json")),
     ]
 
 
-def _refit(card: dict[str, Any]) -> list[tuple[str, str]]:
+def _refit(card: Path) -> list[tuple[str, str]]:
     """Of a night that refits, the days that its release learned from."""
-    learned = card.get("refit", {}).get("learned")
+    if not card.is_file():
+        return []
+    learned = _json(card).get("refit", {}).get("learned")
     if not learned:
         return []
     days = f"{learned['first_day']} to {learned['last_day']}, {learned['rows']} rows"
