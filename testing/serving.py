@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -102,15 +104,12 @@ class Process:
 
     def cpu_s(self) -> float:
         """Processor time of it and its children so far, in seconds."""
-        ticks = 0
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = stat.read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # it has ended meanwhile
-            if str(self.process.pid) in (stat.parent.name, fields[1]):
-                ticks += sum(map(int, fields[11:15]))
-        return ticks / os.sysconf("SC_CLK_TCK")
+        process = psutil.Process(self.process.pid)
+        seconds = 0.0
+        for one in (process, *process.children()):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                seconds += sum(one.cpu_times()[:4])
+        return seconds
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
