@@ -36,11 +36,19 @@ def settings(original, tmp_path):
     return Settings(home=tmp_path / "home", pipelines=tmp_path / "pipelines")
 
 
-def plant(settings, file, old, new):
-    path = settings.pipelines / "shop" / file
+def plant(settings, file, old, new, pipeline="shop"):
+    path = settings.pipelines / pipeline / file
     text = path.read_text()
     assert re.search(old, text, re.M), (file, old)
-    path.write_text(re.sub(old, new, text, count=1, flags=re.M))
+    changed = re.sub(old, new, text, count=1, flags=re.M)
+    assert changed != text, (file, old)
+    path.write_text(changed)
+
+
+def expect(found, key, word, fix):
+    """One of the problems has the key, the word in its message, and the fix."""
+    named = [p for p in found if p.key == key and word in p.message and fix in p.fix + p.message]
+    assert named, [str(p) for p in found]
 
 
 def lay(settings, table, columns, day="2026-03-01"):

@@ -1,6 +1,5 @@
 """Slips in the file of a tensor pipeline and beside it."""
 
-import re
 import shutil
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from nightshift.check import check_pipeline
 from nightshift.check.module import module_problems
 from nightshift.settings import Settings
+from tests.nightshift.check.conftest import expect, plant
 
 MODEL, OPTIONS, PIPELINE = "model.py", "hyperparameters.yaml", "pipeline.yaml"
 INPUT = r'"dtype": "FP32", "dims": \[3, SIZE, SIZE\], "minimum": 0.0'
@@ -65,13 +65,8 @@ def test_the_module_as_it_is_has_no_problem(settings):
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda s: f"{s[0]} {s[2]:.40}")
 def test_a_slip_is_named_with_file_key_message_and_fix(settings, slip):
     file, old, new, key, word, fix = slip
-    path = settings.pipelines / "paint" / file
-    text = path.read_text()
-    path.write_text(re.sub(old, new, text, count=1, flags=re.M))
-    assert path.read_text() != text
-    found = problems(settings)
-    named = [p for p in found if p.key == key and word in p.message and fix in p.fix + p.message]
-    assert named, [str(p) for p in found]
+    plant(settings, file, old, new, "paint")
+    expect(problems(settings), key, word, fix)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.nightshift.check.conftest import (
     QUERY,
     SPEC,
     TABLES,
+    expect,
     plant,
 )
 
@@ -138,8 +139,7 @@ def test_a_slip_is_named_with_file_key_message_and_fix(settings, slip):
     file, old, new, key, word, fix = slip
     plant(settings, file, old, new)
     found = [p for p in check_pipeline(settings, "shop") if p.file.endswith(f"/{file}")]
-    named = [p for p in found if p.key == key and word in p.message and fix in p.fix + p.message]
-    assert named, [str(p) for p in found]
+    expect(found, key, word, fix)
 
 
 @pytest.mark.parametrize(
@@ -280,5 +280,4 @@ def test_a_slip_beside_recommend_is_named(movielens, tmp_path, slip):
     settings = Settings(home=tmp_path / "home", pipelines=tmp_path / "pipelines")
     plant(settings, file, old, new)
     found = [p for p in check_pipeline(settings, "shop") if p.file.endswith(f"/{file}")]
-    named = [p for p in found if p.key == key and word in p.message and fix in p.fix + p.message]
-    assert named, [str(p) for p in found]
+    expect(found, key, word, fix)

@@ -8,15 +8,8 @@ import pytest
 from nightshift.notify import incidents
 from nightshift.notify.incidents import Incident
 from nightshift.settings import Settings
-from testing.receivers import web_server
 
 NOW = dt.datetime(2026, 11, 20, 6, 0, tzinfo=dt.timezone.utc)
-
-
-@pytest.fixture
-def web():
-    with web_server() as server:
-        yield server
 
 
 @pytest.fixture

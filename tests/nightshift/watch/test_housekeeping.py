@@ -5,13 +5,6 @@ import pytest
 from nightshift import watch
 from nightshift.notify import incidents
 from nightshift.settings import Settings
-from testing.receivers import web_server
-
-
-@pytest.fixture
-def web():
-    with web_server() as server:
-        yield server
 
 
 @pytest.fixture

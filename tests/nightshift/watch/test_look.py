@@ -16,7 +16,7 @@ from nightshift.registry import pointer
 from nightshift.registry.store import ReleaseStore
 from nightshift.settings import Settings
 from nightshift.watch import nights
-from testing.receivers import mail_server, web_server
+from testing.receivers import mail_server
 from testing.releases import put_release
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,12 +25,6 @@ NOW = dt.datetime.now(dt.timezone.utc)
 
 def roomy(_):
     return 100, 50
-
-
-@pytest.fixture
-def web():
-    with web_server() as server:
-        yield server
 
 
 @pytest.fixture
