@@ -92,8 +92,9 @@ class TestFoundAgain:
         assert "found again" in capfd.readouterr().out
 
     def test_an_ended_one_is_read_not_run(self, airflow, workshop):
-        run = airflow.run(body(workshop, "go", "deferrable=True, defer_after_s=0"))
+        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
+        let_go(workshop)
         until(lambda: (folders(workshop)[0] / "exit.json").exists(), "the task ends")
         assert run.try_task("x") == "success"
         assert [run.xcom("x")["pid"]] == starts(workshop)
@@ -185,8 +186,9 @@ class TestKill:
         assert folders(workshop) == []
 
     def test_a_kill_leaves_the_result_of_one_that_ended_well(self, workshop, airflow):
-        run = airflow.run(body(workshop, "go", "deferrable=True, defer_after_s=0"))
+        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
+        let_go(workshop)
         (folder,) = folders(workshop)
         until(lambda: (folder / "exit.json").exists(), "the task ends")
         known = json.loads((folder / "spec.json").read_bytes())

@@ -121,16 +121,18 @@ class TestFoundAgain:
         assert said.count("started blue") == 1
 
     def test_an_ended_one_is_read_not_run(self, airflow, workshop, engine):
-        run = airflow.run(body(workshop, "go", "deferrable=True, defer_after_s=0"))
+        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
+        let_go(workshop)
         (name,) = containers(engine)
         engine.docker("wait", name)
         assert run.try_task("x") == "success"
         assert len(starts(workshop)) == 1
 
     def test_one_created_and_not_started_is_started(self, airflow, workshop, engine):
-        run = airflow.run(body(workshop, "go", "deferrable=True, defer_after_s=0"))
+        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
+        let_go(workshop)
         (name,) = containers(engine)
         engine.docker("wait", name)
         # What a worker leaves that dies between the engine's two calls.
@@ -261,9 +263,9 @@ class TestKill:
         assert reap(settings, now=late, sparing=name) == []
         assert reap(settings, now=late) == [name]
         assert containers(engine) == []
-        run = airflow.run(body(workshop, "go", "deferrable=True, defer_after_s=0, timeout_s=60"))
-        let_go(workshop)
+        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0, timeout_s=60"))
         assert run.try_task("x", run_triggerer=False) == "deferred"
+        let_go(workshop)
         (name,) = containers(engine)
         engine.docker("wait", name)
         assert reap(settings, now=time.time() + 3600) == []
