@@ -195,6 +195,7 @@ batch engine on Spark):
 | a DATE before year 1 or after 9999 | that date | refused: neither Python nor Arrow has it |
 | a folder whose files write times in different ways, some as milliseconds | the largest file decides for all; the others' times are NULL | each file by its own first time |
 | a quoted cell within which a backslash follows a quote that ends nothing (`"a"\\b"`) | runs on into the next cell, without the delimiter | the quote is a character of the cell |
+| a file packed as `.zst`, `.lz4`, `.snappy` or `.deflate` | unpacks it, where its Hadoop can | refused: pack it as `.gz` or `.bz2` |
 """
 
 CASES = """

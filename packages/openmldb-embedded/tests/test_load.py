@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import datetime as dt
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +120,24 @@ def test_empty_files_are_passed_over_but_not_alone(tmp_path: Path) -> None:
         read(tmp_path / "x.parquet", format="parquet")
 
 
-def test_gzipped_csv_is_read(tmp_path: Path) -> None:
-    (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"p,n\na,1\n"))
-    assert read(tmp_path / "x.csv.gz") == [["a", 1]]
+@pytest.mark.parametrize(("end", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
+def test_packed_csv_is_read(tmp_path: Path, end: str, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / f"x.csv{end}"
+    path.write_bytes(pack(b"p,n\na,1\n"))
+    assert read(path) == [["a", 1]]
+    path.write_bytes(pack(b"p,n\na,1\n")[:-9])
+    with pytest.raises(ExecutionError, match=rf"x\.csv\{end} cannot be read as csv: "):
+        read(path)
+    path.write_bytes(b"p,n\na,1\n")
+    with pytest.raises(ExecutionError, match=rf"x\.csv\{end} cannot be read as csv: "):
+        read(path)
+
+
+@pytest.mark.parametrize("end", [".zst", ".lz4", ".snappy", ".deflate"])
+def test_other_packings_are_named(tmp_path: Path, end: str) -> None:
+    (tmp_path / f"x.csv{end}").write_bytes(b"whatever")
+    with pytest.raises(ExecutionError, match=rf"\{end} files are not read; unpack it"):
+        read(tmp_path / f"x.csv{end}")
 
 
 def test_the_column_that_differs_is_named(tmp_path: Path) -> None:

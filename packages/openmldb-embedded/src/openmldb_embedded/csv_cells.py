@@ -8,6 +8,7 @@ NULL, the rest of a row that is too long is lost, and what does not parse is NUL
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
 import io
@@ -15,7 +16,7 @@ import itertools
 import math
 import mmap
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,12 @@ _BLOCK = 8 * 2**20
 _HEAD_BYTES = 1 << 16
 _SLOW_ROWS = 1 << 16
 _BOM = codecs.BOM_UTF8
+_UNPACKED: dict[str, Callable[[Path], io.BufferedIOBase]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+}
+_NOT_UNPACKED = (".deflate", ".lz4", ".snappy", ".zst")
+"""Further endings by which Hadoop unpacks a file."""
 
 
 def read_csv(path: Path, schema: Schema, options: FileOptions) -> Iterator[pa.Table]:
@@ -77,18 +84,25 @@ def _times_of(content: bytes | mmap.mmap, schema: Schema, options: FileOptions) 
     return longs
 
 
-def _opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    """A CSV's bytes; Hadoop reads one that ends in `.gz` as gzip."""
-    return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
+def _opened(path: Path) -> io.BufferedIOBase:
+    """A CSV's bytes. Hadoop unpacks by the end of the name.
+
+    Raises:
+        ExecutionError: Packed in a way that is not read here.
+    """
+    if path.suffix in _NOT_UNPACKED:
+        raise ExecutionError(
+            f"{path}: {path.suffix} files are not read; unpack it, or pack it as .gz or .bz2"
+        )
+    return _UNPACKED[path.suffix](path) if path.suffix in _UNPACKED else path.open("rb")
 
 
 def _content(path: Path) -> bytes | mmap.mmap:
     if path.stat().st_size == 0:
         return b""
-    if path.name.endswith(".gz"):
-        with gzip.open(path) as packed:
-            return packed.read()
-    with path.open("rb") as file:
+    with _opened(path) as file:
+        if path.suffix in _UNPACKED:
+            return file.read()
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 

@@ -7,6 +7,7 @@ in the way the real engine is: a cell that does not parse becomes NULL.
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def _read_file(
             yield table
     except MemoryError:  # Arrow's is an ArrowException, too, and no fault of the file
         raise
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, EOFError, zlib.error, pa.ArrowException) as error:
         raise ExecutionError(f"{path} cannot be read as {options.format}: {error}") from error
 
 

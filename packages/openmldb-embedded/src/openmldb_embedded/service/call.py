@@ -101,7 +101,7 @@ def configured(mode: Mode, config: statements.Options) -> Mode:
     if wanted in ("offline", "online", "request"):
         mode = replace(mode, online=wanted != "offline")
     elif wanted:
-        raise ExecutionError(f"execute_mode takes offline or online, not {wanted!r}")
+        raise ExecutionError(f"execute_mode takes offline, online or request, not {wanted!r}")
     if "sync_job" in config:
         mode = replace(mode, sync=flag_option(config, "sync_job", default=mode.sync))
     return mode

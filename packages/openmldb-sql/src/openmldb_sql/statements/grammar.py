@@ -395,6 +395,8 @@ class Parser(Cursor):
         words = self.sql[self.found[0].start : self.found[-1].start].split()
         self.at = len(self.found) - 1
         what = " ".join(words[:2]).upper()
+        if self.found[0].upper in ("CALL", "GRANT", "REVOKE"):
+            what = self.found[0].upper
         if what.startswith(("CREATE FUNCTION", "CREATE AGGREGATE")):
             return Refused("missing FILE option: the embedded server loads no functions", 2000)
         if what == "CREATE USER":
