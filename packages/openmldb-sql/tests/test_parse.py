@@ -138,6 +138,12 @@ def test_words_of_a_clause_may_stand_apart() -> None:
     assert parse_select(apart) == parse_select("select a from t group by a order by a;")
 
 
+def test_select_all_is_a_select() -> None:
+    assert select("SELECT ALL a, b FROM t") == select("SELECT a, b FROM t")
+    with pytest.raises(SyntaxError_):
+        parse_select("SELECT ALL DISTINCT a FROM t")
+
+
 def test_joins_lean_to_the_left() -> None:
     source = select(
         "SELECT * FROM a LAST JOIN b ON a.x = b.x LEFT OUTER JOIN c ON a.x = c.x"

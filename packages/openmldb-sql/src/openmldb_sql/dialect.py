@@ -263,6 +263,8 @@ class OpenMLDB(Dialect):
                 return exp.Subquery(this=inner)
             self._expect(TokenType.SELECT, "keyword SELECT")
             distinct = exp.Distinct() if self._match(TokenType.DISTINCT) else None
+            if distinct is None:
+                self._match(TokenType.ALL)  # what a SELECT is without it
             items = [self._parse_expression()]
             while self._match(TokenType.COMMA):
                 if self._match(TokenType.FROM, advance=False):  # a comma too many is accepted
