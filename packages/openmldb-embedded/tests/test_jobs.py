@@ -87,6 +87,37 @@ def test_modes_of_an_offline_load(server: ServerProcess, folder: Path) -> None:
     assert len(list((server.data / "offline").rglob("*.parquet"))) <= 3
 
 
+def test_links_are_added_and_dropped(server: ServerProcess, folder: Path) -> None:
+    server.do("CREATE TABLE links(k string, v int)")
+    count = lambda: server.do("SELECT count(*) FROM links", mode="offsync")  # noqa: E731
+    one, two = f"{folder}/in/one.parquet", f"{folder}/in/t*.parquet"
+    server.do(f"ALTER TABLE links ADD OFFLINE_PATH '{one}'")
+    assert count() == [[3]]
+    server.do(load(folder, "in/two.parquet", table="links"), mode="offsync")
+    server.do(f"alter table db.links add offline_path '{two}', drop offline_path '{one}';")
+    assert count() == [[6]]
+    assert server.do("SHOW TABLE STATUS")[0][12] == f"{two},"
+    for sql, told in (
+        (f"ADD OFFLINE_PATH '{two}'", f"The symbolic path exists: {two}"),
+        (f"DROP OFFLINE_PATH '{one}'", f"The symbolic path does not exist: {one}"),
+        (f"ADD OFFLINE_PATH '{one}', DROP OFFLINE_PATH 'nope'", "The symbolic path does not exist"),
+        ("ADD OFFLINE_PATH '/etc/passwd'", "outside the folders this server may use"),
+        (f"ADD OFFLINE_PATH '{server.data}'", "in the server's own data folder"),
+        ("ADD OFFLINE_PATH 's3a://lake/x'", "outside the other file systems"),
+    ):
+        found = server.ask(f"ALTER TABLE links {sql}")
+        assert found["code"] == 2000
+        assert told in found["msg"]
+    assert server.ask(f"ALTER TABLE nope ADD OFFLINE_PATH '{one}'")["code"] != 0
+    assert count() == [[6]]
+    server.do(f"ALTER TABLE links ADD OFFLINE_PATH '{folder}/in/later.parquet'")
+    refused = server.ask("SELECT count(*) FROM links", mode="offsync")
+    assert "later.parquet" in refused["msg"]
+    server.do(f"ALTER TABLE links DROP OFFLINE_PATH '{folder}/in/later.parquet'")
+    server.do(f"ALTER TABLE links DROP OFFLINE_PATH '{two}'")
+    assert count() == [[3]]  # what was copied stays
+
+
 def test_an_online_load_takes_append_only(server: ServerProcess, folder: Path) -> None:
     for options in ("mode='overwrite'", "mode='append', deep_copy=false"):
         row = server.do(load(folder, options=options), mode="onsync")[0]

@@ -136,6 +136,22 @@ class Roots:
             raise PathError(f"path does not exist: {text}")
         return list(dict.fromkeys(found))
 
+    def within(self, text: str) -> None:
+        """Look whether a path or pattern lies below the roots; nothing need be there.
+
+        Raises:
+            PathError: It does not, or the pattern is wrong.
+        """
+        if is_remote(text):
+            self.url(text)
+            return
+        try:
+            for pattern in names.alternatives(str(self.local(text))):
+                plain = _base(pattern) if names.has_pattern(pattern) else names.plain(pattern)
+                self.check(Path(plain))
+        except ValueError as error:
+            raise PathError(str(error)) from error
+
     def _files(self, path: Path) -> list[Path]:
         real = self.check(path)
         if not real.is_dir():

@@ -1,4 +1,4 @@
-"""LOAD DATA: files into the online or the offline data, as a job."""
+"""LOAD DATA: files into the online or the offline data, as a job. ALTER TABLE: links to files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from openmldb_sql import statements
 
 from openmldb_embedded import load, worker
-from openmldb_embedded.catalog import Record, State
+from openmldb_embedded.catalog import OfflinePart, Record, State
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import ExecutionError
 from openmldb_embedded.jobs import Context, Finish, Work
 from openmldb_embedded.moods import Mood
 from openmldb_embedded.paths import Roots, is_remote
 from openmldb_embedded.service.background import Background
-from openmldb_embedded.service.call import Call, Reply, configured
+from openmldb_embedded.service.call import DONE, Call, Reply, configured
 from openmldb_embedded.service.offline import (
     adopt_offline,
     append_parts,
@@ -29,7 +29,7 @@ from openmldb_embedded.store import Store, read_segment, write_segment
 
 
 class Loads:
-    """Runs LOAD DATA."""
+    """Runs LOAD DATA and ALTER TABLE."""
 
     def __init__(
         self, store: Store, roots: Roots, background: Background, mood: Mood | None = None
@@ -49,6 +49,36 @@ class Loads:
             return self._background.run("ImportOfflineData", replace(call, mode=mode), work)
         online = partial(self._load_online, db=db, name=name, s=s)
         return self._background.run("ImportOnlineData", replace(call, mode=mode), online)
+
+    def alter_table(self, call: Call, s: statements.AlterTable) -> Reply:
+        """ALTER TABLE: paths whose files are offline rows of a table, read at each use.
+
+        They need not exist yet. A path is read as the table's other links are, else as parquet.
+        """
+        table = self._state.table(*call.name(s.table))
+        for added, path in s.paths:
+            if added:
+                self._roots.within(path)
+
+        def make(state: State) -> Record:
+            parts = list(table.parts)
+            links = [part for part in parts if part.link]
+            options = links[0].options if links else {"format": "parquet"}
+            for added, path in s.paths:
+                there = next((part for part in parts if part.link and part.path == path), None)
+                if added and there is None:
+                    parts.append(OfflinePart(path, True, options))
+                elif added:
+                    raise ExecutionError(f"The symbolic path exists: {path}")
+                elif there is None:
+                    raise ExecutionError(f"The symbolic path does not exist: {path}")
+                else:
+                    parts.remove(there)
+            plain = [[part.path, part.link, dict(part.options)] for part in parts]
+            return {"op": "offline", "id": table.id, "parts": plain, "replace": True}
+
+        self._store.commit(make)
+        return DONE
 
     def offline_work(self, call: Call, s: statements.LoadData) -> Work:
         """The work of an offline load."""

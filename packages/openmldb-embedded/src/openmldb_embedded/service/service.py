@@ -78,6 +78,7 @@ class Service:
             statements.Delete: self.rows.delete,
             statements.Truncate: self.rows.truncate,
             statements.LoadData: self._loads.load_data,
+            statements.AlterTable: self._loads.alter_table,
             statements.Select: self._queries.select,
             statements.SelectInto: self._queries.select_into,
             statements.Explain: self._queries.explain,

@@ -10,6 +10,7 @@ from openmldb_sql.errors import PlanError, SyntaxError_
 from openmldb_sql.statements.grammar import Parser
 from openmldb_sql.statements.indexes import TTL_TYPES, duration_ms, index_of, whole_minutes
 from openmldb_sql.statements.nodes import (
+    AlterTable,
     CreateDatabase,
     CreateIndex,
     CreateTable,
@@ -46,6 +47,7 @@ from openmldb_sql.tokens import Kind, Token, place, tokens
 
 __all__ = [
     "TTL_TYPES",
+    "AlterTable",
     "CreateDatabase",
     "CreateIndex",
     "CreateTable",

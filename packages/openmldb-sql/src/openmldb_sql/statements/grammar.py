@@ -10,6 +10,7 @@ from openmldb_sql.refused import refuse_unknown
 from openmldb_sql.statements.cursor import Cursor
 from openmldb_sql.statements.indexes import index_of
 from openmldb_sql.statements.nodes import (
+    AlterTable,
     CreateDatabase,
     CreateIndex,
     CreateTable,
@@ -379,16 +380,20 @@ class Parser(Cursor):
             2000,
         )
 
-    def _alter(self) -> Refused:
+    def _alter(self) -> AlterTable | Refused:
         if self.take("USER"):
             return self._other()
         self.expect("TABLE")
-        self.name()
+        table = self.name()
         text = self.sql[self.token.start : self.found[-1].start]
-        self.at = len(self.found) - 1
-        if "OFFLINE_PATH" not in text.upper():
-            raise UnsupportedSqlError(f"ALTER TABLE {text[:60]}: OpenMLDB cannot alter columns")
-        return Refused("ALTER TABLE ... OFFLINE_PATH is not offered by the embedded server", 2000)
+        paths = []
+        while True:
+            added = self.take("ADD", "OFFLINE_PATH")
+            if not added and not self.take("DROP", "OFFLINE_PATH"):
+                raise UnsupportedSqlError(f"ALTER TABLE {text[:60]}: OpenMLDB cannot alter columns")
+            paths.append((added, self.string("the path in quotes")))
+            if not self.take(","):
+                return AlterTable(table, tuple(paths))
 
     def _other(self) -> Refused:
         """Statements of the real server that the embedded one does not offer."""

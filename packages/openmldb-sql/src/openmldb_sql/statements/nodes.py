@@ -139,6 +139,19 @@ class Truncate:
 
 
 @dataclass(frozen=True)
+class AlterTable:
+    """``ALTER TABLE t ADD | DROP OFFLINE_PATH 'path' [, ...]``.
+
+    Attributes:
+        table: The table.
+        paths: Each path, and whether it is added.
+    """
+
+    table: Name
+    paths: tuple[tuple[bool, str], ...]
+
+
+@dataclass(frozen=True)
 class LoadData:
     """``LOAD DATA INFILE 'path' INTO TABLE t [OPTIONS (...)] [CONFIG (...)]``."""
 
@@ -244,6 +257,7 @@ Statement: TypeAlias = (
     | Insert
     | Delete
     | Truncate
+    | AlterTable
     | LoadData
     | Select
     | SelectInto
