@@ -189,14 +189,14 @@ def log_requests(pipeline: Pipeline, client: OpenMLDBClient, days: list[dt.date]
     folder = RequestLog.of(pipeline).folder
     _write(folder, bare, "bare")
     (requests,) = logged(pipeline, days[0], days[-1], None, 10)
-    world = World.of(pipeline, days[0], days[-1])
+    world = World.of(pipeline, pipeline.features.query(), days[0], days[-1])
     spec = pipeline.features.spec
     features = [name for name in spec.names if name != spec.label]
     kinds = {one.name: one.type for one in spec.fields}
     release = Release(
         pipeline, client, world, pipeline.features.query(), spec, features,
         [kinds.get(name, "string") for name in features], None, [], {},
-        pa.table({}), "", f"{pipeline.owner}_setup", pipeline.runs / "setup", lambda text: None,
+        pa.table({}), None, "", f"{pipeline.owner}_setup", pipeline.runs / "setup", lambda text: None,
     )  # fmt: skip
     made = [_served(release, part) for part in requests.parts(("user_id",))]
     for path in folder.rglob("*.parquet"):

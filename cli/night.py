@@ -59,6 +59,7 @@ def run(
     conf: dict[str, Any],
     *,
     said: Callable[[str], None] = say,
+    explains: bool = True,
 ) -> Outcome:
     """Trigger `dag_id`, show its tasks as they change, and wait for its end.
 
@@ -69,7 +70,8 @@ def run(
         dag_id: the DAG.
         label: what the run's id begins with.
         conf: values of the DAG's Params.
-        said: shows what happens; failures are printed in any case.
+        said: shows what happens.
+        explains: whether the logs of a run that failed are printed, whatever `said` shows.
 
     Raises:
         ServiceUnavailable: Airflow does not answer.
@@ -93,8 +95,8 @@ def run(
         # Another run that waits or works needs the DAG as it is; it pauses it in its turn.
         if paused and not api.unfinished(dag_id):
             api.set_paused(dag_id, True)
-    if outcome.state != "success":
-        explain(api, settings, dag_id, run_id)
+    if explains and outcome.state != "success":
+        explain(settings, dag_id, run_id)
     return outcome
 
 
@@ -159,8 +161,9 @@ def follow(
         time.sleep(_POLL_S)
 
 
-def explain(api: AirflowApi, settings: Settings, dag_id: str, run_id: str) -> None:
+def explain(settings: Settings, dag_id: str, run_id: str) -> None:
     """Show the end of each failed task's log, services that died, and where all logs lie."""
+    api = AirflowApi(settings)
     failed = [t for t in api.tasks(dag_id, run_id) if t.state == "failed"]
     for task in failed:
         say(f"\n  {_label(task)} failed (attempt {task.attempt}); the end of its log:")

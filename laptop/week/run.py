@@ -37,8 +37,17 @@ LOG_S = 60.0
 LEAST_ROWS = 300
 """Requests of a day; of fewer the shadow's comparison says little."""
 
-BAD = {"label_smoothing": 0.95, "learning_rate": 0.003, "monitor": "auc"}
-"""Hyper-parameters of the planted bad release: its scores lie about 0.5, whatever the request."""
+BAD = {
+    "label_smoothing": 0.95,
+    "learning_rate": 0.003,
+    "monitor": "auc",
+    "linear_start": "zero",
+    "trees": 0,
+}
+"""Hyper-parameters of the planted bad release: its scores lie about 0.5, whatever the request.
+
+Early stopping would take it back to a start at the baseline, and its trees know what they learned.
+"""
 
 
 @dataclass
@@ -174,7 +183,8 @@ def _answered(made: Run) -> int:
 
 
 def _bad_night(made: Run, day: dt.date) -> None:
-    say(f"  planted: trained with {BAD}, promoted by force past a quality gate that only warns")
+    settings = ", ".join(f"{name}={value}" for name, value in BAD.items())
+    say(f"  planted: trained with {settings}; promoted by force past a gate that only warns")
     with place.lenient_gates(made.pipeline):
         _night(made, day, promote="force", hyperparameters=BAD)
 
@@ -183,7 +193,8 @@ def _night(made: Run, day: dt.date, **params: Any) -> bool:
     """A night through Airflow; whether a release serves after it."""
     pipeline = made.pipeline
     conf = {"ds": f"{day}", "train_days": LEARNED_DAYS, **params}
-    outcome = _dag(made, night.retrain(pipeline.name), f"week__{day}", conf)
+    dag_id = night.retrain(pipeline.name)
+    outcome = _dag(made, dag_id, f"week__{day}", conf, explains=False)
     row = next((r for r in history.rows(pipeline.releases)[::-1] if r.ds == f"{day}"), None)
     live = read_live(pipeline.releases)
     serving = live.release_id if live else "nothing"
@@ -196,6 +207,7 @@ def _night(made: Run, day: dt.date, **params: Any) -> bool:
         made.rejected.append(day)
         say(f"  night: rejected, {row.why}; {serving} goes on serving")
     else:
+        night.explain(made.settings, dag_id, outcome.run_id)
         made.problems.append(f"the night of {day} failed; its log is above")
     return live is not None
 
@@ -235,6 +247,10 @@ def _monitor(made: Run) -> None:
             )
 
 
-def _dag(made: Run, dag_id: str, label: str, conf: dict[str, Any]) -> night.Outcome:
+def _dag(
+    made: Run, dag_id: str, label: str, conf: dict[str, Any], *, explains: bool = True
+) -> night.Outcome:
     """Run a DAG through Airflow; what its tasks do is shown where it fails."""
-    return night.run(made.settings, dag_id, label, conf, said=lambda text: None)
+    return night.run(
+        made.settings, dag_id, label, conf, said=lambda text: None, explains=explains
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from nightshift.config.monitor import MonitorConfig
 from nightshift.live.folders import live_folder
+from nightshift.live.skew.causes import QUERY
 from nightshift.notify import incidents
 from nightshift.notify.incidents import Incident
 from nightshift.pipeline import Pipeline
@@ -72,7 +73,12 @@ def _breaches(found: dict[str, Any], config: MonitorConfig) -> Iterator[str]:
 
 def _causes(found: dict[str, Any]) -> Iterator[str]:
     """The causes with the most requests."""
-    listed = [cause for release in found["releases"] for cause in release["causes"]]
+    listed = [
+        cause
+        for release in found["releases"]
+        for cause in release["causes"]
+        if cause["cause"] != QUERY
+    ]
     for cause in sorted(listed, key=lambda one: -one["rows"])[:MOST_CAUSES]:
         name = f"{cause['cause']}: {cause['table']}" if cause["table"] else cause["cause"]
         auc = (cause.get("price") or {}).get("auc")

@@ -26,6 +26,7 @@ BEYOND = "history not trained on"
 AGAIN = "asked again"
 CHANGED = "partition changed"
 CODE = "code"
+QUERY = "query changed"
 
 MEANINGS = {
     LATE: "a streamed table's event reached the store after the request",
@@ -37,7 +38,8 @@ MEANINGS = {
     SNAPSHOT: "the snapshot has other rows than at the request",
     SAME_INSTANT: "training counts events of the request's own instant, which come after it",
     CHANGED: "a partition was corrected, or streamed rows removed, after the request",
-    CODE: "the query differs from the one that served, or serving and training compute differently",
+    CODE: "serving and training compute the release's own query differently",
+    QUERY: "not counted above: the pipeline's query is another one than the release's by now",
 }
 
 PLAYED_MS = 3_600_000

@@ -14,6 +14,7 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,8 @@ def observe(
         OpenMLDBError, ServiceUnavailable, JobFailed: the server.
     """
     found = logged(pipeline, first, last, sample, seed)
-    world = World.of(pipeline, first, last)
-    releases = [
-        _of_release(pipeline, client, world, one, first, last, score_of, part, said)
-        for one in found
-    ]
+    asked = _Asked(pipeline, client, first, last)
+    releases = [_of_release(asked, one, score_of, part, said) for one in found]
     total: Counter[str] = Counter()
     for one in releases:
         total.update({name: one[name] for name in _COUNTS})
@@ -109,39 +107,72 @@ _COUNTS = (
 )  # fmt: skip
 
 
+@dataclass
+class _Asked:
+    """What is asked of all releases: days, and what each query reaches and gives of them."""
+
+    pipeline: Pipeline
+    client: AbstractClient
+    first: dt.date
+    last: dt.date
+    _worlds: dict[str, World] = field(default_factory=dict)
+    _given: dict[str, pa.Table] = field(default_factory=dict)
+
+    @property
+    def work(self) -> Path:
+        """A folder that OpenMLDB can read."""
+        return self.pipeline.runs / "observe"
+
+    @property
+    def name(self) -> str:
+        """A database for replays."""
+        return f"{self.pipeline.owner}_observe"
+
+    def world(self, sql: str) -> World:
+        """What requests can see by a query."""
+        if sql not in self._worlds:
+            self._worlds[sql] = World.of(self.pipeline, sql, self.first, self.last)
+        return self._worlds[sql]
+
+    def training(self, sql: str) -> pa.Table:
+        """What a night would extract now by a query."""
+        if sql not in self._given:
+            days = layout.days_back(self.last, (self.last - self.first).days + 1)
+            world = self.world(sql)
+            self._given[sql] = replay.training(
+                self.client, world, sql, days, world.snapshots, name=self.name, work=self.work
+            )
+        return self._given[sql]
+
+
 def _of_release(
-    pipeline: Pipeline,
-    client: AbstractClient,
-    world: World,
+    asked: _Asked,
     requests: Requests,
-    first: dt.date,
-    last: dt.date,
     score_of: ScoreOf,
     part: int,
     said: Callable[[str], None],
 ) -> dict[str, Any]:
-    """What became of a release's requests."""
-    work = pipeline.runs / "observe"
-    name = f"{pipeline.owner}_observe"
+    """What became of a release's requests, by its own query."""
+    pipeline = asked.pipeline
     folder = pipeline.store.folder(requests.release)
     spec = FeatureSpec.load(folder.spec) if folder.spec.exists() else pipeline.features.spec
     features = [one for one in spec.names if one != spec.label]
     sql_types = {f.name: sql_type(f.type) for f in spec.fields}
+    current = pipeline.features.query()
+    sql = folder.sql.read_text(encoding="utf-8") if folder.sql.exists() else current
     try:
         said(f"{requests.release}: {len(requests)} requests; what training sees of them")
-        days = layout.days_back(last, (last - first).days + 1)
-        truth = replay.training(
-            client, world, pipeline.features.query(), days, world.snapshots, name=name, work=work
-        )
+        world = asked.world(sql)
+        truth = asked.training(sql)
         key = next(k for k in spec.keys if k in truth.column_names)
+        changed = sql.split() != current.split()
         release = Release(
-            pipeline, client, world,
-            folder.sql.read_text(encoding="utf-8") if folder.sql.exists()
-            else pipeline.features.query(),
-            spec, features, [sql_types[one] for one in features],
-            score_of(requests.model, requests.version),
+            pipeline, asked.client, world, sql, spec, features,
+            [sql_types[one] for one in features], score_of(requests.model, requests.version),
             changed_snapshots(world, requests), _held(world, requests),
-            _plain(truth, requests, key), key, name, work, said,
+            _plain(truth, requests, key),
+            _now(asked.training(current), pipeline, requests) if changed else None,
+            key, asked.name, asked.work, said,
         )  # fmt: skip
         made: list[Found] = []
         pairs = world.keys.get(pipeline.features.tables.request_table, [])
@@ -151,7 +182,13 @@ def _of_release(
             made.append(Part(release, one).found())
         return _merged(release, requests.release, made)
     finally:
-        replay.clear(work)
+        replay.clear(asked.work)
+
+
+def _now(given: pa.Table, pipeline: Pipeline, requests: Requests) -> tuple[pa.Table, str]:
+    """What the pipeline's query gives of logged requests, and the column that names them."""
+    key = next(k for k in pipeline.features.spec.keys if k in given.column_names)
+    return _plain(given, requests, key), key
 
 
 def _plain(truth: pa.Table, requests: Requests, key: str) -> pa.Table:

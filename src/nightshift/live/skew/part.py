@@ -50,7 +50,9 @@ class Release:
         score: its model; None where it is no longer served.
         changed_snapshots: snapshot tables of which the store held another content.
         snapshots: files of the snapshots that the store held.
-        truth: features and label of requests as a night would see them now.
+        truth: features and label of requests as a night would extract them now by `sql`.
+        now: what the pipeline's query of today gives of them, and the column that names a request;
+            None where it is `sql`.
         key: the column of `truth` that names a request.
         name: of a database for replays.
         work: folder that OpenMLDB can read.
@@ -67,6 +69,7 @@ class Release:
     changed_snapshots: list[str]
     snapshots: Mapping[str, Sequence[Path]]
     truth: pa.Table
+    now: tuple[pa.Table, str] | None
     key: str
     name: str
     work: Path
@@ -153,6 +156,7 @@ class Part:
         )
         self._attribute(made, states, truth, places, beside)
         made.unexplained = len(places) - sum(one.values for one in made.causes.values())
+        self._of_query(made, truth)
         self._explain_wrong(made, served, stood)
         self._score(made, served, states, truth, labels)
         return made
@@ -181,7 +185,9 @@ class Part:
             release.client,
             world,
             release.sql,
-            replay.Asked([self.rows[n] for n in chosen], keys),
+            replay.Asked(
+                [self.rows[n] for n in chosen], keys, self.times[np.array(chosen)].tolist()
+            ),
             lambda table: [places[table][n] for n in world.events[table].origin],
             {
                 table: paths if table in fresh else release.snapshots.get(table, paths)
@@ -242,9 +248,7 @@ class Part:
     def _truth(self) -> tuple[list[Row | None], list[Any]]:
         """Features, kept, and label of each request as training sees it; None where it has none."""
         release = self.release
-        at = pc.index_in(pa.array(self.ids), value_set=release.truth[release.key])
-        there = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
-        chosen = release.truth.take(at.drop_null())
+        there, chosen = self._chosen(release.truth, release.key)
         columns = [
             kept_column(chosen[name].to_pylist(), kind) if name in chosen.column_names
             else [None] * len(there)
@@ -253,9 +257,15 @@ class Part:
         rows: list[Row | None] = [None] * len(self.ids)
         labels: list[Any] = [None] * len(self.ids)
         known = chosen[release.spec.label].to_pylist()
-        for n, row, label in zip(there.tolist(), zip(*columns, strict=True), known, strict=True):
+        for n, row, label in zip(there, zip(*columns, strict=True), known, strict=True):
             rows[n], labels[n] = row, label
         return rows, labels
+
+    def _chosen(self, table: pa.Table, key: str) -> tuple[list[int], pa.Table]:
+        """The requests that a table has rows of, and these rows."""
+        at = pc.index_in(pa.array(self.ids), value_set=table[key])
+        there = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
+        return there.tolist(), table.take(at.drop_null())
 
     # -- causes
 
@@ -290,6 +300,34 @@ class Part:
             cause.features[self.release.features[j]] += 1
             if len(cause.examples) < SHOWN:
                 cause.examples.append(self._example(n, j, stood[n][j], training=wanted[j]))
+
+    def _of_query(self, made: Found, truth: Sequence[Row | None]) -> None:
+        """Values of features that the pipeline's query of today gives otherwise than the release's.
+
+        That is a change which the next release brings, no skew of this one: it has a cause of its
+        own, and the counts leave it out.
+        """
+        if self.release.now is None:
+            return
+        there, chosen = self._chosen(*self.release.now)
+        step = Step(c.QUERY, "")
+        cause, differ = Cause(step), set[int]()
+        for j, (name, kind) in enumerate(
+            zip(self.release.features, self.release.kinds, strict=True)
+        ):
+            if name not in chosen.column_names:
+                continue
+            for n, value in zip(there, kept_column(chosen[name].to_pylist(), kind), strict=True):
+                known = truth[n]
+                if known is None or equal(known[j], value):
+                    continue
+                differ.add(n)
+                cause.features[name] += 1
+                if len(cause.examples) < SHOWN:
+                    cause.examples.append(self._example(n, j, known[j], training=value))
+        cause.rows = len(differ)
+        if cause.rows:
+            made.causes[step.cause, step.table] = cause
 
     def _asked_again(self) -> set[int]:
         """Requests whose own row was in the store before they were asked."""

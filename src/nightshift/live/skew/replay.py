@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -59,10 +61,12 @@ class Asked:
         rows: request rows in the request table's order, as the API server takes them.
         keys: of each, what a row's place in `Visible` is compared with: a row is in the store for
             a request whose key is not below it.
+        times: of each, its own time, milliseconds.
     """
 
     rows: Sequence[Sequence[Any]]
     keys: Sequence[int]
+    times: Sequence[int]
 
 
 def run(
@@ -95,16 +99,15 @@ def run(
         OpenMLDBError, ServiceUnavailable, JobFailed: the server.
     """
     settle_s = world.pipeline.settings.openmldb_settle_s
-    first = asked.keys[0]
     later: list[tuple[int, str, tuple[Any, ...]]] = []
     with database(client, name, world.pipeline.features.create_script(), sql):
         for table, rows in world.events.items():
-            places = visible(table)
-            at_once = [row for row, place in zip(rows.rows, places, strict=True) if place <= first]
+            places = np.array(visible(table), dtype=np.int64)
+            there = _from_the_first(world, table, places, asked)
+            at_once = [rows.rows[n] for n in np.flatnonzero(there).tolist()]
             later += [
-                (place, table, row)
-                for row, place in zip(rows.rows, places, strict=True)
-                if first < place <= asked.keys[-1]
+                (int(places[n]), table, rows.rows[n])
+                for n in np.flatnonzero(~there & (places <= asked.keys[-1])).tolist()
             ]
             path = work / f"{table}.parquet"
             _write(path, world.declared[table], at_once)
@@ -119,6 +122,38 @@ def run(
                 _load(client, name, table, path, settle_s)
         later.sort(key=lambda one: one[0])
         return _ask(client, world, name, asked, later)
+
+
+def _from_the_first(
+    world: World, table: str, places: npt.NDArray[np.int64], asked: Asked
+) -> npt.NDArray[np.bool_]:
+    """Which rows of a table may be in the store before the first request is asked.
+
+    Those that it may see, and those that no request before the one which may see them would find:
+    a window takes no rows after its request.
+    """
+    keys = np.array(asked.keys, dtype=np.int64)
+    there = places <= keys[0]
+    if _by_windows_alone(world, table):
+        newest = np.maximum.accumulate(np.array(asked.times, dtype=np.int64))
+        before = np.searchsorted(keys, places, side="left")
+        at = np.array(world.events[table].times, dtype=np.int64)
+        there |= (before < len(keys)) & (newest[before - 1] < at)
+    return np.asarray(there, dtype=np.bool_)
+
+
+def _by_windows_alone(world: World, table: str) -> bool:
+    """Whether the query finds rows of a table by windows in the order of its time, and no other way."""
+    reach, own = world.reach, world.pipeline.features.tables
+    if any(reach.read(join.read).table == table for join in reach.joins if not join.stands):
+        return False
+    sources = [
+        (window.time, source.time)
+        for window in reach.windows
+        for source in window.sources
+        if reach.read(source.read).table == table
+    ]
+    return all(pair == (own.request_time, world.declared[table].time) for pair in sources)
 
 
 def _ask(

@@ -82,8 +82,8 @@ class World:
     trained_from: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pipeline: Pipeline, first: dt.date, last: dt.date) -> World:
-        """What requests of the days from `first` to `last` can see.
+    def of(cls, pipeline: Pipeline, sql: str, first: dt.date, last: dt.date) -> World:
+        """What requests of the days from `first` to `last` can see by a query.
 
         Raises:
             ConfigurationError: what the query reaches cannot be told.
@@ -92,7 +92,7 @@ class World:
         tables, script = files.tables, files.create_script()
         declared = declared_tables(tables, script, str(files.create_tables))
         reach = lineage.reach_of(
-            files.query(),
+            sql,
             tables=tables,
             columns=lineage.columns_of(script, tables, str(files.create_tables)),
             source=str(files.sql),

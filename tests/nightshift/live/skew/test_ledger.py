@@ -9,6 +9,7 @@ import struct
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -20,6 +21,7 @@ from nightshift.live.events import Events, insert_sql
 from nightshift.live.folders import live_folder
 from nightshift.live.log import RequestLog
 from nightshift.live.skew import causes as c
+from nightshift.live.skew import replay
 from nightshift.live.skew.ledger import observe, same
 from nightshift.live.skew.text import as_text
 from nightshift.openmldb import OpenMLDBClient, reconcile, split_script
@@ -267,7 +269,7 @@ def test_a_request_that_is_asked_again_sees_itself(shop):
     }
 
 
-def test_another_query_than_the_one_that_served_is_code(shop):
+def test_a_query_that_was_changed_since_is_a_cause_of_its_own_that_counts_as_no_skew(shop):
     shop.load_snapshot({"ann": "Rome"}, YESTERDAY)
     asked = shop.ask("ann", START + 5000)
     shop.night()
@@ -276,6 +278,34 @@ def test_another_query_than_the_one_that_served_is_code(shop):
     assert clean["releases"][0]["price"]["why"]
     changed = QUERY.replace("count(page) OVER own", "count(page) OVER own + 1")
     shop.pipeline.features.sql.write_text(changed)
+    found = shop.observe()
+    causes = causes_of(found)
+    assert {key: requests_of(cause) for key, cause in causes.items()} == {(c.QUERY, ""): {asked}}
+    assert causes[c.QUERY, ""]["features"] == {"visits": 1}
+    (example,) = causes[c.QUERY, ""]["examples"]
+    assert (example["served"], example["training"]) == (1, 2)
+    assert causes[c.QUERY, ""]["price"] is None
+    assert (found["rows_differing"], found["values_differing"], found["status"]) == (
+        0, 0, "explained",
+    )  # fmt: skip
+    assert f"{c.QUERY}: 1 values" in as_text(found)
+    # Layout alone is no change.
+    shop.pipeline.features.sql.write_text(QUERY.replace("\n", "\n  ") + "\n;\n")
+    assert not causes_of(shop.observe())
+
+
+def test_serving_that_computes_otherwise_than_training_is_code(shop, monkeypatch):
+    shop.load_snapshot({"ann": "Rome"}, YESTERDAY)
+    asked = shop.ask("ann", START + 5000)
+    shop.night()
+    given = replay.training
+
+    def otherwise(*args, **options):
+        table = given(*args, **options)
+        at = table.column_names.index("visits")
+        return table.set_column(at, "visits", pc.add(table["visits"], 1))
+
+    monkeypatch.setattr(replay, "training", otherwise)
     causes = causes_of(shop.observe())
     assert {key: requests_of(cause) for key, cause in causes.items()} == {(c.CODE, ""): {asked}}
 
@@ -296,10 +326,10 @@ def test_what_a_canary_answered_is_replayed_by_its_own_query(shop):
     assert (found["not_reproduced"], found["unexplained"]) == (0, 0)
     live, canary = found["releases"]
     assert (live["release"], live["requests"], live["values_differing"]) == (RELEASE, 2, 0)
-    assert (canary["release"], canary["requests"], canary["rows_differing"]) == (CANARY, 2, 2)
-    # The pipeline trains by the live release's query.
+    assert (canary["release"], canary["requests"], canary["rows_differing"]) == (CANARY, 2, 0)
+    # The pipeline's files have the live release's query.
     (cause,) = canary["causes"]
-    assert (cause["cause"], requests_of(cause)) == (c.CODE, {asked[1], asked[3]})
+    assert (cause["cause"], requests_of(cause)) == (c.QUERY, {asked[1], asked[3]})
     assert cause["features"] == {"visits": 2}
 
 
