@@ -251,6 +251,4 @@ def _dag(
     made: Run, dag_id: str, label: str, conf: dict[str, Any], *, explains: bool = True
 ) -> night.Outcome:
     """Run a DAG through Airflow; what its tasks do is shown where it fails."""
-    return night.run(
-        made.settings, dag_id, label, conf, said=lambda text: None, explains=explains
-    )
+    return night.run(made.settings, dag_id, label, conf, said=lambda text: None, explains=explains)
