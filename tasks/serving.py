@@ -1,7 +1,7 @@
 """What Triton's backend runs: a model folder as a function of its named tensors.
 
-A family's serving module has one function, `load(folder, device, threads)`, which returns a
-callable: arrays by input name in, arrays by output name out.
+`tasks.<family>.serving` has one function, `load(folder, device, threads)`, which returns a callable:
+ arrays by input name in, arrays by output name out.
 """
 
 from __future__ import annotations
@@ -15,15 +15,10 @@ import numpy.typing as npt
 
 from nightshift.contract.signature import ModelSignature
 from nightshift.errors import ContractError
+from nightshift.families import FAMILIES
 
 Arrays = dict[str, npt.NDArray[Any]]
 Runner = Callable[[Mapping[str, npt.NDArray[Any]]], Arrays]
-
-FAMILIES: Mapping[str, str] = {
-    "ctr": "tasks.ctr.serving",
-    "tensor": "tasks.tensor.serving",
-}
-"""Serving module of each model family."""
 
 
 def load(folder: Path, *, device: str = "cpu", threads: int = 0) -> Runner:
@@ -41,5 +36,6 @@ def load(folder: Path, *, device: str = "cpu", threads: int = 0) -> Runner:
     family = ModelSignature.load(folder).family
     if family not in FAMILIES:
         raise ContractError(f"{folder} holds a model of the unknown family {family!r}")
-    made: Runner = importlib.import_module(FAMILIES[family]).load(folder, device, threads)
+    module = importlib.import_module(f"tasks.{family}.serving")
+    made: Runner = module.load(folder, device, threads)
     return made

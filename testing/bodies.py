@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from nightshift_provider.runners.docker import home_id
+from nightshift_provider.runners.base import home_id
 
 Body = dict[str, Any]
 

@@ -414,7 +414,7 @@ def _logging(yard: Yard, client: OpenMLDBClient) -> None:
 def _pointer() -> LivePointer:
     return LivePointer(
         release_id=RELEASE, ds=RELEASE[:10], database="d", deployment="served", model="m",
-        model_version=1, feature_spec=None, spec_hash=None, manifest_checksum="", switched_at="",
+        model_version=1, feature_spec=None, spec_hash=None, manifest_checksum="", family="ctr", switched_at="",
         sequence=1, previous=None, reason="promotion",
     )  # fmt: skip
 

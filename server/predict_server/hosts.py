@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from nightshift.errors import NightshiftError
+from nightshift.errors import ContractError, NightshiftError
 from nightshift.live.folders import live_folder
 from predict_server.errors import BackendError, RequestError
-from predict_server.families import FAMILIES
+from predict_server.families import find
 from predict_server.families import of as family_of
 from predict_server.families.base import Answer, Call, Context, Family, Release
 from predict_server.ingest import Ingest
@@ -279,9 +279,10 @@ class Hosts:
     def _take(self, refs: list[PipelineRef]) -> None:
         known: dict[str, Host] = {}
         for ref in refs:
-            family = FAMILIES.get(ref.family)
-            if family is None:
-                self.problem = f"pipeline {ref.name} is of the unknown family {ref.family!r}"
+            try:
+                family = find(ref.family)
+            except ContractError as error:
+                self.problem = f"pipeline {ref.name}: {error}"
                 continue
             host = self._hosts.get(ref.name)
             if host is None or host.ref != ref:

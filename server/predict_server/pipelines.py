@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nightshift.config.live import LiveConfig
 from nightshift.errors import ConfigurationError
+from nightshift.families import DEFAULT
 from nightshift.installation import releases_of
 from nightshift.pipeline import Pipeline, names
 from nightshift.settings import Settings
@@ -19,7 +20,7 @@ class PipelineRef:
 
     Attributes:
         name: as in `/v1/pipelines/<name>`.
-        family: how its releases are served; a key of `families.FAMILIES`.
+        family: how its releases are served; a name of `nightshift.families`.
         releases: root of its releases.
         live: what is kept of its traffic.
     """
@@ -49,7 +50,7 @@ def of_installation(settings: Settings) -> ListPipelines:
                 pipeline = Pipeline.load(settings, name)
                 families[name], live[name] = pipeline.family, pipeline.config.live
             except ConfigurationError:
-                families.setdefault(name, "ctr")
+                families.setdefault(name, DEFAULT)
                 live.setdefault(name, LiveConfig())
             releases = releases_of(settings, name)
             found.append(PipelineRef(name, families[name], releases, live[name]))

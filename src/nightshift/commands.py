@@ -48,15 +48,15 @@ def check_overrides(pipeline: Pipeline, train_days: int, overrides: Overrides) -
             f"train_days is {train_days}; {settle} days to settle, {test} to test, {valid} to "
             f"validate and at least 1 to train on need {settle + test + valid + 1}"
         )
-    given = _settings(overrides)
+    module, given = pipeline.config.kind.settings, _settings(overrides)
+    if module is None:
+        return
     try:
-        project = pipeline.settings.project
-        hyperparameters = of_tasks(project, "tasks.ctr.train.hyperparameters")
-        needs = of_tasks(project, "tasks.ctr.train.needs")
+        settings = of_tasks(pipeline.settings.project, module)
     except ModuleNotFoundError:
         return  # an image without the tasks: training itself says so
-    chosen = hyperparameters.load(pipeline.hyperparameters, given)
-    wrong = [": ".join(one[:2]) for one in needs.problems(chosen, spec.fields)]
+    chosen = settings.load(pipeline.hyperparameters, given)
+    wrong = [": ".join(one[:2]) for one in settings.problems(chosen, spec.fields)]
     if given and wrong:
         raise ConfigurationError("; ".join(wrong))
 
@@ -158,13 +158,14 @@ def recommend_arguments(night: Night, overrides: Overrides) -> list[str]:
 
 
 def module_arguments(night: Night, overrides: Overrides) -> list[str]:
-    """Arguments of `python -m tasks.tensor.train`."""
+    """Arguments of `python -m tasks.<family>.train` of a family without features."""
     run, pipeline = night.run, night.pipeline
     arguments = [
-        *("--module", str(pipeline.module), "--ds", night.ds),
-        *("--data", str(pipeline.data), "--out", str(run.model)),
+        *("--ds", night.ds, "--data", str(pipeline.data), "--out", str(run.model)),
         *("--device", pipeline.settings.task_device, "--result", str(run.result("train"))),
     ]
+    if "module" in pipeline.config.kind.parts:
+        arguments += ["--module", str(pipeline.module)]
     if pipeline.hyperparameters.exists():
         arguments += ["--hyperparameters", str(pipeline.hyperparameters)]
     for key, value in overrides.hyperparameters.items():

@@ -131,10 +131,7 @@ class Pipeline:
                 f"there is no pipeline {chosen!r}: {folder / CONFIG} is not there"
                 + (nearest(chosen, known) or (f"; known: {', '.join(known)}" if known else ""))
             )
-        config = read(PipelineConfig, folder / CONFIG)
-        if config.family == "ctr" and config.features is None:
-            config = config.model_copy(update={"features": FeatureFiles()})
-        return cls(settings, chosen, folder, config)
+        return cls(settings, chosen, folder, read(PipelineConfig, folder / CONFIG))
 
     def with_settings(self, **changes: Any) -> Pipeline:
         """The same pipeline on a machine with other settings."""
@@ -146,7 +143,7 @@ class Pipeline:
 
     @property
     def family(self) -> str:
-        """`ctr` or `tensor`."""
+        """Its name in `nightshift.families`."""
         return self.config.family
 
     @property
@@ -285,7 +282,7 @@ class Pipeline:
         if found is None:
             raise ConfigurationError(
                 f"{self.folder / CONFIG}: pipeline {self.name} of family {self.family} has no "
-                "features; add the key 'features' or leave the step out"
+                "features; leave the step out"
             )
         return Features(
             self.file(found.sql),
@@ -384,7 +381,7 @@ class Pipeline:
         if self.has_features:
             files = self.features
             checks += [lambda: files.tables, lambda: files.spec, files.query, files.create_script]
-        else:
+        if "module" in self.config.kind.parts:
             checks.append(lambda: _text(self.module))
         problems = [problem for check in checks if (problem := _problem(check))]
         if problems:
@@ -400,7 +397,7 @@ class Pipeline:
             except ConfigurationError as error:
                 problems.append(f"{self.folder / CONFIG}: gates_run: {error}")
                 continue
-            if self.family not in gate.families:
+            if self.config.kind.lacks(gate.needs):
                 problems.append(
                     f"{self.folder / CONFIG}: gates_run: the gate {name} cannot judge a pipeline "
                     f"of the family {self.family}; leave it out"

@@ -7,9 +7,24 @@ imported where `NIGHTSHIFT_TASK_RUNNER` names it, and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-RUNNERS: Mapping[str, str] = {
-    "process": "nightshift_provider.runners.process",
-    "docker": "nightshift_provider.runners.docker",
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of runner.
+
+    Attributes:
+        module: where its class lies.
+        images: whether it starts tasks from images, whose names a release then records.
+    """
+
+    module: str
+    images: bool = False
+
+
+RUNNERS: Mapping[str, Kind] = {
+    "process": Kind("nightshift_provider.runners.process"),
+    "docker": Kind("nightshift_provider.runners.docker", images=True),
 }
-"""Modules by the names that `NIGHTSHIFT_TASK_RUNNER` may have."""
+"""By the names that `NIGHTSHIFT_TASK_RUNNER` may have."""

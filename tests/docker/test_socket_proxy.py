@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from nightshift_provider.runners.base import Phase, TaskSpec
-from nightshift_provider.runners.docker import DockerRunner, home_id
+from nightshift_provider.runners.base import Phase, TaskSpec, home_id
+from nightshift_provider.runners.docker import DockerRunner
 
 from testing import images
 from testing.bodies import bodies, create_body

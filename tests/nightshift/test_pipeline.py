@@ -72,7 +72,18 @@ def test_a_tensor_pipeline_has_no_features(settings):
     with pytest.raises(ConfigurationError) as raised:
         pipeline.check_files()
     assert "model.py" in str(raised.value)
-    assert "gates_run" in str(raised.value)
+    assert "gates_run" not in str(raised.value)  # those of its family
+
+
+def test_files_of_features_do_not_fit_a_tensor_pipeline(settings):
+    (settings.pipelines / "ads" / "pipeline.yaml").write_text(
+        "version: 1\nfamily: tensor\nfeatures: {sql: ads.sql}\nrefit: true\n"
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        Pipeline.load(settings, "ads")
+    told = str(raised.value).splitlines()
+    assert [line.split(": ")[1] for line in told] == ["features", "refit"]
+    assert all("leave it out" in line for line in told)
 
 
 def test_all_wrong_gates_are_named_at_once(settings):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task
 
@@ -26,11 +26,41 @@ from nightshift_provider.operators.openmldb import (
 )
 from nightshift_provider.operators.task import NightshiftTaskOperator
 
+if TYPE_CHECKING:
+    from nightshift.commands import Overrides
+    from nightshift.night import Night
+
 STEPS = """2. **features**: load the partitions into a database of the run's own, run the one feature
    query, export parquet. OpenMLDB's jobs are followed to their end.
 3. **model**: preprocess, check the data (bounds, drift), train, score the held-out days; give model
    and query a release, load the online store with what it lacks, deploy the query beside the live
    one."""
+
+
+def command_lines(night: Night, own: Overrides, given: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Arguments of the container tasks, for the plan.
+
+    Args:
+        night: the night.
+        own: what the run sets differently from the pipeline's files.
+        given: the run's Params.
+    """
+    from nightshift import commands
+    from nightshift.registry.pointer import read_live
+
+    live = read_live(night.pipeline.releases) if given["warm_start"] else None
+    # A refit has seen tonight's held-out days: what begins there could not be judged on them.
+    begin_from = night.folder(live.release_id).judged_model if live else None
+    found = {
+        "preprocess_arguments": commands.preprocess_arguments(night, own),
+        "train_arguments": commands.train_arguments(night, own, warm_start=begin_from),
+    }
+    if night.pipeline.config.recommend is not None:
+        found["recommend_arguments"] = commands.recommend_arguments(night, own)
+    if night.refits:
+        for name, arguments in commands.refit_arguments(night, own).items():
+            found[f"{name}_arguments"] = arguments
+    return found
 
 
 def candidate(

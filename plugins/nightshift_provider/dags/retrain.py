@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,9 +47,7 @@ live release's is trained, judged and kept, and goes live only with `promote = f
 
 def retrain_dag(pipeline: Pipeline) -> DAG:
     """The DAG of a pipeline's nights."""
-    from nightshift_provider.dags import ctr, tensor
-
-    family = {"ctr": ctr, "tensor": tensor}[pipeline.family]
+    family = importlib.import_module(pipeline.config.kind.dags)
     name, config = pipeline.name, pipeline.config
     gates = [find(gate) for gate in config.gates_run]
     scheduled = config.schedule != "off" and pipeline.settings.schedules == "on"
@@ -152,7 +151,8 @@ def _plan(name: str) -> Any:
                 pipeline.store, ds=ds, run_id=run.run_id, reasons=[f"plan: {error}"]
             )
             raise
-        return {**made, **_command_lines(Night(pipeline, made), given)}
+        family = importlib.import_module(pipeline.config.kind.dags)
+        return {**made, **family.command_lines(Night(pipeline, made), overrides_of(given), given)}
 
     return plan()
 
@@ -178,30 +178,6 @@ def overrides_of(given: Mapping[str, Any]) -> Any:
         **{name: given.get(name) for name in OVERRIDES},
         hyperparameters=given.get("hyperparameters") or {},
     )
-
-
-def _command_lines(night: Any, given: Mapping[str, Any]) -> dict[str, list[str]]:
-    from nightshift import commands
-    from nightshift.registry.pointer import read_live
-
-    own = overrides_of(given)
-    if not night.pipeline.has_features:
-        return {"train_arguments": commands.module_arguments(night, own)}
-    live = read_live(night.pipeline.releases) if given["warm_start"] else None
-    # A refit has seen tonight's held-out days: what begins there could not be judged on them.
-    begin_from = night.folder(live.release_id).judged_model if live else None
-    found = {}
-    if night.pipeline.config.recommend is not None:
-        found["recommend_arguments"] = commands.recommend_arguments(night, own)
-    return found | {
-        "preprocess_arguments": commands.preprocess_arguments(night, own),
-        "train_arguments": commands.train_arguments(night, own, warm_start=begin_from),
-        **(
-            {f"{n}_arguments": given for n, given in commands.refit_arguments(night, own).items()}
-            if night.refits
-            else {}
-        ),
-    }
 
 
 def _judge(gate: Gate) -> Any:

@@ -1,9 +1,9 @@
-"""The tasks of a pipeline that publishes any OneFlow module."""
+"""The tasks of a pipeline whose family has no steps of its own: training, then the candidate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task
 
@@ -19,8 +19,20 @@ from nightshift_provider.dags.common import (
 )
 from nightshift_provider.operators.task import NightshiftTaskOperator
 
-STEPS = """2. **train**: run the pipeline's module, which trains or builds a OneFlow network.
+if TYPE_CHECKING:
+    from nightshift.commands import Overrides
+    from nightshift.night import Night
+
+STEPS = """2. **train**: run the training of the pipeline's family.
 3. **candidate**: give the model a version and a release folder with its manifest."""
+
+
+def command_lines(night: Night, own: Overrides, given: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Arguments of training, for the plan; see `dags.ctr.command_lines`."""
+    from nightshift import commands
+
+    del given
+    return {"train_arguments": commands.module_arguments(night, own)}
 
 
 def candidate(
@@ -40,7 +52,7 @@ def candidate(
     with group("model", "Training, and the candidate's version."):
         train = NightshiftTaskOperator(
             task_id="train",
-            task="tensor.train",
+            task=f"{pipeline.family}.train",
             arguments=planned["train_arguments"],
             run_dir=of_plan("run_dir"),
             result_path=of_plan("run_dir") + "/results/train.json",
@@ -51,7 +63,7 @@ def candidate(
             ],
             poll_interval_s=1.0,
             pool=TRAIN_POOL,
-            doc_md="The pipeline's module in OneFlow.",
+            doc_md="Training, and the golden examples of what it gave.",
         )
         made: Any = candidate(planned)
     begun >> train >> made

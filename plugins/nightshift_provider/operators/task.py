@@ -29,7 +29,15 @@ from nightshift.settings import Settings
 from nightshift_provider.durable import Notes, TaskIdentity, airflow_errors
 from nightshift_provider.operators.waiting import WaitingOperator
 from nightshift_provider.runners import make_runner
-from nightshift_provider.runners.base import LogPump, Phase, Runner, Status, TaskSpec, task_folders
+from nightshift_provider.runners.base import (
+    LogPump,
+    Phase,
+    Runner,
+    Status,
+    TaskSpec,
+    home_id,
+    task_folders,
+)
 from nightshift_provider.runners.reaper import reap
 from nightshift_provider.triggers.task import NightshiftTaskTrigger, TaskOutcome
 
@@ -202,8 +210,6 @@ class NightshiftTaskOperator(WaitingOperator):
             settings.runs_root,
             *(Path(path) for path in self.readable),
         ]
-        from nightshift_provider.runners.docker import home_id
-
         return TaskSpec(
             name=identity.name,
             generation=identity.generation,

@@ -22,7 +22,7 @@ def runner_class(kind: str) -> type[Runner]:
         raise ConfigurationError(
             f"NIGHTSHIFT_TASK_RUNNER is {kind!r}; it is {' or '.join(RUNNERS)}"
         )
-    found: type[Runner] = importlib.import_module(RUNNERS[kind]).TaskRunner
+    found: type[Runner] = importlib.import_module(RUNNERS[kind].module).TaskRunner
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
@@ -129,6 +130,11 @@ ENDED_S = 24 * 3600.0
 def task_folders(home: Path) -> Path:
     """Where runners keep their folders, one a task instance."""
     return home / "tasks"
+
+
+def home_id(home: Path) -> str:
+    """Label that tells the tasks of one installation from those of another."""
+    return hashlib.sha256(str(home).encode()).hexdigest()[:12]
 
 
 def leftover(settings: Settings, name: str) -> TaskSpec:

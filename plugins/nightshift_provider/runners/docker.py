@@ -8,7 +8,6 @@ into a share instead of a limit, and has no read-only root.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -28,6 +27,7 @@ from nightshift_provider.runners.base import (
     Runner,
     Status,
     TaskSpec,
+    home_id,
     leftover,
 )
 
@@ -319,11 +319,6 @@ class DockerRunner(Runner):
             raise ServiceUnavailable(
                 f"{self.where} did not answer ({action}): {error}; is it running?"
             ) from error
-
-
-def home_id(home: Path) -> str:
-    """Label that tells the containers of one installation from those of another."""
-    return hashlib.sha256(str(home).encode()).hexdigest()[:12]
 
 
 def give_to_user(spec: TaskSpec) -> None:

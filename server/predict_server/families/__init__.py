@@ -1,13 +1,27 @@
-"""What kinds of pipelines the server answers for; a kind is a module here and a line below."""
+"""How the server answers for a pipeline: by the module that its family names."""
 
 from __future__ import annotations
 
+import importlib
+
+from nightshift.errors import ContractError
+from nightshift.families import FAMILIES
 from nightshift.registry.pointer import LivePointer
-from predict_server.families import ctr, tensor
 from predict_server.families.base import Family
 
-FAMILIES: dict[str, Family] = {"ctr": ctr.FAMILY, "tensor": tensor.FAMILY}
-"""By the name that a pipeline's folder gives."""
+
+def find(name: str) -> Family:
+    """A family by its name.
+
+    Raises:
+        ContractError: there is none.
+    """
+    if name not in FAMILIES:
+        raise ContractError(
+            f"there is no family {name!r} in this server; known: {', '.join(FAMILIES)}"
+        )
+    found: Family = importlib.import_module(FAMILIES[name].server).FAMILY
+    return found
 
 
 def of(pointer: LivePointer) -> Family:
@@ -15,5 +29,8 @@ def of(pointer: LivePointer) -> Family:
 
     A pipeline whose family was changed goes on answering by its live release until a night of the
     new family has made another, and goes back to it by a rollback.
+
+    Raises:
+        ContractError: the release is of a family that this server has not.
     """
-    return FAMILIES["tensor" if pointer.deployment is None else "ctr"]
+    return find(pointer.family)

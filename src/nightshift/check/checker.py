@@ -18,7 +18,7 @@ from nightshift.check.module import module_problems
 from nightshift.check.places import hint, problems_of
 from nightshift.check.spelling import unknown_names
 from nightshift.config.gates import GatesConfig
-from nightshift.config.pipeline import NAME, FeatureFiles, PipelineConfig
+from nightshift.config.pipeline import NAME, PipelineConfig
 from nightshift.config.reading import Problem, inspect, parse
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import NightshiftError
@@ -63,8 +63,6 @@ def check_pipeline(settings: Settings, name: str) -> list[Problem]:
         config = _as_far_as_right(folder / CONFIG, problems)
         if config is None:
             return problems
-    if config.family == "ctr" and config.features is None:
-        config = config.model_copy(update={"features": FeatureFiles()})
     found = _Checker(Pipeline(settings, name, folder, config)).run()
     if problems:  # keys that were passed over have their defaults, which nobody wrote
         found = [one for one in found if one.file != str(folder / CONFIG)]
@@ -99,9 +97,7 @@ class _Checker:
         self._dag_file()
         if self.pipeline.has_features:
             self._features(gates, hyperparameters)
-        elif not self.pipeline.module.is_file():
-            self.add(self.pipeline.module, "", "is not there", "write it, or name another `module`")
-        else:
+        if "module" in self.pipeline.config.kind.parts:
             self._module()
         return self.problems
 
@@ -178,7 +174,7 @@ class _Checker:
             if gate is None:
                 fix = nearest(name, GATES).removeprefix("; ") or f"known: {', '.join(GATES)}"
                 self.add(self._config_file, "gates_run", f"there is no gate {name!r}", fix)
-            elif self.pipeline.family not in gate.families:
+            elif self.pipeline.config.kind.lacks(gate.needs):
                 self.add(
                     self._config_file,
                     "gates_run",
@@ -216,15 +212,18 @@ class _Checker:
 
     def _hyperparameters(self) -> Any:
         path = self.pipeline.hyperparameters
-        if self.pipeline.family != "ctr":
+        if self.pipeline.config.kind.settings is None:
             if self.pipeline.names_file("hyperparameters") and not path.exists():
                 self.add(path, "", "is not there", "write it, or leave the key out")
             return None
         with self._told(path):
-            return self._of_tasks("hyperparameters").load(path)
+            return self._settings().load(path)
         return None
 
     def _module(self) -> None:
+        if not self.pipeline.module.is_file():
+            self.add(self.pipeline.module, "", "is not there", "write it, or name another `module`")
+            return
         options: Mapping[str, Any] = {}
         path = self.pipeline.hyperparameters
         if path.exists():
@@ -232,8 +231,8 @@ class _Checker:
                 options = load_yaml_mapping(path)
         self.problems += module_problems(self.pipeline.module, options, path)
 
-    def _of_tasks(self, name: str) -> Any:
-        return of_tasks(self.pipeline.settings.project, f"tasks.ctr.train.{name}")
+    def _settings(self) -> Any:
+        return of_tasks(self.pipeline.settings.project, str(self.pipeline.config.kind.settings))
 
     # The files of the features, alone and against each other
 
@@ -249,9 +248,7 @@ class _Checker:
             self._days(spec)
             self._recommended_days(spec)
             if hyperparameters is not None:
-                for key, message, fix in self._of_tasks("needs").problems(
-                    hyperparameters, spec.fields
-                ):
+                for key, message, fix in self._settings().problems(hyperparameters, spec.fields):
                     self.add(self.pipeline.hyperparameters, key, message, fix)
         query = None
         with self._told(files.sql):

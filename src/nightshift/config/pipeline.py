@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from nightshift.config.live import LiveConfig
 from nightshift.config.monitor import MonitorConfig
-from nightshift.config.reading import Strict
+from nightshift.config.reading import Misfit, Strict, refusal
 from nightshift.config.recommend import Recommend
 from nightshift.config.score import Score
+from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
+from nightshift.families import DEFAULT, FAMILIES, Family, Part, having
 from nightshift.zones import Zone
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 """A pipeline's name: it becomes part of names in OpenMLDB, Triton, Airflow and the file system."""
-
-DEFAULT_GATES = ("data", "quality", "baseline", "rehearsal", "consistency")
-
 
 _TAKEN = ("information_schema", "pre_agg_db")
 """Databases of OpenMLDB's own, in lower case; the others begin with `_`."""
@@ -78,7 +78,19 @@ def _zone(value: object) -> object:
     return value
 
 
+def _family(value: str) -> str:
+    if value not in FAMILIES:
+        known = " or ".join(map(repr, FAMILIES))
+        raise ValueError(f"is {value!r}; give {known}{nearest(value, FAMILIES).replace(';', ',')}")
+    return value
+
+
 Identifier = Annotated[str, AfterValidator(_identifier)]
+
+
+def _of(part: Part) -> str:
+    """Which families have a part, for a description."""
+    return f"family {having(part)}"
 
 
 class FeatureFiles(Strict):
@@ -106,8 +118,10 @@ class PipelineConfig(Strict):
 
     version: Literal[1]
     description: str = Field("", description="one line for Airflow's list of DAGs")
-    family: Literal["ctr", "tensor"] = Field(
-        "ctr", description="ctr: features by SQL, a probability; tensor: any OneFlow module"
+    family: Annotated[str, AfterValidator(_family)] = Field(
+        DEFAULT,
+        description="; ".join(f"{one.name}: {one.title}" for one in FAMILIES.values()),
+        json_schema_extra={"enum": list(FAMILIES)},
     )
     schedule: Annotated[str, BeforeValidator(_off), AfterValidator(_cron)] = Field(
         "0 2 * * *",
@@ -142,50 +156,86 @@ class PipelineConfig(Strict):
     refit: bool = Field(
         False,
         description="after the gates, train the same recipe once more on all judged days, held-out "
-        "ones included, and release that model; family ctr",
+        f"ones included, and release that model; {_of('refit')}",
     )
     keep_releases: int = Field(3, ge=0, description="previous releases kept for a rollback")
     approval_timeout_s: int = Field(
         43200, ge=1, description="seconds a run with `approve` waits; then the answer is no"
     )
     gates_run: tuple[str, ...] = Field(
-        DEFAULT_GATES, description="gates that a candidate must pass, in this order", strict=False
+        FAMILIES[DEFAULT].gates,
+        description="gates that a candidate must pass, in this order; empty: those of the family",
+        strict=False,
     )
     features: FeatureFiles | None = Field(
-        None, description="files of the features; a ctr pipeline has them"
+        None, description=f"files of the features; {_of('features')}"
     )
     gates: str = Field("gates.yaml", description="thresholds of the gates")
     hyperparameters: str = Field("hyperparameters.yaml", description="settings of training")
-    module: str = Field("model.py", description="tensor family: the file that builds the module")
+    module: str = Field("model.py", description=f"the file that builds the module; {_of('module')}")
     serving: Serving = Serving()
     monitor: MonitorConfig = MonitorConfig()
     live: LiveConfig = LiveConfig()
     recommend: Recommend | None = Field(
-        None, description="retrieval for POST .../recommend; a ctr pipeline may have it"
+        None, description=f"retrieval for POST .../recommend; {_of('recommend')}"
+    )
+    score: Score | None = Field(
+        None, description=f"the list that score_<pipeline> writes; {_of('score')}"
     )
 
-    score: Score | None = Field(None, description="the list that score_<pipeline> writes")
+    @property
+    def kind(self) -> Family:
+        """What the family is."""
+        return FAMILIES[self.family]
 
     @model_validator(mode="before")
     @classmethod
-    def _gate_of_recommend(cls, value: Any) -> Any:
-        """Where `gates_run` is left out, a pipeline that recommends is judged by that, too."""
-        if isinstance(value, dict) and value.get("recommend") and "gates_run" not in value:
-            return {**value, "gates_run": [*DEFAULT_GATES, "recommend"]}
+    def _of_family(cls, value: Any) -> Any:
+        """The gates and the features' files of the family, where they are left out."""
+        name = value.get("family", DEFAULT) if isinstance(value, dict) else None
+        family = FAMILIES.get(name) if isinstance(name, str) else None
+        if family is None:
+            return value
+        value = dict(value)
+        if "gates_run" not in value:
+            more = ["recommend"] if value.get("recommend") else []
+            value["gates_run"] = [*family.gates, *more]
+        if "features" in family.parts and value.get("features") is None:
+            value["features"] = {}
         return value
 
     @model_validator(mode="after")
-    def _recommend_fits(self) -> PipelineConfig:
-        if self.refit and self.family != "ctr":
-            raise ValueError("refit trains on held-out days: it needs the family ctr")
-        if self.score is not None and self.family != "ctr":
-            raise ValueError("score lists probabilities: it needs the family ctr")
-        if self.recommend is None:
-            if "recommend" in self.gates_run:
-                raise ValueError("gates_run names recommend, and there is no part recommend")
-            return self
-        if self.family != "ctr":
-            raise ValueError("recommend ranks by features: it needs the family ctr")
-        if "recommend" not in self.gates_run:
-            raise ValueError("gates_run must name recommend, since there is a part recommend")
+    def _parts_fit(self) -> PipelineConfig:
+        found = [
+            Misfit(part, why, f"leave it out, or choose the {_of(part)}")
+            for part, why in _NOT_OF_FAMILY.items()
+            if getattr(self, part) and part not in self.kind.parts
+        ]
+        if self.recommend is None and "recommend" in self.gates_run:
+            found.append(
+                Misfit(
+                    "gates_run",
+                    "names recommend, and there is no part recommend",
+                    "leave it out, or write the part recommend",
+                )
+            )
+        if self.recommend is not None and "recommend" not in self.gates_run:
+            found.append(
+                Misfit(
+                    "gates_run",
+                    "does not name recommend, and there is a part recommend",
+                    "add recommend, or leave gates_run out",
+                )
+            )
+        if found:
+            raise refusal(PipelineConfig, found)
         return self
+
+
+_NOT_OF_FAMILY: Mapping[Part, str] = {
+    "features": "a model of this family takes no features of OpenMLDB",
+    "recommend": "items are ranked by features, which this family has not",
+    "refit": "a refit trains on held-out days, which this family has not",
+    "score": "a list holds probabilities, which this family does not give",
+}
+"""Parts of the file that a family may lack, and why it then refuses them."""

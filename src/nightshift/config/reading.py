@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError
@@ -52,6 +53,32 @@ class Strict(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A key that does not fit the others: what a validator of the whole file found."""
+
+    key: str
+    message: str
+    fix: str
+
+
+def refusal(model: type[BaseModel], misfits: Sequence[Misfit]) -> ValidationError:
+    """What a validator of the whole file raises, so that each problem names its own key."""
+    return ValidationError.from_exception_data(
+        model.__name__,
+        [
+            InitErrorDetails(
+                type=PydanticCustomError(
+                    "value_error", "{said}; {fix}", asdict(one) | {"said": one.message}
+                ),
+                loc=(one.key,),
+                input=None,
+            )
+            for one in misfits
+        ],
+    )
 
 
 def read(model: type[Model], path: Path) -> Model:

@@ -20,6 +20,7 @@ from nightshift.experiment.config import ExperimentConfig
 from nightshift.experiment.design import Cell
 from nightshift.experiment.running import Experiment
 from nightshift.experiment.trainings import Bench
+from nightshift.families import having
 from nightshift.pipeline import Pipeline
 
 Tell = Callable[[str], None]
@@ -83,7 +84,7 @@ def run(
     """Do what is not done yet, and report.
 
     Args:
-        pipeline: of the family `ctr`.
+        pipeline: of a family that has experiments.
         asked: what is to be done.
         tell: told of each training.
         showing: a context that shows how far the export is, by its title and what is done now.
@@ -97,9 +98,10 @@ def run(
         PartitionMissing: a night lacks its data.
         LockHeld: another experiment of this pipeline trains.
     """
-    if pipeline.family != "ctr":
+    if "experiment" not in pipeline.config.kind.parts:
         raise ConfigurationError(
-            f"{pipeline.name} is of the family {pipeline.family}; experiments are for ctr"
+            f"{pipeline.name} is of the family {pipeline.family}; experiments are for "
+            f"{having('experiment')}"
         )
     config = asked.config
     train_days = config.train_days or pipeline.config.train_days

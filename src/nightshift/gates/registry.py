@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
+from nightshift.families import Part
 
 if TYPE_CHECKING:
     from nightshift.night import Night
@@ -31,14 +32,14 @@ class Gate:
         module: where its function `check` lies.
         stage: what must be there before it: `data`, the data card; `scored`, the held-out rows'
             scores; `loaded`, the candidate beside the live release.
-        families: model families that it can judge.
+        needs: what it takes of a pipeline's family; empty: it can judge every one.
         title: one line for Airflow's UI.
     """
 
     name: str
     module: str
     stage: Stage
-    families: tuple[str, ...]
+    needs: tuple[Part, ...]
     title: str
 
 
@@ -49,42 +50,42 @@ GATES: Mapping[str, Gate] = {
             "data",
             "nightshift.gates.data",
             "data",
-            ("ctr",),
+            ("features",),
             "Bounds, schema and drift of the data. A breach ends the night here.",
         ),
         Gate(
             "quality",
             "nightshift.gates.quality",
             "scored",
-            ("ctr",),
+            ("probability",),
             "Challenger and champion on the same held-out rows.",
         ),
         Gate(
             "baseline",
             "nightshift.gates.baseline",
             "scored",
-            ("ctr",),
+            ("probability",),
             "Challenger and a logistic regression on the same held-out rows.",
         ),
         Gate(
             "recommend",
             "nightshift.gates.recommend",
             "scored",
-            ("ctr",),
+            ("recommend",),
             "What retrieval finds of the held-out days, against the most popular items.",
         ),
         Gate(
             "rehearsal",
             "nightshift.gates.rehearsal",
             "loaded",
-            ("ctr", "tensor"),
+            (),
             "Load the model beside the live one: golden examples, calls of the new pair.",
         ),
         Gate(
             "consistency",
             "nightshift.gates.parity",
             "loaded",
-            ("ctr",),
+            ("features", "probability"),
             "Held-out requests replayed online: ids and scores equal to the offline ones.",
         ),
     )

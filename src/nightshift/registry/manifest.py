@@ -12,6 +12,7 @@ from typing import Any
 
 from nightshift import files
 from nightshift.errors import ContractError
+from nightshift.families import FIRST
 
 _SCHEMA = Path(__file__).with_name("manifest.schema.json")
 
@@ -141,6 +142,11 @@ class Manifest:
     sizes: Mapping[str, int] = field(default_factory=dict)
     triggered_by: str = "unknown"
     format: int = FORMAT
+
+    @property
+    def family(self) -> str:
+        """Family of the model; before signatures there was one."""
+        return FIRST if self.signature is None else str(self.signature["family"])
 
     @property
     def sql(self) -> Sql:

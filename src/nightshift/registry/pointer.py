@@ -16,6 +16,7 @@ from nightshift.errors import (
     NightshiftError,
     ReleaseRejected,
 )
+from nightshift.families import FIRST, WITHOUT_FEATURES
 from nightshift.registry.manifest import Manifest
 from nightshift.registry.store import ReleaseFolder, ReleaseStore, moment_of, now
 
@@ -37,7 +38,7 @@ class PairNames:
 
     `database`, `deployment`, `feature_spec` and `spec_hash` are None for a model without
     features. `feature_spec` is the absolute path of the specification kept with the release and
-    `spec_hash` its schema hash.
+    `spec_hash` its schema hash. `family` is the model's, a name of `nightshift.families`.
     """
 
     release_id: str
@@ -49,6 +50,7 @@ class PairNames:
     feature_spec: str | None
     spec_hash: str | None
     manifest_checksum: str
+    family: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +154,14 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 
 
 def _read_fields(kind: type, value: Any) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for item in fields(kind):
         if item.name in ("pair", "shadow", "canary"):
             continue
         one = value.get(item.name, _ABSENT) if isinstance(value, dict) else _ABSENT
+        if item.name == "family" and one is _ABSENT:
+            # Written before pointers named it.
+            one = WITHOUT_FEATURES if found["deployment"] is None else FIRST
         if not isinstance(one, _KINDS.get(item.name, (str,))) or isinstance(one, bool):
             raise _Wrong(item.name)
         found[item.name] = one
@@ -512,6 +517,7 @@ def _pointer(folder: ReleaseFolder, manifest: Manifest, **switch: Any) -> LivePo
         feature_spec=str(folder.spec.resolve()) if features else None,
         spec_hash=features.spec.schema_hash if features else None,
         manifest_checksum=manifest.checksum,
+        family=manifest.family,
         **switch,
     )
 

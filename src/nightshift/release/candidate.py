@@ -33,6 +33,7 @@ from nightshift.registry.manifest import (
 from nightshift.registry.names import deployment_name, release_id, sql_hash, version_of
 from nightshift.registry.pointer import read_live
 from nightshift.registry.store import ReleaseFolder, ReleaseStore, now
+from nightshift.runners import RUNNERS
 from nightshift.settings import Settings
 from nightshift.triton import repository
 
@@ -385,7 +386,7 @@ def _champion(store: ReleaseStore) -> Champion | None:
 
 
 def _images(settings: Settings) -> dict[str, str]:
-    if settings.task_runner != "docker":
+    if not RUNNERS[settings.task_runner].images:
         return {}
     return {
         "preprocess": settings.task_image_preprocess,

@@ -1,4 +1,7 @@
-"""The fields that some families look at, held against the feature specification."""
+"""What is checked of the hyper-parameters before a night (`nightshift.families`).
+
+The fields that some networks look at are held against the feature specification.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from collections.abc import Iterable
 
 from nightshift.config.yamlfile import nearest
 from nightshift.features.specification import Field
-from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters
+from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters, load
+
+__all__ = ["FIELDS", "load", "problems"]
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "ncf": ("user_field", "item_field"),

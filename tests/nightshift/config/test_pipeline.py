@@ -12,7 +12,8 @@ def test_a_refit_is_asked_for_and_only_of_what_holds_days_out():
     content = {"version": 1, "refit": True, "family": "tensor"}
     found, problems = parse(PipelineConfig, content, source="x")
     assert found is None
-    assert "family ctr" in str(problems[0])
+    assert problems[0].key == "refit"
+    assert "family ctr" in problems[0].fix
 
 
 def test_a_refit_that_is_no_truth_value_is_named():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightshift.config.pipeline import DEFAULT_GATES, PipelineConfig
+from nightshift.config.pipeline import PipelineConfig
 from nightshift.config.reading import parse
 from nightshift.config.recommend import RETRIEVERS
 from nightshift.recommend.retrievers import REGISTRY
@@ -16,9 +16,9 @@ def test_the_names_are_those_of_the_registry():
 
 def test_a_pipeline_that_recommends_is_judged_by_it():
     found, _ = parse(PipelineConfig, {"version": 1, "recommend": OWN}, source="x")
-    assert found.gates_run == (*DEFAULT_GATES, "recommend")
-    found, _ = parse(PipelineConfig, {"version": 1}, source="x")
-    assert found.gates_run == DEFAULT_GATES
+    without, _ = parse(PipelineConfig, {"version": 1}, source="x")
+    assert found.gates_run == (*without.gates_run, "recommend")
+    assert "recommend" not in without.gates_run
 
 
 def test_every_problem_at_once():
@@ -48,14 +48,20 @@ def test_every_problem_at_once():
 
 
 @pytest.mark.parametrize(
-    ("more", "word"),
+    ("more", "key", "fix"),
     [
-        ({"recommend": OWN, "gates_run": ["quality"]}, "must name recommend"),
-        ({"gates_run": ["recommend"]}, "no part recommend"),
-        ({"recommend": OWN, "family": "tensor", "gates_run": ["recommend"]}, "family ctr"),
+        ({"recommend": OWN, "gates_run": ["quality"]}, "gates_run", "add recommend"),
+        ({"recommend": OWN, "gates_run": []}, "gates_run", "add recommend"),
+        ({"gates_run": ["recommend"]}, "gates_run", "write the part recommend"),
+        (
+            {"recommend": OWN, "family": "tensor", "gates_run": ["recommend"]},
+            "recommend",
+            "the family ctr",
+        ),
     ],
 )
-def test_parts_that_do_not_fit(more, word):
+def test_parts_that_do_not_fit(more, key, fix):
     found, problems = parse(PipelineConfig, {"version": 1, **more}, source="x")
     assert found is None
-    assert word in str(problems[0])
+    assert [problem.key for problem in problems] == [key]
+    assert fix in problems[0].fix

@@ -35,9 +35,27 @@ def test_first_switch_gives_the_predict_server_what_it_needs(tmp_path):
     assert content["deployment"] == "jd_test00_00000000"
     assert content["model"] == "jd_test00"
     assert content["model_version"] == 20160410001
+    assert content["family"] == "ctr"
     assert content["feature_spec"] == str(folder.spec)
     assert content["spec_hash"] == manifest().feature_spec.schema_hash
     assert pointer.read_live(tmp_path) == live
+
+
+@pytest.mark.parametrize(
+    ("features", "family"),
+    [
+        ({}, "ctr"),
+        (dict.fromkeys(("database", "deployment", "feature_spec", "spec_hash")), "tensor"),
+    ],
+)
+def test_a_pointer_of_before_families_were_recorded_reads(tmp_path, features, family):
+    folder = put_release(tmp_path, "2016-04-10")
+    switch(tmp_path, folder.id)
+    path = tmp_path / "live.json"
+    content = json.loads(path.read_text())
+    del content["family"]
+    path.write_text(json.dumps(content | features))
+    assert pointer.read_live(tmp_path).family == family
 
 
 def test_newer_date_takes_over_older_and_same_date_do_not(tmp_path):

@@ -98,6 +98,7 @@ class House:
             feature_spec=str(self.spec_path),
             spec_hash=self.spec.schema_hash,
             manifest_checksum="0" * 64,
+            family="ctr",
             switched_at="2024-03-05T00:00:00Z",
             sequence=next(self.sequence),
             previous=None,

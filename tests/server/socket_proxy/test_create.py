@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from nightshift_provider.runners.docker import home_id
+from nightshift_provider.runners.base import home_id
 from socket_proxy import create, strict_json
 from socket_proxy.errors import Refused
 from socket_proxy.policy import Policy, PolicyError
