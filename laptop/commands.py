@@ -22,14 +22,12 @@ from nightshift.settings import PROJECT, Settings
 
 def _up(arguments: argparse.Namespace) -> int:
     from laptop.services.supervisor import Supervisor
-    from nightshift.pipeline import names
-    from nightshift.scaffold.write import ensure_dag_file
+    from nightshift.scaffold.write import ensure_dag_files
 
     settings = Settings.from_env()
     chosen = _checked(arguments.services)
-    for name in names(settings):
-        if ensure_dag_file(settings, name):
-            say(f"Wrote dags/{name}.py for the pipeline {name}")
+    for path in ensure_dag_files(settings):
+        say(f"Wrote {path} for the pipeline {path.stem}")
     supervisor = Supervisor(settings)
     new = credentials.read(settings, credentials.AIRFLOW_PASSWORD) is None
     began = time.monotonic()

@@ -17,6 +17,7 @@ from cli.console import progress, tail
 from laptop.services.launch import Launch, base_env
 from nightshift import credentials, files
 from nightshift.errors import ConfigurationError
+from nightshift.scaffold.write import ensure_dag_files
 from nightshift.settings import Settings
 
 COMPONENTS = {
@@ -43,7 +44,7 @@ def environment(settings: Settings) -> dict[str, str]:
     folder = home(settings)
     env = base_env(settings)
     options = {
-        "CORE__DAGS_FOLDER": str(settings.project / "dags"),
+        "CORE__DAGS_FOLDER": str(settings.dags),
         "CORE__PLUGINS_FOLDER": str(settings.project / "plugins"),
         # LocalExecutor, with an eye on its processes: Airflow's own leaves a task queued for ever
         # whose process died before the task ran.
@@ -126,6 +127,7 @@ def prepare(settings: Settings) -> None:
     """
     folder = home(settings)
     folder.mkdir(parents=True, exist_ok=True)
+    ensure_dag_files(settings)
     passwords = folder / "passwords.json"
     files.write_private(passwords, files.dump_json({settings.airflow_user: password(settings)}))
     stamp = folder / "prepared"

@@ -253,6 +253,13 @@ class Settings:
         return self.project / "include"
 
     @property
+    def dags(self) -> Path:
+        """Airflow's DAG files: the project's, or those of this home for pipelines elsewhere."""
+        if self.pipelines.resolve() == (self.project / "pipelines").resolve():
+            return self.project / "dags"
+        return self.home / "dags"
+
+    @property
     def runs_root(self) -> Path:
         """Run folders, by pipeline and date."""
         return self.home / "runs"

@@ -14,7 +14,7 @@ from openmldb_sql.errors import SqlError
 from openmldb_sql.parse import parse_select
 
 from nightshift import layout
-from nightshift.check.module import module_problems
+from nightshift.check.module import batch_of, module_problems
 from nightshift.check.places import hint, problems_of
 from nightshift.check.spelling import unknown_names
 from nightshift.config.gates import GatesConfig
@@ -183,7 +183,7 @@ class _Checker:
                 )
 
     def _dag_file(self) -> None:
-        stub = self.pipeline.settings.project / "dags" / f"{self.pipeline.name}.py"
+        stub = self.pipeline.settings.dags / f"{self.pipeline.name}.py"
         if not stub.is_file():
             self.add(
                 stub,
@@ -230,6 +230,12 @@ class _Checker:
             with self._told(path):
                 options = load_yaml_mapping(path)
         self.problems += module_problems(self.pipeline.module, options, path)
+        if self.pipeline.config.serving.max_batch_size and batch_of(self.pipeline.module) == 0:
+            self.add(
+                self._config_file, "serving.max_batch_size",
+                f"has no effect: {self.pipeline.module.name} declares no batch dimension",
+                "leave it out, or let the module set MAX_BATCH_SIZE to the rows that it takes",
+            )  # fmt: skip
 
     def _settings(self) -> Any:
         return of_tasks(self.pipeline.settings.project, str(self.pipeline.config.kind.settings))

@@ -81,6 +81,19 @@ def module_problems(path: Path, options: Mapping[str, Any], options_file: Path) 
     return [*found, *_options(tree, options, options_file)]
 
 
+def batch_of(path: Path) -> int | None:
+    """Rows of one request that a module declares, 0 without a batch; None where it is computed."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    defined = dict(_defined(tree))
+    if not {"MAX_BATCH_SIZE", "*"} & defined.keys():
+        return 0
+    size = _values(tree).get("MAX_BATCH_SIZE")
+    return size if isinstance(size, int) else None
+
+
 def _defined(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
     """Names that the file gives, also inside `if` and `try`, with the statement that does it."""
     todo: list[ast.stmt] = list(tree.body)

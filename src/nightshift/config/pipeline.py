@@ -106,7 +106,7 @@ class Serving(Strict):
     """How Triton serves the pipeline's model."""
 
     max_batch_size: int | None = Field(
-        None, ge=0, description="rows of one request; empty: what the model's signature says"
+        None, ge=1, description="rows of one request; empty: what the model's signature says"
     )
     instances: int = Field(1, ge=1, le=64, description="instances of a version on its device")
     dynamic_batching: bool = Field(True, description="score waiting requests in one batch")

@@ -1,4 +1,4 @@
-"""Make a pipeline's folder and its file in `dags/`, whole or not at all."""
+"""Make a pipeline's folder and its DAG file, whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from nightshift.errors import ConfigurationError
 from nightshift.features import lineage, ttl
 from nightshift.features.reach import Reach
 from nightshift.features.tables import SourceTables
+from nightshift.pipeline import names
 from nightshift.scaffold import render
 from nightshift.scaffold.render import Window
 from nightshift.scaffold.roles import Roles
@@ -107,7 +108,7 @@ def _now() -> dt.datetime:
 
 
 def write(settings: Settings, name: str, texts: dict[str, str]) -> Path:
-    """Write the folder, then the file in `dags/`.
+    """Write the folder, then its DAG file.
 
     Raises:
         ConfigurationError: there is such a folder already.
@@ -121,9 +122,30 @@ def write(settings: Settings, name: str, texts: dict[str, str]) -> Path:
 
 
 def ensure_dag_file(settings: Settings, name: str) -> bool:
-    """Write `dags/<name>.py` if it is not there; return whether it was written."""
-    path = settings.project / "dags" / f"{name}.py"
-    if path.exists() or not path.parent.is_dir():
+    """Write `<name>.py` of `settings.dags` if it is not there; return whether it was written."""
+    path = settings.dags / f"{name}.py"
+    own = settings.dags != settings.project / "dags"
+    if path.exists() or not (own or path.parent.is_dir()):
         return False
+    path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path, render.dag_file(name))
     return True
+
+
+def ensure_dag_files(settings: Settings) -> list[Path]:
+    """Write the DAG file of each pipeline that has none; return what was written.
+
+    Beside pipelines that lie elsewhere, `settings.dags` is given what the project's `dags/` holds
+    for all pipelines.
+    """
+    written = [
+        settings.dags / f"{name}.py" for name in names(settings) if ensure_dag_file(settings, name)
+    ]
+    project = settings.project / "dags"
+    if settings.dags == project:
+        return written
+    for path in sorted(project.glob("*.py")):
+        if not (settings.project / "pipelines" / path.stem).is_dir():
+            settings.dags.mkdir(parents=True, exist_ok=True)
+            files.write_text(settings.dags / path.name, path.read_text(encoding="utf-8"))
+    return written

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from nightshift.check import check_pipeline
-from nightshift.check.module import module_problems
+from nightshift.check.module import batch_of, module_problems
 from nightshift.settings import Settings
 from tests.nightshift.check.conftest import expect, plant
 
@@ -45,6 +45,8 @@ SLIPS = [
     (OPTIONS, r"^channels: 8", "channels 8", "", "not YAML", ""),
     (PIPELINE, r"^module: model.py", "module: modle.py", "", "not there", "module"),
     (PIPELINE, r"^gates_run: .*", "gates_run: [quality]", "gates_run", "cannot judge", "leave it out"),
+    (PIPELINE, r"^gates_run: .*", "serving: {max_batch_size: 8}", "serving.max_batch_size", "no effect", "MAX_BATCH_SIZE"),
+    (PIPELINE, r"^gates_run: .*", "features: {sql: a.sql}", "features", "no features", "leave it out"),
 ]  # fmt: skip
 
 
@@ -98,6 +100,24 @@ def test_what_may_be_right_is_not_refused(tmp_path, text):
     path = tmp_path / "model.py"
     path.write_text(text)
     assert module_problems(path, {}, tmp_path / "options.yaml") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("", 0),
+        ("MAX_BATCH_SIZE = 0", 0),
+        ("MAX_BATCH_SIZE = 4 * 8", 32),
+        ("MAX_BATCH_SIZE = rows()", None),
+        ("from elsewhere import *", None),
+        ("from elsewhere import MAX_BATCH_SIZE", None),
+        ("if cuda:\n    MAX_BATCH_SIZE = 8\n", None),
+    ],
+)
+def test_the_rows_that_a_module_declares(tmp_path, text, rows):
+    path = tmp_path / "model.py"
+    path.write_text(text)
+    assert batch_of(path) == rows
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -96,6 +97,24 @@ def test_the_proposed_folder_passes_the_check(settings, folder):
     (settings.data / "ads").symlink_to(folder)
     problems = [p for p in check_pipeline(settings, "ads") if p.level == "error"]
     assert problems == []
+
+
+def test_a_pipeline_outside_of_the_project_leaves_its_dags_alone(settings, folder, tmp_path):
+    project = tmp_path / "project"
+    for name in ("pipelines/jd", "dags"):
+        (project / name).mkdir(parents=True)
+    (project / "dags" / "jd.py").write_text("jd")
+    (project / "dags" / "all.py").write_text("every pipeline")
+    elsewhere = replace(settings, project=project)
+    roles = propose(folder, requests="impressions", labels="clicks")
+    texts = writing.contents("ads", roles, writing.window_of(roles, 1), 300)
+    writing.write(elsewhere, "ads", texts)
+    assert writing.ensure_dag_files(elsewhere) == []
+    assert sorted(p.name for p in (project / "dags").iterdir()) == ["all.py", "jd.py"]
+    own = elsewhere.home / "dags"
+    assert sorted(p.name for p in own.iterdir()) == ["ads.py", "all.py"]
+    assert 'pipeline_dags("ads")' in (own / "ads.py").read_text()
+    assert not [p for p in check_pipeline(elsewhere, "ads") if p.file.endswith("ads.py")]
 
 
 @pytest.mark.parametrize(
