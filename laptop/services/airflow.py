@@ -17,7 +17,6 @@ from cli.console import progress, tail
 from laptop.services.launch import Launch, base_env
 from nightshift import credentials, files
 from nightshift.errors import ConfigurationError
-from nightshift.scaffold.write import ensure_dag_files
 from nightshift.settings import Settings
 
 COMPONENTS = {
@@ -125,6 +124,9 @@ def prepare(settings: Settings) -> None:
     Raises:
         ConfigurationError: the migration or the pools failed; names the log.
     """
+    # Here, since `up` and `status` are parsed before anything is installed.
+    from nightshift.scaffold.write import ensure_dag_files
+
     folder = home(settings)
     folder.mkdir(parents=True, exist_ok=True)
     ensure_dag_files(settings)
