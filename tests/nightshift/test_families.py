@@ -48,5 +48,5 @@ def test_the_server_refuses_a_family_that_it_has_not():
 
 
 def test_who_has_a_part():
-    assert having("features") == "ctr"
-    assert having("module") == "tensor"
+    assert "ctr" in having("features").split(" or ")
+    assert "tensor" in having("module").split(" or ")
