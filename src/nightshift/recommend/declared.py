@@ -118,7 +118,8 @@ def _fill(
         key = f"recommend.fill.{name}"
         if name not in requests:
             hint = nearest(name, requests).removeprefix("; ")
-            found.append(Problem(file, key, f"{tables.request_table} has no column {name!r}", hint))
+            fix = hint or f"its columns: {', '.join(requests)}"
+            found.append(Problem(file, key, f"{tables.request_table} has no column {name!r}", fix))
         if name in (options.user, options.item):
             found.append(Problem(file, key, "it is filled by user or item already", "leave it out"))
         found += [

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import yaml
+
 from nightshift.scaffold.roles import Joined, Roles
 from nightshift.scaffold.survey import Column, Table
 from nightshift.zones import Zone
@@ -24,7 +26,10 @@ _SQL_NAMES = {
     "date": "date",
     "timestamp": "timestamp",
 }
-_WINDOWS = (("1d", "1 day"), ("7d", "7 days"))
+_WINDOWS = {"1d": 1, "7d": 7}
+"""Frames in which earlier requests are counted, and their days."""
+_GROWING_DAYS = 7
+"""So many days longer than a window needs, the history may still be that of the first nights."""
 _YEARS = 10
 """So many years beyond the data, a query knows when the clocks of its zone change."""
 _MAX_CATEGORIES = 0.5
@@ -183,7 +188,7 @@ _TAKEN = frozenset(
 def _given_name(roles: Roles, column: str) -> str:
     """What a column of the requests is called in the query: as it is, where nothing else is."""
     others = {f"{j.table.name}_{c.name}".lower() for j in roles.joined for c in _joined_columns(j)}
-    others |= {f"{key}_requests_{name}".lower() for key in roles.keys for name, _ in _WINDOWS}
+    others |= {f"{key}_requests_{name}".lower() for key in roles.keys for name in _WINDOWS}
     others |= _TAKEN
     columns = {c.name.lower() for c in roles.requests.columns}
     found = column
@@ -200,7 +205,10 @@ def features(roles: Roles) -> list[Feature]:
         Feature("request_time", "timestamp", "key"),
     ]
     found += [
-        _feature(column, _given_name(roles, column.name), request)
+        # What another table is found by is an id, whatever its name.
+        Feature(_given_name(roles, column.name), column.sql, "categorical")
+        if column.name in {joined.key for joined in roles.joined}
+        else _feature(column, _given_name(roles, column.name), request)
         for column in request.columns
         if column.name not in (roles.request_id, roles.request_time)
     ]
@@ -209,7 +217,7 @@ def features(roles: Roles) -> list[Feature]:
         Feature("request_weekday", "int32", "categorical"),
     ]
     for key in roles.keys:
-        found += [Feature(f"{key}_requests_{name}", "int64", "numeric") for name, _ in _WINDOWS]
+        found += [Feature(f"{key}_requests_{name}", "int64", "numeric") for name in _WINDOWS]
     found += [
         Feature("label_request_id", request.column(roles.request_id).sql, "key"),
         Feature("label", "int32", "label"),
@@ -266,14 +274,14 @@ def features_sql(roles: Roles, zone: Zone, window: Window) -> str:
             f"count({quoted(roles.request_id)}) OVER {key}_{name} AS "
             f"{quoted(f'{key}_requests_{name}')}"
             for key in roles.keys
-            for name, _ in _WINDOWS
+            for name in _WINDOWS
         ),
     ]
     frames = [
         f"{key}_{name} AS (\n            PARTITION BY {quoted(key)} ORDER BY {quoted(time)}\n"
         f"            ROWS_RANGE BETWEEN {name} PRECEDING AND 0s PRECEDING MAXSIZE 1000)"
         for key in roles.keys
-        for name, _ in _WINDOWS
+        for name in _WINDOWS
     ]
     named = "\n    WINDOW\n        " + ",\n        ".join(frames) if frames else ""
     joins, outside = _joins(roles)
@@ -472,6 +480,7 @@ def gates_yaml(roles: Roles, window: Window, rows: int, positives: int | None) -
     high = 1.0 if share is None else min(1.0, _round(share * 5))
     held_out = (positives or 0) * window.test_days // days
     level = "fail" if held_out >= 30 else "warn"
+    growing = _growing(roles, window, days)
     few = "" if level == "fail" else (
         f"\n  # About {held_out} positives a test are too few for a verdict: a wide interval passes\n"
         "  # nothing, so that the comparison only warns until there are more."
@@ -485,7 +494,7 @@ def gates_yaml(roles: Roles, window: Window, rows: int, positives: int | None) -
 data:
   rows: {{min: {least}, level: fail}}
   positives: {{min_share: {low:g}, max_share: {high:g}, level: fail}}
-
+{growing}
 quality:
   min_auc: {{value: 0.5, level: {level}}}{few}
   versus_live: {{level: {level}}}
@@ -493,6 +502,25 @@ quality:
 consistency:
   min_compared: {{value: {compared}, level: fail}}
 """
+
+
+def _growing(roles: Roles, window: Window, days: int) -> str:
+    """Counts that drift because the history is younger than their window, for the data gate."""
+    named = [
+        f"{key}_requests_{name}"
+        for key in roles.keys
+        for name, reach in _WINDOWS.items()
+        if days < window.train_days + reach + _GROWING_DAYS
+    ]
+    if not named:
+        return ""
+    enough = window.train_days + max(_WINDOWS.values()) + _GROWING_DAYS
+    listed = yaml.safe_dump({"except": named}, default_flow_style=True, width=10**6).strip()
+    return (
+        "  # These windows reach back to before the first day of the data, so that the counts grow by\n"
+        f"  # themselves. Remove the line once there are {enough} days.\n"
+        f"  drift: {listed}\n"
+    )
 
 
 def _round(share: float) -> float:

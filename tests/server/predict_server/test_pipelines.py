@@ -84,7 +84,7 @@ def bright(house):
 def tensor_pointer(house, model):
     pointer = house.pointer(house.pairs[0], release_id=RELEASE, model=model, model_version=7)
     absent = dict.fromkeys(("database", "deployment", "feature_spec", "spec_hash"))
-    return {**dataclasses.asdict(pointer), **absent}
+    return {**dataclasses.asdict(pointer), **absent, "family": "tensor"}
 
 
 class Client:

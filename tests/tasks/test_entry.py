@@ -1,0 +1,93 @@
+"""How a task process ends: what its result file and its exit code say."""
+
+import errno
+import json
+import os
+import signal
+
+import pytest
+
+from nightshift.errors import ConfigurationError, ServiceUnavailable
+from tasks.entry import EXIT_STOPPED, TaskParser, run_task
+
+
+@pytest.fixture(autouse=True)
+def handler():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def ended(tmp_path, work):
+    path = tmp_path / "result.json"
+    code = run_task("train", path, work)
+    return code, json.loads(path.read_text())
+
+
+def failing(error):
+    def work():
+        raise error
+
+    return work
+
+
+def test_figures_are_kept_with_the_end(tmp_path):
+    code, result = ended(tmp_path, lambda: {"rows": 3})
+    assert (code, result["status"], result["task"], result["rows"]) == (0, "ok", "train", 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retryable"),
+    [
+        (ConfigurationError("epochs is 0"), os.EX_USAGE, False),
+        (ServiceUnavailable("no answer"), os.EX_TEMPFAIL, True),
+        (OSError(errno.ENOSPC, "no space"), os.EX_TEMPFAIL, True),
+        (OSError(errno.ENOENT, "no file"), os.EX_USAGE, False),
+        (KeyError("rows"), os.EX_USAGE, False),
+    ],
+)
+def test_an_error_says_whether_another_try_may_help(tmp_path, error, code, retryable):
+    found, result = ended(tmp_path, failing(error))
+    assert found == code
+    assert (result["status"], result["retryable"]) == ("error", retryable)
+    assert result["kind"] == type(error).__name__
+    assert str(error).strip("'") in result["error"]
+
+
+def test_a_defect_is_shown_with_its_place_and_a_refusal_is_not(tmp_path, capsys):
+    ended(tmp_path, failing(ConfigurationError("epochs is 0")))
+    assert "Traceback" not in capsys.readouterr().err
+    ended(tmp_path, failing(ZeroDivisionError("division by zero")))
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_sigterm_stops_the_work_and_a_second_one_does_not_break_the_end(tmp_path):
+    def work():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("goes on")
+
+    code, result = ended(tmp_path, work)
+    assert (code, result["status"]) == (EXIT_STOPPED, "stopped")
+    assert code == 128 + signal.SIGTERM
+
+
+def test_a_result_of_an_earlier_run_is_gone_before_the_work_begins(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text('{"status": "ok"}')
+
+    def work():
+        assert not path.exists()
+        return {}
+
+    assert run_task("train", path, work) == 0
+
+
+def test_a_wrong_command_line_is_not_tried_again(capsys):
+    parser = TaskParser(prog="tasks.some")
+    with pytest.raises(SystemExit) as raised:
+        parser.parse_args(["--what"])
+    assert raised.value.code == os.EX_USAGE
+    assert "tasks.some: " in capsys.readouterr().err
