@@ -1,0 +1,129 @@
+"""The client of Airflow's API against a server that answers as Airflow does."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from cli.airflow_api import AirflowApi, Task
+from nightshift.errors import ConfigurationError, DeadlineExceeded, ServiceUnavailable
+from nightshift.settings import Settings
+
+
+@pytest.fixture
+def airflow():
+    """A server; `answers` are (status, JSON) by "METHOD path", `asked` what came."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self):
+            raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            place = f"{self.command} {self.path}"
+            server.asked.append((place, json.loads(raw) if raw else None))
+            token = self.headers.get("Authorization")
+            if self.path == "/auth/token":
+                server.tokens += 1
+                status, value = server.answers.get(
+                    place, (201, {"access_token": f"t{server.tokens}"})
+                )
+            elif token != f"Bearer t{server.valid or server.tokens}":
+                status, value = 401, {"detail": "Signature has expired"}
+            else:
+                status, value = server.answers.get(place, (404, {"detail": "Not found"}))
+            body = b"" if value is None else json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PATCH = answer  # noqa: N815 (http.server's names)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.answers, server.asked, server.tokens, server.valid = {}, [], 0, 0
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def api(airflow, tmp_path):
+    settings = Settings(home=tmp_path, airflow_port=airflow.server_address[1])
+    return AirflowApi(settings, password="secret")
+
+
+def test_one_login_is_enough_and_a_token_that_is_over_is_made_anew(airflow, api):
+    airflow.answers["GET /api/v2/dags/d/dagRuns/r%2F1"] = (200, {"state": "running"})
+    assert api.run_state("d", "r/1") == "running"
+    assert api.run_state("d", "r/1") == "running"
+    assert airflow.tokens == 1
+    assert airflow.asked[0][1] == {"username": "admin", "password": "secret"}
+    airflow.valid = 2  # the first token is not taken any more
+    assert api.run_state("d", "r/1") == "running"
+    assert airflow.tokens == 2
+
+
+def test_a_refused_login_says_which_user_and_where_to_look(airflow, api):
+    airflow.answers["POST /auth/token"] = (401, {"detail": "Invalid credentials"})
+    with pytest.raises(ConfigurationError, match=r"admin: Invalid credentials; check NIGHTSHIFT"):
+        api.unfinished("d")
+
+
+def test_a_server_that_fails_may_be_asked_again_and_a_refusal_not(airflow, api):
+    place = "PATCH /api/v2/dags/d"
+    airflow.answers[place] = (503, {"detail": "the database is away"})
+    with pytest.raises(ServiceUnavailable, match="the database is away"):
+        api.set_paused("d", False)
+    airflow.answers[place] = (403, {"detail": "Forbidden"})
+    with pytest.raises(ConfigurationError, match="403 Forbidden"):
+        api.set_paused("d", False)
+    airflow.answers[place] = (200, {"is_paused": False})
+    api.set_paused("d", False)
+    assert airflow.asked[-1] == (place, {"is_paused": False})
+
+
+def test_nobody_there(tmp_path, closed_port):
+    api = AirflowApi(Settings(home=tmp_path, airflow_port=closed_port), password="x")
+    with pytest.raises(ServiceUnavailable, match="nightshift up"):
+        api.unfinished("d")
+
+
+def test_a_param_that_airflow_refuses_is_named_alone(airflow, api):
+    detail = "Invalid input for param ds: 'x' is not a 'date'\n\nFailed validating 'format' in ..."
+    airflow.answers["POST /api/v2/dags/d/dagRuns"] = (400, {"detail": detail})
+    with pytest.raises(ConfigurationError) as raised:
+        api.trigger("d", "r", {"ds": "x"})
+    assert str(raised.value) == "Param ds: 'x' is not a 'date'"
+
+
+def test_a_dag_that_does_not_appear_is_waited_for_no_longer_than_asked(airflow, api):
+    airflow.answers["GET /api/v2/importErrors"] = (200, {"import_errors": []})
+    with pytest.raises(DeadlineExceeded, match="retrain_jd"):
+        api.wait_for_dag("retrain_jd", timeout_s=0)
+    broken = [{"filename": "dags/jd.py", "stack_trace": "train_dais: unknown key"}]
+    airflow.answers["GET /api/v2/importErrors"] = (200, {"import_errors": broken})
+    with pytest.raises(ConfigurationError, match=r"(?s)dags/jd.py.*train_dais"):
+        api.wait_for_dag("retrain_jd", timeout_s=0)
+
+
+def test_tasks_and_what_their_logs_say(airflow, api):
+    row = {"task_id": "train", "state": None, "try_number": 0, "map_index": -1, "duration": None}
+    run = "/api/v2/dags/d/dagRuns/r/taskInstances"
+    airflow.answers[f"GET {run}?limit=1000"] = (200, {"task_instances": [row]})
+    (task,) = api.tasks("d", "r")
+    assert task == Task("train", "none", 0, -1, 0)
+    error = {
+        "level": "error",
+        "event": "failed",
+        "error_detail": [{"exc_type": "E", "exc_value": "v"}],
+    }
+    airflow.answers[f"GET {run}/train/logs/1?full_content=true&map_index=-1"] = (
+        200,
+        {"content": ["::group::", error]},
+    )
+    assert api.log_lines("d", "r", task) == ["::group::", "error failed", "E: v"]
