@@ -35,7 +35,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         given = _ask(tables, given)
     roles = deciding.decide(tables, **given)
     settle, positives = _labels(roles)
-    window = writing.window_of(roles, settle, zone)
+    window = writing.window_of(roles, settle, positives, zone)
     texts = writing.contents(arguments.name, roles, window, positives, zone)
     say("\nGuessed (every one of these can be changed in the files)")
     for guess in roles.guesses:
@@ -82,11 +82,10 @@ def _ask(tables: dict[str, Table], given: dict[str, str | None]) -> dict[str, st
 def _labels(roles: Roles) -> tuple[int, int | None]:
     """Days after which most labels are there, and positives among all requests."""
     labels = roles.labels
-    positives = labels.rows
+    positives: int | None = labels.rows
     if roles.label is not None:
-        column = labels.column(roles.label)
-        if column.distinct > 1:
-            positives = None  # type: ignore[assignment]
+        ones = labels.column(roles.label).ones
+        positives = None if ones is None else round(ones * labels.rows / max(1, labels.seen))
     requests, last = roles.requests.column(roles.request_time), None
     if roles.label_time is not None:
         last = labels.column(roles.label_time).greatest

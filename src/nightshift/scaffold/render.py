@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import yaml
 
 from nightshift.scaffold.roles import Joined, Roles
 from nightshift.scaffold.survey import Column, Table
+from nightshift.scaffold.windows import SPANS, Windows, aggregates
 from nightshift.zones import Zone
 
 _SQL_NAMES = {
@@ -26,14 +26,10 @@ _SQL_NAMES = {
     "date": "date",
     "timestamp": "timestamp",
 }
-_WINDOWS = {"1d": 1, "7d": 7}
-"""Frames in which earlier requests are counted, and their days."""
 _GROWING_DAYS = 7
 """So many days longer than a window needs, the history may still be that of the first nights."""
 _YEARS = 10
 """So many years beyond the data, a query knows when the clocks of its zone change."""
-_MAX_CATEGORIES = 0.5
-"""A text column with more distinct values a row than this names rows, and is not a feature."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +40,13 @@ class Feature:
         name: its name there.
         sql: its SQL type.
         kind: `categorical` or `numeric`; or `key`, `ignored: <why>`.
+        decimals: to which a number is rounded; None: as it is.
     """
 
     name: str
     sql: str
     kind: str
+    decimals: int | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,9 @@ def create_tables(roles: Roles, expiry: Expiry | None = None) -> str:
         _index(roles.labels.name, roles.label_key, roles.label_time, keeps)
     ]
     for joined in roles.joined:
-        indexes[joined.table.name] = [_index(joined.table.name, joined.key, joined.time, keeps)]
+        indexes[joined.table.name] = [
+            _index(joined.table.name, key, joined.time, keeps) for key in joined.keys
+        ]
     for table in _tables(roles):
         columns = ",\n".join(f"    {quoted(c.name)} {_SQL_NAMES[c.sql]}" for c in table.columns)
         lines = ",\n".join(f"    {text}" for text in indexes[table.name])
@@ -188,7 +188,9 @@ _TAKEN = frozenset(
 def _given_name(roles: Roles, column: str) -> str:
     """What a column of the requests is called in the query: as it is, where nothing else is."""
     others = {f"{j.table.name}_{c.name}".lower() for j in roles.joined for c in _joined_columns(j)}
-    others |= {f"{key}_requests_{name}".lower() for key in roles.keys for name in _WINDOWS}
+    others |= {f"{key}_requests_{name}".lower() for key in roles.keys for name in SPANS}
+    for part in _windows(roles):
+        others |= {part.id_column.lower(), *(name.lower() for name, _, _ in part.columns())}
     others |= _TAKEN
     columns = {c.name.lower() for c in roles.requests.columns}
     found = column
@@ -205,10 +207,7 @@ def features(roles: Roles) -> list[Feature]:
         Feature("request_time", "timestamp", "key"),
     ]
     found += [
-        # What another table is found by is an id, whatever its name.
-        Feature(_given_name(roles, column.name), column.sql, "categorical")
-        if column.name in {joined.key for joined in roles.joined}
-        else _feature(column, _given_name(roles, column.name), request)
+        Feature(_given_name(roles, column.name), column.sql, _kind_in_request(roles, column))
         for column in request.columns
         if column.name not in (roles.request_id, roles.request_time)
     ]
@@ -217,7 +216,7 @@ def features(roles: Roles) -> list[Feature]:
         Feature("request_weekday", "int32", "categorical"),
     ]
     for key in roles.keys:
-        found += [Feature(f"{key}_requests_{name}", "int64", "numeric") for name in _WINDOWS]
+        found += [Feature(f"{key}_requests_{name}", "int64", "numeric") for name in SPANS]
     found += [
         Feature("label_request_id", request.column(roles.request_id).sql, "key"),
         Feature("label", "int32", "label"),
@@ -225,7 +224,32 @@ def features(roles: Roles) -> list[Feature]:
     for joined in roles.joined:
         for column in _joined_columns(joined):
             found.append(_feature(column, f"{joined.table.name}_{column.name}", joined.table))
+    for part in _windows(roles):
+        found.append(Feature(part.id_column, request.column(roles.request_id).sql, "key"))
+        found += [
+            Feature(name, one.sql, "numeric", one.decimals) for name, one, _ in part.columns()
+        ]
     return found
+
+
+def _kind_in_request(roles: Roles, column: Column) -> str:
+    """What another table is found by is an id, whatever its name."""
+    kind = roles.requests.kind_of(column)
+    joins = any(column.name in joined.keys for joined in roles.joined)
+    return "categorical" if joins and kind == "numeric" else kind
+
+
+def _windows(roles: Roles) -> list[Windows]:
+    """The windows over the tables of events."""
+    return [
+        Windows(
+            *(joined.table, key, joined.time, roles.requests, roles.request_id, roles.request_time),
+            tuple(aggregates(joined.table, {*joined.keys, joined.time})),
+        )
+        for joined in roles.joined
+        if joined.time is not None
+        for key in joined.keys
+    ]
 
 
 def _joined_columns(joined: Joined) -> list[Column]:
@@ -233,28 +257,7 @@ def _joined_columns(joined: Joined) -> list[Column]:
 
 
 def _feature(column: Column, name: str, table: Table) -> Feature:
-    return Feature(name, column.sql, _kind(column, table))
-
-
-def _kind(column: Column, table: Table) -> str:
-    if column.nulls == table.seen:
-        return "ignored: it is NULL in every row"
-    if column.sql == "timestamp":
-        return (
-            "ignored: a time that is not the request's; derive what you need from it in the query"
-        )
-    if column.sql in ("float", "double"):
-        return "numeric"
-    if column.sql == "bool":
-        return "categorical"
-    if column.sql in ("int16", "int32", "int64"):
-        named = bool(re.search(r"(?i)(?:^|_)(?:id|code|type|kind|cat|category)$|id$", column.name))
-        if named or column.distinct <= 100:
-            return "categorical"
-        return "numeric"
-    if table.seen >= 100 and column.distinct > _MAX_CATEGORIES * table.seen:
-        return "ignored: nearly every row has a value of its own"
-    return "categorical"
+    return Feature(name, column.sql, table.kind_of(column))
 
 
 def features_sql(roles: Roles, zone: Zone, window: Window) -> str:
@@ -274,17 +277,18 @@ def features_sql(roles: Roles, zone: Zone, window: Window) -> str:
             f"count({quoted(roles.request_id)}) OVER {key}_{name} AS "
             f"{quoted(f'{key}_requests_{name}')}"
             for key in roles.keys
-            for name in _WINDOWS
+            for name in SPANS
         ),
     ]
     frames = [
         f"{key}_{name} AS (\n            PARTITION BY {quoted(key)} ORDER BY {quoted(time)}\n"
         f"            ROWS_RANGE BETWEEN {name} PRECEDING AND 0s PRECEDING MAXSIZE 1000)"
         for key in roles.keys
-        for name in _WINDOWS
+        for name in SPANS
     ]
     named = "\n    WINDOW\n        " + ",\n        ".join(frames) if frames else ""
     joins, outside = _joins(roles)
+    parts = "".join(f"\n{part.to_sql()}" for part in _windows(roles))
     listed = ",\n        ".join(columns)
     also = ",\n        ".join(outside)
     return f"""\
@@ -306,7 +310,7 @@ LAST JOIN
     FROM {quoted(request.name)}
 {joins}
 ) AS joined
-ON request.request_id = joined.label_request_id;
+ON request.request_id = joined.label_request_id{parts};
 """
 
 
@@ -434,10 +438,18 @@ lookback_days:
     ):
         chosen = [f for f in columns if f.kind == kind]
         if chosen:
-            form = "{}: {}" if kind == "categorical" else "{}: {{type: {}}}"
-            lines = "".join(f"  {form.format(f.name, f.sql)}\n" for f in chosen)
+            lines = "".join(f"  {f.name}: {_declared(f)}\n" for f in chosen)
             blocks.append(f"{doc}\n{kind}:\n{lines}")
     return "\n".join(blocks)
+
+
+def _declared(feature: Feature) -> str:
+    """What the specification says of a column."""
+    if feature.kind == "categorical":
+        return feature.sql
+    if feature.decimals is None:
+        return f"{{type: {feature.sql}}}"
+    return f"{{type: {feature.sql}, transform: auto, decimals: {feature.decimals}}}"
 
 
 # The other files
@@ -509,12 +521,18 @@ def _growing(roles: Roles, window: Window, days: int) -> str:
     named = [
         f"{key}_requests_{name}"
         for key in roles.keys
-        for name, reach in _WINDOWS.items()
+        for name, reach in SPANS.items()
         if days < window.train_days + reach + _GROWING_DAYS
+    ]
+    named += [
+        name
+        for part in _windows(roles)
+        for name, _, span in part.columns()
+        if days < window.train_days + SPANS[span] + _GROWING_DAYS
     ]
     if not named:
         return ""
-    enough = window.train_days + max(_WINDOWS.values()) + _GROWING_DAYS
+    enough = window.train_days + max(SPANS.values()) + _GROWING_DAYS
     listed = yaml.safe_dump({"except": named}, default_flow_style=True, width=10**6).strip()
     return (
         "  # These windows reach back to before the first day of the data, so that the counts grow by\n"

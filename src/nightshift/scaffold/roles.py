@@ -15,6 +15,7 @@ _ID = re.compile(r"(?i)(?:^|_)(?:req|request|imp|impression|event|row|show|sessi
 _TIME = re.compile(r"(?i)time|date|ts$|_at$|when|created|stamp")
 _LABEL = re.compile(r"(?i)label|click|convert|conversion|purchase|order|buy|bought|value|target|y$")
 MOST_KEYS = 3
+MOST_EVENT_KEYS = 2
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,18 @@ class Joined:
         table: the table.
         key: the column that both have.
         time: the column of its time, for a table of events; None for a snapshot.
+        also: further columns that both have, by which rows of events are counted.
     """
 
     table: Table
     key: str
     time: str | None
+    also: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All of them, the one that a row is joined by first."""
+        return (self.key, *self.also)
 
 
 @dataclass
@@ -303,12 +311,26 @@ def _join(tables: Mapping[str, Table], roles: Roles) -> None:
                 f"{key} repeats in it and it has no timestamp column, so the row to join is open"
             )
             continue
-        roles.joined.append(Joined(table, key, None if snapshot else time))
-        kind = "a snapshot, one row a key" if snapshot else "events, the newest before the request"
-        roles.guesses.append(f"{table.name}: {kind}, joined by {key}")
+        if snapshot:
+            roles.joined.append(Joined(table, key, None))
+            roles.guesses.append(f"{table.name}: a snapshot, one row a key, joined by {key}")
+            continue
+        also = [name for name in _shared_keys(roles.requests, roles.request_id, table)
+                if name != key and name in roles.keys]  # fmt: skip
+        joined = Joined(table, key, time, tuple(also[: MOST_EVENT_KEYS - 1]))
+        roles.joined.append(joined)
+        roles.guesses.append(
+            f"{table.name}: events, the newest before the request joined by {key}, those of the "
+            f"last days counted by {', '.join(joined.keys)}"
+        )
 
 
 def _join_key(requests: Table, request_id: str, table: Table) -> str | None:
+    return next(iter(_shared_keys(requests, request_id, table)), None)
+
+
+def _shared_keys(requests: Table, request_id: str, table: Table) -> list[str]:
+    """Columns that a table shares with the requests, the best to join by first."""
     kinds: dict[str, str] = {c.name: c.sql for c in requests.columns if c.name != request_id}
     shared = [
         c
@@ -318,4 +340,4 @@ def _join_key(requests: Table, request_id: str, table: Table) -> str | None:
     order: Sequence[Column] = sorted(
         shared, key=lambda c: (not table.is_unique(c.name), not c.name.lower().endswith("id"))
     )
-    return order[0].name if order else None
+    return [c.name for c in order]

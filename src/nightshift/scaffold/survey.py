@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1_000_000
 """Rows of a table that are looked at."""
+
+_MAX_CATEGORIES = 0.5
+"""A text column with more distinct values a row than this names rows, and is not a feature."""
+_MOST_FRESH = 0.8
+"""Of a column whose values are ids that pass, such as sessions: a model never sees them again."""
+_NAMES_A_KIND = re.compile(r"(?i)(?:^|_)(?:id|code|type|kind|cat|category)$|id$")
+_FEW = 50
+"""Distinct values of a column up to which it is known how often each is there."""
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -31,6 +39,10 @@ class Column:
         nulls: NULLs among them.
         least: smallest value, None where there is no order or no value.
         greatest: largest value.
+        common: the most frequent values of a text or integer column with few, most frequent first.
+        ones: rows with 1 or true, of a column that may be a label.
+        fresh: share of the newest tenth of the rows whose value no older row has; 0 where the
+            table has no time.
     """
 
     name: str
@@ -39,6 +51,9 @@ class Column:
     nulls: int
     least: Any = None
     greatest: Any = None
+    common: tuple[Any, ...] = ()
+    ones: int | None = None
+    fresh: float = 0.0
 
     @property
     def is_binary(self) -> bool:
@@ -84,6 +99,33 @@ class Table:
             f"table {self.name} has no column {name!r}; it has "
             f"{', '.join(c.name for c in self.columns)}"
         )
+
+    def kind_of(self, column: Column) -> str:
+        """What a column may be to a model: `categorical`, `numeric`, or `ignored: <why>`."""
+        if column.nulls == self.seen:
+            return "ignored: it is NULL in every row"
+        if column.sql == "timestamp":
+            return (
+                "ignored: a time that is not the request's; derive what you need from it in the "
+                "query"
+            )
+        if not self._is_id(column):
+            return "numeric"
+        unlike = self.seen >= 100 and column.distinct > _MAX_CATEGORIES * self.seen
+        if unlike and column.sql not in ("int16", "int32", "int64"):
+            return "ignored: nearly every row has a value of its own"
+        if column.fresh > _MOST_FRESH:
+            return (
+                f"ignored: its values do not come again, {column.fresh:.0%} of the newest rows have "
+                "one that no older row has"
+            )
+        return "categorical"
+
+    def _is_id(self, column: Column) -> bool:
+        """Whether values of a column are names, even where they are numbers."""
+        if column.sql in ("int16", "int32", "int64"):
+            return _NAMES_A_KIND.search(column.name) is not None or column.distinct <= 100
+        return column.sql not in ("float", "double")
 
     def is_unique(self, name: str) -> bool:
         """Whether a column names a row among those looked at."""
@@ -155,8 +197,9 @@ def _read(folder: Path, days: Sequence[Path], paths: Sequence[Path]) -> Table:
             break
     whole = pa.concat_tables(taken, promote_options="permissive")
     columns, shared = [], {}
+    newest = _newest(whole, kinds)
     for name, kind in kinds.items():
-        made, values = _column(name, kind, whole[name])
+        made, values = _column(name, kind, whole[name], newest)
         columns.append(made)
         if values is not None:
             shared[name] = values
@@ -179,16 +222,51 @@ def _cannot_be(name: str, sql: str | None) -> str:
     )
 
 
-def _column(name: str, kind: str, values: pa.ChunkedArray) -> tuple[Column, frozenset[Any] | None]:
+def _newest(whole: pa.Table, kinds: dict[str, str]) -> pa.ChunkedArray | None:
+    """Which rows are the newest tenth, by the first time without NULLs; None without one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    for name, kind in kinds.items():
+        if kind == "timestamp" and len(whole) and not whole[name].null_count:
+            moments = whole[name].cast(pa.int64())
+            return pc.greater(moments, pc.quantile(moments, 0.9, interpolation="lower")[0])
+    return None
+
+
+def _fresh(values: pa.ChunkedArray, newest: pa.ChunkedArray) -> float:
+    import pyarrow.compute as pc
+
+    new = values.filter(newest).drop_null()
+    if not len(new):
+        return 0.0
+    known = pc.unique(values.filter(pc.invert(newest)))
+    return 1.0 - (pc.sum(pc.is_in(new, value_set=known)).as_py() or 0) / len(new)
+
+
+def _column(
+    name: str, kind: str, values: pa.ChunkedArray, newest: pa.ChunkedArray | None
+) -> tuple[Column, frozenset[Any] | None]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    listed = kind in ("string", "int16", "int32", "int64")
     distinct = pc.count_distinct(values, mode="only_valid").as_py()
     least = greatest = None
     if len(values) > values.null_count and not pa.types.is_boolean(values.type):
         bounds = pc.min_max(values).as_py()
         least, greatest = bounds["min"], bounds["max"]
-    column = Column(name, kind, distinct, values.null_count, least, greatest)
-    if kind in ("string", "int16", "int32", "int64"):
+    common: tuple[Any, ...] = ()
+    if listed and distinct <= _FEW:
+        counts = [
+            (n["counts"], n["values"]) for n in pc.value_counts(values.drop_null()).to_pylist()
+        ]
+        common = tuple(value for _, value in sorted(counts, key=lambda n: (-n[0], n[1])))
+    column = Column(name, kind, distinct, values.null_count, least, greatest, common)
+    if column.is_binary:
+        column = replace(column, ones=pc.sum(values.cast(pa.int64())).as_py() or 0)
+    if listed:
+        if newest is not None and distinct > _FEW:
+            column = replace(column, fresh=_fresh(values, newest))
         return column, frozenset(pc.unique(values.drop_null()).slice(0, 200_000).to_pylist())
     return column, None

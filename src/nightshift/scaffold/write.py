@@ -22,6 +22,12 @@ from nightshift.scaffold.roles import Roles
 from nightshift.settings import Settings
 from nightshift.zones import Zone
 
+_ENOUGH_POSITIVES = 100
+_MOST_HELD_DAYS = 7
+_ENOUGH_ROWS = 200_000
+"""Requests that a night learns from, where that takes more days than usual."""
+_TRAIN_DAYS, _MOST_TRAIN_DAYS = 30, 180
+
 
 def check_name(settings: Settings, name: str) -> Path:
     """The folder of a pipeline to be made.
@@ -40,16 +46,34 @@ def check_name(settings: Settings, name: str) -> Path:
     return folder
 
 
-def window_of(roles: Roles, settle_days: int, zone: Zone = Zone()) -> Window:  # noqa: B008
-    """How the days of requests are used: most to learn from, the last ones to judge by."""
+def window_of(
+    roles: Roles,
+    settle_days: int,
+    positives: int | None = None,
+    zone: Zone = Zone(),  # noqa: B008 (frozen)
+) -> Window:
+    """How the days of requests are used: most to learn from, the last ones to judge by.
+
+    Args:
+        roles: the tables.
+        settle_days: days that a label needs.
+        positives: requests with the label; None: unknown.
+        zone: of the days.
+    """
     column = roles.requests.column(roles.request_time)
     days = roles.requests.days
     first = min(days) if days else zone.day_of(column.least)
     last = max(days) if days else zone.day_of(column.greatest)
     span = (last - first).days + 1
     held = max(1, min(2, span // 6))
+    if positives:
+        # A few positives more make the verdict's interval narrower, up to a week.
+        enough = -(-_ENOUGH_POSITIVES * span // positives)
+        held = max(held, min(enough, _MOST_HELD_DAYS, span // 6))
+    enough = -(-_ENOUGH_ROWS * span // max(1, roles.requests.rows))
     # Three quarters of the days, so that nights of the last days find their whole window.
-    train = max(2 * held + 1 + settle_days, min(30, span * 3 // 4))
+    most = max(_TRAIN_DAYS, min(enough, _MOST_TRAIN_DAYS))
+    train = max(2 * held + 1 + settle_days, min(most, span * 3 // 4))
     return Window(first, last, min(train, span), held, held, settle_days)
 
 

@@ -128,7 +128,7 @@ def test_a_pipeline_outside_of_the_project_leaves_its_dags_alone(settings, folde
 def test_days_and_hours_are_those_of_a_given_zone(settings, folder, zone, hour):
     roles = propose(folder, requests="impressions", labels="clicks")
     chosen = Zone.of(zone)
-    texts = writing.contents("ads", roles, writing.window_of(roles, 1, chosen), 300, chosen)
+    texts = writing.contents("ads", roles, writing.window_of(roles, 1, zone=chosen), 300, chosen)
     assert hour in texts["features.sql"]
     writing.write(settings, "ads", texts)
     assert Pipeline.load(settings, "ads").zone == chosen
@@ -139,7 +139,7 @@ def test_days_and_hours_are_those_of_a_given_zone(settings, folder, zone, hour):
 def test_hours_follow_the_clocks_of_a_zone_that_changes_them(settings, folder, tmp_path):
     roles = propose(folder, requests="impressions", labels="clicks")
     zone = Zone.of("America/New_York")
-    texts = writing.contents("ads", roles, writing.window_of(roles, 1, zone), 300, zone)
+    texts = writing.contents("ads", roles, writing.window_of(roles, 1, zone=zone), 300, zone)
     found = re.search(r"hour\((timestamp.*?END\))\) AS request_hour", texts["features.sql"], re.S)
     # Around the changes of clocks of 2026 and 2035, and on the day of the data.
     moments = [

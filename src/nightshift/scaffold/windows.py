@@ -1,0 +1,212 @@
+"""What a request's keys did lately in a table of events: windows that a proposed query has.
+
+OpenMLDB sees rows of another table in a window by WINDOW UNION: a request takes part as a row of empty
+values, which the aggregates here do not count but for one more distinct value;
+`INSTANCE_NOT_IN_WINDOW` keeps out other requests, and `EXCLUDE CURRENT_TIME` rows of the request's
+own instant, which online may not be there yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import ceil, isfinite, log10
+
+from nightshift.scaffold.survey import Column, Table
+
+SPANS = {"1d": 1, "7d": 7}
+"""How far windows reach back, and their days."""
+
+_MOST_VALUES = 8
+_MOST_AGGREGATES = 12
+"""Of a window: more columns of a table than that are left to the user."""
+_PLAIN_VALUE = re.compile(r"[^\x00-\x1f\x7f'\"\\;`]{1,40}")
+_EMPTY = {
+    "bool": "false",
+    "int16": "smallint(0)",
+    "int32": "int(0)",
+    "int64": "bigint(0)",
+    "float": "float(0)",
+    "double": "double(0)",
+    "string": "''",
+}
+"""A value that says nothing, by SQL type; other types are in no window."""
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One column of a window.
+
+    Attributes:
+        name: what follows table, key and before the span in its name.
+        expression: SQL, with `{w}` for the window.
+        sql: type of the result.
+        column: the column that it needs; None where it counts rows.
+        decimals: to round to: a sum of fractions depends on the order of the rows in its last
+            digits, which differs between a batch and a request.
+    """
+
+    name: str
+    expression: str
+    sql: str
+    column: Column | None = None
+    decimals: int | None = None
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows over one table of events by one key that requests have, too.
+
+    Attributes:
+        table: the events.
+        key: column of both tables.
+        time: the events' time.
+        request: table of the requests.
+        request_id: its id.
+        request_time: its time.
+        aggregates: what each window computes.
+    """
+
+    table: Table
+    key: str
+    time: str
+    request: Table
+    request_id: str
+    request_time: str
+    aggregates: tuple[Aggregate, ...]
+
+    @property
+    def name(self) -> str:
+        """What the query calls the part."""
+        return f"{self.table.name}_by_{self.key}"
+
+    @property
+    def id_column(self) -> str:
+        """The column by which the part is joined to the request."""
+        return f"{self.name}_request_id"
+
+    def columns(self) -> list[tuple[str, Aggregate, str]]:
+        """Name in the query, aggregate and span of each feature."""
+        return [
+            (f"{self.name}_{one.name}_{span}", one, span)
+            for span in SPANS
+            for one in self.aggregates
+        ]
+
+    def to_sql(self) -> str:
+        """The part of the query: a LAST JOIN to `request`."""
+        taken = {c.name.lower() for c in self.table.columns}
+        row_id, at, is_event = (
+            f"`{_free(name, taken)}`" for name in ("request_key", "row_time", "is_event")
+        )
+        used = {one.column.name: one.column for one in self.aggregates if one.column is not None}
+        empty = [f"{_EMPTY[c.sql]} AS `{name}`" for name, c in used.items()]
+        listed = [
+            f"{one.expression.format(w=f'{self.name}_{span}', is_event=is_event)} AS `{name}`"
+            for name, one, span in self.columns()
+        ]
+        kind = self.request.column(self.request_id).sql
+        key, request_time = f"`{self.key}`", f"`{self.request_time}` AS {at}"
+        of_request = f"`{self.request_id}` AS {row_id}", key, request_time, *empty
+        of_event = (
+            *(f"{_EMPTY[kind]} AS {row_id}", key, f"`{self.time}` AS {at}"),
+            *(f"`{name}`" for name in used),
+        )
+        events = f"SELECT {', '.join(of_event)}, bigint(1) AS {is_event} FROM `{self.table.name}`"
+        frames = ",\n        ".join(
+            f"{self.name}_{span} AS (\n"
+            f"            UNION ({events})\n"
+            f"            PARTITION BY `{self.key}` ORDER BY {at}\n"
+            f"            ROWS_RANGE BETWEEN {span} PRECEDING AND 0s PRECEDING MAXSIZE 1000\n"
+            "            EXCLUDE CURRENT_TIME INSTANCE_NOT_IN_WINDOW)"
+            for span in SPANS
+        )
+        computed = ",\n        ".join([f"{row_id} AS `{self.id_column}`", *listed])
+        return f"""\
+LAST JOIN
+(
+    -- Rows of {self.table.name} before the request, by {self.key}. The request itself takes part
+    -- as a row of empty values.
+    SELECT
+        {computed}
+    FROM (
+        SELECT {", ".join(of_request)}, bigint(0) AS {is_event} FROM `{self.request.name}`
+    )
+    WINDOW
+        {frames}
+) AS {self.name}
+ON request.request_id = {self.name}.`{self.id_column}`"""
+
+
+def aggregates(table: Table, without: Collection[str | None]) -> list[Aggregate]:
+    """What a window over a table's rows computes.
+
+    Args:
+        table: the events.
+        without: columns that are no features: keys and times.
+    """
+    found = [Aggregate("rows", "sum({is_event}) OVER {w}", "int64")]
+    for column in table.columns:
+        if column.name in without or column.sql not in _EMPTY:
+            continue
+        kind = table.kind_of(column)
+        if kind == "numeric":
+            found.append(_mean(column))
+        elif kind == "categorical":
+            found += _counts(column)
+    return found[:_MOST_AGGREGATES]
+
+
+def _mean(column: Column) -> Aggregate:
+    """The mean of the values there are: the request's own row adds a 0, which is not counted."""
+    exact = column.sql not in ("float", "double")
+    total = f"sum({'bigint' if exact else 'double'}(`{column.name}`)) OVER {{w}}"
+    count = f"count(`{column.name}`) OVER {{w}}"
+    return Aggregate(
+        f"{column.name}_mean",
+        f"CASE WHEN {count} > 1\n             THEN double({total}) / ({count} - 1) ELSE NULL END",
+        "double",
+        column,
+        None if exact else _decimals(column),
+    )
+
+
+def _decimals(column: Column) -> int:
+    """About nine digits of the largest value."""
+    bounds = [abs(v) for v in (column.least, column.greatest) if v is not None and isfinite(v)]
+    largest = max(bounds, default=0.0)
+    return max(0, min(15, 9 - ceil(log10(largest)))) if largest > 0 else 9
+
+
+def _counts(column: Column) -> list[Aggregate]:
+    """How often the frequent values were seen, and how many values there were if they are many."""
+    quoted = f"`{column.name}`"
+    if column.sql == "bool":
+        text = f"count_where({quoted}, {quoted} = true) OVER {{w}}"
+        return [Aggregate(column.name, text, "int64", column)]
+    found = []
+    names: set[str] = set()
+    for value in column.common[:_MOST_VALUES]:
+        literal = str(value)
+        if column.sql == "string":
+            if not _PLAIN_VALUE.fullmatch(literal):
+                continue
+            literal = f"'{literal}'".replace("{", "{{").replace("}", "}}")
+        short = re.sub(r"[^A-Za-z0-9]+", "_", str(value)).strip("_").lower()[:24]
+        name = _free(f"{column.name}_{short}" if short else f"{column.name}_value", names)
+        names.add(name.lower())
+        text = f"count_where({quoted}, {quoted} = {literal}) OVER {{w}}"
+        found.append(Aggregate(name, text, "int64", column))
+    if column.distinct > len(found):
+        text = f"distinct_count({quoted}) OVER {{w}}"
+        found.append(Aggregate(_free(f"{column.name}_distinct", names), text, "int64", column))
+    return found
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    found, n = name, 1
+    while found.lower() in taken:
+        n += 1
+        found = f"{name}_{n}"
+    return found
