@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -39,18 +40,20 @@ from testing.serving import free_ports, wait_until
 
 DS = "2026-11-19"
 
-AS_JSON = """
-import aiohttp, runpy, sys
+AS_DEMANDED = """
+import aiohttp, os, runpy, sys
 made = aiohttp.ClientSession
 def session(**options):
     if "timeout" not in options:  # its own, not tritonclient's
         options["headers"] = {"Content-Type": "application/json"}
+    else:
+        options["headers"] = {"nightshift-key": os.environ["PEER_TRITON_KEY"]}
     return made(**options)
 aiohttp.ClientSession = session
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""Runs the peer with the content type that the laptop's OpenMLDB demands."""
+"""Runs the peer with what the laptop's OpenMLDB and Triton demand in headers."""
 
 
 @contextlib.contextmanager
@@ -63,12 +66,14 @@ def peer(pipeline: Pipeline, python: str | None) -> Iterator[tuple[int, int] | N
     (port,) = free_ports(1)
     triton = f"{settings.triton_host}:{settings.triton_http_port}"
     live = str(pipeline.releases / "live.json")
-    argv = [python, "-c", AS_JSON, str(SHARED / "predict_peer.py"), str(port), live]
+    argv = [python, "-c", AS_DEMANDED, str(SHARED / "predict_peer.py"), str(port), live]
     openmldb = settings.openmldb_url
     token = credentials.read(settings, credentials.OPENMLDB_TOKEN)
     if token is not None:
         openmldb = openmldb.replace("://", f"://peer:{token}@")
-    process = subprocess.Popen([*argv, openmldb, triton, "async"])
+    key = credentials.read(settings, credentials.TRITON_KEY) or ""
+    env = {**os.environ, "PEER_TRITON_KEY": key}
+    process = subprocess.Popen([*argv, openmldb, triton, "async"], env=env)
 
     def up() -> bool:
         try:

@@ -12,7 +12,8 @@ for config in "$repository"/*/config.pbtxt; do
   fi
 done
 control=model-repository,model-config,shared-memory,trace,logging
-rule="$control:nightshift-key=${NIGHTSHIFT_TRITON_KEY:?}"
-exec tritonserver "--http-restricted-api=$rule" "--grpc-restricted-protocol=$rule" \
+key="nightshift-key=${NIGHTSHIFT_TRITON_KEY:?}"
+exec tritonserver "--http-restricted-api=$control,inference,metadata,statistics:$key" \
+  "--grpc-restricted-protocol=$control:$key" \
   --model-repository="$repository" --backend-directory=/opt/tritonserver/backends \
   --model-control-mode=explicit --disable-auto-complete-config --exit-on-error=false "$@"

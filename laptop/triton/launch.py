@@ -130,9 +130,9 @@ def command(settings: Settings) -> Launch:
     backends = assemble_backends(settings.home / "triton" / "backends", python, settings.project)
     settings.model_repo.mkdir(parents=True, exist_ok=True)
     env = _environment(settings, python)
-    rule = restriction(credentials.ensure(settings, credentials.TRITON_KEY))
-    env |= {"NIGHTSHIFT_HTTP_RULE": f"--http-restricted-api={rule}"}
-    env |= {"NIGHTSHIFT_GRPC_RULE": f"--grpc-restricted-protocol={rule}"}
+    key = credentials.ensure(settings, credentials.TRITON_KEY)
+    env |= {"NIGHTSHIFT_HTTP_RULE": f"--http-restricted-api={restriction(HTTP, key)}"}
+    env |= {"NIGHTSHIFT_GRPC_RULE": f"--grpc-restricted-protocol={restriction(CONTROL, key)}"}
     argv = [
         # Becomes the server, and keeps the key out of what other users see of a process.
         *(str(python.executable), "-I", str(Path(__file__).with_name("hidden.py"))),
@@ -168,10 +168,17 @@ def command(settings: Settings) -> Launch:
 CONTROL = "model-repository,model-config,shared-memory,trace,logging"
 """What a key is needed for: loading a model runs code, a trace or a log writes files."""
 
+HTTP = f"{CONTROL},inference,metadata,statistics"
+"""What a key is needed for over HTTP: all but health.
 
-def restriction(key: str) -> str:
-    """What lets only requests with the key load models or change the server."""
-    return f"{CONTROL}:{credentials.TRITON_HEADER}={key}"
+Web pages reach HTTP and not gRPC, which the product itself uses; and a tensor of 2**40 rows in JSON
+ends the server.
+"""
+
+
+def restriction(apis: str, key: str) -> str:
+    """What lets only requests with the key use some of the server's APIs."""
+    return f"{apis}:{credentials.TRITON_HEADER}={key}"
 
 
 def _environment(settings: Settings, python: TasksPython) -> dict[str, str]:

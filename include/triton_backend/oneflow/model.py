@@ -28,6 +28,7 @@ class TritonPythonModel:
         `model_warmup` would crash the server instead, where another version loads beside it.
         """
         self._name = f"{args['model_name']} version {args['model_version']}"
+        _close_shared_memory()
         if int(np.__version__.split(".")[0]) >= 2:
             # With NumPy 2 Triton's stub answers 200 with empty outputs.
             raise pb_utils.TritonModelException(
@@ -90,6 +91,17 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Free the model's memory before the process ends."""
         del self._run
+
+
+def _close_shared_memory() -> None:
+    """Take from other users what tensors pass through.
+
+    Triton makes it readable for all, whatever the umask.
+    """
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        path = line.split(maxsplit=5)[5:]
+        if path and path[0].startswith("/dev/shm/triton_"):
+            Path(path[0]).chmod(0o600)
 
 
 def _join(inputs: list[Arrays], name: str) -> npt.NDArray[Any]:

@@ -1,6 +1,7 @@
 """Triton from its wheel: the backend directory, the command, a restart."""
 
 import dataclasses
+import json
 import os
 import shutil
 from pathlib import Path
@@ -186,6 +187,33 @@ def test_http_control_of_a_model_by_other_spellings_is_closed(triton, evil):
         url = f"http://127.0.0.1:{triton.settings.triton_http_port}{path}"
         assert httpx.post(url, content=b"{}", trust_env=False).status_code >= 400
         assert not evil.exists()
+
+
+def test_no_web_page_asks_or_ends_the_server(triton):
+    """A tensor in JSON that says 2**40 rows ended the server, and pages may send text unasked."""
+    url = f"http://127.0.0.1:{triton.settings.triton_http_port}/v2/models/m"
+    tensor = {"name": "INPUT_0", "datatype": "INT64", "shape": [2**40, 32], "data": [0] * 32}
+    page = {"Content-Type": "text/plain", "Origin": "http://evil.example"}
+    for path in ("/infer", "/versions/1/infer", "/generate", "/generate_stream"):
+        body = json.dumps({"inputs": [tensor]})
+        assert httpx.post(url + path, content=body, headers=page, trust_env=False).status_code == 403
+    for path in ("", "/versions/1", "/stats", "/config"):
+        answer = httpx.get(url + path, headers={"Host": "evil.example"}, trust_env=False)
+        assert answer.status_code == 403
+    assert triton.control.live()
+
+
+def test_what_models_are_handed_is_their_users_alone(triton, trained):
+    model = triton.new_model()
+    publishing.publish(triton.control, triton.repo, model, 1, trained.models[0])
+    shared = {
+        Path(line.split(maxsplit=5)[5])
+        for pid in triton.stubs()
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+        if "/dev/shm/" in line
+    }
+    assert shared
+    assert not [path for path in shared if path.stat().st_mode & 0o077]
 
 
 def test_grpc_control_is_closed_without_the_key(triton, evil):
