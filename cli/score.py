@@ -33,7 +33,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "they name; in place of --users, --items and --top",
     )
     parser.add_argument("--top", type=int, metavar="N", help="only each user's N best items")
-    parser.add_argument("--format", choices=("parquet", "csv"), help="of the files")
+    parser.add_argument(
+        "--format",
+        choices=("parquet", "csv", "spreadsheet"),
+        help="of the files; spreadsheet: csv with an apostrophe before what a spreadsheet would "
+        "run as a formula",
+    )
     parser.add_argument(
         "--replace", action="store_true", help="put an earlier list of the day away"
     )

@@ -314,27 +314,17 @@ def _json(call: Call) -> tuple[list[Any], list[Any]]:
 
 
 def _arrow(body: bytes) -> tuple[list[Any], list[Any]]:
-    import pyarrow as pa
+    from predict_server.arrow import read_stream, values_of
 
-    from nightshift.serving.pair import plain_rows
-
-    try:
-        with pa.ipc.open_stream(body) as reader:
-            table = reader.read_all()
-    except (pa.ArrowException, OSError) as error:
-        raise RequestError(
-            422, "invalid_request", f"the body is not an Arrow stream: {error}"
-        ) from error
+    table = read_stream(body, MAX_EVENTS)
     if ID_COLUMN not in table.column_names:
         raise RequestError(
             422, "invalid_request", f"the batch has no column {ID_COLUMN}, the id of each event"
         )
     if not table.num_rows:
         raise RequestError(422, "invalid_request", "the batch holds no event")
-    ids = table[ID_COLUMN].to_pylist()
-    table = table.drop_columns([ID_COLUMN])
-    names = table.column_names
-    return ids, [dict(zip(names, row, strict=True)) for row in plain_rows(table)]
+    rows = [dict(zip(table.column_names, row, strict=True)) for row in values_of(table)]
+    return [row.pop(ID_COLUMN) for row in rows], rows
 
 
 def _id_problems(ids: Sequence[Any]) -> list[Problem]:

@@ -319,8 +319,11 @@ def infer(
     """Run a model of named tensors."""
 
 
-def upload(x_request_id: RequestId = None) -> Any:
-    """Score a csv or parquet file of request rows; a row that does not fit keeps its place."""
+def upload(spreadsheet: bool = False, x_request_id: RequestId = None) -> Any:
+    """Score a csv or parquet file of request rows; a row that does not fit keeps its place.
+
+    With `spreadsheet` a csv answer has an apostrophe before cells that would be formulas there.
+    """
 
 
 def events(

@@ -8,6 +8,7 @@ one release. A row that does not fit keeps its place: its score is empty and `er
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import io
 import tempfile
@@ -23,8 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from nightshift.serving.pair import plain_rows
 from nightshift.settings import Settings
+from nightshift.spreadsheets import inert
+from predict_server import arrow
 from predict_server.errors import InvalidRows, RequestError
 from predict_server.exchange import Exchange
 from predict_server.families.base import Release
@@ -57,6 +59,7 @@ ROWS = b"x-nightshift-rows"
 FAILED = b"x-nightshift-failed-rows"
 
 _T = TypeVar("_T")
+Cells = Callable[[str], str]
 
 
 @dataclass
@@ -99,11 +102,13 @@ class Uploads:
             raise RequestError(
                 429, "overloaded", f"{self._at_work} uploads are at work; try again later"
             )
+        spreadsheet = exchange.flag("spreadsheet")
         self._at_work += 1
         try:
             with tempfile.SpooledTemporaryFile(MEMORY) as source:
                 kind = await self._receive(exchange, source)
-                result = await host.by_release(lambda live: self._score(live, kind, source))
+                cells = inert if spreadsheet else str
+                result = await host.by_release(lambda live: self._score(live, kind, source, cells))
             with result.file:
                 size = result.file.seek(0, io.SEEK_END)
                 result.file.seek(0)
@@ -135,23 +140,23 @@ class Uploads:
                 target.write(piece)
         return _TYPES[found]
 
-    async def _score(self, live: Release, kind: str, source: IO[bytes]) -> Result:
+    async def _score(self, live: Release, kind: str, source: IO[bytes], cells: Cells) -> Result:
         if not isinstance(live, CtrRelease):
             raise RequestError(404, "no_operation", "this pipeline takes no files of rows")
         source.seek(0)
         target = tempfile.SpooledTemporaryFile(MEMORY)  # noqa: SIM115
         try:
-            return await self._copy(live, kind, source, target)
+            return await self._copy(live, kind, source, target, cells)
         except BaseException:
             target.close()
             raise
 
     async def _copy(
-        self, live: CtrRelease, kind: str, source: IO[bytes], target: IO[bytes]
+        self, live: CtrRelease, kind: str, source: IO[bytes], target: IO[bytes], cells: Cells
     ) -> Result:
         result = Result(target, live.pointer.release_id)
         schema = live.request_schema
-        make: type[_Table] = _Csv if kind == CSV else _Parquet
+        make = partial(_Csv, cells=cells) if kind == CSV else _Parquet
         limit = self._settings.predict_max_upload
         table = await self._in_thread(lambda: make(source, target, schema, limit))
         chunks = table.chunks()
@@ -330,11 +335,20 @@ def _check_columns(columns: Sequence[str], schema: Sequence[tuple[str, str]]) ->
 
 
 class _Csv(_Table):
-    """Comma-separated, UTF-8, with a header line; an empty cell is NULL."""
+    """Comma-separated, UTF-8, with a header line; an empty cell is NULL.
+
+    `cells` makes of a given cell the answer's.
+    """
 
     def __init__(
-        self, source: IO[bytes], target: IO[bytes], schema: Sequence[tuple[str, str]], limit: int
+        self,
+        source: IO[bytes],
+        target: IO[bytes],
+        schema: Sequence[tuple[str, str]],
+        limit: int,
+        cells: Cells = str,
     ) -> None:
+        self._answered = cells
         self._reader = csv.reader(_text(source, "utf-8-sig"))
         self._text = _text(target, "utf-8")
         self._writer = csv.writer(self._text, lineterminator="\n")
@@ -345,7 +359,7 @@ class _Csv(_Table):
         _check_columns(header, schema)
         self._width = len(header)
         self._columns = [(header.index(name), kind) for name, kind in schema]
-        self._writer.writerow([*header, *ADDED])
+        self._writer.writerow([*map(cells, header), *ADDED])
 
     def chunks(self) -> Iterator[_Chunk]:
         while True:
@@ -374,7 +388,8 @@ class _Csv(_Table):
     def write(self, chunk: _Chunk, scores: Sequence[float | None]) -> None:
         for cells, error, score in zip(chunk.given, chunk.errors, scores, strict=True):
             padded = (cells + [""] * self._width)[: self._width]
-            self._writer.writerow([*padded, "" if score is None else repr(score), error])
+            shown_cells = map(self._answered, padded)
+            self._writer.writerow([*shown_cells, "" if score is None else repr(score), error])
 
     def close(self) -> None:
         self._text.flush()
@@ -444,17 +459,20 @@ class _Parquet(_Table):
     def __init__(
         self, source: IO[bytes], target: IO[bytes], schema: Sequence[tuple[str, str]], limit: int
     ) -> None:
-        try:
+        with _parquet_errors("the file is not parquet"):
             self._file = pq.ParquetFile(source)
-        except (pa.ArrowException, OSError) as error:
-            why = printable(str(error), 200)
-            raise RequestError(422, "invalid_file", f"the file is not parquet: {why}") from None
+            given = self._file.schema_arrow
+            # A text that a dictionary page holds once and many rows repeat stays as it is.
+            columns = map(self._file.schema.column, range(len(self._file.schema)))
+            texts = [one.path for one in columns if one.physical_type == "BYTE_ARRAY"]
+            self._file = pq.ParquetFile(source, read_dictionary=texts)
         groups = range(self._file.metadata.num_row_groups)
         unpacked = sum(self._file.metadata.row_group(at).total_byte_size for at in groups)
         if unpacked > 16 * limit:
             raise RequestError(413, "too_big", f"the file unpacks to {unpacked} bytes; split it")
-        given = self._file.schema_arrow
+        arrow.check_flat(given)
         _check_columns(given.names, schema)
+        self._given = given
         self._names = [name for name, _ in schema]
         self._target = target
         self._schema = given.append(pa.field(ADDED[0], pa.float32())).append(
@@ -463,14 +481,23 @@ class _Parquet(_Table):
         self._writer = pq.ParquetWriter(target, self._schema)
 
     def chunks(self) -> Iterator[_Chunk]:
-        try:
+        with _parquet_errors("the file is damaged"):
             for batch in self._file.iter_batches(CHUNK):
+                batch.validate(full=True)
                 table = pa.Table.from_batches([batch])
-                rows = plain_rows(table.select(self._names))
-                yield _Chunk(rows, [""] * len(rows), table)
-        except (pa.ArrowException, OSError) as error:
-            why = printable(str(error), 200)
-            raise RequestError(422, "invalid_file", f"the file is damaged: {why}") from None
+                arrow.check_text(table)
+                rows = arrow.values_of(table.select(self._names))
+                yield _Chunk(rows, [""] * len(rows), self._as_given(table))
+
+    def _as_given(self, table: pa.Table) -> pa.Table:
+        """The columns in the file's own types, which views and dictionaries cast to only so."""
+        columns = [
+            column
+            if column.type == field.type
+            else column.cast(column.type.value_type).cast(field.type)
+            for column, field in zip(table.columns, self._given, strict=True)
+        ]
+        return pa.Table.from_arrays(columns, schema=self._given)
 
     def write(self, chunk: _Chunk, scores: Sequence[float | None]) -> None:
         errors = [error or None for error in chunk.errors]
@@ -482,6 +509,16 @@ class _Parquet(_Table):
 
     def close(self) -> None:
         self._writer.close()
+
+
+@contextlib.contextmanager
+def _parquet_errors(what: str) -> Iterator[None]:
+    """What Arrow raises at a file, as the request's fault."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        why = printable(str(error), 200)
+        raise RequestError(422, "invalid_file", f"{what}: {why}") from None
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

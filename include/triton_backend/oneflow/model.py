@@ -15,6 +15,8 @@ import numpy as np  # noqa: TID253
 import numpy.typing as npt  # noqa: TID253
 import triton_python_backend_utils as pb_utils
 
+_SHARED = Path("/dev/shm")  # noqa: S108 (where Triton makes them)
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -99,9 +101,9 @@ def _close_shared_memory() -> None:
     Triton makes it readable for all, whatever the umask.
     """
     for line in Path("/proc/self/maps").read_text().splitlines():
-        path = line.split(maxsplit=5)[5:]
-        if path and path[0].startswith("/dev/shm/triton_"):
-            Path(path[0]).chmod(0o600)
+        path = Path(*line.split(maxsplit=5)[5:])
+        if path.parent == _SHARED and path.name.startswith("triton_"):
+            path.chmod(0o600)
 
 
 def _join(inputs: list[Arrays], name: str) -> npt.NDArray[Any]:

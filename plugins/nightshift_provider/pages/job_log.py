@@ -22,15 +22,16 @@ def make_router() -> APIRouter:
     """`GET /jobs/{dag_id}/{run_id}/{task_id}?map_index=`."""
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.core_api.security import requires_access_dag
-    from fastapi import APIRouter, Depends
+    from fastapi import APIRouter, Depends, Query
 
     from nightshift_provider.pages.rendering import page
 
     router = APIRouter()
+    index = Query(-1, ge=-1, le=2**31 - 1)  # more, and the database's driver fails
     may_read_log = Depends(requires_access_dag("GET", DagAccessEntity.TASK_LOGS))
 
     @router.get("/jobs/{dag_id}/{run_id:path}/{task_id}", dependencies=[may_read_log])
-    def job_log(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
+    def job_log(dag_id: str, run_id: str, task_id: str, map_index: int = index) -> Any:
         from nightshift.errors import NightshiftError
 
         where: dict[str, Any] = {

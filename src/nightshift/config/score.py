@@ -15,7 +15,9 @@ class Score(Strict):
     users: str = Field("all", description="all the release knows, or a csv or parquet file")
     items: str = Field("all", description="all the release knows, or a csv or parquet file")
     top: int | None = Field(None, ge=1, description="items kept of each user; empty: all")
-    format: Literal["parquet", "csv"] = "parquet"
+    format: Literal["parquet", "csv", "spreadsheet"] = Field(
+        "parquet", description="spreadsheet: csv with an apostrophe before what is a formula there"
+    )
     schedule: str = Field("off", description="cron expression, UTC; off: by hand")
     keep: int | None = Field(
         None, ge=1, description="newest lists that stay, older ones are removed; empty: all"

@@ -56,7 +56,7 @@ class Request:
         users: `all`, or a csv or parquet file.
         items: likewise.
         top: items kept of each user; None for all.
-        format: `parquet` or `csv`.
+        format: `parquet`, `csv`, or `spreadsheet` (csv whose cells no spreadsheet runs).
         replace: put an earlier list of the date away.
         requests: a csv or parquet file of whole request rows, in place of users and items.
     """
@@ -152,6 +152,7 @@ class _Writer:
         self.partial = target.parent / f".partial-{target.name}"
         self.folder = pipeline.store.folder(live.release_id)
         self.token = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:8]
+        self.suffix = writing.SUFFIXES[asked.format]
         self.renewed = 0.0
 
     def run(self) -> dict[str, Any]:
@@ -171,7 +172,7 @@ class _Writer:
         """Files of an earlier call of the same job, or a new folder."""
         state = self.partial / STATE
         if state.is_file() and files.read_json(state) == self.job:
-            kept = len(list(self.partial.glob(f"part-*.{self.asked.format}")))
+            kept = len(list(self.partial.glob(f"part-*{self.suffix}")))
             self.tell(f"goes on after {kept} finished files in {self.partial}")
             return kept
         shutil.rmtree(self.partial, ignore_errors=True)
@@ -209,7 +210,7 @@ class _Writer:
         users = max(1, PART_ROWS // max(1, pairs.items))
         scored = 0
         for number, first in enumerate(range(0, pairs.users, users)):
-            path = self.partial / f"part-{number:05d}.{self.asked.format}"
+            path = self.partial / f"part-{number:05d}{self.suffix}"
             if path.exists():
                 continue
             last = min(first + users, pairs.users)
@@ -223,7 +224,7 @@ class _Writer:
         return scored
 
     def _end(self, pairs: Pairs, scored: int, kept: int, seconds: float) -> dict[str, Any]:
-        parts = sorted(path.name for path in self.partial.glob(f"part-*.{self.asked.format}"))
+        parts = sorted(path.name for path in self.partial.glob(f"part-*{self.suffix}"))
         summary = {
             "job": self.job,
             "release": self.live.release_id,

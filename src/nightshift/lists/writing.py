@@ -11,11 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nightshift import files
+from nightshift.spreadsheets import inert
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from nightshift.lists.pairs import Pairs
+
+SUFFIXES = {"parquet": ".parquet", "csv": ".csv", "spreadsheet": ".spreadsheet.csv"}
+"""How the files of each format end."""
 
 
 @dataclass
@@ -61,7 +65,7 @@ def write(table: pa.Table, path: Path) -> None:
     staged = files.staging_path(path)
     try:
         if path.suffix == ".csv":
-            _csv(table, staged)
+            _csv(table, staged, spreadsheet=path.name.endswith(SUFFIXES["spreadsheet"]))
         else:
             import pyarrow.parquet as pq
 
@@ -74,11 +78,13 @@ def write(table: pa.Table, path: Path) -> None:
     files.fsync_dir(path.parent)
 
 
-def _csv(table: pa.Table, path: Path) -> None:
+def _csv(table: pa.Table, path: Path, *, spreadsheet: bool) -> None:
     """Scores are written so that they read back as the same float32."""
     import csv
 
     columns: list[list[Any]] = [column.to_pylist() for column in table.columns]
+    if spreadsheet:
+        columns = [[inert(v) if isinstance(v, str) else v for v in column] for column in columns]
     at = table.column_names.index("score")
     columns[at] = [repr(np.float32(value).item()) for value in columns[at]]
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -152,9 +152,10 @@ def plain_rows(table: pa.Table) -> list[list[Any]]:
 def plain_values(column: pa.ChunkedArray) -> list[Any]:
     """Values as the API server's JSON takes them: timestamps are milliseconds."""
     import pyarrow as pa
+    from openmldb_files.normalise import milliseconds
 
     if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+        column = milliseconds(column).cast(pa.int64())
     elif pa.types.is_date(column.type):
         return [None if d is None else f"{d.year}-{d.month}-{d.day}" for d in column.to_pylist()]
     return list(column.to_pylist())

@@ -196,7 +196,9 @@ def test_no_web_page_asks_or_ends_the_server(triton):
     page = {"Content-Type": "text/plain", "Origin": "http://evil.example"}
     for path in ("/infer", "/versions/1/infer", "/generate", "/generate_stream"):
         body = json.dumps({"inputs": [tensor]})
-        assert httpx.post(url + path, content=body, headers=page, trust_env=False).status_code == 403
+        assert (
+            httpx.post(url + path, content=body, headers=page, trust_env=False).status_code == 403
+        )
     for path in ("", "/versions/1", "/stats", "/config"):
         answer = httpx.get(url + path, headers={"Host": "evil.example"}, trust_env=False)
         assert answer.status_code == 403

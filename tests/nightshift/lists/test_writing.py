@@ -49,3 +49,16 @@ def test_both_formats_keep_every_bit(tmp_path):
     assert [row["user"] for row in rows] == table["user"].to_pylist()
     assert [np.float32(row["score"]) for row in rows] == table["score"].to_pylist()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["part-0.csv", "part-0.parquet"]
+
+
+def test_a_list_for_spreadsheets_has_no_formulas(tmp_path):
+    table = part().set_column(0, "user", pa.array(["=1+1", "@a", "-2", "b", "+x"]))
+    for name in ("part-0.csv", "part-0.spreadsheet.csv"):
+        writing.write(table, tmp_path / name)
+    plain, safe = (
+        list(csv.DictReader((tmp_path / name).read_text().splitlines()))
+        for name in ("part-0.csv", "part-0.spreadsheet.csv")
+    )
+    assert [row.pop("user") for row in plain] == ["=1+1", "@a", "-2", "b", "+x"]
+    assert [row.pop("user") for row in safe] == ["'=1+1", "'@a", "-2", "b", "'+x"]
+    assert plain == safe

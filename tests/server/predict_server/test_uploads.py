@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import io
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -112,6 +113,52 @@ def test_a_form_is_taken_too_and_an_empty_cell_is_null(live_first):
     assert answer.status_code == 200, answer.text
     (found,) = csv.DictReader(io.StringIO(answer.text))
     assert float(found["score"]) == singles(live_first, rows)[0]
+
+
+def test_cells_stay_as_they_are_unless_a_spreadsheet_is_to_open_them(live_first):
+    ids = ["=cmd|' /C calc'!A0", "+1+1", "@SUM(1)", "-2"]
+    rows = [{"=note": "-x", **row(n, product=name)} for n, name in enumerate(ids)]
+    content = to_csv(rows)
+
+    def cells(path):
+        return list(csv.reader(io.StringIO(upload(live_first, content, CSV, path=path).text)))
+
+    given = list(csv.reader(io.StringIO(content.decode())))
+    plain, safe = cells("/upload"), cells("/upload?spreadsheet=true")
+    assert [line[:-2] for line in plain] == given
+    at = given[0].index("product")
+    assert [line[at] for line in safe[1:]] == ["'" + one for one in ids[:3]] + ["-2"]
+    assert [line[0] for line in safe] == ["'=note"] + ["'-x"] * 4
+    assert [line[-2:] for line in safe] == [line[-2:] for line in plain]
+    small = given[0].index("small")
+    assert [line[small] for line in safe] == [line[small] for line in given], "numbers stay"
+
+
+def test_one_text_that_a_small_file_repeats_is_not_made_into_gigabytes(live_first):
+    rows = [row(n) for n in range(600)]
+    table = pq.read_table(io.BytesIO(to_parquet(rows)))
+    long = pa.DictionaryArray.from_arrays(pa.array([0] * 600, pa.int32()), pa.array(["y" * 10**6]))
+    out = io.BytesIO()
+    at = table.column_names.index("user")
+    pq.write_table(table.set_column(at, "user", long), out, compression="zstd")
+    assert len(out.getvalue()) < 100_000
+    assert "500000000 bytes of text" in upload(live_first, out.getvalue(), PARQUET, 413).text
+
+
+def test_a_damaged_parquet_file_is_refused_or_read(live_first):
+    whole = to_parquet([row(n) for n in range(50)])
+    at_random = random.Random(5)
+    found = set()
+    for _ in range(100):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[at_random.randrange(len(damaged))] = at_random.randrange(256)
+        answer = live_first.http.post(
+            "/upload", content=bytes(damaged), headers={"Content-Type": PARQUET}
+        )
+        found.add(answer.status_code)
+    assert found <= {200, 413, 422}
+    assert 422 in found
 
 
 @pytest.mark.parametrize(

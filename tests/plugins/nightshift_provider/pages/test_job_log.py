@@ -25,3 +25,5 @@ def test_a_job_log_is_shown_to_those_who_may_read_the_tasks_log(airflow, openmld
     assert "<b>none" not in page.text
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert get(url.replace("/x?", "/y?")).status_code == 404
+    path = url.partition("?")[0]
+    assert get(f"{path}?map_index={2**63}").status_code == 422
