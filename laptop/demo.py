@@ -23,6 +23,7 @@ from laptop.data import jd, partitions
 from laptop.data.generate import Spec
 from laptop.services.supervisor import Supervisor
 from nightshift import layout
+from nightshift.commands import Overrides, check_overrides
 from nightshift.data import reading
 from nightshift.errors import ConfigurationError
 from nightshift.pipeline import Pipeline
@@ -119,14 +120,16 @@ def _make_data(pipeline: Pipeline, arguments: argparse.Namespace) -> tuple[str, 
     """Make or lay out the tables; the date of the night and the run's Params."""
     wanted = None if arguments.ds is None else layout.parse_date(arguments.ds, what="--ds")
     if arguments.data is None:
-        if arguments.days < 18:
+        days = min(pipeline.config.train_days, arguments.days - _LOOKBACK_DAYS)
+        try:
+            check_overrides(pipeline, days, Overrides())
+        except ConfigurationError as error:
             raise ConfigurationError(
-                f"--days is {arguments.days}; a night needs at least 18 (windows look back 14)"
-            )
+                f"--days is {arguments.days}, of which windows look back {_LOOKBACK_DAYS}: {error}"
+            ) from error
         end = wanted or data_cli.yesterday()
         spec = Spec(arguments.seed, arguments.rows_per_day)
         data_cli.make_tables(pipeline.data, spec, end, arguments.days)
-        days = min(pipeline.config.train_days, arguments.days - _LOOKBACK_DAYS)
         return end.isoformat(), {"train_days": days}
     if not arguments.data.is_dir():
         raise ConfigurationError(f"--data {arguments.data} is not a folder")

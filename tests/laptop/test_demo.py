@@ -1,11 +1,13 @@
 """What the demo decides before it begins."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 
-from laptop import demo
+from laptop import commands, demo
 from laptop.data import generate, jd, partitions
+from nightshift.errors import ConfigurationError
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
@@ -55,13 +57,22 @@ def test_the_demo_runs_by_hand_only_unless_a_schedule_is_asked_for(settings, mon
     assert demo.demo_settings(asked, None).schedules == "on"
 
 
+@pytest.mark.parametrize("days", [1, 14, 18, 21])
+def test_days_that_leave_nothing_to_learn_from_are_refused_before_any_is_made(tmp_path, days):
+    pipeline = Pipeline.load(Settings(home=tmp_path), "jd")
+    parser = argparse.ArgumentParser()
+    commands._demo_arguments(parser)
+    with pytest.raises(ConfigurationError, match=f"--days is {days}, .* need 8"):
+        demo._make_data(pipeline, parser.parse_args(["--days", str(days)]))
+    assert not pipeline.data.exists()
+
+
 def test_the_made_worlds_defaults_are_those_of_the_command_line():
-    from laptop import commands as cli
     from laptop.data.arguments import DEFAULT_DAYS, MOST_DAYS, make_parser
     from nightshift.data import load as loading
 
-    parser = cli.argparse.ArgumentParser()
-    cli._demo_arguments(parser)
+    parser = argparse.ArgumentParser()
+    commands._demo_arguments(parser)
     defaults = parser.parse_args([])
     made = generate.Spec()
     assert (defaults.days, defaults.rows_per_day, defaults.seed) == (

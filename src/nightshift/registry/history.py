@@ -42,13 +42,14 @@ def rows(releases: Path) -> list[Row]:
     """All releases and rejected nights, oldest date first."""
     store = ReleaseStore(releases)
     events = list(store.events())
+    damage = ""
     try:
         live = read_live(releases)
         live_id, live_why = (
             (live.release_id, _live_why(live.switched_at, live.reason)) if live else ("", "")
         )
     except NightshiftError as error:
-        live, live_id, live_why = None, "", str(error)
+        live, live_id, live_why, damage = None, "", "", str(error)
     last_live = {
         e["release_id"]: str(e.get("switched_at") or e["at"])
         for e in events
@@ -67,6 +68,14 @@ def rows(releases: Path) -> list[Row]:
         )
         for folder in store.releases()
     ]
+    if damage:
+        last = max(last_live, key=lambda one: last_live[one], default="")
+        found = [
+            replace(row, why=f"the last that was switched to; {damage}")
+            if row.release_id == last
+            else row
+            for row in found
+        ]
     if live is not None and live.canary is not None:
         part = live.canary
         why = f"canary since {part.since}: {part.share:.3g} of the users by {part.column}"

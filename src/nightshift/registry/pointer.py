@@ -111,6 +111,9 @@ class LivePointer(PairNames):
         return found
 
 
+_REPAIR = "trigger the pipeline's rollback DAG with the release that should serve"
+
+
 def read_live(releases: Path) -> LivePointer | None:
     """The live release, or None before the first one.
 
@@ -124,7 +127,10 @@ def read_live(releases: Path) -> LivePointer | None:
     path = store.live_path
     if not path.exists():
         return _lost(store)
-    value = files.read_json(path)
+    try:
+        value = files.read_json(path)
+    except ContractError as error:
+        raise ContractError(f"{error}; {_REPAIR}") from None
     try:
         found = _read_fields(LivePointer, value)
         for name, part in (("shadow", Shadow), ("canary", Canary)):
@@ -132,8 +138,7 @@ def read_live(releases: Path) -> LivePointer | None:
                 found[name] = _read_part(part, value[name])
     except _Wrong as error:
         raise ContractError(
-            f"{path} is not a live pointer: {error} is missing or of the wrong type; "
-            "trigger the pipeline's rollback DAG with the release that should serve"
+            f"{path} is not a live pointer: {error} is missing or of the wrong type; {_REPAIR}"
         ) from None
     return LivePointer(**found)
 

@@ -73,6 +73,23 @@ def test_a_switch_that_failed_is_told_of_a_kept_release(night):
     assert verdict["accepted"]
 
 
+@pytest.mark.parametrize(
+    "damaged", ['{"half', "", "[]", "7", '{"sequence": "x"}', "[" * 10**5, None]
+)
+def test_a_damaged_pointer_is_told_at_the_release_that_served(night, damaged):
+    _, store = night
+    store.live_path.unlink()
+    if damaged is None:
+        store.live_path.mkdir()
+    else:
+        store.live_path.write_text(damaged)
+    state, said = why(store, "2016-04-10.001")
+    assert state == "kept"
+    assert str(store.live_path) in said
+    assert "rollback DAG" in said
+    assert "live.json" not in why(store, "2016-04-11.001")[1]
+
+
 def test_a_night_that_died_before_its_candidate_is_told_once(tmp_path):
     store = ReleaseStore(tmp_path)
     leases.renew(store, run_token="0123abcd", run_id="died", ds="2016-04-11", ttl_s=-1)
