@@ -32,7 +32,7 @@ class Stopped(Exception):
 
 
 class TaskParser(argparse.ArgumentParser):
-    """A parser whose complaint ends the process with `EXIT_TERMINAL`: retrying is vain."""
+    """A parser whose complaint ends the process with `EXIT_TERMINAL`: a retry would not help."""
 
     def error(self, message: str) -> NoReturn:
         """Print usage and the complaint to stderr, and exit."""

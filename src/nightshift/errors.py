@@ -71,7 +71,7 @@ class JobFailed(TerminalError):
 
 
 class TaskFailed(TerminalError):
-    """A container task exited with a code that says trying again is vain."""
+    """A container task exited with a code that says trying again does not help."""
 
 
 class ReleaseRejected(TerminalError):

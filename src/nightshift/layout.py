@@ -20,7 +20,7 @@ def parse_date(text: str, *, what: str = "ds") -> dt.date:
     """A date written `YYYY-MM-DD`.
 
     Raises:
-        ConfigurationError: the text is no such date.
+        ConfigurationError: the text is not such a date.
     """
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):

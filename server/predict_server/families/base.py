@@ -51,7 +51,7 @@ class Context:
         threads: where work of more than a millisecond goes; it never waits for anything.
         recorder: the pipeline's request log.
         scored: told of the ids and rows of each answered request, where these are inserted.
-        shadow: what is scored in shadow, where a pair stands beside the live one.
+        shadow: what is scored in shadow, where another pair is loaded beside the live one.
     """
 
     settings: Settings

@@ -627,7 +627,7 @@ async def _prepare(pointer: LivePointer, read: Files, context: Context) -> Relea
     try:
         release.stand_beside(beside, before_it)
     except (NightshiftError, OSError) as error:
-        LOG.warning("nothing stands beside %s: %s", pointer.release_id, error)
+        LOG.warning("no pair is loaded beside %s: %s", pointer.release_id, error)
         return release
     if beside is not None:
         await beside.wait()

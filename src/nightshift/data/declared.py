@@ -90,7 +90,7 @@ def declared_tables(
             made[statement.table.name] = statement
         elif not isinstance(statement, statements.CreateIndex):
             problems.append(
-                f"{source}: {' '.join(text.split())[:60]!r} is no CREATE TABLE; each night runs "
+                f"{source}: {' '.join(text.split())[:60]!r} is not CREATE TABLE; each night runs "
                 "this script, which makes tables and nothing else"
             )
     problems += [

@@ -40,7 +40,7 @@ def problems(
         if name in known:
             return True
         hint = nearest(name, known).removeprefix("; ") or f"there are: {', '.join(known) or 'none'}"
-        found.append(Problem(file, f"recommend.{key}", f"{name!r} is no {kind}", hint))
+        found.append(Problem(file, f"recommend.{key}", f"there is no {kind} {name!r}", hint))
         return False
 
     column("user", options.user, requests)

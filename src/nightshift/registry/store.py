@@ -50,7 +50,7 @@ def moment_of(text: str) -> dt.datetime:
     """The moment that `now` wrote.
 
     Raises:
-        ValueError: the text is no time.
+        ValueError: the text is not a time.
     """
     return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
 

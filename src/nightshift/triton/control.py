@@ -1,7 +1,7 @@
 """Triton over gRPC: load, look, infer.
 
 Loads go over gRPC because over HTTP they stall inference for seconds. Model control is code
-execution: Triton lets it be used only by whoever knows a key (`--grpc-restricted-protocol`).
+execution: Triton lets only callers that know a key use it (`--grpc-restricted-protocol`).
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def test_how_long_rows_are_kept():
         (VISIT.replace("visit (", "shop.visit (") + CLICK + PAGE, "write visit alone"),
         (VISIT + CLICK + PAGE.replace("topic", "page"), "has the column page twice"),
         (VISIT + CLICK.replace("ts=at", "ts=att") + PAGE, "names att.*'at'"),
-        (VISIT + CLICK + PAGE + "DROP TABLE page;", "no CREATE TABLE"),
+        (VISIT + CLICK + PAGE + "DROP TABLE page;", "not CREATE TABLE"),
         (VISIT + CLICK + "\nCREATE TABEL page (page bigint);", "create.sql: line 4"),
         (VISIT + CLICK, "page"),
     ],

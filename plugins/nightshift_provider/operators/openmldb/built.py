@@ -45,7 +45,7 @@ def render_options(options: Mapping[str, Option]) -> str:
     """OPTIONS(...) of a statement: text quoted, booleans and numbers bare.
 
     Raises:
-        ConfigurationError: an option's name is no word.
+        ConfigurationError: an option's name is not a word.
     """
     parts = []
     for name, value in options.items():
