@@ -250,7 +250,7 @@ RECOMMEND = [
      "dimensions"),
     (PIPELINE, r"columns: \[title", "columns: [name", "recommend.items.columns", "'name'",
      "title"),
-    (PIPELINE, r"^gates_run: .*", "gates_run: []", "", "must name recommend", ""),
+    (PIPELINE, r"^gates_run: .*", "gates_run: []", "gates_run", "recommend", "add recommend"),
     (PIPELINE, r"top: 100", "top: 0", "score.top", "0", "1 or more"),
     (QUERY, r"30d PRECEDING AND 1s PRECEDING", "30d PRECEDING AND 1s FOLLOWING", "", "after the request",
      "CURRENT ROW"),
