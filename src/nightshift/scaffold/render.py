@@ -492,7 +492,7 @@ def gates_yaml(roles: Roles, window: Window, rows: int, positives: int | None) -
     high = 1.0 if share is None else min(1.0, _round(share * 5))
     held_out = (positives or 0) * window.test_days // days
     level = "fail" if held_out >= 30 else "warn"
-    growing = _growing(roles, window, days)
+    moving = _moving(roles, window, days)
     few = "" if level == "fail" else (
         f"\n  # About {held_out} positives a test are too few for a verdict: a wide interval passes\n"
         "  # nothing, so that the comparison only warns until there are more."
@@ -506,7 +506,7 @@ def gates_yaml(roles: Roles, window: Window, rows: int, positives: int | None) -
 data:
   rows: {{min: {least}, level: fail}}
   positives: {{min_share: {low:g}, max_share: {high:g}, level: fail}}
-{growing}
+{moving}
 quality:
   min_auc: {{value: 0.5, level: {level}}}{few}
   versus_live: {{level: {level}}}
@@ -516,29 +516,36 @@ consistency:
 """
 
 
-def _growing(roles: Roles, window: Window, days: int) -> str:
-    """Counts that drift because the history is younger than their window, for the data gate."""
-    named = [
+def _moving(roles: Roles, window: Window, days: int) -> str:
+    """What drifts by the calendar alone, or since the history is young, for the data gate."""
+    learned = window.train_days - window.valid_days - window.test_days - window.settle_days
+    compared = window.valid_days + window.test_days + window.settle_days
+    weekday = ["request_weekday"] if min(learned, compared) < 7 else []
+    young = [
         f"{key}_requests_{name}"
         for key in roles.keys
         for name, reach in SPANS.items()
         if days < window.train_days + reach + _GROWING_DAYS
     ]
-    named += [
+    young += [
         name
         for part in _windows(roles)
         for name, _, span in part.columns()
         if days < window.train_days + SPANS[span] + _GROWING_DAYS
     ]
-    if not named:
+    if not weekday + young:
         return ""
     enough = window.train_days + max(SPANS.values()) + _GROWING_DAYS
-    listed = yaml.safe_dump({"except": named}, default_flow_style=True, width=10**6).strip()
-    return (
-        "  # These windows reach back to before the first day of the data, so that the counts grow by\n"
-        f"  # themselves. Remove the line once there are {enough} days.\n"
-        f"  drift: {listed}\n"
-    )
+    listed = yaml.safe_dump({"except": weekday + young}, default_flow_style=True, width=10**6)
+    why = "  # Not judged for drift:"
+    if weekday:
+        why += " the days that are compared are fewer than a week has."
+    if young:
+        why += (
+            "\n  # The counts grow by themselves while their windows reach back to before the first\n"
+            f"  # day of the data; judge them once there are {enough} days."
+        )
+    return f"{why}\n  drift: {listed.strip()}\n"
 
 
 def _round(share: float) -> float:

@@ -66,13 +66,20 @@ def test_counts_of_a_young_history_are_not_taken_for_drift(roles):
     window = writing.window_of(roles, 1)
     found, text = gates(roles, window)
     counts = [f.name for f in render.features(roles) if "_requests_" in f.name]
-    assert found.data.drift.except_ == counts
+    assert found.data.drift.except_ == ["request_weekday", *counts]
     assert "hotel_no_requests_7d" in counts
-    assert "Remove the line once there are" in text
+    assert "judge them once there are" in text
+
+
+def test_weekdays_are_judged_where_whole_weeks_are_compared(roles):
+    first, last = dt.date(2026, 1, 1), dt.date(2026, 3, 28)
+    for held, names in ((2, ["request_weekday"]), (4, [])):
+        found, _ = gates(roles, render.Window(first, last, 30, held, held, 1))
+        assert found.data.drift.except_ == names
 
 
 def test_a_long_history_is_judged_whole(roles):
-    window = render.Window(dt.date(2026, 1, 1), dt.date(2026, 3, 28), 30, 2, 2, 1)
+    window = render.Window(dt.date(2026, 1, 1), dt.date(2026, 3, 28), 30, 4, 4, 1)
     found, text = gates(roles, window)
     assert found.data.drift.except_ == []
     assert "drift" not in text
