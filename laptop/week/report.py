@@ -32,8 +32,10 @@ def _cause(one: dict[str, Any]) -> str:
         text += f", late by {_span(late['p50'])} in the median"
     price = (one.get("price") or {}).get("auc")
     if price:
+        certain = price["low"] > 0 or price["high"] < 0
         text += (
-            f"; costs {price['difference']:+.4f} AUC [{price['low']:+.4f}, {price['high']:+.4f}]"
+            f"; {'costs' if certain else 'no certain price:'} {price['difference']:+.4f} AUC "
+            f"[{price['low']:+.4f}, {price['high']:+.4f}]"
         )
     return text
 
@@ -90,6 +92,11 @@ def served_differs(found: dict[str, Any]) -> str:
     return ""
 
 
+def reason(release: str, why: str) -> str:
+    """Why a release was withdrawn, which the history says with its name once more."""
+    return why.replace(f": {release}: ", ": ")
+
+
 def wrongly_judged(withdrawn: dict[str, str], bad: dt.date) -> list[str]:
     """What is wrong where not just the release of the bad night was withdrawn."""
     found = [
@@ -135,7 +142,7 @@ def as_text(made: Run) -> str:
     lines += ["", "Served against held out", *held_out]
     for text in value.get("warnings", []):
         lines.append(f"  warning: {text}")
-    lines += [f"  {release}: {why}" for release, why in made.withdrawn.items()]
+    lines += [f"  {release} {reason(release, why)}" for release, why in made.withdrawn.items()]
     if made.rejected:
         lines.append(f"  rejected by their gates: {', '.join(map(str, made.rejected))}")
     return "\n".join(lines)

@@ -242,7 +242,7 @@ def _monitor(made: Run) -> None:
             made.withdrawn[row.release_id] = row.why
             live = read_live(made.pipeline.releases)
             say(
-                f"  monitor: {row.release_id} {row.why}; "
+                f"  monitor: {row.release_id} {report.reason(row.release_id, row.why)}; "
                 f"{live.release_id if live else 'nothing'} serves again"
             )
 
