@@ -166,12 +166,15 @@ def _ask(
     info = client.deployment(name, "replay")
     keys = _Keys(world)
     made: list[list[Any]] = []
+    last = {one: n for n, row in enumerate(asked.rows) for one in keys.of_request(row)}
     with _Sender(client, world, name, made) as sender:
         place = 0
-        for row, key in zip(asked.rows, asked.keys, strict=True):
+        for n, (row, key) in enumerate(zip(asked.rows, asked.keys, strict=True)):
             while place < len(later) and later[place][0] <= key:
                 _, table, values = later[place]
-                sender.add_row(table, as_json(values), keys.of_row(table, values))
+                reached = keys.of_row(table, values)
+                if reached is None or any(last.get(one, -1) >= n for one in reached):
+                    sender.add_row(table, as_json(values), reached)
                 place += 1
             sender.add_request(row, keys.of_request(row))
         sender.flush()

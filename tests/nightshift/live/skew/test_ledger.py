@@ -275,7 +275,7 @@ def test_rows_that_came_in_time_are_loaded_and_only_others_are_inserted_on_the_w
     monkeypatch.setattr(replay, "insert_sql", counted)
     found = shop.observe()
     assert (found["not_reproduced"], found["unexplained"], found["rows_differing"]) == (0, 0, 1)
-    # As the store stood; the requests' own rows come after their requests.
+    # As the store stood; a request's own row comes after it, where another one may see it.
     assert sorted(inserted) == [
         ("click", at + 2000), ("visit", at + 1000), ("visit", at + 3000),
     ]  # fmt: skip
