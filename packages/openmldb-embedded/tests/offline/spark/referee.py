@@ -168,3 +168,20 @@ def difference(
             if not same(one, other, kind):
                 return f"{name}: {one!r} instead of {other!r} in the row of {mine[0]!r}"
     return None
+
+
+def by_column(names: list[str], ours: dict[str, Any], spark: dict[str, Any]) -> list[str]:
+    """What differs in each column but the first; ``names`` are theirs."""
+    found = []
+    for at, name in enumerate(names, 1):
+        mine, real = (
+            {
+                "columns": [answer["columns"][0], answer["columns"][at]],
+                "rows": [[row[0], row[at]] for row in answer["rows"]],
+            }
+            for answer in (ours, spark)
+        )
+        what = difference(mine["columns"], mine["rows"], real)
+        if what is not None:
+            found.append(f"{name}: {what}")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ import cells
 import generated
 import recorded
 import referee
+import scalars
 
 pytestmark = pytest.mark.timeout(1800)  # for the slowest machines
 
@@ -109,6 +111,29 @@ def test_generated_statements(spark: referee.Referee) -> None:
             report.flush()
     assert not found, f"{len(found)} of {COUNT} differ:\n" + "\n".join(found)
     assert refused <= COUNT // 50
+
+
+def test_scalars_over_edge_values(spark: referee.Referee) -> None:
+    data = {"t": scalars.table(SEED)}
+    files = {"t": spark.store("scalars", data["t"])}
+    known = scalars.expressions()
+    asked = random.Random(SEED).sample(known, min(COUNT // 2, len(known)))
+    wrong: list[str] = []
+
+    def ask(items: list[str]) -> None:
+        sql = scalars.packed(items)
+        mine, real = ours(sql, data), spark.ask(files, sql)
+        if "error" not in mine and "error" not in real:
+            wrong.extend(referee.by_column(items, mine, real))
+        elif len(items) == 1:
+            wrong.append(f"{sql}: {mine.get('error')} instead of {real.get('error')}")
+        else:
+            ask(items[: len(items) // 2])
+            ask(items[len(items) // 2 :])
+
+    for start in range(0, len(asked), scalars.PACK):
+        ask(asked[start : start + scalars.PACK])
+    assert not wrong, "\n".join(wrong)
 
 
 def test_recorded_answers(spark: referee.Referee, shared: Path) -> None:
