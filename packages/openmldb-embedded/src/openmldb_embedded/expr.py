@@ -108,7 +108,15 @@ class Const(Expr):
 
     def describe(self) -> str:
         """The value as SQL spells it."""
-        return "NULL" if self.value is None else repr(self.value)
+        if self.value is None:
+            return "NULL"
+        if self.type is SqlType.BOOL:
+            return "true" if self.value else "false"
+        if self.type is SqlType.DATE:
+            return f"date('{self.value}')"
+        if self.type is SqlType.TIMESTAMP:
+            return f"timestamp({self.value})"
+        return repr(self.value)
 
 
 @dataclass(frozen=True)
