@@ -114,7 +114,7 @@ def main() -> int:
                 time.sleep(5)
             for run in runs:
                 if run["state"] != "success":
-                    night.explain(api, settings, f"retrain_{pipeline.name}", str(run["dag_run_id"]))
+                    night.explain(settings, f"retrain_{pipeline.name}", str(run["dag_run_id"]))
             nightshift(env, "releases")
             after = read_live(pipeline.releases)
             date = first.isoformat()
