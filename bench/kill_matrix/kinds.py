@@ -138,6 +138,7 @@ KINDS = (
 )
 COMPONENTS = (
     "worker",
+    "idle",
     "triggerer",
     "scheduler",
     "api-server",
@@ -162,6 +163,8 @@ def stages(component: str, kind: Kind) -> tuple[str, ...]:
         return ()
     if component == "triggerer" and not kind.deferrable:
         return ()
+    if component == "idle":  # what is blocked has a process; what is deferred needs one again
+        return STAGES if kind.deferrable else ("starting",)
     if kind.name.startswith("deploy"):
         return ("starting", "ending")  # one call, and no job to wait for
     if component == "worker" and kind.deferrable:

@@ -22,6 +22,7 @@ RUN_LIMIT_S = 240.0
 CROWD_S = 4.0
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("worker",),
+    ("idle",),
     ("triggerer",),
     ("scheduler",),
     ("api-server",),
@@ -197,8 +198,9 @@ class Trial:
             self._threads.append(thread)
         for run in touched:
             stage, state = places[run.run_id]
-            # A task that is only queued is the scheduler's alone.
-            asleep = state == "queued" and strike.component not in ("scheduler", "worker")
+            # A task that is only queued is the scheduler's and its executor's alone.
+            awake = ("scheduler", "worker", "idle")
+            asleep = state == "queued" and strike.component not in awake
             if stage in stages(strike.component, run.kind) and not asleep and not run.component:
                 run.component, run.stage, run.hit = strike.component, stage, state + run.hit
                 run.struck = time.monotonic()

@@ -231,7 +231,15 @@ class World:
             self.engine.stop()
 
     def bounce(self, name: str) -> None:
-        """SIGKILL to a shared component, and its start a second later."""
+        """SIGKILL to a shared component, and its start a second later.
+
+        Idle processes of the executor are started again by the executor itself.
+        """
+        if name == "idle":
+            for process, title in self._executors():
+                if "<idle>" in title:
+                    process.kill()
+            return
         if name == "engine":
             self.engine.kill()
             time.sleep(1.0)
@@ -339,15 +347,20 @@ class World:
 
     def worker_of(self, task_instance: str) -> psutil.Process | None:
         """The executor's process that has a task, by its title; from before the task runs."""
-        scheduler = self.services["scheduler"].process
         name = str(uuid.UUID(task_instance))
+        return next((process for process, title in self._executors() if name in title), None)
+
+    def _executors(self) -> list[tuple[psutil.Process, str]]:
+        """The executor's processes and their titles."""
+        scheduler = self.services["scheduler"].process
+        found = []
         with contextlib.suppress(psutil.NoSuchProcess):
             for process in psutil.Process(scheduler.pid if scheduler else 0).children():
                 with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                     title = " ".join(process.cmdline())
-                    if "LocalExecutor" in title and name in title:
-                        return process
-        return None
+                    if "LocalExecutor" in title:
+                        found.append((process, title))
+        return found
 
     # Truth.
 

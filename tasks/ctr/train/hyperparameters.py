@@ -202,6 +202,8 @@ def _problems(
     wanted: dict[str, list[str]] = {}
     for problem in error.errors():
         message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        if problem["type"] == "tuple_type":
+            message = "a list of whole numbers, such as [256, 128]"
         wanted.setdefault(str(problem["loc"][0]), []).append(message)
     for name, messages in wanted.items():
         yield (

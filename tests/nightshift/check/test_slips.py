@@ -125,6 +125,7 @@ SLIPS = [
     # hyperparameters.yaml
     (HYPER, r"^learning_rate:.*", "learning_rate: fast", "learning_rate", "fast", "number"),
     (HYPER, r"^learning_rate:.*", "learning_rate: 0,001", "learning_rate", "0,001", "number"),
+    (HYPER, r"^hidden: .*", "hidden: 256x128", "hidden", "256x128", "such as [256, 128]"),
     (HYPER, r"^hidden: .*", "hidden: [256, 0]", "hidden", "[256, 0]", "greater than or equal to 1"),
     (HYPER, r"^dropout: .*", "dropout: 20", "dropout", "20", "0.9"),
     (HYPER, r"^family: .*", "family: xgboost", "family", "xgboost", "deepfm"),
