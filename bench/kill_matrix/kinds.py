@@ -167,6 +167,8 @@ def stages(component: str, kind: Kind) -> tuple[str, ...]:
         return STAGES if kind.deferrable else ("starting",)
     if kind.name.startswith("deploy"):
         return ("starting", "ending")  # one call, and no job to wait for
+    if component in ("task", "container") and kind.deferrable:
+        return ("waiting", "ending")  # by the time that its work has begun it has deferred
     if component == "worker" and kind.deferrable:
         return ("starting", "ending")  # no worker has it while it waits
     return STAGES
