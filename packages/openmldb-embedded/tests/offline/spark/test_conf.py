@@ -90,6 +90,14 @@ def test_nothing_listens_beyond_the_machine_in_local_mode(
     assert conf.properties(tmp_path, 0)["spark.driver.bindAddress"] == "127.0.0.1"
 
 
+def test_a_driver_unpacks_into_its_own_folder(given: dict[str, str], tmp_path: Path) -> None:
+    told = SparkConf.of(given).properties(tmp_path / "a job", 0)
+    assert (
+        f'"-Djava.io.tmpdir={tmp_path / "a job" / "tmp"}"' in told["spark.driver.extraJavaOptions"]
+    )
+    assert "tmpdir" not in told["spark.executor.extraJavaOptions"]
+
+
 def test_the_installations_own_defaults_stay(given: dict[str, str], tmp_path: Path) -> None:
     folder = Path(given["spark.home"]) / "conf"
     folder.mkdir()

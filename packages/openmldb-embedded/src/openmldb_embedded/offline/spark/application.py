@@ -65,6 +65,7 @@ class Application:
         Raises:
             OSError: It cannot be started.
         """
+        (self.folder / "tmp").mkdir(exist_ok=True)
         subprocess.run(
             ["/bin/sh", "-c", _LAUNCHER, "launcher", str(self.folder), str(log), *command],
             env=dict(env),

@@ -141,11 +141,13 @@ class SparkConf:
             ours["spark.driver.host"] = "127.0.0.1"
             ours["spark.driver.bindAddress"] = "127.0.0.1"
         found = {**ours, **self._defaults(), **self.spark}
+        # A driver that is killed leaves in its temporary folder what it unpacked.
+        unpacks = f'{java} "-Djava.io.tmpdir={folder / "tmp"}"'
         # What the answers depend on is not the user's to change; paths come before the user's.
-        for side in ("driver", "executor"):
+        for side, options in (("driver", unpacks), ("executor", java)):
             for name, value, between in (
                 (f"spark.{side}.extraClassPath", path, ":"),
-                (f"spark.{side}.extraJavaOptions", java, " "),
+                (f"spark.{side}.extraJavaOptions", options, " "),
             ):
                 found[name] = between.join(filter(None, (value, found.get(name))))
         found.update(
