@@ -25,6 +25,7 @@ PartitionFinding = Literal[
     "no_key",
     "not_finite",
     "no_history",
+    "unread",
 ]
 """What `nightshift.gates.partitions` may find."""
 

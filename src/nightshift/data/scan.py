@@ -118,6 +118,19 @@ def present_days(data: Path, table: str) -> list[str]:
     return [day.isoformat() for day in sorted(day for day in days if day is not None)]
 
 
+def unread(data: Path, table: str) -> list[str]:
+    """What lies in an event table's folder and is no day's partition, so that nobody reads it."""
+    folder = data / table
+    if not folder.is_dir():
+        return []
+    days = set(present_days(data, table))
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name.removeprefix("ds=") not in days and not path.name.startswith((".", "_"))
+    )
+
+
 def _facts(folder: Path, table: Declared, day: dt.date | None, seen: _Seen | None) -> Facts:
     from openmldb_files import FileError
 

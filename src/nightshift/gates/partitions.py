@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from nightshift import layout
 from nightshift.data.declared import Declared, declared_tables
-from nightshift.data.scan import SNAPSHOT, Facts, Scan, scan
+from nightshift.data.scan import SNAPSHOT, Facts, Scan, scan, unread
 from nightshift.features.tables import SourceTables
 from nightshift.gates.base import Finding, report
 from nightshift.zones import Zone
@@ -33,6 +33,7 @@ DEFAULTS: Final[dict[str, LevelOrOff]] = {
     "no_key": "warn",
     "not_finite": "warn",
     "no_history": "warn",
+    "unread": "warn",
 }
 """What each finding means where gates.yaml does not say (`data: partitions: {...}`)."""
 
@@ -79,6 +80,14 @@ def check(
         settle_days=settle_days,
         levels=levels,
     )
+    how = {**DEFAULTS, **(levels or {})}["unread"]
+    for name in tables.events:
+        if how != "off" and (names := unread(data, name)):
+            text = (
+                f"{data / name}: nothing reads {_listed(names)}; a day's files lie in a folder "
+                "ds=YYYY-MM-DD"
+            )
+            findings.append(Finding("unread", how, text))
     return report(
         "partitions",
         findings,

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightshift.data.declared import declared_tables
-from nightshift.data.scan import present_days, scan
+from nightshift.data.scan import present_days, scan, unread
 from nightshift.features.tables import SourceTables
 
 DAY = dt.date(2026, 3, 1)
@@ -88,3 +88,15 @@ def test_days_are_those_of_folders_that_name_one(tmp_path):
         (tmp_path / "visit" / name).mkdir(parents=True)
     assert present_days(tmp_path, "visit") == ["2026-03-01", "2026-03-02"]
     assert present_days(tmp_path, "absent") == []
+
+
+def test_what_is_no_days_folder_is_told(tmp_path, declared):
+    lay(tmp_path, DAY, ["a"], [noon(DAY)], [1.0])
+    assert unread(tmp_path, "visit") == []
+    for name in ("ds=20260302", "2026-03-02", "ds=2026-02-30", "_tmp", ".hidden"):
+        (tmp_path / "visit" / name).mkdir()
+    (tmp_path / "visit" / "part-0.parquet").touch()
+    (tmp_path / "visit" / "_SUCCESS").touch()
+    told = ["2026-03-02", "ds=2026-02-30", "ds=20260302", "part-0.parquet"]
+    assert unread(tmp_path, "visit") == told
+    assert unread(tmp_path, "page") == []

@@ -210,3 +210,16 @@ def test_hidden_copies_double_nothing(house):
     for name in (".part-0.parquet", "_part-0.parquet"):
         (folder / name).write_bytes(content)
     assert house.check()["tables"]["visit"][str(DAYS[-1])]["rows"] == 3
+
+
+def test_files_that_nothing_reads_are_named(house):
+    folder = house.root / "click"
+    (folder / f"ds={DAYS[3]}").rename(folder / f"ds={DAYS[3]:%Y%m%d}")
+    report = house.check()
+    (told,) = [text for text in report["warnings"] if "nothing reads" in text]
+    assert str(folder) in told
+    assert "ds=20260304" in told
+    assert "ds=YYYY-MM-DD" in told
+    assert house.check(levels={"unread": "off"})["warnings"] == [
+        text for text in report["warnings"] if text != told
+    ]
