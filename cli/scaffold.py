@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import sys
 
 from cli.console import say
 from nightshift.check import check_pipeline
 from nightshift.errors import ConfigurationError
+from nightshift.scaffold import labels
 from nightshift.scaffold import roles as deciding
 from nightshift.scaffold import survey as looking
 from nightshift.scaffold import write as writing
-from nightshift.scaffold.roles import Roles
 from nightshift.scaffold.survey import Table
 from nightshift.settings import Settings
 from nightshift.zones import Zone
-
-_SETTLE_SHARE = 0.95
-_MOST_SETTLE_DAYS = 14
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -34,7 +30,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if not arguments.yes:
         given = _ask(tables, given)
     roles = deciding.decide(tables, **given)
-    settle, positives = _labels(roles)
+    settle, positives = labels.settle_days(arguments.folder, roles), labels.positives(roles)
     window = writing.window_of(roles, settle, positives, zone)
     texts = writing.contents(arguments.name, roles, window, positives, zone)
     say("\nGuessed (every one of these can be changed in the files)")
@@ -77,19 +73,3 @@ def _ask(tables: dict[str, Table], given: dict[str, str | None]) -> dict[str, st
         name: value if value is not None else (input(questions[name]).strip() or None)
         for name, value in given.items()
     }
-
-
-def _labels(roles: Roles) -> tuple[int, int | None]:
-    """Days after which most labels are there, and positives among all requests."""
-    labels = roles.labels
-    positives: int | None = labels.rows
-    if roles.label is not None:
-        ones = labels.column(roles.label).ones
-        positives = None if ones is None else round(ones * labels.rows / max(1, labels.seen))
-    requests, last = roles.requests.column(roles.request_time), None
-    if roles.label_time is not None:
-        last = labels.column(roles.label_time).greatest
-    if not isinstance(last, dt.datetime) or not isinstance(requests.greatest, dt.datetime):
-        return 0, positives
-    later = (last - requests.greatest).total_seconds() / 86_400
-    return max(0, min(_MOST_SETTLE_DAYS, -(-int(later * 1000) // 1000))), positives

@@ -12,7 +12,7 @@ import yaml
 
 from nightshift.scaffold.roles import Joined, Roles
 from nightshift.scaffold.survey import Column, Table
-from nightshift.scaffold.windows import SPANS, Windows, aggregates
+from nightshift.scaffold.windows import DAYS, Windows, aggregates, spans
 from nightshift.zones import Zone
 
 _SQL_NAMES = {
@@ -188,7 +188,10 @@ _TAKEN = frozenset(
 def _given_name(roles: Roles, column: str) -> str:
     """What a column of the requests is called in the query: as it is, where nothing else is."""
     others = {f"{j.table.name}_{c.name}".lower() for j in roles.joined for c in _joined_columns(j)}
-    others |= {f"{key}_requests_{name}".lower() for key in roles.keys for name in SPANS}
+    others |= {
+        f"{key}_requests_{name}".lower() for key in roles.keys for name in _spans(roles, key)
+    }
+    others |= {_age(joined).lower() for joined in roles.joined if joined.time is not None}
     for part in _windows(roles):
         others |= {part.id_column.lower(), *(name.lower() for name, _, _ in part.columns())}
     others |= _TAKEN
@@ -216,12 +219,16 @@ def features(roles: Roles) -> list[Feature]:
         Feature("request_weekday", "int32", "categorical"),
     ]
     for key in roles.keys:
-        found += [Feature(f"{key}_requests_{name}", "int64", "numeric") for name in SPANS]
+        found += [
+            Feature(f"{key}_requests_{name}", "int64", "numeric") for name in _spans(roles, key)
+        ]
     found += [
         Feature("label_request_id", request.column(roles.request_id).sql, "key"),
         Feature("label", "int32", "label"),
     ]
     for joined in roles.joined:
+        if joined.time is not None:
+            found.append(Feature(_age(joined), "int64", "numeric"))
         for column in _joined_columns(joined):
             found.append(_feature(column, f"{joined.table.name}_{column.name}", joined.table))
     for part in _windows(roles):
@@ -232,11 +239,25 @@ def features(roles: Roles) -> list[Feature]:
     return found
 
 
+def _age(joined: Joined) -> str:
+    """The column of how long ago the newest event was, in milliseconds."""
+    taken = {f"{joined.table.name}_{c.name}".lower() for c in joined.table.columns}
+    name = f"{joined.table.name}_ms_ago"
+    while name.lower() in taken:
+        name += "_"
+    return name
+
+
 def _kind_in_request(roles: Roles, column: Column) -> str:
     """What another table is found by is an id, whatever its name."""
     kind = roles.requests.kind_of(column)
     joins = any(column.name in joined.keys for joined in roles.joined)
     return "categorical" if joins and kind == "numeric" else kind
+
+
+def _spans(roles: Roles, key: str) -> tuple[str, str]:
+    """How far the counts of earlier requests reach back."""
+    return spans(roles.requests, key, roles.request_time)
 
 
 def _windows(roles: Roles) -> list[Windows]:
@@ -245,6 +266,7 @@ def _windows(roles: Roles) -> list[Windows]:
         Windows(
             *(joined.table, key, joined.time, roles.requests, roles.request_id, roles.request_time),
             tuple(aggregates(joined.table, {*joined.keys, joined.time})),
+            spans(joined.table, key, joined.time),
         )
         for joined in roles.joined
         if joined.time is not None
@@ -277,14 +299,14 @@ def features_sql(roles: Roles, zone: Zone, window: Window) -> str:
             f"count({quoted(roles.request_id)}) OVER {key}_{name} AS "
             f"{quoted(f'{key}_requests_{name}')}"
             for key in roles.keys
-            for name in SPANS
+            for name in _spans(roles, key)
         ),
     ]
     frames = [
         f"{key}_{name} AS (\n            PARTITION BY {quoted(key)} ORDER BY {quoted(time)}\n"
         f"            ROWS_RANGE BETWEEN {name} PRECEDING AND 0s PRECEDING MAXSIZE 1000)"
         for key in roles.keys
-        for name in SPANS
+        for name in _spans(roles, key)
     ]
     named = "\n    WINDOW\n        " + ",\n        ".join(frames) if frames else ""
     joins, outside = _joins(roles)
@@ -376,6 +398,10 @@ def _joins(roles: Roles) -> tuple[str, list[str]]:
         if joined.time is not None:
             lines[-1] += (
                 f" AND {name}.{quoted(joined.time)} < {request}.{quoted(roles.request_time)}"
+            )
+            columns.append(
+                f"bigint({request}.{quoted(roles.request_time)}) - "
+                f"bigint({name}.{quoted(joined.time)}) AS {quoted(_age(joined))}"
             )
         columns += [
             f"{name}.{quoted(c.name)} AS {quoted(f'{joined.table.name}_{c.name}')}"
@@ -524,18 +550,19 @@ def _moving(roles: Roles, window: Window, days: int) -> str:
     young = [
         f"{key}_requests_{name}"
         for key in roles.keys
-        for name, reach in SPANS.items()
-        if days < window.train_days + reach + _GROWING_DAYS
+        for name in _spans(roles, key)
+        if days < window.train_days + DAYS[name] + _GROWING_DAYS
     ]
     young += [
         name
         for part in _windows(roles)
         for name, _, span in part.columns()
-        if days < window.train_days + SPANS[span] + _GROWING_DAYS
+        if days < window.train_days + DAYS[span] + _GROWING_DAYS
     ]
     if not weekday + young:
         return ""
-    enough = window.train_days + max(SPANS.values()) + _GROWING_DAYS
+    reach = max(DAYS[name.rsplit("_", 1)[1]] for name in young) if young else 0
+    enough = window.train_days + reach + _GROWING_DAYS
     listed = yaml.safe_dump({"except": weekday + young}, default_flow_style=True, width=10**6)
     why = "  # Not judged for drift:"
     if weekday:

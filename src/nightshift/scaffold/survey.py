@@ -21,7 +21,7 @@ _MAX_CATEGORIES = 0.5
 """A text column with more distinct values a row than this names rows, and is not a feature."""
 _MOST_FRESH = 0.8
 """Of a column whose values are ids that pass, such as sessions: a model never sees them again."""
-_NAMES_A_KIND = re.compile(r"(?i)(?:^|_)(?:id|code|type|kind|cat|category)$|id$")
+NAMES_A_KIND = re.compile(r"(?i)(?:^|_)(?:id|code|type|kind|cat|category)$|id$")
 _FEW = 50
 """Distinct values of a column up to which it is known how often each is there."""
 
@@ -124,7 +124,7 @@ class Table:
     def _is_id(self, column: Column) -> bool:
         """Whether values of a column are names, even where they are numbers."""
         if column.sql in ("int16", "int32", "int64"):
-            return _NAMES_A_KIND.search(column.name) is not None or column.distinct <= 100
+            return NAMES_A_KIND.search(column.name) is not None or column.distinct <= 100
         return column.sql not in ("float", "double")
 
     def is_unique(self, name: str) -> bool:
@@ -157,13 +157,19 @@ def survey(folder: Path) -> dict[str, Table]:
     return found
 
 
-def _table(folder: Path) -> Table | None:
-    from openmldb_files.errors import FileError
-
+def files_of(folder: Path) -> list[Path]:
+    """The parquet files of a table, those of partitions by their days."""
     from nightshift.data import reading
 
     days = sorted(p for p in folder.glob("ds=????-??-??") if p.is_dir())
-    paths = [f for one in (days or [folder]) for f in reading.parquet_files(one)]
+    return [file for one in (days or [folder]) for file in reading.parquet_files(one)]
+
+
+def _table(folder: Path) -> Table | None:
+    from openmldb_files.errors import FileError
+
+    days = sorted(p for p in folder.glob("ds=????-??-??") if p.is_dir())
+    paths = files_of(folder)
     if not paths:
         return None
     if not IDENTIFIER.fullmatch(folder.name):

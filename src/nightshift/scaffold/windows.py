@@ -13,10 +13,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from math import ceil, isfinite, log10
 
-from nightshift.scaffold.survey import Column, Table
+from nightshift.scaffold.survey import NAMES_A_KIND, Column, Table
 
-SPANS = {"1d": 1, "7d": 7}
-"""How far windows reach back, and their days."""
+DAYS = {"1d": 1, "7d": 7, "30d": 30, "90d": 90}
+"""How far windows may reach back."""
+
+_PAIRS = (("1d", "7d"), ("7d", "30d"), ("30d", "90d"))
 
 _MOST_VALUES = 8
 _MOST_AGGREGATES = 12
@@ -66,6 +68,7 @@ class Windows:
         request_id: its id.
         request_time: its time.
         aggregates: what each window computes.
+        spans: how far the windows reach back, of `DAYS`.
     """
 
     table: Table
@@ -75,6 +78,7 @@ class Windows:
     request_id: str
     request_time: str
     aggregates: tuple[Aggregate, ...]
+    spans: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -90,7 +94,7 @@ class Windows:
         """Name in the query, aggregate and span of each feature."""
         return [
             (f"{self.name}_{one.name}_{span}", one, span)
-            for span in SPANS
+            for span in self.spans
             for one in self.aggregates
         ]
 
@@ -120,7 +124,7 @@ class Windows:
             f"            PARTITION BY `{self.key}` ORDER BY {at}\n"
             f"            ROWS_RANGE BETWEEN {span} PRECEDING AND 0s PRECEDING MAXSIZE 1000\n"
             "            EXCLUDE CURRENT_TIME INSTANCE_NOT_IN_WINDOW)"
-            for span in SPANS
+            for span in self.spans
         )
         computed = ",\n        ".join([f"{row_id} AS `{self.id_column}`", *listed])
         return f"""\
@@ -139,6 +143,25 @@ LAST JOIN
 ON request.request_id = {self.name}.`{self.id_column}`"""
 
 
+def spans(table: Table, key: str, time: str) -> tuple[str, str]:
+    """How far windows by a key reach back: as far as it takes to see one more row of the key.
+
+    Half of the days that there are is the most, so that most rows see whole windows.
+
+    Args:
+        table: its rows.
+        key: column that windows are kept by.
+        time: column of the rows' time.
+    """
+    at = table.column(time)
+    if at.least is None:
+        return _PAIRS[0]
+    days = max(1.0, (at.greatest - at.least).total_seconds() / 86_400)
+    a_day = table.seen / max(1, table.column(key).distinct) / days
+    able = [pair for pair in _PAIRS if DAYS[pair[1]] <= days / 2] or [_PAIRS[0]]
+    return next((pair for pair in able if a_day * DAYS[pair[1]] >= 1), able[-1])
+
+
 def aggregates(table: Table, without: Collection[str | None]) -> list[Aggregate]:
     """What a window over a table's rows computes.
 
@@ -151,11 +174,17 @@ def aggregates(table: Table, without: Collection[str | None]) -> list[Aggregate]
         if column.name in without or column.sql not in _EMPTY:
             continue
         kind = table.kind_of(column)
-        if kind == "numeric":
+        if kind == "numeric" or (kind == "categorical" and _is_amount(column)):
             found.append(_mean(column))
         elif kind == "categorical":
             found += _counts(column)
     return found[:_MOST_AGGREGATES]
+
+
+def _is_amount(column: Column) -> bool:
+    """Whether whole numbers are more than a few, and are not called a kind of something."""
+    whole = column.sql in ("int16", "int32", "int64")
+    return whole and column.distinct > _MOST_VALUES and not NAMES_A_KIND.search(column.name)
 
 
 def _mean(column: Column) -> Aggregate:

@@ -73,7 +73,7 @@ def window_of(
     enough = -(-_ENOUGH_ROWS * span // max(1, roles.requests.rows))
     # Three quarters of the days, so that nights of the last days find their whole window.
     most = max(_TRAIN_DAYS, min(enough, _MOST_TRAIN_DAYS))
-    train = max(2 * held + 1 + settle_days, min(most, span * 3 // 4))
+    train = max(2 * held + 1 + settle_days, min(most + settle_days, span * 3 // 4))
     return Window(first, last, min(train, span), held, held, settle_days)
 
 

@@ -14,7 +14,7 @@ from nightshift.scaffold import roles as deciding
 from nightshift.scaffold import survey as looking
 from nightshift.scaffold import write as writing
 from nightshift.scaffold.survey import Column, Table
-from nightshift.scaffold.windows import SPANS, aggregates
+from nightshift.scaffold.windows import aggregates, spans
 from nightshift.settings import Settings
 from testing.embedded import ServerProcess
 
@@ -86,6 +86,7 @@ def test_a_query_with_windows_over_events_passes_the_check(folder, proposed, tmp
     writing.write(settings, "shop", proposed[1])
     assert [p for p in check_pipeline(settings, "shop") if p.level == "error"] == []
     names = set(Pipeline.load(settings, "shop").features.spec.names)
+    assert "done_ms_ago" in names
     assert {f"done_by_visitor_{what}_7d" for what in (
         "rows", "what_view", "what_add_to_cart", "amount_mean", "mobile", "page_distinct",
     )} <= names  # fmt: skip
@@ -119,7 +120,7 @@ def test_the_windows_count_what_lies_before_the_request(folder, proposed, tmp_pa
     names = re.findall(r"AS `(done_by_visitor_\w+)`", part[1])[1:]
     for request in requests:
         got = dict(zip(names, found[request["shown_id"]], strict=True))
-        for span in SPANS:
+        for span in ("1d", "7d"):
             since = request["shown_at"] - dt.timedelta(days=int(span[:-1]))
             seen = [e for e in events if e["visitor"] == request["visitor"]
                     and since <= e["done_at"] < request["shown_at"]]  # fmt: skip
@@ -188,3 +189,28 @@ def test_a_mean_of_fractions_is_rounded_to_what_every_order_of_the_sum_gives():
 def test_a_wide_table_gives_no_more_than_a_window_can_show():
     wide = of(*(text(f"c{i}", "a", "b", "c") for i in range(20)))
     assert len(wide) == 12
+
+
+@pytest.mark.parametrize(
+    ("days", "rows", "found"),
+    [
+        (200, 40_000, ("1d", "7d")),  # twice a day each
+        (200, 1_200, ("7d", "30d")),  # each a few times a month
+        (200, 150, ("30d", "90d")),
+        (40, 150, ("1d", "7d")),  # there are no 60 days that a window of 30 would need
+        (9, 10, ("1d", "7d")),
+    ],
+)
+def test_windows_reach_back_to_one_more_row_of_a_key(days, rows, found):
+    end = START + dt.timedelta(days=days)
+    columns = text("who", distinct=100), Column("at", "timestamp", rows, 0, START, end)
+    assert spans(Table("t", columns, rows, rows), "who", "at") == found
+
+
+def test_whole_numbers_that_are_amounts_have_a_mean_and_kinds_are_counted():
+    found = of(
+        Column("discs", "int32", 40, 0, 1, 90, tuple(range(1, 41))),
+        Column("stars", "int32", 5, 0, 1, 5, (1, 2, 3, 4, 5)),
+    )
+    assert {"discs_mean", "stars_1", "stars_5"} <= set(found)
+    assert "kind_distinct" in of(Column("kind", "int32", 40, 0, 1, 90, tuple(range(1, 41))))
