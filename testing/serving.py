@@ -66,6 +66,15 @@ def free_ports(count: int) -> list[int]:
             sock.close()
 
 
+def listens(port: int) -> bool:
+    """Whether a server of this machine takes connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 180.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -194,6 +203,8 @@ class Triton:
 
     def wait_live(self) -> None:
         wait_until(lambda: self.server.check() and self.control.live(), "Triton is live")
+        # It listens for gRPC first.
+        wait_until(lambda: listens(self.settings.triton_http_port), "Triton answers over HTTP")
 
     def stubs(self) -> list[int]:
         """Processes that run model versions."""

@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -106,3 +107,15 @@ def test_too_little_memory_is_no_damage_of_the_file(tmp_path):
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(MemoryError), open_parquet(path):
         raise pa.ArrowMemoryError("malloc of size 3706112 failed")
+
+
+def test_a_column_that_arrow_does_not_read_is_named(tmp_path):
+    """DuckDB writes differences of int32 beyond 32 bits as Arrow does not take them."""
+    path = tmp_path / "a.parquet"
+    rows = pa.table({"n": [1, 2], "far": pa.array([1, -(2**31)], pa.int32())})
+    with duckdb.connect() as connection:
+        connection.register("rows", rows)
+        connection.execute(f"COPY rows TO '{path}' (FORMAT parquet, PARQUET_VERSION V2)")
+    with pytest.raises(FileError, match="column far: the parquet file cannot be read") as caught:
+        list(read_parquet(path))
+    assert caught.value.column == "far"

@@ -239,10 +239,12 @@ def test_any_writer_gives_the_same_ids_or_is_refused_by_name(case, writer, data)
         try:
             ids = offline(folder, spec)
         except (ContractError, DataError) as error:
-            # Only pandas changes types by itself; what it made of them is named.
-            assert writer == "pandas", error
+            # Pandas changes types by itself; and Arrow does not read DuckDB's deltas of int32 beyond
+            # 32 bits. Both are named.
+            unread = writer == "duckdb" and "cannot be read" in str(error)
+            assert writer == "pandas" or unread, error
             assert f"{folder}/part-" in str(error)
-            assert any(f"column {column} " in str(error) for column in (*types, "y", "t")), error
+            assert any(f"column {column}" in str(error) for column in (*types, "y", "t")), error
             return
     expected = online(spec, types, values, n)
     assert sorted(map(tuple, ids.tolist())) == sorted(map(tuple, expected.tolist()))

@@ -268,6 +268,10 @@ def relay(one: socket.socket, other: socket.socket) -> None:
             other.sendall(data)
 
 
+def versions_of(control: TritonControl) -> set[tuple[str, int | None]]:
+    return {(state.model, state.version) for state in control.index()}
+
+
 def test_a_server_on_a_busy_machine_may_take_its_time_to_connect(triton):
     """The connection is accepted at once, and the server's first word comes half a second later."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -288,5 +292,6 @@ def test_a_server_on_a_busy_machine_may_take_its_time_to_connect(triton):
             f"127.0.0.1:{listener.getsockname()[1]}",
             headers=credentials.triton_headers(triton.settings),
         ) as control:
-            assert control.index() == triton.control.index()
+            # States may change between two looks.
+            assert versions_of(control) == versions_of(triton.control)
         thread.join(180)

@@ -75,13 +75,30 @@ def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
         raise
     except (OSError, pa.ArrowException, OverflowError) as error:
         if _has_footer(path):
-            raise FileError(path, f"the parquet file cannot be read: {error}") from error
+            reason = f"the parquet file cannot be read: {error}"
+            raise FileError(path, reason, column=_unreadable(path)) from error
         raise FileError(path, not_parquet(path)) from error
 
 
 def _has_footer(path: Path) -> bool:
     try:
         pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
+def _unreadable(path: Path) -> str | None:
+    """The first column that Arrow cannot read; None where it is not one column's fault."""
+    with contextlib.suppress(OSError, pa.ArrowException), pq.ParquetFile(path) as file:
+        return next((name for name in file.schema_arrow.names if not _is_read(file, name)), None)
+    return None
+
+
+def _is_read(file: pq.ParquetFile, name: str) -> bool:
+    try:
+        for _ in file.iter_batches(columns=[name]):
+            pass
     except (OSError, pa.ArrowException):
         return False
     return True

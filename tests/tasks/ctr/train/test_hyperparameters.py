@@ -48,7 +48,7 @@ def test_a_file_of_an_earlier_version_is_still_read(tmp_path):
         ("dropout=1", ["dropout is 1", "less than or equal to 0.9"]),
         ("dropout=.nan", ["dropout is nan"]),
         ("learning_rate=fast", ["learning_rate is 'fast'"]),
-        ("hidden=128", ["hidden is 128", "tuple"]),
+        ("hidden=128", ["hidden is 128", "a list of whole numbers"]),
         ("hidden=[]", ["hidden is []"]),
         ("hidden=[8, 0]", ["hidden"]),
         ("embedding_store=disk", ["unknown hyper-parameter 'embedding_store'"]),
