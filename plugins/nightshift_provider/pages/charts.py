@@ -33,13 +33,14 @@ _TEXT, _LINE, _CALM, *SERIES = _INKS
 _WIDTH, _HEIGHT = 330, 190
 
 
-def measure(rows: Rows, *, title: str, y: str) -> Markup | None:
+def measure(rows: Rows, *, title: str, y: str, known: Sequence[str] = ()) -> Markup | None:
     """A figure over releases or days with its interval.
 
     Args:
         rows: `x`, `value` (or None), `low` and `high` (or None), `series`.
         title: above the chart.
         y: the figure's name.
+        known: series in the order of their colours, so that each has one colour on a page.
     """
     import altair as alt
 
@@ -49,7 +50,7 @@ def measure(rows: Rows, *, title: str, y: str) -> Markup | None:
     several = len({row["series"] for row in found}) > 1
     x = alt.X("x:N", sort=None, title=None, axis=alt.Axis(labelAngle=-40, labelOverlap=True))
     colour = (
-        alt.Color("series:N", title=None, scale=_scale(found, "series"))
+        alt.Color("series:N", title=None, scale=_scale(found, "series", known))
         if several
         else alt.value(SERIES[0])
     )
@@ -174,8 +175,15 @@ def histogram(found: Mapping[str, Any], *, title: str = "Scores") -> Markup | No
     return _svg(chart, title)
 
 
-def stacked(rows: Rows, *, title: str, y: str) -> Markup | None:
-    """Stacked bars (`x`, `y`, `series`); of many series the largest are named, the rest added up."""
+def stacked(rows: Rows, *, title: str, y: str, known: Sequence[str] = ()) -> Markup | None:
+    """Stacked bars (`x`, `y`, `series`); of many series the largest are named, the rest added up.
+
+    Args:
+        rows: what is drawn.
+        title: above the chart.
+        y: name of the y axis.
+        known: series in the order of their colours, see `measure`.
+    """
     import altair as alt
 
     if not rows:
@@ -194,7 +202,7 @@ def stacked(rows: Rows, *, title: str, y: str) -> Markup | None:
             x=alt.X("x:N", sort=None, title=None,
                     axis=alt.Axis(labelAngle=-40, labelOverlap=True)),
             y=alt.Y("sum(y):Q", title=y),
-            color=alt.Color("series:N", title=None, scale=_scale(shown, "series"),
+            color=alt.Color("series:N", title=None, scale=_scale(shown, "series", known),
                             sort=[*named, "others"]),
         )
     )  # fmt: skip
@@ -258,11 +266,15 @@ def _axis(percent: bool) -> Any:
     return alt.Axis(format="~%", tickCount=6) if percent else alt.Axis(tickCount=6)
 
 
-def _scale(rows: Rows, name: str) -> Any:
+def _scale(rows: Rows, name: str, known: Sequence[str] = ()) -> Any:
+    """A colour for each series: by its place in `known`, where there is one."""
     import altair as alt
 
     domain = list(dict.fromkeys(str(row[name]) for row in rows))
-    return alt.Scale(domain=domain, range=[SERIES[n % len(SERIES)] for n in range(len(domain))])
+    order = list(dict.fromkeys([*known, *domain]))
+    return alt.Scale(
+        domain=domain, range=[SERIES[order.index(one) % len(SERIES)] for one in domain]
+    )
 
 
 def _svg(chart: Any, title: str, *, width: int = _WIDTH, height: int = _HEIGHT) -> Markup:

@@ -159,14 +159,18 @@ def _auc(value: dict[str, Any]) -> Markup | None:
         for one in _rows(value, "days", dict)
     ]  # fmt: skip
     rows.sort(key=lambda row: str(row["x"]))  # the axis has the rows' own order
-    return charts.measure(rows, title="Served AUC by day, 90 % intervals", y="AUC")
+    return charts.measure(
+        rows, title="Served AUC by day, 90 % intervals", y="AUC", known=_releases(value)
+    )
 
 
 def _logloss(value: dict[str, Any]) -> Markup | None:
     from nightshift_provider.pages import charts
 
     rows = [row for one in _rows(value, "days", dict) for row in _measured(one, "logloss")]
-    return charts.measure(rows, title="Served log loss by day, 90 % intervals", y="log loss")
+    return charts.measure(
+        rows, title="Served log loss by day, 90 % intervals", y="log loss", known=_releases(value)
+    )
 
 
 def _calibration(value: dict[str, Any]) -> Markup | None:
@@ -199,7 +203,8 @@ def _volume(value: dict[str, Any]) -> Markup | None:
         {"x": one["day"], "y": float(one["rows"]), "series": str(one["release"])}
         for one in _rows(value, "days", dict)
     ]
-    return charts.stacked(rows, title="Scored rows by day and release", y="rows")
+    known = _releases(value)
+    return charts.stacked(rows, title="Scored rows by day and release", y="rows", known=known)
 
 
 def _drift(value: dict[str, Any]) -> Markup | None:
@@ -210,6 +215,11 @@ def _drift(value: dict[str, Any]) -> Markup | None:
         for one in _rows(value, "drift", dict)
     ]
     return charts.heat(rows, title="Drift of live features against training", value="PSI")
+
+
+def _releases(value: dict[str, Any]) -> list[str]:
+    """The releases that scored, in their order: each has one colour in all charts."""
+    return sorted({str(one["release"]) for one in _rows(value, "days", dict)})
 
 
 def _measured(one: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -57,3 +57,15 @@ def test_many_steps_are_added_up_under_others():
     rows = [{"x": "d", "y": float(n), "series": f"step{n:02d}"} for n in range(1, 20)]
     shown = texts(svg(charts.stacked(rows, title="t", y="s")))
     assert "step19" in shown and "others" in shown and "step01" not in shown
+
+
+def test_a_known_series_has_one_colour_in_every_chart():
+    """The second release alone: the colour of a second, though it is the first that is drawn."""
+    known = ["r1", "r2", "r3"]
+    two = [
+        {"x": "d", "value": 0.7, "low": None, "high": None, "series": name} for name in ("r3", "r2")
+    ]
+    drawn = charts.measure(two, title="t", y="y", known=known)
+    stacked = charts.stacked([{"x": "d", "y": 1.0, "series": "r2"}], title="t", y="y", known=known)
+    assert "var(--c2)" in stacked and "var(--c1)" not in stacked
+    assert "var(--c3)" in drawn and "var(--c2)" in drawn and "var(--c1)" not in drawn
