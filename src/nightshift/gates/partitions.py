@@ -6,6 +6,7 @@ import datetime as dt
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from nightshift import layout
@@ -79,15 +80,11 @@ def check(
         train_days=train_days,
         settle_days=settle_days,
         levels=levels,
+        beside={
+            table: [str(data / table / name) for name in unread(data, table)]
+            for table in tables.events
+        },
     )
-    how = {**DEFAULTS, **(levels or {})}["unread"]
-    for name in tables.events:
-        if how != "off" and (names := unread(data, name)):
-            text = (
-                f"{data / name}: nothing reads {_listed(names)}; a day's files lie in a folder "
-                "ds=YYYY-MM-DD"
-            )
-            findings.append(Finding("unread", how, text))
     return report(
         "partitions",
         findings,
@@ -125,8 +122,12 @@ def judge(
     train_days: int,
     settle_days: int,
     levels: Mapping[str, LevelOrOff] | None = None,
+    beside: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Finding]:
-    """What is wrong with scanned partitions; arguments as of `check`."""
+    """What is wrong with scanned partitions; arguments as of `check`.
+
+    `beside` has the paths of what lies beside the partitions of an event table.
+    """
     level = {**DEFAULTS, **(levels or {})}
     findings: list[Finding] = []
 
@@ -145,6 +146,9 @@ def judge(
             if not days[SNAPSHOT].rows:
                 add("empty_newest", f"{name}: the snapshot holds no row")
             continue
+        if beside.get(name):
+            text = f"nothing reads {_listed(beside[name])}; a day's files lie in a folder"
+            add("unread", f"{name}: {text} ds=YYYY-MM-DD")
         add_empty = _empty(name, days, window, is_request=name == tables.request_table)
         for check, message in add_empty:
             add(check, message)

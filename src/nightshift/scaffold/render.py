@@ -12,7 +12,7 @@ import yaml
 
 from nightshift.scaffold.roles import Joined, Roles
 from nightshift.scaffold.survey import Column, Table
-from nightshift.scaffold.windows import DAYS, Windows, aggregates, spans
+from nightshift.scaffold.windows import DAYS, Windows, aggregates, free, spans
 from nightshift.zones import Zone
 
 _SQL_NAMES = {
@@ -188,9 +188,7 @@ _TAKEN = frozenset(
 def _given_name(roles: Roles, column: str) -> str:
     """What a column of the requests is called in the query: as it is, where nothing else is."""
     others = {f"{j.table.name}_{c.name}".lower() for j in roles.joined for c in _joined_columns(j)}
-    others |= {
-        f"{key}_requests_{name}".lower() for key in roles.keys for name in _spans(roles, key)
-    }
+    others |= {name.lower() for name, _, _ in _earlier(roles)}
     others |= {_age(joined).lower() for joined in roles.joined if joined.time is not None}
     for part in _windows(roles):
         others |= {part.id_column.lower(), *(name.lower() for name, _, _ in part.columns())}
@@ -218,10 +216,7 @@ def features(roles: Roles) -> list[Feature]:
         Feature("request_hour", "int32", "categorical"),
         Feature("request_weekday", "int32", "categorical"),
     ]
-    for key in roles.keys:
-        found += [
-            Feature(f"{key}_requests_{name}", "int64", "numeric") for name in _spans(roles, key)
-        ]
+    found += [Feature(name, "int64", "numeric") for name, _, _ in _earlier(roles)]
     found += [
         Feature("label_request_id", request.column(roles.request_id).sql, "key"),
         Feature("label", "int32", "label"),
@@ -242,10 +237,7 @@ def features(roles: Roles) -> list[Feature]:
 def _age(joined: Joined) -> str:
     """The column of how long ago the newest event was, in milliseconds."""
     taken = {f"{joined.table.name}_{c.name}".lower() for c in joined.table.columns}
-    name = f"{joined.table.name}_ms_ago"
-    while name.lower() in taken:
-        name += "_"
-    return name
+    return free(f"{joined.table.name}_ms_ago", taken)
 
 
 def _kind_in_request(roles: Roles, column: Column) -> str:
@@ -255,9 +247,13 @@ def _kind_in_request(roles: Roles, column: Column) -> str:
     return "categorical" if joins and kind == "numeric" else kind
 
 
-def _spans(roles: Roles, key: str) -> tuple[str, str]:
-    """How far the counts of earlier requests reach back."""
-    return spans(roles.requests, key, roles.request_time)
+def _earlier(roles: Roles) -> list[tuple[str, str, str]]:
+    """Name, key and span of each count of earlier requests."""
+    return [
+        (f"{key}_requests_{span}", key, span)
+        for key in roles.keys
+        for span in spans(roles.requests, key, roles.request_time)
+    ]
 
 
 def _windows(roles: Roles) -> list[Windows]:
@@ -296,17 +292,14 @@ def features_sql(roles: Roles, zone: Zone, window: Window) -> str:
         f"hour({_local(time, zone, window)}) AS request_hour",
         f"dayofweek({_local(time, zone, window)}) AS request_weekday",
         *(
-            f"count({quoted(roles.request_id)}) OVER {key}_{name} AS "
-            f"{quoted(f'{key}_requests_{name}')}"
-            for key in roles.keys
-            for name in _spans(roles, key)
+            f"count({quoted(roles.request_id)}) OVER {key}_{span} AS {quoted(name)}"
+            for name, key, span in _earlier(roles)
         ),
     ]
     frames = [
-        f"{key}_{name} AS (\n            PARTITION BY {quoted(key)} ORDER BY {quoted(time)}\n"
-        f"            ROWS_RANGE BETWEEN {name} PRECEDING AND 0s PRECEDING MAXSIZE 1000)"
-        for key in roles.keys
-        for name in _spans(roles, key)
+        f"{key}_{span} AS (\n            PARTITION BY {quoted(key)} ORDER BY {quoted(time)}\n"
+        f"            ROWS_RANGE BETWEEN {span} PRECEDING AND 0s PRECEDING MAXSIZE 1000)"
+        for _, key, span in _earlier(roles)
     ]
     named = "\n    WINDOW\n        " + ",\n        ".join(frames) if frames else ""
     joins, outside = _joins(roles)
@@ -547,21 +540,13 @@ def _moving(roles: Roles, window: Window, days: int) -> str:
     learned = window.train_days - window.valid_days - window.test_days - window.settle_days
     compared = window.valid_days + window.test_days + window.settle_days
     weekday = ["request_weekday"] if min(learned, compared) < 7 else []
-    young = [
-        f"{key}_requests_{name}"
-        for key in roles.keys
-        for name in _spans(roles, key)
-        if days < window.train_days + DAYS[name] + _GROWING_DAYS
-    ]
-    young += [
-        name
-        for part in _windows(roles)
-        for name, _, span in part.columns()
-        if days < window.train_days + DAYS[span] + _GROWING_DAYS
-    ]
+    counted = [(name, span) for name, _, span in _earlier(roles)]
+    counted += [(name, span) for part in _windows(roles) for name, _, span in part.columns()]
+    long = [one for one in counted if days < window.train_days + DAYS[one[1]] + _GROWING_DAYS]
+    young = [name for name, _ in long]
     if not weekday + young:
         return ""
-    reach = max(DAYS[name.rsplit("_", 1)[1]] for name in young) if young else 0
+    reach = max((DAYS[span] for _, span in long), default=0)
     enough = window.train_days + reach + _GROWING_DAYS
     listed = yaml.safe_dump({"except": weekday + young}, default_flow_style=True, width=10**6)
     why = "  # Not judged for drift:"

@@ -25,6 +25,9 @@ NAMES_A_KIND = re.compile(r"(?i)(?:^|_)(?:id|code|type|kind|cat|category)$|id$")
 _FEW = 50
 """Distinct values of a column up to which it is known how often each is there."""
 
+WHOLE = ("int16", "int32", "int64")
+"""SQL types of whole numbers."""
+
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -59,7 +62,7 @@ class Column:
     def is_binary(self) -> bool:
         """Whether it holds 0 and 1 (or false and true) alone."""
         return self.sql == "bool" or (
-            self.sql in ("int16", "int32", "int64", "float", "double")
+            self.sql in (*WHOLE, "float", "double")
             and self.distinct <= 2
             and self.least in (0, 1)
             and self.greatest in (0, 1)
@@ -112,7 +115,7 @@ class Table:
         if not self._is_id(column):
             return "numeric"
         unlike = self.seen >= 100 and column.distinct > _MAX_CATEGORIES * self.seen
-        if unlike and column.sql not in ("int16", "int32", "int64"):
+        if unlike and column.sql not in WHOLE:
             return "ignored: nearly every row has a value of its own"
         if column.fresh > _MOST_FRESH:
             return (
@@ -123,7 +126,7 @@ class Table:
 
     def _is_id(self, column: Column) -> bool:
         """Whether values of a column are names, even where they are numbers."""
-        if column.sql in ("int16", "int32", "int64"):
+        if column.sql in WHOLE:
             return NAMES_A_KIND.search(column.name) is not None or column.distinct <= 100
         return column.sql not in ("float", "double")
 
@@ -161,21 +164,24 @@ def files_of(folder: Path) -> list[Path]:
     """The parquet files of a table, those of partitions by their days."""
     from nightshift.data import reading
 
-    days = sorted(p for p in folder.glob("ds=????-??-??") if p.is_dir())
-    return [file for one in (days or [folder]) for file in reading.parquet_files(one)]
+    folders = _partitions(folder) or [folder]
+    return [file for one in folders for file in reading.parquet_files(one)]
+
+
+def _partitions(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("ds=????-??-??") if p.is_dir())
 
 
 def _table(folder: Path) -> Table | None:
     from openmldb_files.errors import FileError
 
-    days = sorted(p for p in folder.glob("ds=????-??-??") if p.is_dir())
     paths = files_of(folder)
     if not paths:
         return None
     if not IDENTIFIER.fullmatch(folder.name):
         raise DataError(f"{folder}: a table's name has letters, digits and _ only; rename it")
     try:
-        return _read(folder, days, paths)
+        return _read(folder, _partitions(folder), paths)
     except FileError as error:
         raise DataError(str(error)) from None
 
@@ -256,7 +262,7 @@ def _column(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    listed = kind in ("string", "int16", "int32", "int64")
+    listed = kind in ("string", *WHOLE)
     distinct = pc.count_distinct(values, mode="only_valid").as_py()
     least = greatest = None
     if len(values) > values.null_count and not pa.types.is_boolean(values.type):

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from math import ceil, isfinite, log10
 
-from nightshift.scaffold.survey import NAMES_A_KIND, Column, Table
+from nightshift.scaffold.survey import NAMES_A_KIND, WHOLE, Column, Table
 
 DAYS = {"1d": 1, "7d": 7, "30d": 30, "90d": 90}
 """How far windows may reach back."""
@@ -102,7 +102,7 @@ class Windows:
         """The part of the query: a LAST JOIN to `request`."""
         taken = {c.name.lower() for c in self.table.columns}
         row_id, at, is_event = (
-            f"`{_free(name, taken)}`" for name in ("request_key", "row_time", "is_event")
+            f"`{free(name, taken)}`" for name in ("request_key", "row_time", "is_event")
         )
         used = {one.column.name: one.column for one in self.aggregates if one.column is not None}
         empty = [f"{_EMPTY[c.sql]} AS `{name}`" for name, c in used.items()]
@@ -183,8 +183,8 @@ def aggregates(table: Table, without: Collection[str | None]) -> list[Aggregate]
 
 def _is_amount(column: Column) -> bool:
     """Whether whole numbers are more than a few, and are not called a kind of something."""
-    whole = column.sql in ("int16", "int32", "int64")
-    return whole and column.distinct > _MOST_VALUES and not NAMES_A_KIND.search(column.name)
+    many = column.sql in WHOLE and column.distinct > _MOST_VALUES
+    return many and not NAMES_A_KIND.search(column.name)
 
 
 def _mean(column: Column) -> Aggregate:
@@ -223,17 +223,18 @@ def _counts(column: Column) -> list[Aggregate]:
                 continue
             literal = f"'{literal}'".replace("{", "{{").replace("}", "}}")
         short = re.sub(r"[^A-Za-z0-9]+", "_", str(value)).strip("_").lower()[:24]
-        name = _free(f"{column.name}_{short}" if short else f"{column.name}_value", names)
+        name = free(f"{column.name}_{short}" if short else f"{column.name}_value", names)
         names.add(name.lower())
         text = f"count_where({quoted}, {quoted} = {literal}) OVER {{w}}"
         found.append(Aggregate(name, text, "int64", column))
     if column.distinct > len(found):
         text = f"distinct_count({quoted}) OVER {{w}}"
-        found.append(Aggregate(_free(f"{column.name}_distinct", names), text, "int64", column))
+        found.append(Aggregate(free(f"{column.name}_distinct", names), text, "int64", column))
     return found
 
 
-def _free(name: str, taken: Collection[str]) -> str:
+def free(name: str, taken: Collection[str]) -> str:
+    """A name that is not among those taken (in lower case): as it is, or with a number."""
     found, n = name, 1
     while found.lower() in taken:
         n += 1
