@@ -143,3 +143,32 @@ def test_a_flipped_bit_in_the_log_stops_the_server_and_repair_starts_it(tmp_path
     assert 0 < len(rows) < 50
     server.end()
     assert list((tmp_path / "data" / "log").glob("*.cut-*"))
+
+
+@pytest.mark.parametrize("loss", ["emptied", "removed"])
+def test_a_lost_log_stops_the_server_and_repair_starts_it(tmp_path: Path, loss: str) -> None:
+    # Given rows in a snapshot, rows in the log after it, and a kill
+    server = ServerProcess(tmp_path / "data").start()
+    server.do("CREATE DATABASE db")
+    server.do("CREATE TABLE t(a INT, s STRING, INDEX(KEY=s))")
+    server.do("INSERT INTO t VALUES (1, 'k')")
+    assert server.end() == 0
+    server.start()
+    server.do("INSERT INTO t VALUES (2, 'k')")
+    server.end(signal.SIGKILL)
+    log = max((tmp_path / "data" / "log").glob("*.log"))
+    if loss == "emptied":
+        log.write_bytes(b"")
+    else:
+        log.unlink()
+
+    # Then the loss is said, and --repair goes on with the snapshot
+    with pytest.raises(AssertionError, match=f"{log.name}, which may hold acknowledged changes"):
+        ServerProcess(tmp_path / "data").start()
+    server = ServerProcess(tmp_path / "data", "--repair").start()
+    assert server.do("SELECT a FROM t") == [[1]]
+    server.do("INSERT INTO t VALUES (3, 'k')")
+    server.end(signal.SIGKILL)
+    server = ServerProcess(tmp_path / "data").start()
+    assert sorted(server.do("SELECT a FROM t")) == [[1], [3]]
+    server.end()

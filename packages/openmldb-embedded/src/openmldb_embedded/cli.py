@@ -62,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--repair",
         action="store_true",
-        help="start although the log is damaged: what follows the damage is kept aside in "
-        "<data>/log, and lost to the tables",
+        help="start although the log is damaged or its newest file is lost: what follows the damage "
+        "is kept aside in <data>/log, and lost to the tables",
     )
     found.add_argument(
         "--snapshot-mib",

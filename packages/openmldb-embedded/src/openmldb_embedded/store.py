@@ -4,6 +4,7 @@ Layout of the folder::
 
     LOCK                        held (flock) by the one server that uses the folder
     log/00000007.log            changes since the snapshot (see wal.py)
+    log.head                    number of the newest log
     snapshots/00000007.json     the state at the start of log 7; names the segments
     segments/<name>.arrow       online rows, written once
     offline/<table id>/*.parquet   deep copies of LOAD DATA
@@ -32,8 +33,8 @@ from openmldb_sql.types import Schema, SqlType
 
 from openmldb_embedded.catalog import OfflinePart, Record, State, Table
 from openmldb_embedded.columns import Batch
-from openmldb_embedded.durable import sync
-from openmldb_embedded.wal import Log, drop_before, log_files, read_file
+from openmldb_embedded.durable import sync, write_durably
+from openmldb_embedded.wal import Log, drop_before, newest_file, read_log
 
 LOG = logging.getLogger("openmldb_embedded")
 
@@ -49,21 +50,6 @@ class StoreError(SqlError):
     """The data folder cannot be used."""
 
     default_code = 2001
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: stage beside it, fsync, rename."""
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with staged.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.rename(path)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
 
 
 def write_segment(table: pa.Table, path: Path) -> None:
@@ -166,11 +152,10 @@ class Store:
                     f"the snapshot {path} cannot be read ({error}): restore the data folder from "
                     f"a copy"
                 ) from error
-        logs = [(number, path) for number, path in log_files(self.data / "log") if number >= first]
-        for number, path in logs:
-            for record in read_file(path, last=number == logs[-1][0], repair=self._repair):
-                self.state.apply(record)
-        self.log = Log(self.data / "log", logs[-1][0] if logs else first)
+        folder = self.data / "log"
+        for record in read_log(folder, first, snapshot=bool(snapshots), repair=self._repair):
+            self.state.apply(record)
+        self.log = Log(folder, newest_file(folder, first))
         drop_before(self.data / "log", first)
         self._sweep()
 

@@ -3,6 +3,10 @@
 A log is a folder of files ``<number>.log``. A record is a header (length and CRC-32 of the payload,
 both unsigned 32-bit little-endian) and a JSON object as payload. Writers append under the store's lock and
 then wait for ``sync``: the first to wait flushes for all who appended meanwhile (group commit).
+
+So that no file can be emptied, removed or exchanged without being missed, the first record of a file
+(its title) has its number and the size of the file before it, and ``<log>.head``, beside the folder,
+has the number of the newest file. Both are on the disk before anything in that file is acknowledged.
 """
 
 from __future__ import annotations
@@ -15,17 +19,20 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from openmldb_sql.errors import SqlError
 
-from openmldb_embedded.durable import sync
+from openmldb_embedded.durable import sync, write_durably
 
 LOG = logging.getLogger("openmldb_embedded")
 
 _HEADER = struct.Struct("<II")
 MAX_RECORD = 2**30
+_TITLE = "log"
+"""The key of a title; other records have none of this name."""
 
 
 class LogError(SqlError):
@@ -37,6 +44,107 @@ class LogError(SqlError):
 def log_files(folder: Path) -> list[tuple[int, Path]]:
     """The log's files by number."""
     return sorted((int(path.stem), path) for path in folder.glob("*.log") if path.stem.isdecimal())
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What ``<log>.head`` says.
+
+    Attributes:
+        since: number of the first file that has a title.
+        last: number of the newest file.
+    """
+
+    since: int
+    last: int
+
+
+def _head_path(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.head")
+
+
+def _read_head(folder: Path) -> _Head | None:
+    path = _head_path(folder)
+    try:
+        found = json.loads(path.read_bytes())
+        return _Head(int(found["since"]), int(found["last"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LogError(
+            f"{path} cannot be read ({error}): restore the data folder from a copy, or remove the "
+            f"file if all of {folder} is there"
+        ) from error
+
+
+def newest_file(folder: Path, first: int) -> int:
+    """Number of the newest file that was begun; ``first`` where none was."""
+    head = _read_head(folder)
+    return max([first, *(number for number, _ in log_files(folder)), head.last if head else first])
+
+
+def read_log(folder: Path, first: int, *, snapshot: bool, repair: bool = False) -> Iterator[Any]:
+    """The records of all files from ``first`` on, in order.
+
+    Args:
+        folder: of the log.
+        first: the file that a start begins with; older ones are superfluous.
+        snapshot: whether a snapshot, taken at the begin of ``first``, has what was before it.
+        repair: go on without the last file where it is gone or empty, and as of ``read_file``.
+
+    Raises:
+        LogError: A file is missing, empty, shorter than it was, or damaged.
+    """
+    head = _read_head(folder)
+    files = {number: path for number, path in log_files(folder) if number >= first}
+    begun = newest_file(folder, first)
+    if not files and head is None and not snapshot:
+        return  # a new folder
+    for number in range(first, begun + 1):
+        path = folder / f"{number:08d}.log"
+        titled = head is not None and head.since <= number <= head.last
+        if number in files and (not titled or _title(path) is not None):
+            continue
+        what = f"{path}, which may hold acknowledged changes, is missing, empty or damaged at its start"
+        if number < begun:
+            raise LogError(f"{what}, and later files exist: restore the data folder from a copy")
+        if not repair:
+            raise LogError(
+                f"{what}: restore the data folder from a copy, or start once with --repair, which "
+                f"goes on without it"
+            )
+        LOG.warning("%s: going on without it", what)
+    size = None
+    for number, path in sorted(files.items()):
+        _check_title(path, number, size)
+        for record in read_file(path, last=number == begun, repair=repair):
+            if _TITLE not in record:
+                yield record
+        size = path.stat().st_size
+
+
+def _title(path: Path) -> dict[str, Any] | None:
+    with path.open("rb") as file:
+        payload = _record(file, path.stat().st_size)
+    record = None if payload is None else json.loads(payload)
+    found = record.get(_TITLE) if isinstance(record, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _check_title(path: Path, number: int, size: int | None) -> None:
+    """Raise where a file has another's title, or the one before it is not as long as it was."""
+    title = _title(path)
+    if title is None:
+        return
+    if title["number"] != number:
+        raise LogError(
+            f"{path} was written as file {title['number']}: restore the data folder from a copy"
+        )
+    if size is not None and title["before"] not in (None, size):
+        raise LogError(
+            f"the file before {path} has {size} bytes and had {title['before']} when it was "
+            f"finished: restore the data folder from a copy"
+        )
 
 
 def read_file(path: Path, *, last: bool, repair: bool = False) -> Iterator[Any]:
@@ -133,10 +241,24 @@ def _put_aside(path: Path, good: int, tail: bytes) -> Path:
     return aside
 
 
+def _frame(record: Any) -> bytes:
+    payload = json.dumps(record, separators=(",", ":")).encode()
+    if len(payload) > MAX_RECORD:
+        raise LogError("the statement is too large for the log: insert fewer rows at once")
+    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def _write(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
 class Log:
     """The file that is being appended to. Thread-safe."""
 
     def __init__(self, folder: Path, number: int) -> None:
+        """Go on in file ``number``, or begin it; what a crash left of it is gone by now."""
         self.folder = folder
         self.number = number
         self.size = 0
@@ -147,12 +269,37 @@ class Log:
         self._failed: OSError | None = None
         self._changed = threading.Condition()
         self._file = self._open(number)
+        head = _read_head(folder)
+        # A file of before titles and heads is read as it is; what comes now is in a new one.
+        old = head is None and _title(self._path()) is None
+        self._since = head.since if head else number + old
+        if old:
+            self.rotate()
+        elif head is None or head.last != number:
+            self._announce()
 
-    def _open(self, number: int) -> int:
+    def _path(self) -> Path:
+        return self.folder / f"{self.number:08d}.log"
+
+    def _announce(self) -> None:
+        head = {"since": self._since, "last": self.number}
+        write_durably(_head_path(self.folder), json.dumps(head).encode())
+
+    def _open(self, number: int, before: int | None = None) -> int:
+        """Open a file, begun with its title; ``before`` is the size of the file before it."""
         path = self.folder / f"{number:08d}.log"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        sync(self.folder)
-        self.size = path.stat().st_size
+        try:
+            if os.fstat(handle).st_size == 0:
+                _write(handle, _frame({_TITLE: {"number": number, "before": before}}))
+                os.fsync(handle)
+            sync(self.folder)
+            self.size = os.fstat(handle).st_size
+        except BaseException:
+            os.close(handle)
+            if before is not None:
+                path.unlink(missing_ok=True)
+            raise
         return handle
 
     def check(self) -> None:
@@ -169,10 +316,7 @@ class Log:
 
     def append(self, record: Any) -> int:
         """Queue a record and return the number to ``sync`` with."""
-        payload = json.dumps(record, separators=(",", ":")).encode()
-        if len(payload) > MAX_RECORD:
-            raise LogError("the statement is too large for the log: insert fewer rows at once")
-        frame = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        frame = _frame(record)
         with self._changed:
             self.check()
             self._pending.append(frame)
@@ -199,9 +343,7 @@ class Log:
             handle = self._file
         try:
             data = b"".join(frames)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(handle, view) :]
+            _write(handle, data)
             os.fdatasync(handle)
         except OSError as error:
             with self._changed:
@@ -223,9 +365,15 @@ class Log:
         with self._changed:
             while self._flushing:
                 self._changed.wait()
+            begun = self._open(self.number + 1, before=self.size)
             os.close(self._file)
+            self._file = begun
             self.number += 1
-            self._file = self._open(self.number)
+            try:
+                self._announce()
+            except OSError as error:
+                self._failed = error
+                raise
             return self.number
 
     def close(self) -> None:
