@@ -228,25 +228,24 @@ def lay_out(
 def check_tables(pipeline: Pipeline, ds: str | None, *, as_json: bool = False) -> int:
     """Print what is wrong with the partitions; 1 where a night would end by it."""
     tables = pipeline.features.tables
-    spec = pipeline.features.spec
     publish.recover(pipeline.data)
     days = {name: scanning.present_days(pipeline.data, name) for name in tables.events}
-    newest = max((found[-1] for found in days.values() if found), default=None)
-    if newest is None:
+    every = sorted({day for found in days.values() for day in found})
+    if not every:
         raise DataError(f"{pipeline.data} holds no partition; load some with ./nightshift data")
+    today = pipeline.zone.today().isoformat()
+    newest = max((day for day in every if day <= today), default=every[-1])
     last = newest if ds is None else layout.parse_date(ds, what="--ds").isoformat()
-    first = min(found[0] for found in days.values() if found)
-    if last < first:
-        raise DataError(f"--ds {last} is before the first partition under {pipeline.data}, {first}")
-    report = partition_gate.check(
-        pipeline.data,
-        declared(pipeline),
-        tables,
-        ds=last,
-        partitions={name: [day for day in found if day <= last] for name, found in days.items()},
-        lookback_days=spec.lookback_days,
+    if last < every[0]:
+        raise DataError(
+            f"--ds {last} is before the first partition under {pipeline.data}, {every[0]}"
+        )
+    report = partition_gate.of_pipeline(
+        pipeline,
+        last,
+        {name: [day for day in found if day <= last] for name, found in days.items()},
         train_days=pipeline.config.train_days,
-        settle_days=spec.label_settle_days,
+        levels=pipeline.gates["data"]["partitions"],
     )
     if as_json:
         say(files.dump_json(report).decode())

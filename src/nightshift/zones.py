@@ -119,9 +119,13 @@ class Zone:
         ahead = at.utcoffset()
         return 0 if ahead is None else round(ahead.total_seconds() * 1000)
 
+    def today(self) -> dt.date:
+        """The day that it is."""
+        return self.day_of(dt.datetime.now(dt.timezone.utc))
+
     def yesterday(self) -> dt.date:
         """The last whole day."""
-        return self.day_of(dt.datetime.now(dt.timezone.utc)) - dt.timedelta(days=1)
+        return self.today() - dt.timedelta(days=1)
 
     def days_of(self, millis: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         """Day number, in days since 1970, of each moment in milliseconds since 1970: int32 [n]."""

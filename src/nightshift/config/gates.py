@@ -26,6 +26,10 @@ PartitionFinding = Literal[
     "not_finite",
     "no_history",
     "unread",
+    "null_labels",
+    "odd_labels",
+    "same_key",
+    "future_day",
 ]
 """What `nightshift.gates.partitions` may find."""
 

@@ -32,6 +32,7 @@ class Declared:
         indexes: the table's indexes.
         request_id: the column that names a request, where this is the request table.
         zone: the time zone of its partitions' days.
+        label: the column that is the label as it stands, where the table gives it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Declared:
     indexes: tuple[IndexDef, ...] = ()
     request_id: str | None = None
     zone: Zone = Zone()
+    label: str | None = None
 
     @property
     def keeps_latest(self) -> bool:

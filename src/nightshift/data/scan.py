@@ -1,7 +1,7 @@
 """What lies in partitions, by table, day and column: a cheap look before a night works on them.
 
-Of each file the footer is read, and of its columns only the time, the request's id and the
-floating numbers (and those whose NULLs the footer does not count).
+Of each file the footer is read, and of its columns only the time, the request's id, the label and
+the floating numbers (and those whose NULLs the footer does not count); of a snapshot also its keys.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class Facts:
         nulls: rows without a value, by column.
         not_finite: NaN and infinite values, by column.
         repeated: rows whose request id was there before, in this partition or another.
+        odd_labels: labels other than 0, 1 and NULL, by value.
+        same_key: rows of a snapshot whose key another row has, and `keys` the columns of the key.
     """
 
     files: int = 0
@@ -53,16 +55,19 @@ class Facts:
     nulls: Counter[str] = field(default_factory=Counter)
     not_finite: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
+    odd_labels: Counter[str] = field(default_factory=Counter)
+    same_key: int = 0
+    keys: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For a report: only what is there to tell."""
         value: dict[str, Any] = {"files": self.files, "rows": self.rows}
-        for name in ("unreadable", "extra", "no_time", "repeated"):
+        for name in ("unreadable", "extra", "no_time", "repeated", "same_key"):
             if found := getattr(self, name):
                 value[name] = found
         if self.other_days:
             value["other_days"] = {str(d): n for d, n in sorted(self.other_days.items())}
-        for name in ("nulls", "not_finite"):
+        for name in ("nulls", "not_finite", "odd_labels"):
             if counts := getattr(self, name):
                 value[name] = dict(sorted(counts.items()))
         return value
@@ -95,9 +100,9 @@ def scan(
     for name, table in declared.items():
         said(name)
         if table.time is None:
-            found[name] = {
-                SNAPSHOT: _facts(layout.snapshot_folder(data, name, until), table, None, None)
-            }
+            folder = layout.snapshot_folder(data, name, until)
+            found[name] = {SNAPSHOT: _facts(folder, table, None, None)}
+            _count_keys(folder, table, found[name][SNAPSHOT])
             continue
         seen = _Seen() if table.request_id else None
         found[name] = {
@@ -169,7 +174,7 @@ def _look(
         for name in table.columns
         if name in there
         and (
-            name in (table.time, table.request_id)
+            name in (table.time, table.request_id, table.label)
             or name not in counted
             or there[name].sql in ("float", "double")
         )
@@ -209,8 +214,48 @@ def _read(
                     if other != day:
                         facts.other_days[other] += rows
                 facts.other_days_utc += sum(n for d, n in _days(column, _UTC).items() if d != day)
+            if name == table.label:
+                facts.odd_labels += _odd_labels(column)
             if name == table.request_id and seen is not None:
                 facts.repeated += seen.repeated(column)
+
+
+def _odd_labels(column: Any) -> Counter[str]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return Counter()
+    counts = pc.value_counts(column.drop_null()).to_pylist()
+    return Counter(
+        {str(one["values"]): one["counts"] for one in counts if one["values"] not in (0, 1)}
+    )
+
+
+def _count_keys(folder: Path, table: Declared, facts: Facts) -> None:
+    """Rows that a join could not tell apart, by the index that tells most of them apart."""
+    import pyarrow as pa
+    from openmldb_files import FileError, read_parquet
+
+    least: tuple[int, tuple[str, ...]] | None = None
+    for index in table.indexes:
+        columns = [*index.keys, *([index.ts] if index.ts else [])]
+        try:
+            batches = [
+                batch
+                for path in reading.parquet_files(folder)
+                for batch in read_parquet(path, columns=columns)
+            ]
+        except (FileError, KeyError):
+            return  # told as unreadable
+        if not batches:
+            return
+        whole = pa.Table.from_batches(batches).drop_null()
+        same = whole.num_rows - whole.group_by(columns).aggregate([]).num_rows
+        if least is None or same < least[0]:
+            least = same, index.keys
+    if least is not None:
+        facts.same_key, facts.keys = least
 
 
 def _null_counts(metadata: Any) -> dict[str, int]:

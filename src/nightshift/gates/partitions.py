@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime as dt
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,14 +12,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from nightshift import layout
+from nightshift.data import reading
 from nightshift.data.declared import Declared, declared_tables
-from nightshift.data.scan import SNAPSHOT, Facts, Scan, scan, unread
+from nightshift.data.scan import SNAPSHOT, Facts, Scan, present_days, scan, unread
+from nightshift.errors import ConfigurationError
+from nightshift.features import lineage
 from nightshift.features.tables import SourceTables
 from nightshift.gates.base import Finding, report
 from nightshift.zones import Zone
 
 if TYPE_CHECKING:
     from nightshift.night import Night
+    from nightshift.pipeline import Pipeline
 
 LevelOrOff = Literal["fail", "warn", "off"]
 
@@ -35,6 +41,10 @@ DEFAULTS: Final[dict[str, LevelOrOff]] = {
     "not_finite": "warn",
     "no_history": "warn",
     "unread": "warn",
+    "null_labels": "warn",
+    "odd_labels": "fail",
+    "same_key": "warn",
+    "future_day": "warn",
 }
 """What each finding means where gates.yaml does not say (`data: partitions: {...}`)."""
 
@@ -53,6 +63,7 @@ def check(
     train_days: int,
     settle_days: int,
     levels: Mapping[str, LevelOrOff] | None = None,
+    today: dt.date | None = None,
 ) -> dict[str, Any]:
     """Look at the partitions of a run and judge them.
 
@@ -66,6 +77,7 @@ def check(
         train_days: days of the training window.
         settle_days: days that a label needs.
         levels: by finding, where it is not `DEFAULTS`'.
+        today: the day that it is, in the zone of the partitions; None asks the clock.
 
     Returns:
         The report `partitions`: status, failures, warnings, and the counts by table and day.
@@ -84,6 +96,9 @@ def check(
             table: [str(data / table / name) for name in unread(data, table)]
             for table in tables.events
         },
+        future={
+            table: _future(data, table, today or tables.zone.today()) for table in tables.events
+        },
     )
     return report(
         "partitions",
@@ -97,19 +112,59 @@ def check(
 
 def of_night(night: Night) -> dict[str, Any]:
     """`check` of a night's partitions, by the pipeline's own files."""
-    files = night.pipeline.features
-    settle_days = files.tables.label_settle_days
-    return check(
-        night.pipeline.data,
-        declared_tables(files.tables, files.create_script(), str(files.create_tables)),
-        files.tables,
-        ds=night.ds,
-        partitions=night.plan["partitions"],
-        lookback_days=files.spec.lookback_days,
+    return of_pipeline(
+        night.pipeline,
+        night.ds,
+        night.plan["partitions"],
         train_days=night.plan["train_days"],
-        settle_days=files.spec.label_settle_days if settle_days is None else settle_days,
         levels=night.gate("data")["partitions"],
     )
+
+
+def of_pipeline(
+    pipeline: Pipeline,
+    ds: str,
+    partitions: Mapping[str, Sequence[str]],
+    *,
+    train_days: int,
+    levels: Mapping[str, LevelOrOff],
+) -> dict[str, Any]:
+    """`check` by a pipeline's files; arguments and answer as of `check`."""
+    files = pipeline.features
+    settle_days = files.tables.label_settle_days
+    return check(
+        pipeline.data,
+        _with_label(pipeline),
+        files.tables,
+        ds=ds,
+        partitions=partitions,
+        lookback_days=files.spec.lookback_days,
+        train_days=train_days,
+        settle_days=files.spec.label_settle_days if settle_days is None else settle_days,
+        levels=levels,
+    )
+
+
+def _with_label(pipeline: Pipeline) -> dict[str, Declared]:
+    """The tables, with the column that the query gives as the label as it stands."""
+    files = pipeline.features
+    declared = declared_tables(files.tables, files.create_script(), str(files.create_tables))
+    columns = {name: list(table.columns) for name, table in declared.items()}
+    with contextlib.suppress(ConfigurationError):  # a query that cannot be read is told elsewhere
+        for one in lineage.outputs_of(files.query(), tables=files.tables, columns=columns):
+            if one.name == files.spec.label and one.origin is not None:
+                table, column = one.origin
+                declared[table] = dataclasses.replace(declared[table], label=column)
+    return declared
+
+
+def _future(data: Path, table: str, today: dt.date) -> dict[str, int]:
+    """Rows of partitions of days that have not come."""
+    return {
+        day: reading.rows(reading.parquet_files(data / table / f"ds={day}"))
+        for day in present_days(data, table)
+        if dt.date.fromisoformat(day) > today
+    }
 
 
 def judge(
@@ -123,10 +178,12 @@ def judge(
     settle_days: int,
     levels: Mapping[str, LevelOrOff] | None = None,
     beside: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    future: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
 ) -> list[Finding]:
     """What is wrong with scanned partitions; arguments as of `check`.
 
-    `beside` has the paths of what lies beside the partitions of an event table.
+    `beside` has the paths of what lies beside the partitions of an event table, `future` the rows
+    of its partitions of days that have not come.
     """
     level = {**DEFAULTS, **(levels or {})}
     findings: list[Finding] = []
@@ -143,9 +200,23 @@ def judge(
         for check, message in _of_table(name, table, days):
             add(check, message)
         if table.time is None:
-            if not days[SNAPSHOT].rows:
+            snapshot = days[SNAPSHOT]
+            if not snapshot.rows:
                 add("empty_newest", f"{name}: the snapshot holds no row")
+            if snapshot.same_key:
+                keys = ", ".join(snapshot.keys)
+                add(
+                    "same_key",
+                    f"{name}: {snapshot.same_key} of {snapshot.rows} rows repeat a {keys} that is "
+                    "there already, so that a join takes any of them; keep one row of each",
+                )
             continue
+        for day, rows in future.get(name, {}).items():
+            add(
+                "future_day",
+                f"{name}, {day}: the partition, of {rows} rows, is of a day that has not come; "
+                "correct the folder's name, or the clock of what wrote it",
+            )
         if beside.get(name):
             text = f"nothing reads {_listed(beside[name])}; a day's files lie in a folder"
             add("unread", f"{name}: {text} ds=YYYY-MM-DD")
@@ -167,20 +238,37 @@ def judge(
                     "less history than requests do; load them, or shorten train_days",
                 )
     settled = [day for day in window if _is_settled(day, last, settle_days)]
+    for name, column in ((name, table.label) for name, table in declared.items() if table.label):
+        for day, facts in found.get(name, {}).items():
+            place = name if day == SNAPSHOT else f"{name}, {day}"
+            if facts.nulls[column] and (day == SNAPSHOT or day in settled):
+                counted = tables.label_absent
+                what = "are left out" if counted is None else f"count as {counted}"
+                text = f"{facts.nulls[column]} of {facts.rows} rows have no {column}, the label"
+                add("null_labels", f"{place}: {text}, though settled; their requests {what}")
+            if facts.odd_labels:
+                odd = _listed([f"{value}: {n}" for value, n in sorted(facts.odd_labels.items())])
+                text = (
+                    f"{facts.odd_labels.total()} of {facts.rows} rows have a {column}, the label,"
+                )
+                add("odd_labels", f"{place}: {text} other than 0 and 1 ({odd})")
     label = tables.label_table
     if label is not None and label in tables.events:
         requests = found.get(tables.request_table, {})
+
+        def labels(day: str) -> int:
+            facts = found[label].get(day)
+            return facts.rows - facts.nulls[declared[label].label or ""] if facts else 0
+
         bare = [
-            day
-            for day in settled
-            if day in requests and requests[day].rows and not _rows(found[label].get(day))
+            day for day in settled if day in requests and requests[day].rows and not labels(day)
         ]
-        usual = statistics.median([_rows(found[label].get(day)) for day in settled] or [0])
+        usual = statistics.median([labels(day) for day in settled] or [0])
         # Where a missing label means something, a table of few rows may well have a day of none.
         if bare and (tables.label_absent is None or usual >= _MANY_LABELS):
             add(
                 "no_labels",
-                f"{label}: no row on {len(bare)} settled day(s) that have requests "
+                f"{label}: no label on {len(bare)} settled day(s) that have requests "
                 f"({_listed(bare)}); load the labels, or raise the days that a label needs",
             )
     return findings
@@ -242,10 +330,6 @@ def _empty(
     rest = [day for day in empty if day != newest]
     if is_request and rest:
         yield "empty_days", f"{name}: no row on {len(rest)} day(s) ({_listed(rest)})"
-
-
-def _rows(facts: Facts | None) -> int:
-    return facts.rows if facts is not None else 0
 
 
 def _is_settled(day: str, last: dt.date, settle_days: int) -> bool:

@@ -6,6 +6,7 @@ import datetime as dt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from openmldb_sql import statements
 
 from nightshift.data.declared import declared_tables
 from nightshift.data.scan import scan
@@ -31,6 +32,7 @@ DECLARED = declared_tables(
     CREATE TABLE bought(id string, at timestamp, bought int, INDEX(key=id, ts=at));
     CREATE TABLE page(page string, INDEX(key=page));""",
 )
+DECLARED["bought"] = dataclasses.replace(DECLARED["bought"], label="bought")
 DAYS = [dt.date(2026, 3, 1) + dt.timedelta(days=n) for n in range(6)]
 US = pa.timestamp("us")
 
@@ -139,6 +141,17 @@ def spoiled(house, how):
         house.remove("bought", other)
     elif how == "no_history":
         house.remove("click", DAYS[0])
+    elif how == "null_labels":
+        house.change("bought", other, bought=pa.array([None, 1, None], pa.int32()))
+    elif how == "all_labels_null":
+        house.change("bought", other, bought=pa.array([None] * 3, pa.int32()))
+    elif how == "odd_labels":
+        house.change("bought", day, bought=pa.array([2, -1, 2], pa.int32()))
+    elif how == "same_key":
+        pq.write_table(pa.table({"page": ["x", "y", "x", "x"]}),
+                       house.root / "page" / "part-0.parquet")  # fmt: skip
+    elif how == "future_day":
+        house.write("click", dt.date(2062, 3, 7), who=["a"], at=pa.array([at(day)], US))
     elif how == "type":
         house.change("click", day, at=pa.array([1, 2]))
     elif how == "nanoseconds":
@@ -166,7 +179,14 @@ def spoiled(house, how):
         ("not_finite", "warn", "visit, 2026-03-05: 2 of 3 values of spent are NaN or infinite"),
         ("empty_newest", "fail", "visit, 2026-03-06: the newest partition holds no row"),
         ("empty_days", "warn", "visit: no row on 1 day(s) (2026-03-05)"),
-        ("no_labels", "fail", "bought: no row on 1 settled day(s) that have requests (2026-03-04)"),
+        ("no_labels", "fail", "bought: no label on 1 settled day(s) that have requests (2026-03-04)"),
+        ("null_labels", "warn", ("bought, 2026-03-04: 2 of 3 rows have no bought, the label, though "
+         "settled; their requests are left out")),
+        ("all_labels_null", "fail", "bought: no label on 1 settled day(s) that have requests (2026-03-04)"),
+        ("odd_labels", "fail", ("bought, 2026-03-05: 3 of 3 rows have a bought, the label, other than 0 "
+         "and 1 (-1: 1, 2: 2)")),
+        ("same_key", "warn", "page: 2 of 4 rows repeat a page that is there already"),
+        ("future_day", "warn", "click, 2062-03-07: the partition, of 1 rows, is of a day that has not"),
         ("no_history", "warn", "click: 1 of the 2 days before 2026-03-03 that windows look back on"),
         ("type", "fail", "column at: it is int64 in the file and timestamp in click"),
         ("nanoseconds", "fail", "column at: Spark 3.2 does not read times in nanoseconds"),
@@ -190,6 +210,55 @@ def test_levels_are_a_setting(house):
     assert len(report["failures"]) == 1
     assert "spent" in report["failures"][0]
     assert report["tables"]["click"]["2026-03-05"]["other_days"] == {"2026-03-04": 1}
+
+
+@pytest.mark.parametrize(
+    "how", ["null_labels", "odd_labels", "same_key", "future_day"]
+)  # fmt: skip
+def test_level_of_a_label_key_or_future_day_is_a_setting(house, how):
+    spoiled(house, how)
+    assert house.check(levels={how: "fail"})["status"] == "fail"
+    report = house.check(levels={how: "off"})
+    assert report["failures"] + report["warnings"] == []
+
+
+def test_labels_that_have_not_settled_may_be_null(house):
+    house.change("bought", DAYS[-1], bought=pa.array([None] * 3, pa.int32()))
+    assert house.check()["status"] == "pass"
+
+
+def test_a_day_is_future_by_the_clock_and_not_by_the_run(house):
+    # A night of an older date, with later days at hand
+    assert house.check(ds=str(DAYS[-2]), today=DAYS[-1], lookback_days={})["warnings"] == []
+    told = house.check(ds=str(DAYS[-3]), today=DAYS[-2], lookback_days={})["warnings"]
+    assert [text.partition(":")[0] for text in told] == [
+        f"{name}, {DAYS[-1]}" for name in ("visit", "click", "bought")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("index", "keys", "same"),
+    [
+        ("INDEX(key=page)", ["x", "x"], 1),
+        ("INDEX(key=page), INDEX(key=site)", ["x", "x"], 0),  # a row of each site
+        ("INDEX(key=(page, site))", ["x", "x"], 0),
+        ("INDEX(key=page, ts=at)", ["x", "x"], 0),  # the newest is taken
+        ("INDEX(key=page)", [None, None], 0),  # no join finds them
+    ],
+)
+def test_rows_of_a_snapshot_are_told_apart_by_an_index(tmp_path, index, keys, same):
+    script = f"CREATE TABLE page(page string, site string, at timestamp, {index});"
+    declared = {"page": dataclasses.replace(
+        DECLARED["page"],
+        columns={"page": "string", "site": "string", "at": "timestamp"},
+        indexes=statements.parse(script.rstrip(";")).schema.indexes,
+    )}  # fmt: skip
+    (tmp_path / "page").mkdir()
+    rows = {"page": pa.array(keys, pa.string()), "site": ["1", "2"],
+            "at": pa.array([at(DAYS[0]), at(DAYS[1])], US)}  # fmt: skip
+    pq.write_table(pa.table(rows), tmp_path / "page" / "part-0.parquet")
+    found = scan(tmp_path, declared, {})
+    assert found["page"]["snapshot"].same_key == same
 
 
 def test_labels_that_have_not_settled_may_be_absent(house):
