@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from openmldb_sql import statements as s
 from openmldb_sql.errors import PlanError, SqlError, UnsupportedSqlError
 from openmldb_sql.syntax import Binary, ColumnRef, Literal
-from openmldb_sql.types import IndexDef, SqlType
+from openmldb_sql.types import ColumnDef, IndexDef, SqlType
 
 
 def test_a_script_splits_outside_quotes_and_comments() -> None:
@@ -335,10 +335,6 @@ def test_alter_table_changes_no_columns(more: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "named"),
     [
-        ("CREATE PROCEDURE p(a int) BEGIN SELECT 1; END", "CREATE PROCEDURE"),
-        ("DROP PROCEDURE p", "DROP PROCEDURE"),
-        ("CALL p(1)", "CALL"),
-        ("DROP FUNCTION f", "DROP FUNCTION"),
         ("ALTER USER u", "ALTER USER"),
         ("DROP USER u", "DROP USER"),
         ("GRANT ALL ON *.* TO u", "GRANT"),
@@ -361,3 +357,70 @@ def test_a_statement_of_openmldb_that_is_not_offered_is_refused_by_its_name(sql,
 )
 def test_everything_that_openmldb_shows_is_shown(what):
     assert isinstance(s.parse(f"SHOW {what}"), s.Show)
+
+
+def test_create_procedure():
+    sql = (
+        "create procedure `p-1`(const a varchar(5), b bigint, const c timestamp) options() begin\n"
+        " select (a) , ';' from t where b in (1, 2) ;\n end;"
+    )
+    found = s.parse(sql)
+    assert found == s.CreateProcedure(
+        "p-1",
+        (
+            ColumnDef("a", SqlType.STRING),
+            ColumnDef("b", SqlType.INT64),
+            ColumnDef("c", SqlType.TIMESTAMP),
+        ),
+        ("a", "c"),
+        "select (a) , ';' from t where b in (1, 2)",
+    )
+    plain = s.parse("CREATE OR REPLACE PROCEDURE IF NOT EXISTS p() BEGIN SELECT 1; END")
+    assert plain == s.CreateProcedure("p", (), (), "SELECT 1")
+    assert s.parse("DROP PROCEDURE IF EXISTS d.p") == s.DropProcedure(s.Name("d", "p"))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE PROCEDURE p(a int) BEGIN END",
+        "CREATE PROCEDURE p(a int) BEGIN SELECT 1 END",
+        "CREATE PROCEDURE p(a int) BEGIN SELECT 1; SELECT 2; END",
+        "CREATE PROCEDURE p(a int) BEGIN DROP TABLE t; END",
+        "CREATE PROCEDURE p(a int b int) BEGIN SELECT 1; END",
+        "CREATE PROCEDURE p(a int,) BEGIN SELECT 1; END",
+        "CREATE PROCEDURE p(a wide) BEGIN SELECT 1; END",
+        "CREATE PROCEDURE p BEGIN SELECT 1; END",
+        "CREATE PROCEDURE p(a int) SELECT 1",
+        "CALL p",
+        "CALL p(1,)",
+        "CALL p(,1)",
+        "CALL p(1 2)",
+        "CALL p(1 AS x)",
+        "CALL p([1, 2)",
+        "DROP FUNCTION",
+    ],
+)
+def test_procedures_that_are_no_statement(sql):
+    with pytest.raises(SqlError):
+        s.parse(sql)
+
+
+def test_call():
+    found = s.parse("CALL d.p(1 + 2 , concat('a, (', b), [1, 2][1], NULL)")
+    assert found == s.CallProcedure(
+        s.Name("d", "p"), ("1 + 2", "concat('a, (', b)", "[1, 2][1]", "NULL")
+    )
+    assert s.parse("call p()") == s.CallProcedure(s.Name(None, "p"), ())
+
+
+def test_functions_of_shared_objects():
+    head = "CREATE AGGREGATE FUNCTION f(x BIGINT, y varchar(9)) RETURNS BIGINT"
+    missing = s.parse(f"{head} OPTIONS (file = 'f.so')")
+    assert isinstance(missing, s.Refused)
+    assert missing.reason.startswith("missing FILE option")
+    assert missing.code == 2000
+    given = s.parse(f"{head} OPTIONS (FILE = 'f.so', RETURN_NULLABLE=true)")
+    assert isinstance(given, s.Refused)
+    assert "f.so" in given.reason
+    assert s.parse("DROP FUNCTION IF EXISTS f") == s.DropFunction("f", True)

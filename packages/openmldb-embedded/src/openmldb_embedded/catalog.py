@@ -66,13 +66,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployed query: its text and the tables it reads."""
+    """A deployed query: its text and the tables it reads.
+
+    Attributes:
+        procedure: The CREATE PROCEDURE that made it, empty for DEPLOY's.
+        constants: A procedure's columns that are the same in all rows of a request.
+    """
 
     db: str
     name: str
     sql: str
     options: Mapping[str, Any]
     tables: tuple[tuple[str, str], ...]
+    procedure: str = ""
+    constants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -380,21 +387,34 @@ class State:
 
     def _do_deploy(self, record: Record) -> None:
         db, name = record["db"], record["name"]
+        text, code = "ns create procedure failed--ReturnCode[-1]--", 2001
+        if "procedure" in record:
+            text, code = "", 2000
         if db != SYSTEM_DB and db not in self.databases:
-            raise NotFound("ns create procedure failed--ReturnCode[-1]--database not found", 2001)
+            raise NotFound(f"{text}database not found", code)
         if (db, name) in self.deployments:
-            raise AlreadyExists(
-                "ns create procedure failed--ReturnCode[-1]--store procedure already exists", 2001
-            )
+            raise AlreadyExists(f"{text}store procedure already exists", code)
         for number, index in record["indexes"]:
             self._set_index(self._by_id(number), index_from(index))
         self.deployments[db, name] = Deployment(
-            db, name, record["sql"], record["options"], tuple((d, t) for d, t in record["tables"])
+            db,
+            name,
+            record["sql"],
+            record["options"],
+            tuple((d, t) for d, t in record["tables"]),
+            record.get("procedure", ""),
+            tuple(record.get("constants", ())),
         )
 
     def _do_drop_deployment(self, record: Record) -> None:
-        if (record["db"], record["name"]) not in self.deployments:
+        found = self.deployments.get((record["db"], record["name"]))
+        if record.get("procedure"):  # a cluster drops deployments by DROP PROCEDURE, too
+            if found is None:
+                raise NotFound("Failed to drop, storage procedure not found!")
+        elif found is None:
             raise NotFound("deployment not found")
+        elif found.procedure:
+            raise ExecutionError("not a deployment")
         del self.deployments[record["db"], record["name"]]
 
     def _do_job(self, record: Record) -> Job:
@@ -435,7 +455,10 @@ class State:
                 for t in self.by_id.values()
             ],
             "deployments": [
-                [d.db, d.name, d.sql, dict(d.options), [list(t) for t in d.tables]]
+                [
+                    *(d.db, d.name, d.sql, dict(d.options), [list(t) for t in d.tables]),
+                    *([d.procedure, list(d.constants)] if d.procedure else []),
+                ]
                 for d in self.deployments.values()
             ],
             "jobs": [vars(job) for job in self.jobs.values()],
@@ -455,9 +478,10 @@ class State:
             for name in table.segments:
                 table.memory.append_batch(self._read_segment(name, table.schema))
             table.persisted = table.memory.num_rows
-        for db, name, sql, options, tables in dump["deployments"]:
+        for db, name, sql, options, tables, *procedure in dump["deployments"]:
+            text, constants = procedure or ("", ())
             self.deployments[db, name] = Deployment(
-                db, name, sql, options, tuple((d, t) for d, t in tables)
+                db, name, sql, options, tuple((d, t) for d, t in tables), text, tuple(constants)
             )
         self.jobs = {job["id"]: Job(**job) for job in dump["jobs"]}
         self.variables.update(dump["variables"])

@@ -22,7 +22,7 @@ from openmldb_sql.types import ColumnDef, Schema, SqlType
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from openmldb_embedded import jsons
+from openmldb_embedded import common_cols, jsons
 from openmldb_embedded.catalog import Table
 from openmldb_embedded.errors import ProtocolError
 from openmldb_embedded.guard import Forbidden, Guard, joined
@@ -230,7 +230,8 @@ class App:
             return OK
         if parts[:1] == ["dbs"]:
             if len(parts) == 4 and parts[2] in ("deployments", "procedures") and method == "POST":
-                return await self.request_mode(parts[1], parts[3], body)
+                procedure = parts[2] == "procedures"
+                return await self.request_mode(parts[1], parts[3], body, procedure=procedure)
             if len(parts) == 2 and method == "POST":
                 return await self.statement(parts[1], body, request)
             if method == "PUT" and len(parts) == 4 and parts[2] == "tables":
@@ -291,8 +292,8 @@ class App:
 
     # ---------------------------------------------------------------- deployments
 
-    async def request_mode(self, db: str, name: str, body: bytes) -> bytes:
-        """``POST /dbs/{db}/deployments/{name}``, and ``procedures`` likewise."""
+    async def request_mode(self, db: str, name: str, body: bytes, *, procedure: bool) -> bytes:
+        """``POST /dbs/{db}/deployments/{name}``, and ``procedures``: either takes both kinds."""
         self.service.ask_deployment(db, name)
         runtime = self.service.deployments.ready(db, name)
         if runtime is None:
@@ -300,17 +301,20 @@ class App:
                 self.threads, self.service.deployments.runtime, db, name
             )
         if runtime.seconds < QUICK_SECONDS and len(body) <= QUICK_BYTES:
-            return self.answer(runtime, body)
-        return await self.blocking(partial(self.answer, runtime, body))
+            return self.answer(runtime, body, procedure=procedure)
+        return await self.blocking(partial(self.answer, runtime, body, procedure=procedure))
 
     @staticmethod
-    def answer(runtime: Runtime, body: bytes) -> bytes:
+    def answer(runtime: Runtime, body: bytes, *, procedure: bool = False) -> bytes:
         """Compute the features of the request rows."""
         try:
             found = jsons.parse(body)
             rows = found.get("input") if isinstance(found, dict) else None
             if not isinstance(rows, list) or not rows:
                 raise ProtocolError("Field input is invalid: it is an array of rows, not empty")
+            made = runtime.deployment.procedure
+            if procedure or made:
+                rows = common_cols.filled(runtime, found, rows, procedure=procedure)
             stored = runtime.reader.read(rows)
             start = time.perf_counter()
             results = runtime.answer(stored)
@@ -318,13 +322,17 @@ class App:
             out: Sequence[Any] = runtime.writer.write(
                 results, null_for_nan=found.get("write_nan_and_inf_null") is True
             )
+            shared: list[Any] = []
+            if made:
+                out, shared = common_cols.split(runtime.common, out)
             if isinstance(rows[0], dict):
-                names = [name for name, _ in runtime.outputs]
-                out = [dict(zip(names, row, strict=True)) for row in out]
+                out = [dict(zip(runtime.names, row, strict=True)) for row in out]
             data: dict[str, Any] = {}
             if found.get("need_schema") is True:
                 data["schema"] = runtime.schema
             data["data"] = out
+            if made:
+                data["common_cols_data"] = shared
             make = quick_body if runtime.writer.finite(results) else body_of
             return make({"code": 0, "msg": "ok", "data": data})
         except jsons.JsonError as error:
@@ -378,11 +386,11 @@ class App:
             if parts[2] not in tables:
                 raise ProtocolError("Table not found")
             return {"table": table_info(tables[parts[2]])}
-        if len(parts) == 3 and kind == ["deployments"]:
+        if len(parts) == 3 and kind in (["deployments"], ["procedures"]):
+            made = bool(state.deployment(parts[0], parts[2]).procedure)
+            if made != (kind == ["procedures"]):
+                raise ProtocolError(f"{parts[1].removesuffix('s')} not found")
             return {"data": deployment_info(runtime(parts[0], parts[2]))}
-        if len(parts) == 3 and kind == ["procedures"]:
-            state.deployment(parts[0], parts[2])
-            raise ProtocolError("procedure not found")
         raise ProtocolError("no match method")
 
 
@@ -398,16 +406,17 @@ def write(reply: Reply, *, null_for_nan: bool = False) -> bytes:
 
 
 def deployment_info(runtime: Runtime) -> dict[str, Any]:
-    """A deployment as ``GET`` shows it."""
+    """A deployment or a procedure as ``GET`` shows it."""
     deployment = runtime.deployment
     tables = sorted(deployment.tables)
+    shared = zip(runtime.outputs, runtime.common, strict=True)
     return {
         "name": deployment.name,
-        "procedure": procedure(deployment, runtime.inputs),
+        "procedure": deployment.procedure or procedure(deployment, runtime.inputs),
         "input_schema": [{"name": n, "type": kind.lower_name} for n, kind in runtime.inputs],
-        "input_common_cols": [],
+        "input_common_cols": list(deployment.constants),
         "output_schema": runtime.schema,
-        "output_common_cols": [],
+        "output_common_cols": [name for (name, _), one in shared if one],
         "dbs": [db for db, _ in tables],
         "tables": [name for _, name in tables],
     }

@@ -63,6 +63,23 @@ def literal_rows(text: str, fields: Sequence[tuple[str, SqlType]], *, strict: bo
     return rows
 
 
+def cast_row(values: Sequence[str], types: Sequence[SqlType], *, strict: bool) -> Row:
+    """A row of expressions without columns, each cast to its column's type: CALL's arguments.
+
+    Raises:
+        SqlError: A value is no such expression, or of a type that has no cast to the column's.
+    """
+    if not values:
+        return ()
+    items = ", ".join(
+        f"cast({value} AS {kind.value})" for value, kind in zip(values, types, strict=True)
+    )
+    node = plan_query(
+        parse_select(f"SELECT {items}", strict=strict), _NoTables(), "", strict=strict
+    )
+    return tuple(execute(node, lambda db, table: Batch([], [], 0)).to_rows()[0])
+
+
 def _rows(text: str) -> list[str]:
     """The insides of the parentheses that stand outside others."""
     found = [t for t in tokens(text) if t.text]

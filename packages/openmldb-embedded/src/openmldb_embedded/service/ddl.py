@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -21,10 +22,20 @@ from openmldb_embedded.wire import Misfit, from_literal
 
 
 class Definitions:
-    """Runs the statements that define what there is."""
+    """Runs the statements that define what there is.
 
-    def __init__(self, store: Store, roots: Roots, operations: Operations) -> None:
+    Args:
+        store: What there is.
+        roots: The folders that CREATE TABLE LIKE may read.
+        operations: The name server's.
+        using: Is told of USE.
+    """
+
+    def __init__(
+        self, store: Store, roots: Roots, operations: Operations, using: Callable[[str], None]
+    ) -> None:
         self._store = store
+        self._using = using
         self._state = store.state
         self._roots = roots
         self._operations = operations
@@ -48,11 +59,23 @@ class Definitions:
         return DONE
 
     def use(self, call: Call, s: statements.Use) -> Reply:
-        """USE; it changes nothing, since each HTTP request names its database."""
+        """USE; it changes nothing but CALL, since each HTTP request names its database."""
         try:
             self._state.database(s.name)
         except NotFound:
             raise NotFound("Use database failed for database not found") from None
+        self._using(s.name)
+        return DONE
+
+    def drop_function(self, call: Call, s: statements.DropFunction) -> Reply:
+        """DROP FUNCTION, of functions that CREATE FUNCTION made: there are none."""
+        if not s.if_exists:
+            reason = f"{s.name} is none of CREATE FUNCTION's"
+            raise NotFound(
+                f"drop function failed--ReturnCode[-1]--fun does not exist in nameserver meta: "
+                f"{reason}",
+                2001,
+            )
         return DONE
 
     def create_table(self, call: Call, s: statements.CreateTable) -> Reply:

@@ -15,6 +15,7 @@ from openmldb_embedded.catalog import Deployment, Record, State
 from openmldb_embedded.errors import ExecutionError, ProtocolError
 from openmldb_embedded.memtable import Row
 from openmldb_embedded.referee import Referee
+from openmldb_embedded.request.common import common_columns
 from openmldb_embedded.service.call import DONE, Call, Reply
 from openmldb_embedded.service.long_windows import check_long_windows
 from openmldb_embedded.service.operations import Operation, Operations
@@ -58,6 +59,14 @@ class Runtime:
             else _failing(reason)
         )
         self.schema = [{"name": name, "type": kind.lower_name} for name, kind in self.outputs]
+        constants = deployment.constants
+        self.common = [
+            bool(constants) and one for one in common_columns(self.query.plan, constants)
+        ]
+        """For each output column, whether all rows of one request have the same value."""
+        self.names = [
+            name for (name, _), one in zip(self.outputs, self.common, strict=True) if not one
+        ]
         self.seconds = COLD
         """How long one row took of late; the server decides by it where to run the next."""
 
@@ -188,9 +197,14 @@ class Deployments:
 
     def drop_deployment(self, call: Call, s: statements.DropDeployment) -> Reply:
         """DROP DEPLOYMENT; OpenMLDB has no effect for IF EXISTS, and neither has this."""
-        db, name = call.name(s.name)
+        return self.drop(*call.name(s.name))
+
+    def drop(self, db: str, name: str, *, procedure: bool = False) -> Reply:
+        """Drop a deployment; with ``procedure`` a procedure, or a deployment by its other name."""
         with self._deploying:
-            self._store.commit({"op": "drop_deployment", "db": db, "name": name})
+            self._store.commit(
+                {"op": "drop_deployment", "db": db, "name": name, "procedure": procedure}
+            )
             with self._store.lock:
                 self._runtimes.pop((db, name), None)
         return DONE

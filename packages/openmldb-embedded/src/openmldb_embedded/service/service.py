@@ -23,6 +23,7 @@ from openmldb_embedded.service.ddl import Definitions
 from openmldb_embedded.service.deployments import Deployments
 from openmldb_embedded.service.loads import Loads
 from openmldb_embedded.service.operations import Operations
+from openmldb_embedded.service.procedures import Procedures
 from openmldb_embedded.service.queries import Queries
 from openmldb_embedded.service.rows import Rows
 from openmldb_embedded.service.system import System
@@ -60,11 +61,12 @@ class Service:
         self.deployments = Deployments(
             store, operations, exact=settings.exact, referee=self.referee
         )
+        procedures = Procedures(store, operations, self.deployments, self.referee)
         self._queries = Queries(
             store, roots, settings, self._workers, background, self._offline, self.referee
         )
         self._loads = Loads(store, roots, background, settings.mood)
-        definitions = Definitions(store, roots, operations)
+        definitions = Definitions(store, roots, operations, procedures.use)
         system = System(store, settings, self._jobs, self.deployments, operations)
         self._handlers: dict[type, Callable[[Call, Any], Reply]] = {
             statements.CreateDatabase: definitions.create_database,
@@ -84,6 +86,10 @@ class Service:
             statements.Explain: self._queries.explain,
             statements.Deploy: self.deployments.deploy,
             statements.DropDeployment: self.deployments.drop_deployment,
+            statements.CreateProcedure: procedures.create,
+            statements.DropProcedure: procedures.drop,
+            statements.CallProcedure: procedures.call,
+            statements.DropFunction: definitions.drop_function,
             statements.Show: system.show,
             statements.StopJob: system.stop_job,
             statements.Desc: system.desc,
@@ -213,13 +219,14 @@ class Service:
                 raise ExecutionError(f"fail to get {db}.{name} tablets")
         elif isinstance(s, (statements.Delete, statements.Truncate, statements.CreateTable)):
             self._mood.tablet(2000, "cannot connect tablet")
-        elif isinstance(s, statements.Deploy):
+        elif isinstance(s, (statements.Deploy, statements.CreateProcedure)):
             self._mood.tablet(2000, "ns create procedure failed--cannot connect tablet")
 
 
 _HARMLESS = (
     statements.Select,
     statements.Explain,
+    statements.CallProcedure,
     statements.Show,
     statements.Desc,
     statements.SetVar,

@@ -77,7 +77,9 @@ class System:
             )
             return Reply([string], [(name,) for name in tables])
         if s.what == "DEPLOYMENTS":
-            return Reply([string] * 2, [d for d in sorted(state.deployments) if d[0] == call.db])
+            found = sorted(state.deployments.items())
+            known = [key for key, d in found if d.db == call.db and not d.procedure]
+            return Reply([string] * 2, known)
         if s.what == "DEPLOYMENT" and s.argument is not None:
             return self._show_deployment(*call.name(s.argument))
         if s.what == "JOBS":
@@ -109,14 +111,21 @@ class System:
         if s.what == "FUNCTIONS":
             return Reply([string] * 7, [])
         if s.what == "PROCEDURE STATUS":
-            return Reply([string] * 2, [])
+            return Reply([string] * 2, sorted(state.deployments))
+        if s.what == "CREATE PROCEDURE" and s.argument is not None:
+            db, name = call.name(s.argument)
+            if (db, name) not in state.deployments:
+                raise NotFound(f"Failed to show procedure, {name} does not exist in {db}")
+            return DONE  # a cluster shows nothing, too: GET /dbs/{db}/procedures/{name} does
         if s.what == "CURRENT_USER":
             return Reply([string], [("root",)])
-        raise ExecutionError(f"Failed to show procedure, SHOW {s.what} is not offered here")
+        raise ExecutionError(f"SHOW {s.what} is not offered here")
 
     def _show_deployment(self, db: str, name: str) -> Reply:
         if (db, name) not in self._state.deployments:
             raise NotFound("not found")
+        if self._state.deployments[db, name].procedure:
+            raise ExecutionError("not a deployment")
         found = self._deployments.runtime(db, name)
         shown = text.show_deployment(found.deployment, found.inputs, found.outputs)
         return Reply([SqlType.STRING], [(shown,)])

@@ -11,15 +11,19 @@ from openmldb_sql.statements.cursor import Cursor
 from openmldb_sql.statements.indexes import index_of
 from openmldb_sql.statements.nodes import (
     AlterTable,
+    CallProcedure,
     CreateDatabase,
     CreateIndex,
+    CreateProcedure,
     CreateTable,
     Delete,
     Deploy,
     Desc,
     DropDatabase,
     DropDeployment,
+    DropFunction,
     DropIndex,
+    DropProcedure,
     DropTable,
     Explain,
     Insert,
@@ -70,7 +74,7 @@ class Parser(Cursor):
             "EXPLAIN": self._explain,
             "EXIT": self._exit,
             "ALTER": self._alter,
-            "CALL": self._other,
+            "CALL": self._call,
             "GRANT": self._other,
             "REVOKE": self._other,
         }
@@ -90,10 +94,12 @@ class Parser(Cursor):
             return CreateDatabase(self.identifier("a database name"), exists)
         if self.take("INDEX"):
             return self._create_index()
-        if self.peek("FUNCTION") or self.peek("AGGREGATE") or self.peek("USER"):
+        if self.take("FUNCTION") or self.take("AGGREGATE", "FUNCTION"):
+            return self._create_function()
+        if self.peek("USER"):
             return self._other()
-        if self.peek("PROCEDURE") or self.peek("OR"):
-            return self._other()
+        if self.take("PROCEDURE") or self.take("OR", "REPLACE", "PROCEDURE"):
+            return self._create_procedure()
         if not self.take("TABLE"):
             raise self.fail("keyword TABLE")
         exists = self.take("IF", "NOT", "EXISTS")
@@ -122,10 +128,7 @@ class Parser(Cursor):
 
     def _column(self) -> ColumnDef:
         name = self.identifier("a column name")
-        type_ = SqlType.from_sql_name(self.identifier("a column type"))
-        if self.take("("):  # varchar(20): the length is not kept, as in OpenMLDB
-            self.integer("a length")
-            self.expect(")")
+        type_ = self._type()
         not_null = False
         default: Literal = None
         while True:
@@ -210,9 +213,15 @@ class Parser(Cursor):
             if len(parts) == 3:
                 return DropIndex(Name(parts[0], parts[1]), parts[2])
             raise AstError(f"Invalid index path expression {'.'.join(parts)}")
-        if self.peek("PROCEDURE") or self.peek("FUNCTION") or self.peek("USER"):
+        if self.take("PROCEDURE"):
+            self.take("IF", "EXISTS")
+            return DropProcedure(self.name("a procedure name"))
+        if self.take("FUNCTION"):
+            exists = self.take("IF", "EXISTS")
+            return DropFunction(self.identifier("a function name"), exists)
+        if self.peek("USER"):
             return self._other()
-        raise self.fail("keyword TABLE, DATABASE, INDEX or DEPLOYMENT")
+        raise self.fail("keyword TABLE, DATABASE, INDEX, DEPLOYMENT, PROCEDURE or FUNCTION")
 
     def _use(self) -> Use:
         return Use(self.identifier("a database name"))
@@ -342,6 +351,98 @@ class Parser(Cursor):
         self.at = len(self.found) - 1
         return Deploy(name, sql, options, exists)
 
+    def _create_procedure(self) -> CreateProcedure:
+        self.take("IF", "NOT", "EXISTS")
+        name = self.identifier("a procedure name")
+        self.expect("(")
+        parameters: list[ColumnDef] = []
+        constants: list[str] = []
+        while not self.take(")"):
+            if parameters:
+                self.expect(",")
+            constant = self.take("CONST")
+            column = self.identifier("a parameter name")
+            parameters.append(ColumnDef(column, self._type()))
+            if constant:
+                constants.append(column)
+        self.options("OPTIONS")
+        self.expect("BEGIN")
+        start = self.token.start
+        while self.token.kind is not Kind.END:
+            self.at += 1
+        sql = self.sql[start : self.token.start].strip()
+        if self.at + 1 == len(self.found):
+            raise self.fail('";" and END')
+        self.at += 1
+        if not self.take("END"):
+            raise AstError("Un-support procedure body: it is one SELECT, which ends with a ;")
+        if not sql.upper().startswith(("SELECT", "WITH", "(")):
+            raise AstError("Un-support procedure body: it is one SELECT")
+        return CreateProcedure(name, tuple(parameters), tuple(constants), sql)
+
+    def _type(self) -> SqlType:
+        found = SqlType.from_sql_name(self.identifier("a type"))
+        if self.take("("):  # varchar(20): the length is not kept, as in OpenMLDB
+            self.integer("a length")
+            self.expect(")")
+        return found
+
+    def _call(self) -> CallProcedure:
+        name = self.name("a procedure name")
+        self.expect("(")
+        arguments: list[str] = []
+        start, depth = self.token.start, 0
+        while depth or not self.peek(")"):
+            if self.token.kind is Kind.END:
+                raise self.fail('")" or ","')
+            depth += (self.token.text in "([") - (self.token.text in ")]")
+            if depth == 0 and self.peek(","):
+                arguments.append(self._argument(start))
+                start = self.found[self.at + 1].start
+            self.at += 1
+        if arguments or self.token.start > start:
+            arguments.append(self._argument(start))
+        self.expect(")")
+        return CallProcedure(name, tuple(arguments))
+
+    def _argument(self, start: int) -> str:
+        """The text of an argument that ends before the next token."""
+        text = self.sql[start : self.token.start].strip()
+        if not text:
+            raise self.fail("an expression")
+        self._check_expression(text, start)
+        return text
+
+    def _create_function(self) -> Refused:
+        """Functions of shared objects: checked as OpenMLDB does, and then refused."""
+        self.identifier("a function name")
+        self.expect("(")
+        while not self.take(")"):
+            self.identifier("a parameter name")
+            self._type()
+            if not self.peek(")"):
+                self.expect(",")
+        self.expect("RETURNS")
+        self._type()
+        file: str | None = None
+        if self.take("OPTIONS"):
+            self.expect("(")
+            while not self.take(")"):
+                option = self.identifier("an option name")
+                self.expect("=")
+                value = self.option_value()
+                if option == "FILE":
+                    file = str(value)
+                if not self.peek(")"):
+                    self.expect(",")
+        if file is None:
+            return Refused("missing FILE option (its name is written in capitals)", 2000)
+        return Refused(
+            f"create function failed: the embedded server has OpenMLDB's own functions only and "
+            f"loads no shared objects such as {file}; deploy on a cluster what needs one",
+            2001,
+        )
+
     def _show(self) -> Show:
         for what in ("JOB", "JOBLOG"):
             if self.take(what):
@@ -400,10 +501,8 @@ class Parser(Cursor):
         words = self.sql[self.found[0].start : self.found[-1].start].split()
         self.at = len(self.found) - 1
         what = " ".join(words[:2]).upper()
-        if self.found[0].upper in ("CALL", "GRANT", "REVOKE"):
+        if self.found[0].upper in ("GRANT", "REVOKE"):
             what = self.found[0].upper
-        if what.startswith(("CREATE FUNCTION", "CREATE AGGREGATE")):
-            return Refused("missing FILE option: the embedded server loads no functions", 2000)
         if what == "CREATE USER":
             return Refused(f"Fail to create user: {' '.join(words[2:3])}", 2)
         return Refused(f"{what} is not offered by the embedded server", 2000)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from openmldb_sql.syntax import Expr
-from openmldb_sql.types import IndexDef, Schema
+from openmldb_sql.types import ColumnDef, IndexDef, Schema
 
 Literal: TypeAlias = bool | int | float | str | None
 Options: TypeAlias = Mapping[str, Literal]
@@ -198,6 +198,48 @@ class DropDeployment:
 
 
 @dataclass(frozen=True)
+class CreateProcedure:
+    """``CREATE PROCEDURE name ([CONST] column type, ...) BEGIN SELECT ...; END``.
+
+    OR REPLACE, IF NOT EXISTS and OPTIONS are read and have no effect, as in OpenMLDB.
+
+    Attributes:
+        name: The procedure's.
+        parameters: The columns of a request.
+        constants: The names of those that are the same in all rows of a request.
+        sql: The SELECT.
+    """
+
+    name: str
+    parameters: tuple[ColumnDef, ...]
+    constants: tuple[str, ...]
+    sql: str
+
+
+@dataclass(frozen=True)
+class DropProcedure:
+    """``DROP PROCEDURE [IF EXISTS] name``; IF EXISTS has no effect."""
+
+    name: Name
+
+
+@dataclass(frozen=True)
+class CallProcedure:
+    """``CALL [db.]name (expression, ...)``: each argument as it is written."""
+
+    name: Name
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DropFunction:
+    """``DROP FUNCTION [IF EXISTS] name``."""
+
+    name: str
+    if_exists: bool = False
+
+
+@dataclass(frozen=True)
 class Show:
     """``SHOW what``: ``what`` in upper case without its argument, e.g. ``CREATE TABLE``, ``JOB``."""
 
@@ -263,6 +305,10 @@ Statement: TypeAlias = (
     | SelectInto
     | Deploy
     | DropDeployment
+    | CreateProcedure
+    | DropProcedure
+    | CallProcedure
+    | DropFunction
     | Show
     | StopJob
     | Desc
