@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openmldb_sql import syntax
+from openmldb_sql import statements, syntax
 from openmldb_sql.errors import SqlError
 from openmldb_sql.parse import parse_select
 
 from nightshift import layout
+from nightshift.check import doubts
 from nightshift.check.module import batch_of, module_problems
 from nightshift.check.places import hint, problems_of
 from nightshift.check.spelling import unknown_names
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 _MOST_FILES = 20
 """Files of a partition whose schemas are looked at."""
+
+_MOST_DAYS = 400
+"""Days of a table whose columns are looked at."""
 
 _MOST_NAMES = 8
 """Columns that are missing, each told by itself; more are told at once."""
@@ -101,6 +105,10 @@ class _Checker:
             self._module()
         return self.problems
 
+    def _doubt(self, file: Path | str, found: Iterable[doubts.Doubt]) -> None:
+        for one in found:
+            self.add(file, one.key, one.why, one.fix, warn=True)
+
     def add(
         self, file: Path | str, key: str, message: str, fix: str = "", *, warn: bool = False
     ) -> None:
@@ -129,6 +137,7 @@ class _Checker:
     def _schedule(self) -> None:
         schedule = self.pipeline.config.schedule
         if schedule == "off":
+            self._doubt(self._config_file, doubts.of_config(self.pipeline.config))
             return
         from croniter import CroniterBadDateError, croniter
 
@@ -140,6 +149,8 @@ class _Checker:
             croniter(schedule, dt.datetime(2024, 1, 1)).get_next()
         except CroniterBadDateError:
             self.add(self._config_file, "schedule", f"{schedule!r} names a day that never comes")
+            return
+        self._doubt(self._config_file, doubts.of_config(self.pipeline.config))
 
     def _names(self) -> None:
         """What another pipeline has taken."""
@@ -256,6 +267,10 @@ class _Checker:
             if hyperparameters is not None:
                 for key, message, fix in self._settings().problems(hyperparameters, spec.fields):
                     self.add(self.pipeline.hyperparameters, key, message, fix)
+                for key, message, fix in self._settings().unused(hyperparameters):
+                    self.add(self.pipeline.hyperparameters, key, message, fix, warn=True)
+            with contextlib.suppress(NightshiftError):  # told with the tables
+                self._doubt(spec.source, doubts.settled_twice(files.tables, spec))
         query = None
         with self._told(files.sql):
             query = files.query()
@@ -268,6 +283,11 @@ class _Checker:
                 with self._told(self._config_file):
                     canary.check_column(self.pipeline, given.column)
             self._times(declared)
+            with self._told(self.pipeline.data):
+                self._doubt(self._config_file, doubts.missing_days(self.pipeline))
+                if gates is not None:
+                    least = gates.data.rows.min
+                    self._doubt(self.pipeline.gates_file, doubts.too_few_rows(self.pipeline, least))
             if spec is not None:
                 self._hidden(declared, spec)
         schemas = self._created()
@@ -389,6 +409,7 @@ class _Checker:
         files = self.pipeline.features
         columns = {name: list(table.columns) for name, table in declared.items()}
         self._distinct(query)
+        self._text(query, declared, spec)
         reach = outputs = None
         with self._told(files.sql):
             source = str(files.sql)
@@ -403,6 +424,9 @@ class _Checker:
             self._expiry(declared, reach, spec)
         if reach is not None:
             self._instants(reach)
+            self._doubt(files.sql, doubts.endless(reach))
+            with self._told(self.pipeline.data):
+                self._doubt(files.sql, doubts.shared_label(self.pipeline, reach))
             self._future(declared, reach)
         if reach is None or spec is None:
             return
@@ -420,6 +444,16 @@ class _Checker:
                     "remove it: a feature query gives one row for each request, and LAST JOIN takes "
                     "one row of a table", warn=True,
                 )  # fmt: skip
+
+    def _text(self, query: str, declared: Mapping[str, Declared], spec: FeatureSpec | None) -> None:
+        columns = [name for table in declared.values() for name in table.columns]
+        with contextlib.suppress(SqlError, RecursionError):
+            if spec is not None:
+                tree = parse_select(query, strict=False)
+                file = self.pipeline.features.sql
+                self._doubt(file, doubts.constants(tree, spec, columns))
+                self._doubt(file, doubts.rows_doubled(tree))
+                self._doubt(file, doubts.months(query))
 
     def _expiry(
         self, declared: Mapping[str, Declared], reach: Reach, spec: FeatureSpec | None
@@ -569,6 +603,13 @@ class _Checker:
                 warn=True,
             )
             return None
+        with contextlib.suppress(SqlError):  # OpenMLDB's own parser says what is wrong
+            if not isinstance(statements.parse(query), statements.Select):
+                self.add(
+                    files.sql, "", f"is no SELECT: it begins with {' '.join(query.split())[:40]!r}",
+                    "write the feature query, or name another file under features.sql",
+                )  # fmt: skip
+                return None
         database = "pipeline"
         told: set[str] = set()
         for mode in ("batch", "request"):
@@ -717,6 +758,7 @@ class _Checker:
                     or f"./nightshift data load --pipeline {self.pipeline.name} --from FOLDER",
                     warn=True,
                 )  # fmt: skip
+            self._older(days[:-1], table)
             for path in found:
                 self._file(path, table)
                 wrong = None
@@ -724,6 +766,32 @@ class _Checker:
                     wrong = rows_of_other_days(path, table, dt.date.fromisoformat(folder.name[3:]))
                 if wrong is not None:
                     self.add(path, str(table.time), *wrong, warn=True)
+
+    def _older(self, days: Sequence[Path], table: Declared) -> None:
+        """Columns of the days before the newest, by one file of each: a fault is told once."""
+        from openmldb_files import columns_of, differences
+        from openmldb_files.errors import FileError
+
+        from nightshift.data import reading
+
+        told: dict[tuple[str, str], list[Path]] = {}
+        for folder in reversed(days[-_MOST_DAYS:]):
+            for path in reading.parquet_files(folder)[:1]:
+                try:
+                    faults = [
+                        (one.column, one.reason)
+                        for one in differences(columns_of(path), table.columns, table.name)
+                    ]
+                except FileError as error:
+                    faults = [("", str(error).removeprefix(f"{path}: "))]
+                for fault in faults:
+                    told.setdefault(fault, []).append(path)
+        for (column, reason), paths in told.items():
+            more = f" (and so in {len(paths) - 1} older day(s))" if len(paths) > 1 else ""
+            self.add(
+                paths[0], column, reason + more,
+                "load the day anew: `./nightshift data load` converts what can be converted",
+            )  # fmt: skip
 
     def _file(self, path: Path, table: Declared) -> None:
         from openmldb_files import columns_of, differences, spark_faults
@@ -778,8 +846,6 @@ def _unlike(declared: Mapping[str, Declared], reach: Reach | None, request: str)
 
 
 def _schemas(script: str) -> dict[str, Schema]:
-    from openmldb_sql import statements
-
     return {
         made.table.name: made.schema
         for made in map(statements.parse, statements.split(script))

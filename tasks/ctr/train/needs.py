@@ -11,13 +11,29 @@ from nightshift.config.yamlfile import nearest
 from nightshift.features.specification import Field
 from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters, load
 
-__all__ = ["FIELDS", "load", "problems"]
+__all__ = ["FIELDS", "OWN", "load", "problems", "unused"]
+
+OWN: dict[str, tuple[str, ...]] = {
+    "autoint": ("hidden", "attention_layers", "attention_heads", "attention_dim"),
+    "dcn": ("hidden", "cross_layers"),
+    "dcnv2": ("hidden", "cross_layers", "cross_rank"),
+    "din": ("hidden", "attention_hidden", "history_field", "target_field"),
+    "dlrm": ("hidden", "bottom"),
+    "ffm": (),
+    "fm": (),
+    "lr": (),
+    "ncf": ("hidden", "user_field", "item_field"),
+    "xdeepfm": ("hidden", "cin_layers"),
+}
+"""By family the settings of its own, `hidden` alone where it is not named; the families themselves
+import OneFlow."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "ncf": ("user_field", "item_field"),
-    "din": ("history_field", "target_field"),
+    family: fields
+    for family, names in OWN.items()
+    if (fields := tuple(name for name in names if name.endswith("_field")))
 }
-"""By family the settings that name a field; the families themselves import OneFlow."""
+"""By family the settings that name a field."""
 
 _NAMED = ("user_field", "item_field", "history_field", "target_field")
 
@@ -46,6 +62,23 @@ def problems(chosen: Hyperparameters, fields: Iterable[Field]) -> list[tuple[str
     if chosen.family == "ncf" and not found and chosen.user_field == chosen.item_field != AUTO:
         found.append(("item_field", "is the user_field, too", "name the item's field"))
     return found
+
+
+def unused(chosen: Hyperparameters) -> list[tuple[str, str, str]]:
+    """(setting, why, fix) of each setting of another family that was given a value of its own."""
+    own = OWN.get(chosen.family, ("hidden",))
+    others = dict.fromkeys(name for names in OWN.values() for name in names if name not in own)
+    defaults = Hyperparameters()
+    return [
+        (
+            name,
+            f"the family {chosen.family} does not look at it",
+            "remove it, or choose a family that does: "
+            + ", ".join(family for family, names in OWN.items() if name in names),
+        )
+        for name in others
+        if getattr(chosen, name) != getattr(defaults, name)
+    ]
 
 
 _HINTS = {

@@ -26,15 +26,29 @@ def settings(fields, **given):
     return [setting for setting, _, _ in needs.problems(Hyperparameters(**given), fields)]
 
 
-def test_the_families_fields_are_those_that_their_classes_take():
+def test_the_families_settings_are_those_that_their_classes_take():
     found = {}
     for path in MODELS.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "takes":
-                names = [n for n in ast.literal_eval(node.value) if n.endswith("_field")]
-                if names:
-                    found[path.stem] = tuple(names)
-    assert {k: set(v) for k, v in found.items()} == {k: set(v) for k, v in needs.FIELDS.items()}
+                found[path.stem] = ast.literal_eval(node.value)
+    assert found.pop("base") == ("hidden",)
+    assert found == needs.OWN
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"family": "deepfm", "hidden": (8,)}, []),
+        ({"family": "deepfm", "cross_layers": 4}, ["cross_layers"]),
+        ({"family": "deepfm", "cross_layers": 3}, []),  # the default says nothing
+        ({"family": "lr", "hidden": (8,)}, ["hidden"]),
+        ({"family": "dcnv2", "cross_layers": 4, "cross_rank": 2}, []),
+        ({"family": "dcn", "cross_rank": 2, "history_field": "x"}, ["cross_rank", "history_field"]),
+    ],
+)
+def test_a_setting_of_another_family_is_named(given, told):
+    assert sorted(name for name, _, _ in needs.unused(Hyperparameters(**given))) == told
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,208 @@
+"""What is allowed and hardly meant: told as warnings."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from openmldb_sql import syntax
+
+from nightshift import layout
+from nightshift.config.pipeline import PipelineConfig
+from nightshift.data import reading
+from nightshift.data.scan import present_days
+
+if TYPE_CHECKING:
+    from nightshift.features.reach import Reach
+    from nightshift.features.specification import FeatureSpec
+    from nightshift.features.tables import SourceTables
+    from nightshift.pipeline import Pipeline
+
+_LATE = dt.timedelta(hours=20)
+"""A release that has so long after its night's begin may come at any time of the day."""
+
+_DAY = dt.timedelta(hours=20)
+"""Less than this is between two nights of one day."""
+
+_MONTH = re.compile(r"\b(\d+)M\s+(?:OPEN\s+)?PRECEDING", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """The key that it is about, why it is odd, and what may have been meant."""
+
+    key: str
+    why: str
+    fix: str
+
+
+def of_config(config: PipelineConfig) -> Iterator[Doubt]:
+    """Of `pipeline.yaml`, whose `schedule` is right."""
+    if config.keep_releases == 0:
+        yield Doubt(
+            "keep_releases", "no earlier release stays, so that nothing can be rolled back to",
+            "keep 1 or more",
+        )  # fmt: skip
+    if config.schedule == "off":
+        return
+    from croniter import croniter
+
+    runs = croniter(config.schedule, dt.datetime(2024, 1, 1))
+    run, second = (runs.get_next(dt.datetime) for _ in range(2))
+    if second - run < _DAY:
+        yield Doubt(
+            "schedule", f"begins a night at {run:%H:%M} and one at {second:%H:%M} of the same day, and "
+            "each is for the partition of the day before", "name one time of the day",
+        )  # fmt: skip
+    if config.live_by is None:
+        return
+    hour, minute = map(int, config.live_by.split(":"))
+    promised = run.replace(hour=hour, minute=minute)
+    promised += dt.timedelta(days=1) if promised <= run else dt.timedelta(0)
+    if promised - run > _LATE:
+        yield Doubt(
+            "live_by",
+            f"the night begins at {run:%H:%M} and has until {config.live_by} of the next day, "
+            f"{(promised - run).total_seconds() / 3600:.3g} hours later",
+            f"name an hour soon after {run:%H:%M}, or an earlier schedule",
+        )
+
+
+def settled_twice(tables: SourceTables, spec: FeatureSpec) -> Iterator[Doubt]:
+    """Of `feature_spec.yaml`: days that a label needs, said otherwise in `tables.yaml`."""
+    mine, theirs = spec.label_settle_days, tables.label_settle_days
+    if mine and theirs is not None and mine != theirs:
+        yield Doubt(
+            "label_settle_days", f"is {mine}, and label.settles of {tables.source} is {theirs}, "
+            "which counts", "say it in one of the two files",
+        )  # fmt: skip
+
+
+def constants(tree: syntax.Query, spec: FeatureSpec, columns: Sequence[str]) -> Iterator[Doubt]:
+    """Of the query: features that are one value in every row; `columns` are all tables'."""
+    for node in syntax.nodes(tree):
+        if not isinstance(node, syntax.Select):
+            continue
+        for item in node.items:
+            if item.alias in spec.names and isinstance(item.expr, syntax.Literal):
+                value = item.expr.value
+                is_name = isinstance(value, str) and value in columns
+                yield Doubt(
+                    str(item.alias), f"is {value!r} in every row, so that nothing is learned by it",
+                    f"quotes make text: write `{value}` for the column" if is_name
+                    else "select a column, or take it out",
+                )  # fmt: skip
+
+
+def rows_doubled(tree: syntax.Query) -> Iterator[Doubt]:
+    """Of the query: joins that give a row for each row that they find."""
+    for node in syntax.nodes(tree):
+        if isinstance(node, syntax.Join) and node.kind != "LAST":
+            name = node.right.name if isinstance(node.right, syntax.NamedTable) else "a query"
+            yield Doubt(
+                f"{node.kind} JOIN {name}", "it gives a row for each row that it finds, and a request "
+                "must have one", "write LAST JOIN, which takes one",
+            )  # fmt: skip
+
+
+def months(query: str) -> Iterator[Doubt]:
+    """Of the query: `1M`, which is a minute."""
+    for match in _MONTH.finditer(query):
+        if match[0][len(match[1])] == "M":
+            yield Doubt(
+                f"line {query.count(chr(10), 0, match.start()) + 1}",
+                f"{match[1]}M is {match[1]} minute(s), not month(s)",
+                f"write {match[1]}m if minutes are meant, or days, such as 30d",
+            )
+
+
+def endless(reach: Reach) -> Iterator[Doubt]:
+    """Of the query: windows over all rows that there are."""
+    for window in reach.windows:
+        if window.start is None and not window.cuts:
+            yield Doubt(
+                window.name, "it reaches back over all rows that there are: a night reads the days of "
+                "the window and of lookback_days, a request whatever the online table still has",
+                "begin the frame at a time, such as 30d PRECEDING, or give MAXSIZE",
+            )  # fmt: skip
+
+
+def shared_label(pipeline: Pipeline, reach: Reach) -> Iterator[Doubt]:
+    """Of the query: a label that is found by what requests of the newest day share.
+
+    Raises:
+        DataError: a partition cannot be read.
+    """
+    tables = pipeline.features.tables
+    for join in reach.joins:
+        read = reach.read(join.read)
+        keys = [column.name for _, column in read.keys if _is_request(reach, column.read, tables)]
+        if read.table != tables.label_table or not keys or len(keys) < len(read.keys):
+            continue
+        days = present_days(pipeline.data, tables.request_table)
+        if tables.request_id in keys or not join.whole or not days:
+            continue
+        folder = pipeline.data / tables.request_table / f"ds={days[-1]}"
+        found = reading.table(reading.parquet_files(folder), columns=keys).drop_null()
+        distinct = found.group_by(keys).aggregate([]).num_rows
+        if found.num_rows > distinct:
+            yield Doubt(
+                f"LAST JOIN {read.table}",
+                f"the label is found by {', '.join(keys)}, of which the {found.num_rows} requests of "
+                f"{days[-1]} have {distinct} value(s): requests that share one share its label",
+                f"join by {tables.request_id}, which names a request",
+            )
+
+
+def _is_request(reach: Reach, number: int, tables: SourceTables) -> bool:
+    """Whether a read gives the request's own row."""
+    return number == 0 or (
+        reach.read(number).table == tables.request_table
+        and any(name == tables.request_id for name, _ in reach.read(number).keys)
+    )
+
+
+def _newest(pipeline: Pipeline) -> dt.date | None:
+    """The newest partition of requests whose day has come."""
+    days = present_days(pipeline.data, pipeline.features.tables.request_table)
+    today = pipeline.zone.today()
+    return max((day for d in days if (day := dt.date.fromisoformat(d)) <= today), default=None)
+
+
+def too_few_rows(pipeline: Pipeline, least: int) -> Iterator[Doubt]:
+    """Of `gates.yaml`: fewer requests in the newest window than `data.rows.min` wants."""
+    data, request = pipeline.data, pipeline.features.tables.request_table
+    last = _newest(pipeline)
+    if last is None:
+        return
+    window = layout.days_back(last, pipeline.config.train_days)
+    rows = sum(reading.rows(reading.parquet_files(data / request / f"ds={day}")) for day in window)
+    if rows < least:
+        yield Doubt(
+            "data.rows.min", f"is {least}, and the newest {len(window)} days have {rows} requests, so "
+            "that the data gate would not pass", "lower it, or learn from more days",
+        )  # fmt: skip
+
+
+def missing_days(pipeline: Pipeline) -> Iterator[Doubt]:
+    """Of `pipeline.yaml`: days of the window of the newest date that have no partition."""
+    data, window = pipeline.data, pipeline.config.train_days
+    tables = pipeline.features.tables
+    last = _newest(pipeline)
+    if last is None:
+        return
+    wanted = layout.days_back(last, window)
+    for table in tables.events:
+        there = layout.present(data, table, wanted)
+        absent = [str(day) for day in wanted if day not in there]
+        if there and absent:
+            listed = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+            yield Doubt(
+                "train_days",
+                f"of the {window} days up to {last}, {table} has no partition of {len(absent)} "
+                f"({listed}), so that a night of that date would end at once",
+                "load them, learn from fewer days, or run with allow_missing",
+            )
