@@ -10,10 +10,14 @@ Requests are replayed in parts (see `requests`), and a step asks only those agai
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import itertools
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +45,7 @@ from nightshift.live.skew.part import (
 from nightshift.live.skew.pricing import Priced, price
 from nightshift.live.skew.requests import PART, NoRequests, Requests, logged
 from nightshift.live.skew.world import World
-from nightshift.openmldb import AbstractClient
+from nightshift.openmldb import AbstractClient, deployments
 from nightshift.openmldb.reconcile import fingerprint
 from nightshift.pipeline import Pipeline
 
@@ -49,6 +53,10 @@ __all__ = ["NoRequests", "Score", "ScoreOf", "observe", "same"]
 
 ScoreOf = Callable[[str, int], "Score | None"]
 """By model and version: scores of ids, or None where the model is no longer served."""
+
+
+AT_ONCE = 2
+"""Parts under way together: OpenMLDB answers for one while another is compared."""
 
 
 def observe(
@@ -74,7 +82,7 @@ def observe(
         sample: so many requests at most, drawn at random; None for all.
         seed: of the drawing.
         part: so many requests, about, are replayed together; memory grows with it.
-        said: told what is done.
+        said: told, by several threads, what is done.
 
     Returns:
         The report, JSON; see docs/live.md.
@@ -174,15 +182,39 @@ def _of_release(
             _now(asked.training(current), pipeline, requests) if changed else None,
             key, asked.name, asked.work, said,
         )  # fmt: skip
-        made: list[Found] = []
-        pairs = world.keys.get(pipeline.features.tables.request_table, [])
-        for one in requests.parts(pairs[0][1] if pairs else (), part):
-            done = sum(found.requests for found in made)
-            said(f"as the store stood: {len(one)} requests from {done} on")
-            made.append(Part(release, one).found())
-        return _merged(release, requests.release, made)
+        return _merged(release, requests.release, _parts(release, requests, part))
     finally:
         replay.clear(asked.work)
+
+
+def _parts(release: Release, requests: Requests, size: int) -> list[Found]:
+    """What became of the requests, part by part; each thread replays in a database of its own."""
+    pairs = release.world.keys.get(release.pipeline.features.tables.request_table, [])
+    by = pairs[0][1] if pairs else ()
+
+    failed = threading.Event()
+
+    def take(slot: int) -> list[Found]:
+        name, work = f"{release.name}_{slot}", release.work / str(slot)
+        mine = dataclasses.replace(release, name=name, work=work)
+        made: list[Found] = []
+        try:
+            # A killed run may have left it, and fewer parts not need it.
+            deployments.drop_database(release.client, name)
+            for one in itertools.islice(requests.parts(by, size), slot, None, AT_ONCE):
+                if failed.is_set():
+                    break
+                release.said(f"as the store stood: {len(one)} requests")
+                made.append(Part(mine, one).found())
+        except BaseException:
+            failed.set()
+            raise
+        return made
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="part") as threads:
+        taken = list(threads.map(take, range(AT_ONCE)))
+    turns = itertools.zip_longest(*taken)
+    return [found for turn in turns for found in turn if found is not None]
 
 
 def _now(given: pa.Table, pipeline: Pipeline, requests: Requests) -> tuple[pa.Table, str]:

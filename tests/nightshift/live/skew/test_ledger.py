@@ -15,7 +15,7 @@ import pytest
 
 from nightshift import layout
 from nightshift.data.declared import declared_tables
-from nightshift.errors import DataError
+from nightshift.errors import DataError, ServiceUnavailable
 from nightshift.live import events as streaming
 from nightshift.live.events import Events, insert_sql
 from nightshift.live.folders import live_folder
@@ -23,6 +23,7 @@ from nightshift.live.log import RequestLog
 from nightshift.live.skew import causes as c
 from nightshift.live.skew import replay
 from nightshift.live.skew.ledger import observe, same
+from nightshift.live.skew.part import Part
 from nightshift.live.skew.text import as_text
 from nightshift.openmldb import OpenMLDBClient, reconcile, split_script
 from nightshift.openmldb.deployments import ensure_deployment
@@ -389,6 +390,26 @@ def test_a_value_that_the_store_cannot_have_given_is_a_bug(shop):
     assert (found["status"], found["not_reproduced"]) == ("bug", 1)
     assert found["releases"][0]["served_otherwise"][0]["served"] == 17
     assert "17" in as_text(found)
+
+
+def test_a_part_that_fails_ends_the_run_and_leaves_no_database(shop, monkeypatch):
+    shop.load_snapshot({"ann": "Rome"}, YESTERDAY)
+    for n in range(8):
+        shop.ask(f"user {n}", START + 5000 + n)
+    shop.night()
+    given, asked = Part.found, []
+
+    def fails(part):
+        asked.append(part)
+        if len(asked) == 2:
+            raise ServiceUnavailable("away")
+        return given(part)
+
+    monkeypatch.setattr(Part, "found", fails)
+    with pytest.raises(ServiceUnavailable, match="away"):
+        shop.observe(part=1)
+    assert len(asked) < 8
+    assert not [name for name in shop.client.databases() if "_observe" in name]
 
 
 def test_days_without_requests_are_said_to_be(shop):
