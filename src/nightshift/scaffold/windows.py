@@ -15,10 +15,10 @@ from math import ceil, isfinite, log10
 
 from nightshift.scaffold.survey import NAMES_A_KIND, WHOLE, Column, Table
 
-DAYS = {"1d": 1, "7d": 7, "30d": 30, "90d": 90}
+DAYS = {"1d": 1, "7d": 7, "30d": 30, "90d": 90, "180d": 180}
 """How far windows may reach back."""
 
-_PAIRS = (("1d", "7d"), ("7d", "30d"), ("30d", "90d"))
+_PAIRS = (("1d", "7d"), ("7d", "30d"), ("30d", "90d"), ("30d", "180d"))
 
 _MOST_VALUES = 8
 _MOST_AGGREGATES = 12

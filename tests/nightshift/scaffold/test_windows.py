@@ -197,6 +197,7 @@ def test_a_wide_table_gives_no_more_than_a_window_can_show():
         (200, 40_000, ("1d", "7d")),  # twice a day each
         (200, 1_200, ("7d", "30d")),  # each a few times a month
         (200, 150, ("30d", "90d")),
+        (500, 250, ("30d", "180d")),  # once in 200 days each
         (40, 150, ("1d", "7d")),  # there are no 60 days that a window of 30 would need
         (9, 10, ("1d", "7d")),
     ],
