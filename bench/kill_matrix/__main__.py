@@ -98,7 +98,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(143))
     random.seed(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="nightshift-kill-"))
-    world = World(folder, with_engine=any(n.startswith("container") for n in options.operators))
+    world = World(
+        folder,
+        with_engine=any(n.startswith("container") for n in options.operators),
+        with_refit=any(n.startswith("refit") for n in options.operators),
+    )
     begun = time.monotonic()
     try:
         world.start()

@@ -35,6 +35,7 @@ from nightshift_provider.operators.openmldb import *
 from nightshift_provider.operators.task import NightshiftTaskOperator
 
 FOLDER, ROWS, SECONDS, IMAGE = {folder!r}, {rows}, {seconds}, {image!r}
+PROJECT, TASKS_PYTHON, REFIT = {project!r}, {tasks_python!r}, {refit!r}
 RETRY = dict(retries=8, retry_delay=timedelta(seconds=5), defer_after_s=0.0)
 FAST = dict(poll_interval_s=0.5, settle_s=1.0, outage_s=60.0)
 WINDOW = ("SELECT k, v, count(v) OVER w AS c, sum(v) OVER w AS s FROM t WINDOW w AS "
@@ -50,6 +51,18 @@ class ContainerOperator(NightshiftTaskOperator):
 
     def execute_complete(self, context, event):
         os.environ["NIGHTSHIFT_TASK_RUNNER"] = "docker"
+        return super().execute_complete(context, event)
+
+
+class RefitOperator(NightshiftTaskOperator):
+    """The task operator with the real tasks, of which the others have a short stand-in."""
+
+    def execute(self, context):
+        os.environ.update(NIGHTSHIFT_PROJECT=PROJECT, NIGHTSHIFT_TASK_PYTHON=TASKS_PYTHON)
+        return super().execute(context)
+
+    def execute_complete(self, context, event):
+        os.environ.update(NIGHTSHIFT_PROJECT=PROJECT, NIGHTSHIFT_TASK_PYTHON=TASKS_PYTHON)
         return super().execute_complete(context, event)
 
 
@@ -86,6 +99,11 @@ for mode, deferrable in (("deferrable", True), ("blocking", False)):
                 arguments=[run_dir + "/result.json", str(SECONDS)], image=IMAGE,
                 poll_interval_s=0.5, outage_s=60.0, stop_grace_s=5.0, deferrable=deferrable,
                 **RETRY)
+    with dag("refit_" + mode):
+        RefitOperator(
+            task_id="x", task="ctr.train", run_dir=run_dir, result_path=run_dir + "/result.json",
+            arguments=[*REFIT, "--result", run_dir + "/result.json"],
+            poll_interval_s=0.5, outage_s=60.0, stop_grace_s=5.0, deferrable=deferrable, **RETRY)
 with dag("script_deferrable"):
     OpenMLDBSQLOperator(
         task_id="x", database="bench", deferrable=True, sql=[
@@ -133,6 +151,8 @@ KINDS = (
     Kind("deploy_blocking", "openmldb"),
     Kind("task_deferrable", "task"),
     Kind("task_blocking", "task"),
+    Kind("refit_deferrable", "task"),
+    Kind("refit_blocking", "task"),
     Kind("container_deferrable", "container"),
     Kind("container_blocking", "container"),
 )

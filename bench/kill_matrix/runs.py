@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from bench.kill_matrix.kinds import Kind
+from bench.kill_matrix.refit import digest
 from bench.kill_matrix.world import ROWS, World
 from nightshift.errors import NightshiftError
 from nightshift.openmldb import Job, JobState, OpenMLDBClient
@@ -31,6 +33,7 @@ class Run:
         begun_at: when its work was first seen, monotonic seconds.
         ended: whether its work has ended well.
         job_id: a sensor's job.
+        results: when a refit's result was written, each time, in nanoseconds.
         component: what was killed under it.
         stage: where it was then.
         hit: its task's state then.
@@ -47,6 +50,7 @@ class Run:
     begun_at: float | None = None
     ended: bool = False
     job_id: int | None = None
+    results: set[int] = field(default_factory=set)
     component: str = ""
     stage: str = ""
     hit: str = ""
@@ -152,6 +156,12 @@ def look(world: World, runs: Sequence[Run], watch: Watch) -> None:
 
 def _progress(world: World, run: Run, watch: Watch) -> tuple[bool, bool]:
     """(begun, ended) of the run's work."""
+    if run.kind.name.startswith("refit"):
+        with contextlib.suppress(OSError, ValueError):
+            result = world.settings.home / "runs" / run.run_id / "result.json"
+            if json.loads(result.read_text())["status"] == "ok":
+                run.results.add(result.stat().st_mtime_ns)
+        return bool(run.results or world.training(run.run_id)), bool(run.results)
     if run.kind.family != "openmldb":
         steps = world.steps(run.run_id)
         return bool(steps), "written" in steps
@@ -172,6 +182,10 @@ def _progress(world: World, run: Run, watch: Watch) -> tuple[bool, bool]:
 def judge(world: World, run: Run) -> tuple[int, int, int]:
     """(doubled, orphans, lost) of a run that has ended; removes what it made."""
     good = run.state == "success"
+    if run.kind.name.startswith("refit"):
+        living = world.training(run.run_id)
+        same = digest(world.settings.home / "runs" / run.run_id / "model") == world.refitted
+        return max(0, len(run.results) - 1), len(living), int(not good or not same)
     if run.kind.family != "openmldb":
         doubled = max(0, world.steps(run.run_id).count("end") - 1)
         result = world.settings.home / "runs" / run.run_id / "result.json"

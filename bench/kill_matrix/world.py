@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from nightshift_provider.runners.process import keeper_pid
 
+from bench.kill_matrix import refit
 from bench.kill_matrix.kinds import DAGS, IMAGE, KINDS, TASK
 from laptop.services import airflow as airflow_service
 from nightshift.errors import ServiceUnavailable
@@ -31,6 +32,7 @@ from nightshift.settings import Settings
 from testing import images
 from testing.engine import Engine, default_data_root
 from testing.serving import free_ports
+from testing.workshop import TASKS_PYTHON
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 1_000_000
@@ -133,6 +135,8 @@ class World:
 
     folder: Path
     with_engine: bool = True
+    with_refit: bool = True
+    refitted: str = ""
     settings: Settings = field(init=False)
     engine: Engine = field(init=False)
     services: dict[str, Service] = field(default_factory=dict)
@@ -145,7 +149,12 @@ class World:
         (project / "tasks" / "train" / "__main__.py").write_text(TASK)
         for name in (".venv", "include", "plugins", "src"):
             (project / name).symlink_to(ROOT / name)
-        source = DAGS.format(folder=str(self.folder), rows=ROWS, seconds=TASK_S, image=IMAGE)
+        source = DAGS.format(
+            folder=str(self.folder), rows=ROWS, seconds=TASK_S, image=IMAGE, project=str(ROOT),
+            tasks_python=str(TASKS_PYTHON), refit=refit.arguments(
+                self.folder / "refit", self.folder / "home" / "runs" / "{{ run_id }}"
+            ),
+        )  # fmt: skip
         (project / "dags" / "matrix.py").write_text(source)
         for name in ("logs", "jobs"):
             (self.folder / name).mkdir()
@@ -184,6 +193,8 @@ class World:
             )
             context = str(self.folder / "project")
             self.engine.docker("build", "--network=none", "--tag", IMAGE, context)
+        if self.with_refit:
+            self.refitted = refit.make(self.folder / "refit")
         airflow_service.prepare(self.settings)
         self.add(
             "openmldb",
@@ -368,6 +379,16 @@ class World:
         """State folders of task processes."""
         root = self.settings.home / "tasks"
         return list(root.iterdir()) if root.is_dir() else []
+
+    def training(self, run_id: str) -> list[int]:
+        """Processes of a run's refit that live."""
+        mark = str(self.settings.home / "runs" / run_id)
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if any(part.startswith(mark + "/") for part in process.cmdline()):
+                    found.append(process.pid)
+        return found
 
     def keepers(self, run_id: str) -> list[int]:
         """Keepers of a run's task that live."""

@@ -102,7 +102,13 @@ def _host(value: Any, policy: Policy) -> Json:
     targets = [item["Target"] for item in made["Mounts"]]
     if len(set(targets)) != len(targets):
         raise Refused("HostConfig.Mounts names a folder twice")
-    return {**made, "Privileged": False, "PublishAllPorts": False, "IpcMode": "private"}
+    return {
+        **made,
+        "Privileged": False,
+        "PublishAllPorts": False,
+        "IpcMode": "private",
+        "CgroupnsMode": "private",
+    }
 
 
 def _known(value: Mapping[str, Any], where: str, keys: set[str]) -> Json:

@@ -12,9 +12,10 @@ class Refused(Exception):
     """
 
     def __init__(self, message: str, status: int = 403) -> None:
-        super().__init__(message)
+        # It may hold what the client wrote, and a line feed in the log would forge a line of it.
+        self.message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        super().__init__(self.message)
         self.status = status
-        self.message = message
 
 
 class EngineAway(Exception):

@@ -1,7 +1,9 @@
 """The requests that the task operator needs; every other one is refused.
 
 A route is found by method and path, spelled plainly, without a version or with one of at least
-1.24: older versions let a start carry a host configuration. Query parameters are rebuilt, too.
+1.41. The engine leaves out what a version does not know: below 1.24 a start carries a host
+configuration, below 1.40 a mount takes along what is mounted below it (NonRecursive), below 1.41
+a container has the host's cgroup namespace. Query parameters are rebuilt, too.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from socket_proxy import strict_json
 from socket_proxy.errors import Refused
 from socket_proxy.policy import HOME_LABEL, Policy
 
-OLDEST = 24
+OLDEST = 41
 """The oldest minor version of the API that passes."""
 
 _PATH = re.compile(r"(?:/v1\.(0|[1-9][0-9]{0,2}))?(/[A-Za-z0-9/_.-]*)")

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from socket_proxy import create, mounts, routes, strict_json, wire
 from socket_proxy.errors import EngineAway, Refused
 from socket_proxy.policy import HOME_LABEL, Policy
 from socket_proxy.routes import Route
+from socket_proxy.watching import Watch
 from socket_proxy.wire import Engine
 
 LOG = logging.getLogger("socket_proxy")
@@ -62,8 +64,10 @@ class Proxy:
         finally:
             self._open -= 1
             writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(10.0):
+                    await writer.wait_closed()
+            writer.transport.abort()  # one who does not read what is left
 
     async def _answer(self, request: wire.Request, writer: asyncio.StreamWriter) -> int:
         """Judge the request and pass the engine's answer on; the answer's status."""
@@ -74,22 +78,36 @@ class Proxy:
             body = json.dumps(made).encode()
         elif request.body:
             raise Refused(f"{route.kind} takes no body")
-        container = ""
-        if route.container:
-            found = await self._ours(route)
-            container = str(found["Id"])
-            if route.kind == "start":
-                self._check_mounts(found)
+        if not route.container:
+            return await self._pass_on(route, "", body, writer)
+        found = await self._ours(route)
+        container = str(found["Id"])
+        if route.kind != "start":
+            return await self._pass_on(route, container, body, writer)
+        with contextlib.closing(Watch()) as watch:
+            self._check_mounts(found, watch)
+            return await self._pass_on(
+                route, container, body, writer, lambda: self._check_started(found, watch)
+            )
+
+    async def _pass_on(
+        self,
+        route: Route,
+        container: str,
+        body: bytes | None,
+        writer: asyncio.StreamWriter,
+        after: Callable[[], Awaitable[None]] | None = None,
+    ) -> int:
+        """Ask the engine and pass its answer on; `after` judges what a request has done."""
         answer, reader, upstream = await self._engine.ask(
             route.method, route.path(container), body, route.idle_s
         )
         try:
-            if route.kind == "start" and answer.status < 300:
-                await self._check_started(found, container)
+            if after is not None and answer.status < 300:
+                await after()
             head = [f"HTTP/1.1 {answer.status} -", "Connection: close"]
             head += [f"{name}: {value}" for name, value in answer.fields.items()]
             writer.write(("\r\n".join(head) + "\r\n\r\n").encode("latin-1"))
-            await writer.drain()
             if route.method != "HEAD":
                 await wire.pass_on(reader, writer, route.idle_s)
         finally:
@@ -115,25 +133,28 @@ class Proxy:
             raise Refused(f"{route.container} is not a container of this installation")
         return dict(found)
 
-    def _check_mounts(self, found: dict[str, Any]) -> None:
+    def _check_mounts(self, found: dict[str, Any], watch: Watch | None = None) -> None:
         """Look at the folders again: one may have become a link since the create."""
         for item in found["HostConfig"].get("Mounts") or []:
             mounts.check(
                 str(item.get("Source")),
                 read_only=item.get("ReadOnly") is True,
                 policy=self._policy,
+                watch=watch,
             )
 
-    async def _check_started(self, found: dict[str, Any], container: str) -> None:
+    async def _check_started(self, found: dict[str, Any], watch: Watch) -> None:
         """And once more after the start; then nothing is left of the container.
 
         Raises:
-            Refused: a folder has become a link meanwhile.
+            Refused: a folder has become a link meanwhile, or was one for a moment.
         """
         try:
             self._check_mounts(found)
+            if watch.changed():
+                raise Refused("a folder that is mounted was exchanged while the container started")
         except Refused:
-            await self._engine.do("DELETE", f"/containers/{container}?force=1&v=1")
+            await self._engine.do("DELETE", f"/containers/{found['Id']}?force=1&v=1")
             raise
 
 

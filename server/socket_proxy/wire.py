@@ -12,6 +12,9 @@ HEAD_BYTES = 16 * 1024
 BODY_BYTES = 60_000
 HEAD_S = 15.0
 BODY_S = 15.0
+SLOW_S = 60.0
+"""Seconds that a client may take to read what waits for it."""
+
 _CHUNK = 64 * 1024
 
 _LINE = re.compile(rb"([A-Z]{3,7}) (/[\x21-\x7e]{0,8000}) HTTP/1\.1")
@@ -207,7 +210,8 @@ async def pass_on(
     while True:
         async with asyncio.timeout(idle_s):
             chunk = await reader.read(_CHUNK)
-            if not chunk:
-                return
-            writer.write(chunk)
+        if not chunk:
+            return
+        writer.write(chunk)
+        async with asyncio.timeout(SLOW_S):
             await writer.drain()

@@ -130,7 +130,7 @@ def test_whatever_comes_is_refused_or_contained(
     assert host.keys() <= {
         "Mounts", "NetworkMode", "ReadonlyRootfs", "CapDrop", "SecurityOpt", "Memory",
         "MemorySwap", "NanoCpus", "PidsLimit", "LogConfig", "ShmSize", "Tmpfs", "Init",
-        "DeviceRequests", "Privileged", "PublishAllPorts", "IpcMode",
+        "DeviceRequests", "Privileged", "PublishAllPorts", "IpcMode", "CgroupnsMode",
     }  # fmt: skip
     assert (made["Image"], made["User"]) == (IMAGE, "10001:10001")
     assert host["Privileged"] is False and host["ReadonlyRootfs"] is True

@@ -26,7 +26,7 @@ POLICY = Policy.from_env(
         ("GET", "/_ping", "/_ping"),
         ("GET", "/version", "/version"),
         ("GET", "/v1.41/containers/a/json", "/v1.41/containers/ID/json"),
-        ("POST", "/v1.24/containers/a/start", "/v1.24/containers/ID/start"),
+        ("POST", "/v1.47/containers/a/start", "/v1.47/containers/ID/start"),
         ("POST", "/v1.41/containers/a/stop?t=60", "/v1.41/containers/ID/stop?t=60"),
         ("DELETE", "/v1.41/containers/a?v=True&link=False&force=True",
          "/v1.41/containers/ID?v=True&link=False&force=True"),
@@ -53,6 +53,9 @@ def test_passes(method: str, target: str, path: str) -> None:
         ("DELETE", "/containers/a/json"),
         ("HEAD", "/containers/a/json"),
         ("GET", "/v1.41"),
+        ("POST", "/v1.24/containers/a/start"),
+        ("POST", "/v1.39/containers/create?name=nightshift-a"),  # NonRecursive is left out
+        ("POST", "/v1.40/containers/create?name=nightshift-a"),  # the host's cgroup namespace
         ("GET", "/v1.1000/version"),
         ("GET", "/v1.٤١/version"),
         ("GET", "*"),
