@@ -366,7 +366,7 @@ class NightshiftTaskOperator(WaitingOperator):
             )
         try:
             result = json.loads(data, parse_constant=_no_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ContractError(f"{path} is not JSON: {error}") from error
         expected = {"task": self._kind, "version": RESULT_VERSION, "status": "ok"}
         if not isinstance(result, dict) or any(result.get(k) != v for k, v in expected.items()):
@@ -390,7 +390,7 @@ def _said(path: Path) -> str:
     try:
         with path.open("rb") as file:
             value = json.loads(file.read(RESULT_MAX_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ""
     return str(value.get("error", ""))[:4000] if isinstance(value, dict) else ""
 

@@ -8,6 +8,7 @@ requests name rows of further tables (`pair_id` of a user's requests, for exampl
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,10 @@ from nightshift.zones import Zone
 
 Wanted = dict[str, set[str]]
 """Values that name the person's rows, by column, as text."""
+
+_RANGES = {"int16": 15, "int32": 31, "int64": 63}
+_NAMING = ("string", *_RANGES)
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 @dataclass
@@ -78,7 +83,8 @@ def forget(
         dry: only count: `removed` says what would go, `left` is empty.
 
     Raises:
-        ConfigurationError: no table has the column.
+        ConfigurationError: no table has the column, its type names nobody, or it cannot have
+            the value.
         LockHeld: the log is being written and does not come to rest.
         ServiceUnavailable, OpenMLDBError: the online store.
         ContractError: rows of the online store cannot be removed.
@@ -88,6 +94,18 @@ def forget(
     for name in (column, *follow):
         if not any(name in table.columns for table in declared.values()):
             raise ConfigurationError(f"no table of {pipeline.name} has a column {name}")
+        for table in declared.values():
+            if table.columns.get(name, "string") not in _NAMING:
+                raise ConfigurationError(
+                    f"{table.name}.{name} is {table.columns[name]}, which names nobody: give a "
+                    "column of texts or of whole numbers"
+                )
+    kinds = {table.columns[column] for table in declared.values() if column in table.columns}
+    if all(_typed(value, kind) is None for kind in kinds):
+        raise ConfigurationError(
+            f"{value[:60]!r} is no value of {column}, which is {', '.join(sorted(kinds))}: write it "
+            "as the table has it, such as 42"
+        )
     place = _Places(pipeline, client, declared)
     # What the person's requests say of other tables' rows, from wherever one is still found.
     person: Wanted = {column: {value}}
@@ -233,12 +251,13 @@ class _Places:
             if not any(tuple(index.keys) == (column,) for index in table.indexes):
                 continue  # the second look will say what is left
             for value in sorted(values):
-                self._client.execute(
-                    database,
-                    f"DELETE FROM {quote_name(table.name)} WHERE {quote_name(column)} = "
-                    f"{_typed(value, table.columns[column])}",
-                    mode="onsync",
-                )
+                as_text = _typed(value, table.columns[column])
+                if as_text is not None:
+                    self._client.execute(
+                        database,
+                        f"DELETE FROM {quote_name(table.name)} WHERE {quote_name(column)} = {as_text}",
+                        mode="onsync",
+                    )
 
     def _delete_days(self, database: str, table: Declared, gone: Sequence[tuple[Any, ...]]) -> None:
         at = list(table.columns).index(str(table.time))
@@ -332,10 +351,9 @@ def _matches(part: pa.Table, wanted: Wanted) -> pa.ChunkedArray:
 def _typed(value: str, sql: str) -> str | None:
     """A value as a literal for a column; None where the column cannot hold it."""
     if sql == "string":
-        return literal(value)
-    if sql in ("int16", "int32", "int64", "timestamp"):
-        try:
-            return str(int(value))
-        except ValueError:
-            return None
-    return None
+        # Half a surrogate pair, as bytes that are no UTF-8 become on a command line; a table has none.
+        sound = "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+        return literal(value) if sound else None
+    if sql not in _RANGES or _WHOLE.fullmatch(value) is None:
+        return None  # `1_0` and `010` are no text of the number 10, whose rows are another person's
+    return value if -(2 ** _RANGES[sql]) <= int(value) < 2 ** _RANGES[sql] else None

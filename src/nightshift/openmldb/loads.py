@@ -418,6 +418,33 @@ def _note(
     append_line(pipeline.runs / HISTORY, json.dumps(line).encode())
 
 
+_LAST_MS = 253_402_300_800_000
+"""The end of the year 9999."""
+
+
+def night_of(line: bytes) -> dict[str, Any] | None:
+    """What a line of `HISTORY` says; None where a reader could stumble over it.
+
+    Returns:
+        `at_ms`; `loaded` and `changed`, pairs of table and day; `snapshots`, triples of table,
+        fingerprint and path.
+    """
+    try:
+        value = json.loads(line)
+        moment = int(value["at_ms"])
+        made = {
+            "at_ms": moment,
+            **{
+                name: [[str(table), dt.date.fromisoformat(day).isoformat()] for table, day in pairs]
+                for name, pairs in (("loaded", value["loaded"]), ("changed", value["changed"]))
+            },
+            "snapshots": [[str(t), str(mark), str(path)] for t, mark, path in value["snapshots"]],
+        }
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return made if 0 <= moment < _LAST_MS else None
+
+
 def _matching(pattern: str) -> list[Path]:
     """The files of a snapshot's pattern."""
     path = Path(pattern)

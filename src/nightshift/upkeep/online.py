@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nightshift import files
-from nightshift.openmldb.loads import HISTORY
+from nightshift.openmldb.loads import HISTORY, night_of
 from nightshift.pipeline import Pipeline
 
 
@@ -38,7 +38,7 @@ class _Kept:
     snapshots: dict[str, list[str]] = field(default_factory=dict)
 
     def of(self, lines: list[bytes]) -> list[bytes]:
-        values = [one for line in lines if (one := _value(line)) is not None]
+        values = [one for line in lines if (one := night_of(line)) is not None]
         oldest = int(self.before.timestamp() * 1000)
         # Of each snapshot's loads before, the last one says what the store held then.
         last = {
@@ -69,18 +69,3 @@ class _Kept:
             self.snapshots[table] = [mark, path]
             made["snapshots"].append([table, mark, path])
         return made
-
-
-def _value(line: bytes) -> dict[str, Any] | None:
-    """A line of a night; None where a kill cut it off."""
-    try:
-        value = json.loads(line)
-        made = {
-            "at_ms": int(value["at_ms"]),
-            "loaded": [[str(table), str(day)] for table, day in value["loaded"]],
-            "changed": [[str(table), str(day)] for table, day in value["changed"]],
-            "snapshots": [[str(t), str(mark), str(path)] for t, mark, path in value["snapshots"]],
-        }
-    except (ValueError, KeyError, TypeError):
-        return None
-    return made

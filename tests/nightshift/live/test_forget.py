@@ -19,6 +19,7 @@ from nightshift.live.hiding import keyed_hash
 from nightshift.live.log import RequestLog
 from nightshift.openmldb import OpenMLDBClient, split_script
 from nightshift.pipeline import Pipeline
+from nightshift.settings import Settings
 from tests.nightshift.live.conftest import answer, context, write
 from tests.nightshift.openmldb.test_reconcile import DAY
 
@@ -112,13 +113,26 @@ class World:
         return found
 
 
-@pytest.fixture
-def world(openmldb_server, serving_home, tmp_path):
-    folder = tmp_path / "pipelines" / "shop"
+def written(root, database):
+    """The files of the pipeline."""
+    folder = root / "pipelines" / "shop"
     folder.mkdir(parents=True)
-    database = f"forget_{random.randrange(1 << 40)}"
     for name, text_of in FILES.items():
         (folder / name).write_text(text_of.replace("{database}", database))
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    """The pipeline without a store."""
+    written(tmp_path, "forget")
+    settings = Settings(home=tmp_path / "home", pipelines=tmp_path / "pipelines")
+    return Pipeline.load(settings, "shop")
+
+
+@pytest.fixture
+def world(openmldb_server, serving_home, tmp_path):
+    database = f"forget_{random.randrange(1 << 40)}"
+    written(tmp_path, database)
     home = serving_home.home / database
     settings = dataclasses.replace(
         serving_home, home=home, data=home / "data", pipelines=tmp_path / "pipelines"
@@ -169,6 +183,38 @@ def test_a_hashed_person_is_found_in_the_log(world):
 def test_a_column_that_no_table_has_is_refused(world):
     with pytest.raises(ConfigurationError, match="nobody"):
         forget(world.pipeline, world.client, "nobody", "x")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("n", "1_0", "no value of n"),  # Python's int() would take these for 10, 1 and 1
+        ("n", "+1", "no value of n"),
+        ("n", " 1", "no value of n"),
+        ("n", "0x1", "no value of n"),
+        ("n", "1 OR 1=1", "no value of n"),
+        ("n", "2147483648", "no value of n"),
+        ("at", "0", "names nobody"),
+        ("who", "a\0b", "no value of who"),
+        ("who", "\udcff", "no value of who"),
+        ("who; DROP TABLE visit", "ann", "has a column"),
+        ("who = 'ann' OR who", "bob", "has a column"),
+        ("", "ann", "has a column"),
+    ],
+)
+def test_a_value_or_column_that_cannot_be_is_refused(pipeline, column, value, why):
+    with pytest.raises(ConfigurationError, match=why):
+        forget(pipeline, None, column, value)
+
+
+def test_hostile_texts_are_texts(world):
+    world.answer()
+    before = [world.stored(name) for name in ROWS]
+    for value in ("ann' OR '1'='1", "ann\\", "%", "*", "ann'--", '"who"', "NULL", "a" * 100_000):
+        done = forget(world.pipeline, world.client, "who", value, follow=["page"])
+        assert set(done.removed.values()) == {0}, value
+        assert done.complete
+    assert [world.stored(name) for name in ROWS] == before
 
 
 def test_an_explanation_shows_the_rows_in_reach(world):

@@ -7,11 +7,10 @@ partitions (see `nightshift.openmldb.loads`).
 from __future__ import annotations
 
 import datetime as dt
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nightshift.openmldb.loads import HISTORY
+from nightshift.openmldb.loads import HISTORY, night_of
 
 
 @dataclass(frozen=True)
@@ -30,24 +29,20 @@ class Loaded:
 
     @classmethod
     def read(cls, runs: Path) -> Loaded:
-        """The record below a pipeline's runs; lines that a kill cut off are left out."""
+        """The record below a pipeline's runs; odd lines, and those that a kill cut off, are left out."""
         made = cls()
         try:
-            lines = (runs / HISTORY).read_text(encoding="utf-8").splitlines()
+            lines = (runs / HISTORY).read_bytes().split(b"\n")
         except FileNotFoundError:
             return made
-        for line in lines:
-            try:
-                value = json.loads(line)
-                moment = int(value["at_ms"])
-                for table, day in value["loaded"]:
-                    made.first.setdefault((table, dt.date.fromisoformat(day)), moment)
-                for table, day in value["changed"]:
-                    made.changed.setdefault((table, dt.date.fromisoformat(day)), []).append(moment)
-                for table, mark, path in value["snapshots"]:
-                    made.snapshots.setdefault(table, []).append((moment, mark, path))
-            except (ValueError, KeyError, TypeError):  # noqa: PERF203
-                continue
+        for value in filter(None, map(night_of, lines)):
+            moment = value["at_ms"]
+            for table, day in value["loaded"]:
+                made.first.setdefault((table, dt.date.fromisoformat(day)), moment)
+            for table, day in value["changed"]:
+                made.changed.setdefault((table, dt.date.fromisoformat(day)), []).append(moment)
+            for table, mark, path in value["snapshots"]:
+                made.snapshots.setdefault(table, []).append((moment, mark, path))
         return made
 
     def snapshot_at(self, table: str, moment_ms: int) -> tuple[str, str] | None:

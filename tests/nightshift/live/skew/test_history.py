@@ -40,6 +40,24 @@ def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path):
     assert found.first == {("a", DAY): 20}
 
 
+def test_odd_lines_are_left_out(tmp_path):
+    sound = line(20, loaded=[["a", "2026-01-01"]])
+    odd = [
+        b"[" * 100_000,
+        b"\xff\xfe" + sound.encode(),
+        b'{"at_ms": 1e999, "loaded": [], "changed": [], "snapshots": []}',
+        line(1e300).encode(),
+        line(-5, loaded=[["b", "2026-01-01"]]).encode(),
+        line(5, loaded=[["b", 20260101]]).encode(),
+        line(5, loaded=[[["b"], "2026-01-01"]], changed=7).encode(),
+        line(5, loaded=[["b", "2026-01-01"]], snapshots=[["user"]]).encode(),
+        b"null",
+        b"\0" * 50,
+    ]
+    (tmp_path / HISTORY).write_bytes(b"\n".join([*odd, sound.encode()]))
+    assert Loaded.read(tmp_path) == Loaded(first={("a", DAY): 20})
+
+
 def test_the_snapshot_of_a_moment_is_the_last_one_loaded_by_then(tmp_path):
     found = read(
         tmp_path,
