@@ -270,7 +270,7 @@ class NightshiftTaskOperator(WaitingOperator):
 
     def _wait(self, runner: Runner, spec: TaskSpec, *, patience_s: float = math.inf) -> bool:
         """Block until the task has ended, showing its log; False when patience ends before."""
-        give_up = time.time() + patience_s
+        give_up = time.monotonic() + patience_s
         pump = LogPump(runner, spec)
         away_since: float | None = None
         pause = min(0.1, self.poll_interval_s)
@@ -280,16 +280,16 @@ class NightshiftTaskOperator(WaitingOperator):
                 status = runner.status(spec)
                 if status.phase is Phase.EXITED:
                     return True
-                if now >= give_up:
+                if time.monotonic() >= give_up:
                     return False
                 if status.phase is Phase.ABSENT:
                     raise RetryableError(f"{spec.name} is not there any more; was it removed?")
                 self._show(pump.round())
                 away_since = None
             except ServiceUnavailable as error:
-                away_since = now if away_since is None else away_since
+                away_since = time.monotonic() if away_since is None else away_since
                 self.log.warning("%s", error)
-                if now - away_since >= self.outage_s:
+                if time.monotonic() - away_since >= self.outage_s:
                     raise
             if now >= spec.deadline:
                 self._overdue(runner, spec)

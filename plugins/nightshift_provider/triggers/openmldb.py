@@ -15,6 +15,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from nightshift.errors import NightshiftError, OpenMLDBError, RetryableError
 from nightshift.openmldb import AsyncOpenMLDBClient, Job, JobState, JobWatch
 from nightshift_provider.hooks.openmldb import Endpoint, OpenMLDBHook
+from nightshift_provider.triggers import hold
 
 
 class JobOutcome(str, Enum):
@@ -84,11 +85,12 @@ class OpenMLDBJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Read the job until it is final, its deadline passes, or the server stays away."""
+        ready = hold.until(self.not_before)
         watch = JobWatch(self.deadline, self.poll_s, self.settle_s, self.outage_s)
         endpoint = await OpenMLDBHook.aendpoint(self.openmldb_conn_id)
         async with job_board(endpoint) as board:
             event = await self._wait(board, watch)
-        await asyncio.sleep(max(0.0, self.not_before - time.time()))
+        await asyncio.sleep(max(0.0, ready - time.monotonic()))
         yield event
 
     async def _wait(self, board: JobBoard, watch: JobWatch) -> TriggerEvent:

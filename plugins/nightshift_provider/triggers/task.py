@@ -13,6 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from nightshift.errors import ServiceUnavailable
 from nightshift_provider.runners import make_runner
 from nightshift_provider.runners.base import LogPump, Phase, TaskSpec
+from nightshift_provider.triggers import hold
 
 KILL_GRACE_S = 15.0
 """Seconds that a task gets to stop when a user fails it: Airflow gives `on_kill` 30."""
@@ -80,8 +81,9 @@ class NightshiftTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the task has ended, its deadline passes, or the engine stays away."""
+        ready = hold.until(self.not_before)
         outcome, message = await self._wait()
-        await asyncio.sleep(max(0.0, self.not_before - time.time()))
+        await asyncio.sleep(max(0.0, ready - time.monotonic()))
         yield TriggerEvent(  # type: ignore[no-untyped-call]
             {"outcome": outcome.value, "message": message, "spec": self.spec}
         )
@@ -104,9 +106,9 @@ class NightshiftTaskTrigger(BaseTrigger):
                     self.log.info("%s", line)
                 away_since = None
             except ServiceUnavailable as error:
-                away_since = now if away_since is None else away_since
+                away_since = time.monotonic() if away_since is None else away_since
                 self.log.warning("%s", error)
-                if now - away_since >= self.outage_s:
+                if time.monotonic() - away_since >= self.outage_s:
                     return TaskOutcome.UNAVAILABLE, str(error)
             if now >= spec.deadline:
                 return TaskOutcome.TIMEOUT, ""

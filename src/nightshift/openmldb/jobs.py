@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -138,7 +139,8 @@ class JobWatch:
 
     A job may turn from FINISHED to FAILED shortly after (OpenMLDB issues #1104, #1462), so
     FINISHED counts only when it is still there at a second look. The deadline is absolute and
-    the watch's own: after a TaskManager's restart a job may look running for ever.
+    the watch's own: after a TaskManager's restart a job may look running for ever. A clock that is
+    set back takes all moments of the watch along, so that nothing lasts longer by it.
 
     Args:
         deadline: seconds since the epoch.
@@ -157,9 +159,22 @@ class JobWatch:
     _readings: int = field(default=0, init=False)
     _finished_at: float | None = field(default=None, init=False)
     _away_since: float | None = field(default=None, init=False)
+    _last: float = field(default=-math.inf, init=False)
+
+    def _seen(self, now: float) -> None:
+        back = self._last - now
+        self._last = now
+        if back <= 0 or math.isinf(back):
+            return
+        self.deadline -= back
+        for name in ("_stopped_at", "_finished_at", "_away_since"):
+            moment = getattr(self, name)
+            if moment is not None:
+                setattr(self, name, moment - back)
 
     def after(self, job: Job, now: float) -> float | None:
         """Seconds until the next reading, or None when `job` is final."""
+        self._seen(now)
         self._readings += 1
         self._away_since = None
         if job.state is JobState.FINISHED:
@@ -175,6 +190,7 @@ class JobWatch:
 
     def away(self, now: float) -> float | None:
         """Seconds until the next try when the server did not answer, or None: give up."""
+        self._seen(now)
         if self._away_since is None:
             self._away_since = now
         return None if now - self._away_since >= self.outage_s else self._pause()

@@ -117,3 +117,33 @@ def test_tail_is_bounded():
 def test_a_summary_says_how_far_a_running_job_is(state, task, expected):
     row = [7, "RunBatchSql", state, 1, None, "SELECT 1", "", "", "", "jd", "", 0, task, ""]
     assert Job.from_row(row).summary == expected
+
+
+class TestClockSetBack:
+    BACK = 7200.0
+
+    def test_a_finished_job_is_final_after_its_second_look(self):
+        watch = JobWatch(deadline=1e9, settle_s=2.0)
+        watch.after(make_job("FINISHED"), 100_000.0)
+        pause = watch.after(make_job("FINISHED"), 100_001.0 - self.BACK)
+        assert pause is not None
+        assert pause <= 2.0
+        assert watch.after(make_job("FINISHED"), 100_001.0 - self.BACK + pause) is None
+
+    def test_an_outage_and_a_stop_last_no_longer(self):
+        for job, keep in ((None, 60.0), (make_job("STOPPED"), 60.0)):
+            watch = JobWatch(deadline=1e9, outage_s=keep, stopping_s=keep)
+
+            def look(now, watch=watch, job=job):
+                return watch.away(now) if job is None else watch.after(job, now)
+
+            assert look(100_000.0) is not None
+            assert look(100_000.0 - self.BACK) is not None
+            assert look(100_060.0 - self.BACK) is None
+
+    def test_the_deadline_comes_with_it(self):
+        watch = JobWatch(deadline=100_100.0)
+        watch.after(make_job("RUNNING"), 100_000.0)
+        watch.after(make_job("RUNNING"), 100_000.0 - self.BACK)
+        assert not watch.overdue(100_099.0 - self.BACK)
+        assert watch.overdue(100_100.0 - self.BACK)
