@@ -9,6 +9,7 @@ from oneflow import nn
 
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.models import Network
+from tasks.ctr.train.models.base import row_sums
 
 
 class TrainGraph(nn.Graph):  # type: ignore[misc]
@@ -57,16 +58,17 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
         loss = (self._losses(logits, labels) * weights).sum() / count
         total = loss
         if self.chosen.l2_embedding and x.flat is not None:
-            squares = (
-                flow.square(x.flat).sum(dim=1)
-                if shares is None
-                else (flow.square(x.each).sum(dim=2) * shares).sum(dim=1)
-            )
+            if shares is None:
+                squares = row_sums(flow.square(x.flat))
+            else:
+                n, columns, width = x.each.shape
+                each = row_sums(flow.square(x.each).reshape(n * columns, width))
+                squares = row_sums(each.reshape(n, columns) * shares)
             penalty = (squares * weights).sum() / count
             total = total + 0.5 * self.chosen.l2_embedding * penalty
-        if self.chosen.l2_linear and hasattr(self.network, "linear"):
-            own = flow.square(self.network.linear(rows).reshape(rows.shape[0], rows.shape[1]))
-            squares = (own if shares is None else own * shares).sum(dim=1)
+        if self.chosen.l2_linear and x.own is not None:
+            own = flow.square(x.own)
+            squares = row_sums(own if shares is None else own * shares)
             penalty = (squares * weights).sum() / count
             total = total + 0.5 * self.chosen.l2_linear * penalty
         total.backward()

@@ -175,6 +175,7 @@ class Looked:
         dense: float32 [n, M] or None.
         each: float32 [n, columns, width of the table], before weights; None without a table.
         flat: float32 [n, F * width of the table]: weighted, and added up by field; None likewise.
+        own: float32 [n, columns], first-order weights, before `weights`; None without their table.
     """
 
     rows: flow.Tensor
@@ -182,6 +183,7 @@ class Looked:
     dense: flow.Tensor | None
     each: flow.Tensor
     flat: flow.Tensor
+    own: flow.Tensor
 
     @property
     def n(self) -> int:
@@ -224,6 +226,7 @@ class Network(nn.Module):  # type: ignore[misc]
             if weight is not None:
                 setattr(self, name, nn.Embedding(*weight.shape))
         self.has_embedding = "embedding.weight" in plan
+        self.has_linear = "linear.weight" in plan
 
     @classmethod
     def plan(cls, shape: Architecture) -> Plan:
@@ -264,14 +267,20 @@ class Network(nn.Module):  # type: ignore[misc]
     def look_up(
         self, rows: flow.Tensor, weights: flow.Tensor | None, dense: flow.Tensor | None
     ) -> Looked:
-        """The embeddings of n rows."""
+        """The embeddings and first-order weights of n rows.
+
+        Each table is looked up once: of two lookups the gradient would be dense, and an optimizer's
+        step with it.
+        """
+        n, columns = rows.shape
+        own = self.linear(rows).reshape(n, columns) if self.has_linear else None
         if not self.has_embedding:
-            return Looked(rows, weights, dense, None, None)
+            return Looked(rows, weights, dense, None, None, own)
         each = self.embedding(rows)
-        n, columns, k = each.shape
+        k = each.shape[2]
         weighted = each if weights is None else each * weights.reshape(n, columns, 1)
         if columns == self.shape.num_fields:
-            return Looked(rows, weights, dense, each, weighted.reshape(n, columns * k))
+            return Looked(rows, weights, dense, each, weighted.reshape(n, columns * k), own)
         parts = []
         start = single = 0
         for width in (*self.shape.widths, 0):
@@ -285,12 +294,11 @@ class Network(nn.Module):  # type: ignore[misc]
                 parts.append(weighted[:, start : start + width, :].sum(dim=1))
             start += width
             single = start
-        return Looked(rows, weights, dense, each, flow.cat(parts, dim=1))
+        return Looked(rows, weights, dense, each, flow.cat(parts, dim=1), own)
 
     def first_order(self, x: Looked) -> flow.Tensor:
         """The sum of the inputs' own weights: float32 [n]."""
-        own = self.linear(x.rows).reshape(x.n, self.shape.num_columns)
-        return (own if x.weights is None else own * x.weights).sum(dim=1)
+        return row_sums(x.own if x.weights is None else x.own * x.weights)
 
     def masked(self, x: flow.Tensor, mask: flow.Tensor) -> flow.Tensor:
         """Drop units, and scale the others up."""
@@ -305,6 +313,15 @@ class Network(nn.Module):  # type: ignore[misc]
             if masks:
                 x = self.masked(x, masks[at])
         return x
+
+
+def row_sums(x: flow.Tensor) -> flow.Tensor:
+    """The sum of each row of float32 [n, w]: [n].
+
+    By a product with ones: OneFlow's own sum over an axis, and the broadcast that is its gradient,
+    take several times as long on a CPU.
+    """
+    return flow.matmul(x, flow.ones(x.shape[1], 1, device=x.device)).reshape(x.shape[0])
 
 
 def layers(widths: Sequence[int]) -> nn.ModuleList:

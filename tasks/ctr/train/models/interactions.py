@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import oneflow as flow
 
+from tasks.ctr.train.models.base import row_sums
+
 
 def field_sum(fields: int, k: int) -> flow.Tensor:
     """k-wide identity matrices below each other, [F * k, k]: adds up embeddings by a product."""
@@ -22,7 +24,7 @@ def factorised(flat: flow.Tensor, adds: flow.Tensor) -> flow.Tensor:
         adds: `field_sum` of the same sizes.
     """
     total = flow.matmul(flat, adds)
-    return 0.5 * (flow.square(total).sum(dim=1) - flow.square(flat).sum(dim=1))
+    return 0.5 * (row_sums(flow.square(total)) - row_sums(flow.square(flat)))
 
 
 def pairs(fields: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
