@@ -399,8 +399,71 @@ def drift(rows: int, seed: int) -> Made:
     return _made(rng, label[at], ids, columns)
 
 
+def pairs(rows: int, seed: int) -> Made:
+    """Effects of pairs alone: no column says anything by itself. 5 %."""
+    rng = np.random.default_rng([seed, 8])
+    sizes = {"ad": 200, "site": 150, "shelf": 25, "hour": 24, "city": 60}
+    drawn = {name: _drawn(rng, rows, size, 0.6) for name, size in sizes.items()}
+    x = rng.normal(size=(rows, 3))
+
+    def meet(one: str, other: str, strength: float, rank: int) -> Doubles:
+        """Products of vectors, less what either id would say alone among the drawn rows."""
+        left, right = (rng.normal(size=(sizes[name], rank)) for name in (one, other))
+        of_rows = left[drawn[one]], right[drawn[other]]
+        centred = [vectors - vectors.mean(axis=0) for vectors in of_rows]
+        found: Doubles = strength / np.sqrt(rank) * (centred[0] * centred[1]).sum(axis=1)
+        return found
+
+    logit = meet("ad", "site", 0.8, 4) + meet("shelf", "hour", 0.6, 6) + meet("city", "ad", 0.5, 2)
+    slope = rng.normal(size=25)[drawn["shelf"]]
+    logit += 0.5 * (slope - slope.mean()) * x[:, 0] + 0.4 * x[:, 1] * x[:, 2]
+    numbers = {f"n{at}": x[:, at] for at in range(3)}
+    return _made(rng, _clicked(rng, logit, 0.05), drawn, numbers)
+
+
+def curves(rows: int, seed: int) -> Made:
+    """Numbers alone, heavy-tailed and with gaps: bumps, waves, saturation, no straight line. 4 %."""
+    rng = np.random.default_rng([seed, 9])
+    size = np.exp(rng.standard_t(2.5, rows))
+    wait = rng.pareto(1.2, rows) * 30
+    change = rng.standard_t(1.5, rows) * 20
+    score, pace = rng.beta(0.6, 0.6, rows), rng.gamma(1.5, 40.0, rows)
+    visits = rng.zipf(1.8, rows).clip(max=10**8).astype(np.int64)
+    logit = 1.2 * np.exp(-(np.log(size) ** 2)) - 0.8 * np.exp(-((np.log1p(wait) - 3) ** 2))
+    logit += 0.9 * np.cos(6.0 * score) + 0.7 * np.tanh(np.abs(change) / 20)
+    logit += 0.6 * ((visits > 2) & (visits < 9)) - 0.5 * (pace > 100) * (score > 0.5)
+    gaps = {name: rng.random(rows) < share for name, share in _GAPS.items()}
+    logit += 0.6 * (gaps["wait"] & (visits == 1)) - 0.4 * gaps["score"]
+    held = {"size": size, "wait": wait, "change": change, "score": score, "pace": pace}
+    columns = {name: pa.array(held[name], mask=gaps[name]) for name in held}
+    return _made(rng, _clicked(rng, logit, 0.04), {}, columns | {"visits": pa.array(visits)})
+
+
+_GAPS = {"size": 0.02, "wait": 0.3, "change": 0.1, "score": 0.15, "pace": 0.05}
+
+
+def longtail(rows: int, seed: int) -> Made:
+    """Ids of power laws, most of them seen once or never before, few positives. 0.2 %."""
+    rng = np.random.default_rng([seed, 10])
+    sizes = {"user": 300_000, "item": 40_000, "page": 8_000}
+    drawn = {name: _drawn(rng, rows, size, 1.05) for name, size in sizes.items()}
+    # An item's brand and a page's section say more than the ids, which are too many to learn.
+    drawn["brand"] = rng.integers(0, 300, sizes["item"])[drawn["item"]]
+    drawn["section"] = rng.integers(0, 40, sizes["page"])[drawn["page"]]
+    logit = 0.7 * rng.normal(size=300)[drawn["brand"]] + 0.6 * rng.normal(size=40)[drawn["section"]]
+    for name, strength in (("user", 0.5), ("item", 0.4), ("page", 0.4)):
+        logit += strength * rng.normal(size=sizes[name])[drawn[name]]
+    logit += 0.5 * rng.normal(size=(300, 40))[drawn["brand"], drawn["section"]]
+    age = rng.gamma(2.0, 15.0, rows)
+    logit -= 0.4 * np.log1p(age)
+    return _made(rng, _clicked(rng, logit, 0.002), drawn, {"age": age})
+
+
 MADE: dict[str, Callable[[int, int], Made]] = {
     made.__name__: made
-    for made in (clicks, criteo, steps, tails, ids, rare, newcomers, numbers, tags, drift)
+    for made in (
+        *(clicks, criteo, steps, tails, ids, rare, newcomers, numbers, tags, drift),
+        *(pairs, curves, longtail),
+    )
 }
 """By name what makes a table of so many rows with a seed, and its specification."""

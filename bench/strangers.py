@@ -10,7 +10,9 @@
 of Criteo's shape: 13 counts and 26 categories, half of which mean nothing. `steps` are thresholds of
 numbers and their products, `tails` heavy-tailed amounts with gaps, `ids` ids of very many values that
 mean little, `rare` clicks with 0.2 % positives, `numbers` and `tags` numbers or categories alone,
-`drift` effects that move from day to day. `movielens` is MovieLens-100k, read out of the wheel,
+`drift` effects that move from day to day, `pairs` effects of pairs without any of single columns,
+`curves` heavy-tailed numbers with gaps and no straight line, `longtail` ids of power laws with 0.2 %
+positives. `movielens` is MovieLens-100k, read out of the wheel,
 label rating >= 4, split by time. `jd` is an export of the JD features, judged on twelve days:
 
     ./nightshift data generate --days 54 --seed 3 --end 2026-11-19

@@ -58,12 +58,7 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
         loss = (self._losses(logits, labels) * weights).sum() / count
         total = loss
         if self.chosen.l2_embedding and x.flat is not None:
-            if shares is None:
-                squares = row_sums(flow.square(x.flat))
-            else:
-                n, columns, width = x.each.shape
-                each = row_sums(flow.square(x.each).reshape(n * columns, width))
-                squares = row_sums(each.reshape(n, columns) * shares)
+            squares = x.norm if shares is None else row_sums(x.norms * shares)
             penalty = (squares * weights).sum() / count
             total = total + 0.5 * self.chosen.l2_embedding * penalty
         if self.chosen.l2_linear and x.own is not None:

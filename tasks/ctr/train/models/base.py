@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -191,6 +192,21 @@ class Looked:
         count: int = self.rows.shape[0]
         return count
 
+    @cached_property
+    def norms(self) -> flow.Tensor:
+        """Squared lengths of the looked-up embeddings, before weights: float32 [n, columns]."""
+        n, columns, width = self.each.shape
+        return row_sums(flow.square(self.each).reshape(n * columns, width)).reshape(n, columns)
+
+    @cached_property
+    def norm(self) -> flow.Tensor:
+        """The squared length of `flat`: float32 [n]."""
+        columns, width = self.each.shape[1:]
+        if columns * width != self.flat.shape[1]:
+            return row_sums(flow.square(self.flat))
+        weights = self.weights
+        return row_sums(self.norms if weights is None else self.norms * flow.square(weights))
+
     def wide(self) -> flow.Tensor:
         """Embeddings and dense numbers side by side: [n, F * k + M]."""
         return self.flat if self.dense is None else flow.cat([self.flat, self.dense], dim=1)
@@ -321,7 +337,7 @@ def row_sums(x: flow.Tensor) -> flow.Tensor:
     By a product with ones: OneFlow's own sum over an axis, and the broadcast that is its gradient,
     take several times as long on a CPU.
     """
-    return flow.matmul(x, flow.ones(x.shape[1], 1, device=x.device)).reshape(x.shape[0])
+    return flow.matmul(x, x.new_ones((x.shape[1], 1))).reshape(x.shape[0])
 
 
 def layers(widths: Sequence[int]) -> nn.ModuleList:

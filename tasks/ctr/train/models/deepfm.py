@@ -37,4 +37,4 @@ class DeepFM(Network):
     def logits(self, x: Looked, masks: Sequence[flow.Tensor]) -> flow.Tensor:
         """First order, pairs, and the DNN."""
         deep = self.out(self.run(self.dnn, x.wide(), masks)).reshape(x.n)
-        return self.first_order(x) + factorised(x.flat, self.field_sum) + deep
+        return self.first_order(x) + factorised(x, self.field_sum) + deep

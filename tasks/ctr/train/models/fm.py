@@ -44,4 +44,4 @@ class FM(Network):
 
     def logits(self, x: Looked, masks: Sequence[flow.Tensor]) -> flow.Tensor:
         """First order and pairs."""
-        return self.first_order(x) + factorised(x.flat, self.field_sum) + self.out.bias
+        return self.first_order(x) + factorised(x, self.field_sum) + self.out.bias

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import oneflow as flow
 
-from tasks.ctr.train.models.base import row_sums
+from tasks.ctr.train.models.base import Looked, row_sums
 
 
 def field_sum(fields: int, k: int) -> flow.Tensor:
@@ -14,17 +14,17 @@ def field_sum(fields: int, k: int) -> flow.Tensor:
     return flow.from_numpy(np.tile(np.eye(k, dtype=np.float32), (fields, 1)))
 
 
-def factorised(flat: flow.Tensor, adds: flow.Tensor) -> flow.Tensor:
-    """The sum of <e_i, e_j> over all pairs i < j: float32 [n].
+def factorised(x: Looked, adds: flow.Tensor) -> flow.Tensor:
+    """The sum of <e_i, e_j> over all pairs i < j of fields: float32 [n].
 
     By 0.5 * (|sum e|^2 - sum |e|^2) (Rendle 2010, "Factorization Machines").
 
     Args:
-        flat: float32 [n, F * k], embeddings side by side.
+        x: the embeddings of n rows.
         adds: `field_sum` of the same sizes.
     """
-    total = flow.matmul(flat, adds)
-    return 0.5 * (row_sums(flow.square(total)) - row_sums(flow.square(flat)))
+    total = flow.matmul(x.flat, adds)
+    return 0.5 * (row_sums(flow.square(total)) - x.norm)
 
 
 def pairs(fields: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

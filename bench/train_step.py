@@ -1,0 +1,147 @@
+"""The parts of a training step: milliseconds with one part after the other left out.
+
+    PYTHONPATH=src:. .venv-tasks/bin/python bench/train_step.py --blas mkl --batch-sizes 1000 4096
+
+DeepFM of `bench/train_peer.py` (41 fields, embeddings of 16, three layers of 400, 100,000 rows of
+the tables). A line's `part_ms` is what the step takes less without that part, and what is left of
+it at the end. Variants run in turns; a figure is the fastest of the turns, so that other processes
+disturb it less. `products_ms` are the step's matrix products by themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tasks import blas, runtime
+
+FIELDS, DIM, HIDDEN, ROWS, STEPS = 41, 16, (400, 400, 400), 100_000, 8
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A step with some parts left out, the later ones without what the earlier ones lack."""
+
+    without: str
+    family: str = "deepfm"
+    dropout: float = 0.2
+    penalty: float = 0.05
+    frozen: bool = False
+    hidden: tuple[int, ...] = HIDDEN
+
+
+def variants() -> list[Variant]:
+    """From the whole step to the lookup of embeddings and one narrow layer."""
+    found = [Variant("")]
+    for without, change in (
+        ("dropout's masks", {"dropout": 0.0}),
+        ("the embeddings' penalty", {"penalty": 0.0}),
+        ("first order and pairs", {"family": "dnn"}),
+        ("the embeddings' gradient and step", {"frozen": True}),
+        ("hidden layers: products, activations, step", {"hidden": (1,)}),
+    ):
+        found.append(replace(found[-1], without=without, **change))  # type: ignore[arg-type]
+    return found
+
+
+def made(variant: Variant, batch: int) -> Callable[[int], None]:
+    """What runs so many steps of a variant."""
+    import oneflow as flow
+
+    from tasks.ctr.train import graph, models
+    from tasks.ctr.train.hyperparameters import Hyperparameters
+
+    shape = models.Architecture(ROWS, FIELDS, DIM, variant.hidden, variant.family)
+    chosen = Hyperparameters(
+        family=variant.family,  # type: ignore[arg-type]
+        batch_size=batch,
+        learning_rate=0.0005,
+        l2_by="lookup",
+        l2_embedding=variant.penalty,
+        l2_linear=0.0,
+    )
+    start = models.initial_parameters(models.plan(shape), seed=1, init_std=0.01, base_rate=0.03)
+    network = models.build(shape, start, "cpu", variant.dropout)
+    network.train()
+    if variant.frozen:
+        network.embedding.weight.requires_grad_(False)
+    compiled = graph.TrainGraph(network, chosen, 100)
+    rng = np.random.default_rng(0)
+    widths = variant.hidden if variant.dropout else ()
+    given = []
+    for _ in range(STEPS):
+        arrays: list[Any] = [(ROWS * rng.random((batch, FIELDS)) ** 2).astype(np.int32)]
+        arrays += [(rng.random(batch) < 0.03).astype(np.float32), np.ones(batch, np.float32)]
+        arrays += [(rng.random((batch, width)) < 0.8).astype(np.uint8) for width in widths]
+        given.append([flow.from_numpy(array) for array in arrays])
+
+    def steps(count: int) -> None:
+        for at in range(count):
+            loss = compiled(*given[at % STEPS])
+        loss.numpy()
+
+    steps(3)
+    return steps
+
+
+def products(batch: int) -> Callable[[int], None]:
+    """What runs the products of so many steps: each layer's, and both of its gradients'."""
+    import oneflow as flow
+
+    widths = (FIELDS * DIM, *HIDDEN)
+    layers = [
+        (flow.ones(batch, a), flow.ones(b, a), flow.ones(batch, b))
+        for a, b in zip(widths, HIDDEN, strict=False)
+    ]
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            for x, weight, gradient in layers:
+                flow.matmul(x, weight, transpose_b=True)
+                flow.matmul(gradient, weight)
+                last = flow.matmul(gradient, x, transpose_a=True)
+        last.numpy()
+
+    steps(3)
+    return steps
+
+
+def main() -> None:
+    """Print a line of JSON a batch size and variant."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1000, 4096])
+    parser.add_argument("--blas", choices=(blas.BUNDLED, blas.MKL), default=blas.BUNDLED)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of a turn")
+    options = parser.parse_args()
+    runtime.prepare(options.threads, blas.resolve(options.blas))
+    for batch in options.batch_sizes:
+        known = variants()
+        runs = [*(made(variant, batch) for variant in known), products(batch)]
+        fastest = [float("inf")] * len(runs)
+        for _ in range(options.turns):
+            for at, steps in enumerate(runs):
+                begun = time.perf_counter()
+                steps(options.steps)
+                spent = 1000 * (time.perf_counter() - begun) / options.steps
+                fastest[at] = min(fastest[at], spent)
+        first = {"blas": options.blas, "batch": batch}
+        print(json.dumps({**first, "part": "the whole step", "part_ms": round(fastest[0], 1)}))
+        for at, variant in enumerate(known[1:], start=1):
+            part = round(fastest[at - 1] - fastest[at], 1)
+            print(json.dumps({**first, "part": variant.without, "part_ms": part}))
+        rest, alone = round(fastest[len(known) - 1], 1), round(fastest[-1], 1)
+        print(json.dumps({**first, "part": "the rest", "part_ms": rest, "products_ms": alone}))
+
+
+if __name__ == "__main__":
+    main()
