@@ -46,7 +46,7 @@ def variants() -> list[Variant]:
         ("the embeddings' gradient and step", {"frozen": True}),
         ("hidden layers: products, activations, step", {"hidden": (1,)}),
     ):
-        found.append(replace(found[-1], without=without, **change))  # type: ignore[arg-type]
+        found.append(replace(found[-1], without=without, **change))
     return found
 
 
