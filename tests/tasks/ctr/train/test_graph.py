@@ -42,8 +42,12 @@ def environment():
 def stepped(family, rows, *, shares=None, weights=WEIGHTS, **chosen):
     found = Workshop.evaluate(
         STEPS,
-        **{"family": family, "rows": rows, "labels": LABELS, "weights": weights},
-        **{"shares": shares, "chosen": chosen},
+        family=family,
+        rows=rows,
+        labels=LABELS,
+        weights=weights,
+        shares=shares,
+        chosen=chosen,
     )
     return [{n: np.array(v) for n, v in values.items()} for values in found]
 
