@@ -105,3 +105,32 @@ def test_numbered_statements_agree_with_openmldb(compiler, seed):
     """Chance as it falls: Hypothesis prefers small values, and so plain statements."""
     for number in range(seed, seed + 100):
         compare(Statements(Random(number)).select(), "request", compiler)
+
+
+SPELLINGS = [
+    *(
+        "1_000",
+        "1x",
+        "1e",
+        "1f",
+        "1L",
+        "1Lx",
+        "1L1",
+        "1.5fx",
+        "1.x",
+        "1.5x",
+        "10dx",
+        "1d1",
+        "0x1Fg",
+    ),
+    *("id+1x", "r'x'", r"r'\d'", r"a RLIKE r'\d+'", "rb'x'", "r 'x'", "r'a''b'", "'a' 'b'", "'x'y"),
+    *("!id + 1", "!b LIKE 'x'", "!NOT ok", "b ! LIKE 'x'", "b !LIKE 'x'", "id ! IN (1)", "1 + !id"),
+]
+"""What a statement drawn at random does not write: numbers and words without a blank between them,
+raw texts, ``!`` beside other operators."""
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_spellings_agree_with_openmldb(compiler, text):
+    for mode in ("batch", "request"):
+        compare(f"SELECT {text} FROM t1", mode, compiler)

@@ -117,6 +117,25 @@ def test_a_window_of_other_columns_makes_nothing_common(house: ServerProcess) ->
     ]
 
 
+def test_a_window_of_constant_columns_leaves_them_common(new_server: Any) -> None:
+    server = new_server().start()
+    server.do("CREATE DATABASE db")
+    columns = "c1 string, c3 int, c4 bigint, c7 timestamp"
+    server.do(f"CREATE TABLE trans({columns}, INDEX(key=c1, ts=c7))")
+    server.do(f"INSERT INTO trans VALUES ('bb', 24, 34, {T0 + 4000})")
+    window = "WINDOW w AS (PARTITION BY c1 ORDER BY c7 ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)"
+    parameters = "const c1 string, const c3 int, c4 bigint, const c7 timestamp"
+    chosen = "c1, c3, sum(c4) OVER w AS s4, sum(c3) OVER w AS s3, c3 + c4 AS both, c3 + 1 AS one"
+    server.do(made("sp", parameters, f"SELECT {chosen} FROM trans {window}"))
+    shown = get(server, "db/procedures/sp")["data"]
+    assert shown["output_common_cols"] == ["c1", "c3", "s3", "one"]
+    given = {"common_cols": ["bb", 23, T0 + 4000], "input": [[123], [234]]}
+    assert run(server, "sp", given)["data"] == {
+        "data": [[157, 146], [268, 257]],
+        "common_cols_data": ["bb", 23, 47, 24],
+    }
+
+
 WRONG = [
     ("plain", {"common_cols": None, "input": NO_ROWS["input"]}, "common_cols is not array"),
     ("plain", {"common_cols": "", "input": NO_ROWS["input"]}, "common_cols is not array"),

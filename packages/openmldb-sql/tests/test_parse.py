@@ -90,7 +90,8 @@ def test_literals(text: str, value: object, type_: SqlType) -> None:
         ("a | b ^ c & d << e + f * g", "a | (b ^ (c & (d << (e + (f * g)))))"),
         ("a - b - c", "(a - b) - c"),
         ("- a + b", "(- a) + b"),
-        ("!a = b", "(!a) = b"),
+        ("!a = b", "NOT (a = b)"),
+        ("!a + 1 AND b ! IN (1)", "(NOT (a + 1)) AND (b NOT IN (1))"),
         ("a NOT IN (1, 2) AND b NOT LIKE c", "(a NOT IN (1, 2)) AND (b NOT LIKE c)"),
         (
             "a BETWEEN 1 + 1 AND 3 AND b IS NOT NULL",

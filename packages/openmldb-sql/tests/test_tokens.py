@@ -44,6 +44,8 @@ def test_a_comment_is_no_token_whatever_it_holds(comment: str) -> None:
         (r"'\u00e9\x41\101\U0001F600'", "éAA😀"),
         ("'''a'b\nc'''", "a'b\nc"),
         ('"""a"b"""', 'a"b'),
+        (r"r'\d\'\q'", r"\d\'\q"),
+        (r'R"""a"\n"""', r'a"\n'),
         ("''", ""),
     ],
 )
@@ -71,7 +73,7 @@ def test_text_between_quotes_is_the_value(text: str) -> None:
     ("text", "group"),
     [
         *[("0", "int"), ("7L", "long"), ("0xFf", "hex")],
-        *[(text, "float") for text in ("1.", ".5", "1e5", "1.5E-3", "2f", "1.0F")],
+        *[(text, "float") for text in ("1.", ".5", "1e5", "1.5E-3", "2.f", "1.0F")],
         *[(text, "interval") for text in ("30s", "5m", "2h", "90D")],
     ],
 )
@@ -127,3 +129,16 @@ def test_the_caret_is_below_the_place(sql: str, data: st.DataObject) -> None:
 def test_upper_case_is_for_bare_words_only() -> None:
     word, name = scan("select `select`")
     assert (word.upper, name.upper) == ("SELECT", "`select`")
+
+
+@pytest.mark.parametrize(
+    "number", ["1_000", "1x", "1e", "1f", "1.5x", ".5_", "1e5x", "10dx", "0x1Fg"]
+)
+def test_a_word_does_not_follow_a_number_at_once(number: str) -> None:
+    with pytest.raises(SyntaxError_, match="Missing whitespace between literal and alias"):
+        read(f"SELECT {number}")
+
+
+@pytest.mark.parametrize("number", ["1L", "1l", "1.5f", "1e5F", "1."])
+def test_but_it_may_follow_a_number_that_a_letter_or_a_dot_ends(number: str) -> None:
+    assert read(f"{number}x") == [(Kind.NUMBER, number), (Kind.WORD, "x")]

@@ -510,7 +510,8 @@ class OpenMLDB(Dialect):
             kind, after = self._curr.token_type, self._next.token_type
             if kind is after and kind in _SHIFTS and self._curr.end + 1 == self._next.start:
                 return _SHIFTS[kind], _SHIFT, 2
-            if kind is TokenType.NOT and after in _PREDICATES and self._curr.text != "!":
+            apart = self._curr.text != "!" or self._next.start > self._curr.end + 1
+            if kind is TokenType.NOT and after in _PREDICATES and apart:
                 return _OPERATORS[after][0], _COMPARISON, 2
             found = _OPERATORS.get(kind)
             return (*found, 1) if found else None
@@ -519,9 +520,9 @@ class OpenMLDB(Dialect):
             """Operands joined by operators that bind at least as tightly as ``floor``.
 
             One loop for all precedences (precedence climbing) instead of sqlglot's method for
-            each: OpenMLDB's are others, and the stack stays shallow.
+            each: OpenMLDB's are others, and the stack stays shallow. ``!`` is NOT.
             """
-            if floor <= _NEGATION and self._curr.text != "!" and self._match(TokenType.NOT):
+            if floor <= _NEGATION and self._match(TokenType.NOT):
                 self._enter()
                 left: exp.Expr = exp.Not(this=self._parse_operators(_NEGATION))
                 self._leave()

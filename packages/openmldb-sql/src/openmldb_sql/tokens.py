@@ -1,8 +1,9 @@
 """Characters to tokens, the same for every statement.
 
 The lexical rules are ZetaSQL's, OpenMLDB's parser: single and double quotes both write strings of
-one line, tripled ones of several, backslash escapes, backquotes write names, ``--``, ``#`` and
-``/* */`` are comments.  A doubled quote is not an escape: it ends one string and begins another.
+one line, tripled ones of several, backslash escapes (but not in ``r'...'``), backquotes write names,
+``--``, ``#`` and ``/* */`` are comments.  A doubled quote is not an escape: it ends one string and
+begins another.
 """
 
 from __future__ import annotations
@@ -48,11 +49,10 @@ class Token:
 
 NUMBER = re.compile(
     r"""
-    (?P<interval>\d+[smhdSMHD](?!\w))
-  | (?P<hex>0[xX][0-9a-fA-F]+(?!\w))
-  | (?P<float>(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?(?:[fF](?!\w))?
-             |\d+[eE][-+]?\d+(?:[fF](?!\w))?|\d+[fF](?!\w))
-  | (?P<long>\d+[lL](?!\w))
+    (?P<interval>\d+[smhdSMHD])
+  | (?P<hex>0[xX][0-9a-fA-F]+)
+  | (?P<float>(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?[fF]?|\d+[eE][-+]?\d+[fF]?)
+  | (?P<long>\d+[lL])
   | (?P<int>\d+)
     """,
     re.VERBOSE | re.ASCII,
@@ -65,8 +65,8 @@ UNITS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PATTERN = re.compile(
     rf"""
     (?P<space>\s+|--[^\n]*|\#[^\n]*|/\*.*?\*/)
-  | (?P<string>'{{3}}(?:[^'\\]|\\.|'(?!''))*'{{3}}|"{{3}}(?:[^"\\]|\\.|"(?!""))*"{{3}}
-             |'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")
+  | (?P<string>[rR]?(?:'{{3}}(?:[^'\\]|\\.|'(?!''))*'{{3}}|"{{3}}(?:[^"\\]|\\.|"(?!""))*"{{3}}
+             |'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"))
   | (?P<name>`[^`]*`)
   | (?P<number>{NUMBER.pattern})
   | (?P<word>[^\W\d]\w*)
@@ -75,6 +75,7 @@ _PATTERN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_WORD = re.compile(r"[^\W\d]")
 _KINDS = {
     "string": Kind.STRING,
     "name": Kind.NAME,
@@ -99,15 +100,16 @@ _ESCAPE = re.compile(
 
 
 def unquote(text: str) -> str:
-    """Decode a string literal, quotes included, to its value.
+    """Decode a string literal, quotes included, to its value; ``r'...'`` is what it says.
 
     Raises:
         SyntaxError_: An escape that ZetaSQL does not have, or half a surrogate pair, which is no
             character.
     """
+    raw, text = text[0] in "rR", text.lstrip("rR")
     width = 3 if len(text) >= 6 and text[:3] in ("'''", '"""') else 1
     body = text[width:-width]
-    if "\\" not in body:
+    if raw or "\\" not in body:
         return body
 
     def decode(match: re.Match[str]) -> str:
@@ -153,6 +155,14 @@ def scan(sql: str, start: int = 0) -> Iterator[Token]:
                 value = unquote(text)
             except SyntaxError_ as error:
                 raise SyntaxError_(f"{error.reason} {place(sql, begin)}") from None
+        elif kind is Kind.NUMBER:
+            # A letter at its end, as in 1L or 1.5f, or a dot ends a number; else a blank has to.
+            closed = text[-1] in "lLfF." and text[1:2] not in ("x", "X")
+            if not closed and _WORD.match(sql, position):
+                raise SyntaxError_(
+                    f"Syntax error: Missing whitespace between literal and alias "
+                    f"{place(sql, position)}"
+                )
         elif kind is Kind.NAME:
             value = text[1:-1]
         elif kind is Kind.SYMBOL:

@@ -119,12 +119,6 @@ class Cursor:
 
     def _number(self, token: Token, negative: bool) -> int | float:
         text = token.text
-        following = self.token
-        if following.kind is Kind.WORD and following.start == token.end:
-            raise SyntaxError_(
-                f"Syntax error: Missing whitespace between literal and alias "
-                f"{place(self.sql, following.start)}"
-            )
         found = NUMBER.fullmatch(text)
         kind = found.lastgroup if found else None
         if kind == "hex":
