@@ -265,8 +265,12 @@ class CtrRelease(Release):
         *,
         probe: bool = False,
     ) -> dict[str, Any]:
-        """Give an answer to the request log and the shadow; its receipt as part of the answer."""
-        inserts = None if probe else self._inserts(rows, scored)
+        """Give an answer to the request log and the shadow; its receipt as part of the answer.
+
+        Of a ranking the rows that are returned are inserted, as a table of requests has them: the
+        candidates that nobody is shown are no requests.
+        """
+        inserts = None if probe else self._inserts(rows, scored, order)
         recorder = self._context.recorder
         if recorder is None:
             if inserts is not None:
@@ -291,12 +295,15 @@ class CtrRelease(Release):
             )
         return {"receipt": receipt}
 
-    def _inserts(self, rows: Sequence[Sequence[Any]], scored: Scored) -> Callable[[], None] | None:
-        """What inserts an answered request's rows; None where they are not inserted."""
+    def _inserts(
+        self, rows: Sequence[Sequence[Any]], scored: Scored, order: list[int] | None
+    ) -> Callable[[], None] | None:
+        """What inserts the rows that are answered; None where they are not inserted."""
         if self._context.scored is None or self.key is None:
             return None
-        ids = [row[self.key] for row in scored.features]
-        return functools.partial(self._context.scored, ids, rows)
+        answered = range(len(rows)) if order is None else order
+        ids = [scored.features[n][self.key] for n in answered]
+        return functools.partial(self._context.scored, ids, [rows[n] for n in answered])
 
     def _subject_of(self, recorder: Recorder) -> Subject:
         if self._subject is None:

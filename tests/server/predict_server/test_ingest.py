@@ -169,6 +169,22 @@ async def test_scored_requests_are_inserted_once_by_their_id(house, tmp_path):
         assert first["predictions"][0]["request_id"] == "q0"
 
 
+async def test_of_a_ranking_the_rows_that_it_returns_are_inserted(house, tmp_path):
+    house.switch(house.pairs[0], tmp_path / "releases" / "streamed")
+    async with served(house.settings, tmp_path, "shop") as client:
+        others = [row(n, eventTime=THEN + 7) for n in range(10, 14)]
+        asked = {"user": {}, "candidates": others, "n": 2}
+        answer = await client.ask("/v1/pipelines/streamed/rank", asked)
+        returned = sorted(one["request_id"] for one in answer["ranking"])
+        for _ in range(100):
+            if rows_of(client, THEN + 7):
+                break
+            await asyncio.sleep(0.05)
+        await client.ask(PATH, {"events": [event(0, THEN + 8)]})  # after all that waited before
+        assert len(returned) == 2
+        assert sorted(rows_of(client, THEN + 7)) == returned
+
+
 async def test_requests_of_a_day_that_a_night_has_loaded_are_not_inserted(house, tmp_path):
     house.switch(house.pairs[0], tmp_path / "releases" / "streamed")
     async with served(house.settings, tmp_path, "shop") as client:
