@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import uuid
 
 import pyarrow as pa
 import pytest
@@ -80,6 +81,14 @@ def test_a_double_is_text_only_where_it_stands_for_a_whole_number():
     price = decimal.Decimal("7.10")
     assert WHOLE in refusal([price], pa.decimal128(5, 2), "string").hint
     assert made([decimal.Decimal(7)], pa.decimal128(5, 0), "string") == ["7"]
+
+
+def test_uuids_are_text_in_their_one_spelling():
+    given = uuid.UUID("0A0B0C0D-0000-4000-8000-00000000000F")
+    column = pa.array([given.bytes, None], pa.uuid())
+    assert exact(column, "string").to_pylist() == ["0a0b0c0d-0000-4000-8000-00000000000f", None]
+    with pytest.raises(Refused):
+        exact(column, "int64")
 
 
 def test_bytes_are_text_only_where_that_is_said_and_true():

@@ -3,6 +3,7 @@
 import datetime as dt
 
 import duckdb
+import polars
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -119,3 +120,11 @@ def test_a_column_that_arrow_does_not_read_is_named(tmp_path):
     with pytest.raises(FileError, match="column far: the parquet file cannot be read") as caught:
         list(read_parquet(path))
     assert caught.value.column == "far"
+
+
+def test_a_type_that_arrow_lacks_is_no_cut_file(tmp_path):
+    """polars writes whole numbers of 128 bits."""
+    path = tmp_path / "a.parquet"
+    polars.DataFrame({"n": [1]}, schema={"n": polars.Int128}).write_parquet(path)
+    with pytest.raises(FileError, match="of a type that is not read: Integers with more than 64"):
+        columns_of(path)

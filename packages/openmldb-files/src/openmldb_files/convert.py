@@ -96,6 +96,8 @@ def exact(column: pa.Array, sql: str, meaning: str | None = None) -> pa.Array:
     Raises:
         Refused: a value would change, or what it means is not known.
     """
+    if sql == "string" and isinstance(column.type, pa.UuidType):
+        return _uuid_text(column)
     column = plain_values(column)
     kind = column.type
     if pa.types.is_null(kind) or column.null_count == len(column):
@@ -139,6 +141,11 @@ def _to_string(column: pa.Array, sql: str, meaning: str | None) -> pa.Array:
         text = column.cast(pa.large_binary()).cast(pa.large_string(), safe=True)
         return text.cast(pa.string())
     raise Refused(f"it holds {_named(kind)}, which is not text")
+
+
+def _uuid_text(column: pa.Array) -> pa.Array:
+    """UUIDs in their one spelling: 16 bytes as 8-4-4-4-12 digits in lower case."""
+    return pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
 
 
 # --------------------------------------------------------------------- numbers

@@ -77,6 +77,8 @@ def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
         if _has_footer(path):
             reason = f"the parquet file cannot be read: {error}"
             raise FileError(path, reason, column=_unreadable(path)) from error
+        if isinstance(error, pa.ArrowNotImplementedError):  # a type, so that no schema can be had
+            raise FileError(path, f"a column is of a type that is not read: {error}") from error
         raise FileError(path, not_parquet(path)) from error
 
 
