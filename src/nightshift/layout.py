@@ -20,14 +20,18 @@ def parse_date(text: str, *, what: str = "ds") -> dt.date:
     """A date written `YYYY-MM-DD`.
 
     Raises:
-        ConfigurationError: the text is not such a date.
+        ConfigurationError: the text is not such a date, or so near the calendar's ends that the
+            days around it cannot be counted.
     """
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
             raise ValueError(text)
-        return dt.date.fromisoformat(text)
+        day = dt.date.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(f"{what} is {text!r}; write it as YYYY-MM-DD") from None
+    if not 1900 <= day.year < 9999:
+        raise ConfigurationError(f"{what} is {text}; a date is of the years 1900 to 9998")
+    return day
 
 
 def day_of(folder: str) -> dt.date | None:

@@ -7,6 +7,7 @@ import copy
 import http.client
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -315,6 +316,7 @@ def test_body_without_a_length_is_refused(proxy: int, home: Path) -> None:
         ("GET", "/containers/x/stats"),
         ("GET", "/containers/x/changes"),
         ("POST", "/v1.23/containers/x/start"),
+        ("POST", "/v1.40/containers/create?name=nightshift-x"),
         ("POST", "/v1.0/containers/x/start"),
         ("POST", "/v1.023/containers/x/start"),
         ("POST", "/v2.41/containers/x/start"),
@@ -413,7 +415,7 @@ def test_list_holds_our_own_containers_alone(
 # What a start brings with it, and what it finds.
 
 
-@pytest.mark.parametrize("version", ["", "/v1.23", "/v1.24", "/v1.41"])
+@pytest.mark.parametrize("version", ["", "/v1.23", "/v1.40", "/v1.41"])
 def test_start_with_a_host_configuration_is_refused(
     proxy: int, home: Path, docker_engine: Engine, version: str
 ) -> None:
@@ -467,6 +469,49 @@ def test_folder_that_becomes_a_link_after_the_create_is_not_mounted(
         assert json.loads(inspect)[0]["State"]["Status"] == "created"
     finally:
         docker_engine.docker("rm", "--force", "nightshift-swapped")
+
+
+def test_a_folder_that_is_swapped_all_the_time_is_never_another_one(
+    proxy: int, home: Path, docker_engine: Engine
+) -> None:
+    # Given somebody who swaps the run's folder for a link and back, as fast as can be
+    run = home / "runs" / "2026-03-02" / "flickers"
+    run.mkdir(parents=True)
+    (run / "mine").touch()
+    body = good(home)
+    body["HostConfig"]["Mounts"][1].update(Source=str(run), Target=str(run))
+    body["Cmd"] = ["python", "-c", f"import os; print(os.listdir({str(run)!r}))"]
+    assert request(proxy, "POST", CREATE + "flickers", json.dumps(body))[0] == 201
+    over = threading.Event()
+
+    def swap() -> None:
+        aside = run.with_name("aside")
+        while not over.is_set():
+            run.rename(aside)
+            run.symlink_to("/etc")
+            run.unlink()
+            aside.rename(run)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        for _ in range(20):
+            status, answer = request(proxy, "POST", "/v1.41/containers/nightshift-flickers/start")
+            if status == 404:  # it was removed after a start
+                status, _ = request(proxy, "POST", CREATE + "flickers", json.dumps(body))
+                assert status in (201, 403)  # the create may meet the link
+                continue
+            # The engine fails where the folder is away at that moment
+            assert status in (204, 304, 400, 403, 500), answer
+    finally:
+        over.set()
+        thread.join()
+    # What has run and was not removed has seen the folder itself
+    listed = docker_engine.docker("ps", "--all", "--filter", "name=nightshift-flickers", "--quiet")
+    if listed.strip():
+        said = docker_engine.docker("logs", "nightshift-flickers")
+        docker_engine.docker("rm", "--force", "nightshift-flickers")
+        assert set(said.splitlines()) <= {"['mine']"}
 
 
 def test_a_container_that_was_let_through_is_contained(
@@ -571,6 +616,7 @@ def test_whatever_body_the_engine_gets_makes_a_contained_container(
         assert host["CapDrop"] == ["ALL"] and not host["CapAdd"]
         assert host["SecurityOpt"] == ["no-new-privileges"]
         assert host["Privileged"] is False and not host["Devices"] and not host["GroupAdd"]
+        assert host["CgroupnsMode"] == "private"
         assert host["PidMode"] == "" and host["IpcMode"] == "private" and host["UTSMode"] == ""
         assert host["UsernsMode"] == "" and not host["Binds"] and not host["VolumesFrom"]
         assert not host["PortBindings"] and host["MaskedPaths"] and host["ReadonlyPaths"]

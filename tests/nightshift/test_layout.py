@@ -63,3 +63,17 @@ def test_an_undated_snapshot_counts_for_every_date_and_both_kinds_together_are_r
     _snapshot(tmp_path / "person" / "ds=2026-11-01")
     with pytest.raises(ConfigurationError, match=r"part-0\.parquet"):
         layout.snapshot_folder(tmp_path, "person", old)
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01", "1899-12-31", "9999-12-31", "2026-02-30", "2026-1-1"]
+)
+def test_a_date_without_days_around_it_is_none(text):
+    with pytest.raises(ConfigurationError, match=f"ds is .*{text}"):
+        layout.parse_date(text)
+    assert layout.day_of(f"ds={text}") is None
+
+
+def test_dates_within_the_calendar_are_read():
+    assert layout.parse_date("1900-01-01") == dt.date(1900, 1, 1)
+    assert layout.parse_date("9998-12-31") == dt.date(9998, 12, 31)

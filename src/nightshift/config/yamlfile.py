@@ -81,7 +81,9 @@ def load_yaml_mapping(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not YAML: {_said(error)}") from error
     except ValueError as error:
-        raise ConfigurationError(f"{path} holds a value that cannot be read: {error}") from error
+        # Python's own words on a number of thousands of digits end with a hint for programmers.
+        why = str(error).partition(";")[0]
+        raise ConfigurationError(f"{path} holds a value that cannot be read: {why}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ConfigurationError(
             f"{path} must hold a mapping with text keys; it holds {_form_of(content)}"

@@ -100,8 +100,9 @@ def _read(pipeline: Pipeline) -> dict[tuple[str, str], Judge]:
         value = files.read_json(path_of(pipeline)) if path_of(pipeline).exists() else {}
         for one in value["contests"] if value else ():
             judge = Judge.from_json(one)
+            dt.datetime.fromtimestamp(judge.through_us / 1e6, dt.timezone.utc)
             found[judge.new, judge.old] = judge
-    except (NightshiftError, KeyError, TypeError, ValueError):
+    except (NightshiftError, KeyError, TypeError, ValueError, OverflowError, OSError):
         return {}
     return found
 

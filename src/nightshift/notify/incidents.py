@@ -199,9 +199,25 @@ def _read(path: Path) -> Record | None:
         return None
     with contextlib.suppress(NightshiftError, TypeError, KeyError, ValueError):
         value = files.read_json(path)
-        _time(value["opened_at"])
-        return Record(**{**value, "incident": Incident(**value["incident"])})
+        record = Record(**{**value, "incident": Incident(**value["incident"])})
+        return record if _is_sound(record) else None
     return None  # damaged: it is told again rather than never
+
+
+def _is_sound(record: Record) -> bool:
+    """Whether each value is of its kind, so that one damaged record does not stop the others.
+
+    Raises:
+        TypeError, ValueError: a time is none.
+    """
+    _time(record.opened_at)
+    if record.closed_at is not None:
+        _time(record.closed_at)
+    told = (record.delivered, record.failures)
+    return all(isinstance(value, str) for value in vars(record.incident).values()) and all(
+        isinstance(one, dict) and all(isinstance(value, str) for value in one.values())
+        for one in told
+    )
 
 
 def _write(path: Path, record: Record) -> None:

@@ -57,8 +57,22 @@ def read_all(store: ReleaseStore) -> dict[str, Lease]:
             )
         except (ContractError, KeyError, TypeError):
             continue  # forgotten by another run since it was listed, or none
-        found[lease.run_token] = lease
+        if _is_sound(lease) and lease.run_token == path.stem:
+            found[lease.run_token] = lease
     return found
+
+
+def _is_sound(lease: Lease) -> bool:
+    """Whether each value is of its type, so that no reader stumbles over a file that is not ours."""
+    texts = (lease.run_token, lease.run_id, lease.ds, *lease.deployments)
+    names = (lease.release_id, lease.workspace)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(name is None or isinstance(name, str) for name in names)
+        and all(type(version) is int for version in lease.versions)
+        and type(lease.expires_at) in (int, float)
+        and isinstance(lease.closed, bool)
+    )
 
 
 def active(store: ReleaseStore, *, but: str | None = None) -> list[Lease]:

@@ -195,9 +195,9 @@ def heartbeat_age_s(settings: Settings, *, now: dt.datetime | None = None) -> fl
     at = str(read_heartbeat(settings).get("at", ""))
     try:
         taken = moment_of(at)
-    except ValueError:
+        return ((now or dt.datetime.now(dt.timezone.utc)) - taken).total_seconds()
+    except (ValueError, TypeError):  # a time without a zone
         raise ContractError(f"{heartbeat_path(settings)} holds no time") from None
-    return ((now or dt.datetime.now(dt.timezone.utc)) - taken).total_seconds()
 
 
 def _ping(settings: Settings) -> None:

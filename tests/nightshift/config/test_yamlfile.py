@@ -58,3 +58,9 @@ def test_an_alias_bomb_is_refused(read):
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     with pytest.raises(ConfigurationError, match="write fewer aliases"):
         read("\n".join(lines))
+
+
+def test_a_number_of_thousands_of_digits_is_refused_without_a_hint_for_programmers(read):
+    with pytest.raises(ConfigurationError, match="4300 digits") as told:
+        read(f"a: {'9' * 6000}\n")
+    assert "sys." not in str(told.value)

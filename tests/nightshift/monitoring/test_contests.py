@@ -1,6 +1,7 @@
 """Releases held against each other, by a request log and labels whose truth is known."""
 
 import datetime as dt
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from nightshift import files
 from nightshift.live.log import FIXED, RequestLog
 from nightshift.monitoring import act, contests, served
+from nightshift.monitoring.judge import Judge
 from nightshift.notify import incidents
 from nightshift.pipeline import Pipeline
 from nightshift.registry import history, pointer
@@ -247,9 +249,11 @@ def test_a_canary_goes_live_after_its_hours_and_not_before(pipeline, traffic, mo
         assert promoted == wanted
 
 
-def test_a_broken_file_of_contests_begins_anew(pipeline, traffic):
+@pytest.mark.parametrize("odd", [{}, {"through_us": 10**30}, {"through_us": -(10**18)}])
+def test_a_broken_file_of_contests_begins_anew(pipeline, traffic, odd):
     traffic.day(dt.date(2026, 11, 11), noise=0.1)
     contests.path_of(pipeline).parent.mkdir(parents=True, exist_ok=True)
-    contests.path_of(pipeline).write_text('{"contests": [{"new": 3}]}')
+    one = {**Judge(new="a", old="b").to_json(), **odd} if odd else {"new": 3}
+    contests.path_of(pipeline).write_text(json.dumps({"contests": [one]}))
     (one,) = contests.look(pipeline, until=NOW)
     assert one.rows == 2000

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from nightshift import files
 from nightshift.notify import incidents
 from nightshift.notify.incidents import Incident
 from nightshift.settings import Settings
@@ -115,3 +116,29 @@ def test_old_ones_are_forgotten(settings):
     incidents.report(settings, incident(), now=NOW)
     incidents.deliver_pending(settings, now=NOW + dt.timedelta(days=91))
     assert incidents.listed(settings) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"closed_at": ""},
+        {"closed_at": True},
+        {"failures": None},
+        {"delivered": {"a": 1}},
+        {"opened_at": "yesterday"},
+        {"incident": {"key": "x", "title": 7, "text": "y"}},
+    ],
+)
+def test_a_damaged_record_does_not_stop_the_others(settings, web, change):
+    web.status = 503
+    for key in ("disk:/", "night:jd:1"):
+        incidents.report(settings, incident(key), now=NOW)
+    path = next(p for p in incidents.folder(settings).glob("*.json") if "disk:" in p.read_text())
+    files.write_json(path, {**files.read_json(path), **change})
+    web.status = 200
+    del web.got[:]
+    incidents.deliver_pending(settings, now=NOW)
+    assert paths(web) == ["/all"]
+    assert incidents.known(settings, "disk:/") is None
+    # It is told again rather than never
+    assert incidents.report(settings, incident("disk:/"), now=NOW)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from nightshift import files
 from nightshift.registry import leases
 from nightshift.registry.store import ReleaseStore
 
@@ -49,3 +50,25 @@ def test_files_that_are_no_lease_are_passed_over_and_a_forgotten_one_is_gone(sto
     leases.forget(store, "aaaa0000")
     leases.forget(store, "aaaa0000")
     assert leases.read_all(store) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"expires_at": None},
+        {"expires_at": "2026"},
+        {"run_token": []},
+        {"run_token": "../../other"},  # `forget` would remove a file elsewhere
+        {"closed": 0},
+        {"versions": ["3"]},
+        {"deployments": [None]},
+        {"workspace": 7},
+    ],
+)
+def test_a_file_that_is_no_lease_is_passed_over(store, change):
+    leases.renew(store, run_token="aaaa0000", **RUN)
+    leases.renew(store, run_token="bbbb0000", **RUN)
+    path = store.leases / "bbbb0000.json"
+    files.write_json(path, {**files.read_json(path), **change})
+    assert list(leases.read_all(store)) == ["aaaa0000"]
+    assert [one.run_token for one in leases.active(store)] == ["aaaa0000"]

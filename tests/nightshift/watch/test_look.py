@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nightshift import watch
+from nightshift import files, watch
 from nightshift.errors import ContractError
 from nightshift.monitoring import act
 from nightshift.notify import incidents
@@ -213,6 +213,10 @@ def test_each_look_leaves_a_heartbeat_and_calls_the_monitor(settings, web):
     web.status = 500
     problems = watch.look(watched, airflow=True, now=NOW, usage=roomy).problems
     assert "NIGHTSHIFT_HEARTBEAT_URL" in problems[0]
+    for odd in ("2026-11-20", "", "soon"):
+        files.write_json(settings.home / "heartbeat.json", {"at": odd})
+        with pytest.raises(ContractError, match="holds no time"):
+            watch.heartbeat_age_s(settings)
 
 
 def test_a_watcher_outside_of_airflow_tells_that_airflow_is_down(settings, web):
