@@ -294,7 +294,7 @@ class Network(nn.Module):  # type: ignore[misc]
             return Looked(rows, weights, dense, None, None, own)
         each = self.embedding(rows)
         k = each.shape[2]
-        weighted = each if weights is None else each * weights.reshape(n, columns, 1)
+        weighted = each if weights is None else each * spread(weights, k).reshape(n, columns, k)
         if columns == self.shape.num_fields:
             return Looked(rows, weights, dense, each, weighted.reshape(n, columns * k), own)
         parts = []
@@ -338,6 +338,14 @@ def row_sums(x: flow.Tensor) -> flow.Tensor:
     take several times as long on a CPU.
     """
     return flow.matmul(x, x.new_ones((x.shape[1], 1))).reshape(x.shape[0])
+
+
+def spread(x: flow.Tensor, width: int) -> flow.Tensor:
+    """Each value of a float32 tensor side by side: [values, width].
+
+    By a product, as in `row_sums`: OneFlow's broadcast of an axis and its gradient are slow.
+    """
+    return flow.matmul(x.reshape(x.numel(), 1), x.new_ones((1, width)))
 
 
 def layers(widths: Sequence[int]) -> nn.ModuleList:

@@ -50,7 +50,8 @@ class DCN(Network):
         """Crosses beside the DNN."""
         first = crossed = x.wide()
         for cross in self.cross:
-            crossed = first * flow.matmul(crossed, cross.weight) + cross.bias + crossed
+            along = base.spread(flow.matmul(crossed, cross.weight), self.shape.flat)
+            crossed = first * along + cross.bias + crossed
         deep = self.run(self.dnn, first, masks)
         return self.out(flow.cat([crossed, deep], dim=1)).reshape(x.n)
 

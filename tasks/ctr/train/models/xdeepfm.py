@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import oneflow as flow
 from oneflow import nn
 
@@ -28,12 +29,18 @@ class XDeepFM(Network):
     def __init__(self, shape: Architecture, dropout: float = 0.0) -> None:
         super().__init__(shape, dropout)
         sizes = shape.options["cin_layers"]
+        fields = shape.num_fields
+        given = (fields, *sizes[:-1])
         self.cin = nn.ModuleList(
-            [
-                nn.Linear(a * shape.num_fields, b, bias=False)
-                for a, b in zip((shape.num_fields, *sizes), sizes, strict=False)
-            ]
+            [nn.Linear(a * fields, b, bias=False) for a, b in zip(given, sizes, strict=True)]
         )
+        for at, rows in enumerate(given):
+            # All pairs of a layer's values and the fields', side by side: by products with ones and
+            # zeros, as OneFlow's broadcast and its gradient take many times as long on a CPU.
+            each = np.repeat(np.eye(rows, dtype=np.float32), fields, axis=1)
+            self.register_buffer(f"each_{at}", flow.from_numpy(each))
+            every = np.tile(np.eye(fields, dtype=np.float32), (1, rows))
+            self.register_buffer(f"all_{at}", flow.from_numpy(every))
         self.dnn = base.layers([shape.flat, *shape.hidden])
         self.out = nn.Linear(sum(sizes) + shape.hidden[-1], 1)
 
@@ -56,13 +63,12 @@ class XDeepFM(Network):
     def logits(self, x: Looked, masks: Sequence[flow.Tensor]) -> flow.Tensor:
         """First order, CIN and DNN."""
         fields, k = self.shape.num_fields, self.shape.embedding_dim
-        # [n, k, F]: each of the k values has its own products, and shares the weights.
-        first = x.flat.reshape(x.n, fields, k).permute(0, 2, 1)
+        # A row for each of the k values: it has its own products, and shares the weights.
+        first = x.flat.reshape(x.n, fields, k).permute(0, 2, 1).reshape(x.n * k, fields)
         crossed, pooled = first, []
-        for layer in self.cin:
-            rows = crossed.shape[2]
-            products = crossed.reshape(x.n, k, rows, 1) * first.reshape(x.n, k, 1, fields)
-            crossed = layer(products.reshape(x.n, k, rows * fields))
-            pooled.append(crossed.sum(dim=1))
+        for at, layer in enumerate(self.cin):
+            left = flow.matmul(crossed, getattr(self, f"each_{at}"))
+            crossed = layer(left * flow.matmul(first, getattr(self, f"all_{at}")))
+            pooled.append(crossed.reshape(x.n, k, crossed.shape[1]).sum(dim=1))
         deep = self.run(self.dnn, x.wide(), masks)
         return self.first_order(x) + self.out(flow.cat([*pooled, deep], dim=1)).reshape(x.n)
