@@ -10,6 +10,7 @@ from typing import Any
 
 from cli.airflow_api import AirflowApi, Task
 from cli.console import say, seconds
+from cli.unpausing import Unpaused
 from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError, DeadlineExceeded, ServiceUnavailable
 from nightshift.settings import Settings
@@ -78,23 +79,18 @@ def run(
         ConfigurationError: the DAG does not import, or refuses the values.
     """
     api = AirflowApi(settings)
-    paused = bool(api.wait_for_dag(dag_id)["is_paused"])
+    unpaused = Unpaused(api, settings.home, dag_id)
     _refuse_unknown(api.params(dag_id), conf)
     now = dt.datetime.now(dt.timezone.utc)
     run_id = api.trigger(dag_id, f"{label}__{now:%Y-%m-%dT%H:%M:%S.%f}", conf)
     said(f"  run {run_id}: {settings.airflow_url}/dags/{dag_id}/runs/{run_id}")
-    if paused:
-        api.set_paused(dag_id, False)
-    try:
-        outcome = follow(api, dag_id, run_id, said=said)
-    except KeyboardInterrupt:
-        say("  interrupted; the run is ended, too")
-        api.mark_failed(dag_id, run_id)
-        raise
-    finally:
-        # Another run that waits or works needs the DAG as it is; it pauses it in its turn.
-        if paused and not api.unfinished(dag_id):
-            api.set_paused(dag_id, True)
+    with unpaused:
+        try:
+            outcome = follow(api, dag_id, run_id, said=said)
+        except KeyboardInterrupt:
+            say("  interrupted; the run is ended, too")
+            api.mark_failed(dag_id, run_id)
+            raise
     if explains and outcome.state != "success":
         explain(settings, dag_id, run_id)
     return outcome
