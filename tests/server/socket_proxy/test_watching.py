@@ -54,6 +54,8 @@ def test_what_is_beside_or_below_the_name_is_not_told(watched):
 def test_more_changes_than_the_kernel_keeps_count_as_one_of_the_name(watched):
     folder, watch = watched
     most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if most > 100_000:
+        pytest.skip("this machine keeps too many events to fill its list")
     for n in range(most // 2 + 10):
         path = folder / f"n{n % 2}"
         path.touch()
