@@ -21,13 +21,10 @@ if TYPE_CHECKING:
     from nightshift.features.tables import SourceTables
     from nightshift.pipeline import Pipeline
 
-_LATE = dt.timedelta(hours=20)
-"""A release that has so long after its night's begin may come at any time of the day."""
+_NEARLY_A_DAY = dt.timedelta(hours=20)
+"""Two nights are not closer to each other, and a release is not promised so long after its night."""
 
-_DAY = dt.timedelta(hours=20)
-"""Less than this is between two nights of one day."""
-
-_MONTH = re.compile(r"\b(\d+)M\s+(?:OPEN\s+)?PRECEDING", re.IGNORECASE)
+_MONTH = re.compile(r"\b(\d+)M\s+(?i:(?:OPEN\s+)?PRECEDING)")
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def of_config(config: PipelineConfig) -> Iterator[Doubt]:
 
     runs = croniter(config.schedule, dt.datetime(2024, 1, 1))
     run, second = (runs.get_next(dt.datetime) for _ in range(2))
-    if second - run < _DAY:
+    if second - run < _NEARLY_A_DAY:
         yield Doubt(
             "schedule", f"begins a night at {run:%H:%M} and one at {second:%H:%M} of the same day, and "
             "each is for the partition of the day before", "name one time of the day",
@@ -62,7 +59,7 @@ def of_config(config: PipelineConfig) -> Iterator[Doubt]:
     hour, minute = map(int, config.live_by.split(":"))
     promised = run.replace(hour=hour, minute=minute)
     promised += dt.timedelta(days=1) if promised <= run else dt.timedelta(0)
-    if promised - run > _LATE:
+    if promised - run > _NEARLY_A_DAY:
         yield Doubt(
             "live_by",
             f"the night begins at {run:%H:%M} and has until {config.live_by} of the next day, "
@@ -111,12 +108,11 @@ def rows_doubled(tree: syntax.Query) -> Iterator[Doubt]:
 def months(query: str) -> Iterator[Doubt]:
     """Of the query: `1M`, which is a minute."""
     for match in _MONTH.finditer(query):
-        if match[0][len(match[1])] == "M":
-            yield Doubt(
-                f"line {query.count(chr(10), 0, match.start()) + 1}",
-                f"{match[1]}M is {match[1]} minute(s), not month(s)",
-                f"write {match[1]}m if minutes are meant, or days, such as 30d",
-            )
+        yield Doubt(
+            f"line {query.count(chr(10), 0, match.start()) + 1}",
+            f"{match[1]}M is {match[1]} minute(s), not month(s)",
+            f"write {match[1]}m if minutes are meant, or days, such as 30d",
+        )
 
 
 def endless(reach: Reach) -> Iterator[Doubt]:
@@ -142,17 +138,19 @@ def shared_label(pipeline: Pipeline, reach: Reach) -> Iterator[Doubt]:
         keys = [column.name for _, column in read.keys if _is_request(reach, column.read, tables)]
         if read.table != tables.label_table or not keys or len(keys) < len(read.keys):
             continue
-        days = present_days(pipeline.data, tables.request_table)
-        if tables.request_id in keys or not join.whole or not days:
+        day = _newest(pipeline)
+        if tables.request_id in keys or not join.whole or day is None:
             continue
-        folder = pipeline.data / tables.request_table / f"ds={days[-1]}"
-        found = reading.table(reading.parquet_files(folder), columns=keys).drop_null()
+        files = reading.parquet_files(layout.partition(pipeline.data, tables.request_table, day))
+        if not files:
+            continue
+        found = reading.table(files, columns=keys).drop_null()
         distinct = found.group_by(keys).aggregate([]).num_rows
         if found.num_rows > distinct:
             yield Doubt(
                 f"LAST JOIN {read.table}",
                 f"the label is found by {', '.join(keys)}, of which the {found.num_rows} requests of "
-                f"{days[-1]} have {distinct} value(s): requests that share one share its label",
+                f"{day} have {distinct} value(s): requests that share one share its label",
                 f"join by {tables.request_id}, which names a request",
             )
 
