@@ -64,8 +64,8 @@ class House:
         """The machine."""
         return self.pipeline.settings
 
-    def up(self) -> None:
-        """Start the servers and wait until each answers."""
+    def up(self, *only: str) -> None:
+        """Start the servers, or some of them, and wait until each answers."""
         s = self.settings
         python = str(ROOT / ".venv" / "bin" / "python")
         launches = {
@@ -78,7 +78,8 @@ class House:
         mooded = {**launches["openmldb"].env, "OPENMLDB_EMBEDDED_MOODS": f"@{s.home / 'moods'}"}
         launches["openmldb"] = replace(launches["openmldb"], env=mooded)
         for name, launch in launches.items():
-            self.processes[name] = Process(launch, s.home / f"{name}.log")
+            if not only or name in only:
+                self.processes[name] = Process(launch, s.home / f"{name}.log")
         self.wait()
 
     def turn(self, moods: str) -> None:
@@ -88,11 +89,14 @@ class House:
         staged.rename(self.settings.home / "moods")
 
     def wait(self) -> None:
-        """Wait until every server answers."""
-        with TritonControl.of(self.settings) as control:
-            wait_until(control.live, "Triton is live", 180)
-        for url in (self.settings.openmldb_url, self.settings.predict_url):
-            wait_until(functools.partial(_answers, url), f"{url} answers", 180)
+        """Wait until every server that was started answers."""
+        if "triton" in self.processes:
+            with TritonControl.of(self.settings) as control:
+                wait_until(control.live, "Triton is live", 180)
+        urls = {"openmldb": self.settings.openmldb_url, "predict": self.settings.predict_url}
+        for name, url in urls.items():
+            if name in self.processes:
+                wait_until(functools.partial(_answers, url), f"{url} answers", 180)
 
     def down(self) -> None:
         """Stop the servers."""

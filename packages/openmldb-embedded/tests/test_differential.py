@@ -134,3 +134,21 @@ raw texts, ``!`` beside other operators."""
 def test_spellings_agree_with_openmldb(compiler, text):
     for mode in ("batch", "request"):
         compare(f"SELECT {text} FROM t1", mode, compiler)
+
+
+NESTED = [
+    "(SELECT id, ts FROM (SELECT t1.id, t1.ts, u.v FROM t1 LAST JOIN u ON t1.a = u.k) AS x) AS y",
+    "(SELECT id, ts FROM (SELECT t1.id, t1.ts, u.v FROM t1 LAST JOIN u ON t1.a = u.k)) AS y",
+    "(SELECT * FROM (SELECT t1.id, t1.ts, u.v FROM t1 LAST JOIN u ON t1.a = u.k) AS x) AS y",
+    "(SELECT x.* FROM (SELECT t1.id, t1.ts, u.v FROM t1 LAST JOIN u ON t1.a = u.k) AS x) AS y",
+    "(SELECT *, v AS w FROM (SELECT * FROM t1 LAST JOIN u ON t1.a = u.k) AS x)",
+    "(SELECT id, ts FROM (SELECT id, ts FROM t1) AS x) AS y",
+]
+
+
+@pytest.mark.parametrize("source", NESTED)
+def test_windows_over_subqueries_agree_with_openmldb(compiler, source):
+    frame = "PARTITION BY id ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW"
+    for mode in ("batch", "request"):
+        sql = f"SELECT sum(id) OVER w AS s FROM {source} WINDOW w AS ({frame})"
+        compare(sql, mode, compiler)

@@ -77,10 +77,11 @@ class Filter(Node):
 
 @dataclass(frozen=True, slots=True)
 class Project(Node):
-    """Expressions of the child's columns."""
+    """Expressions of the child's columns; ``star`` where they are written ``*`` or ``table.*``."""
 
     child: Node
     exprs: tuple[Expr, ...]
+    star: bool = False
 
     def children(self) -> tuple[Node, ...]:
         """The child."""

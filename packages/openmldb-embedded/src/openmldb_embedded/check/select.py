@@ -115,7 +115,8 @@ class Selects:
             child = WindowAggregate(
                 child.fields + added, child, share_sizes([windows[w] for w in used]), kept
             )
-        return Project(tuple(fields), child, tuple(exprs))
+        star = len(q.items) == 1 and isinstance(q.items[0].expr, s.Star)
+        return Project(tuple(fields), child, tuple(exprs), star)
 
     def _grouped(self, q: s.Select, items: list[s.SelectItem], child: Node) -> Node:
         if self._online:

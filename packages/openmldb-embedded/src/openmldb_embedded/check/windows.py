@@ -97,9 +97,10 @@ def _refuse_source(name: str, w: s.Window, child: Node, keys: list[Col]) -> None
     """Refuse windows over what a deployment of OpenMLDB takes no window over.
 
     It takes them over the request table, over that table LAST JOINed once, and over plain columns
-    of these; the window's keys are the request table's.
+    of these; the window's keys are the request table's. Of a join under a name it takes ``*`` alone.
     """
     node = child
+    chosen = False
     while isinstance(node, (Renamed, Project)):
         if isinstance(node, Project) and not all(_is_plain(e) for e in node.exprs):
             raise WindowError(
@@ -109,12 +110,19 @@ def _refuse_source(name: str, w: s.Window, child: Node, keys: list[Col]) -> None
             )
         if isinstance(node, Project):
             keys = [node.exprs[k.index] for k in keys]  # type: ignore[misc]
+            chosen = chosen or (isinstance(node.child, Renamed) and not node.star)
         node = node.child
     if isinstance(node, Join):
         if not isinstance(node.left, Scan) or node.left.aliased:
             raise WindowError(
                 f"Fail to handler window with request last join, left isn't a table provider: "
                 f"window {name} of a deployment takes the request table with one LAST JOIN at most"
+            )
+        if chosen:
+            raise WindowError(
+                f"not PhysicalRequestProviderNode: window {name} of a deployment takes no columns "
+                f"of a subquery with a name over a LAST JOIN: leave its name out, or choose the "
+                f"columns within it"
             )
         width = len(node.left.fields)
         for key in keys:
