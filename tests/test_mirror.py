@@ -25,7 +25,13 @@ HOMES = {
     **{
         f"packages/{name}/src/{name.replace('-', '_')}": f"packages/{name}/tests"
         # openmldb-embedded is tested as a whole, against recorded answers of the real engine.
-        for name in ("nightshift-client", "openmldb-compiler", "openmldb-files", "openmldb-sql")
+        for name in (
+            "http-arrival",
+            "nightshift-client",
+            "openmldb-compiler",
+            "openmldb-files",
+            "openmldb-sql",
+        )
     },
 }
 SHARED = {

@@ -56,6 +56,7 @@ AIRFLOW = Environment(
     (
         "uv.lock",
         "pyproject.toml",
+        "packages/http-arrival/pyproject.toml",
         "packages/openmldb-compiler/pyproject.toml",
         "packages/openmldb-embedded/pyproject.toml",
         "packages/openmldb-files/pyproject.toml",

@@ -15,11 +15,12 @@ import sys
 from typing import Any, NoReturn
 
 import uvicorn
+from http_arrival import limited
 
 from nightshift.errors import ConfigurationError
 from nightshift.settings import Settings
 from predict_server.app import create_app
-from predict_server.protocol import limited
+from predict_server.protocol import ClientProtocol
 
 GRACE_S = 10
 """Seconds for requests in flight when the server stops."""
@@ -54,7 +55,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """How uvicorn is set up."""
     options: dict[str, Any] = {
         "loop": "uvloop",
-        "http": limited(settings.predict_client_timeout_s),
+        "http": limited(settings.predict_client_timeout_s, ClientProtocol),
         "ws": "none",
         "lifespan": "on",
         "access_log": False,

@@ -14,9 +14,9 @@ import threading
 from pathlib import Path
 
 import uvicorn
+from http_arrival import ArrivalProtocol, limited
 from openmldb_sql.errors import SqlError
 
-from openmldb_embedded.arrival import limited
 from openmldb_embedded.guard import Guard, read_token
 from openmldb_embedded.moods import AT_ONCE, VARIABLE, Mood
 from openmldb_embedded.offline.registry import ENGINES
@@ -27,6 +27,13 @@ from openmldb_embedded.service import Service, Settings
 from openmldb_embedded.store import Store
 
 LOG = logging.getLogger("openmldb_embedded")
+
+
+class Arrival(ArrivalProtocol):
+    """Refuses as OpenMLDB's API server does."""
+
+    late = b'{"code":-1,"msg":"the request did not arrive in time"}'
+    large = b'{"code":-1,"msg":"the headers are too large"}'
 
 
 def run(given: argparse.Namespace) -> int:
@@ -77,7 +84,7 @@ def run(given: argparse.Namespace) -> int:
         log_level="warning",
         access_log=False,
         lifespan="off",
-        http=limited(given.client_timeout),
+        http=limited(given.client_timeout, Arrival),
         ws="none",
         timeout_keep_alive=75,  # clients poll jobs over one connection
         timeout_graceful_shutdown=5,
