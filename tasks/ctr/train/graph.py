@@ -112,10 +112,19 @@ def _schedule(
 
 
 def learning_rate(chosen: Hyperparameters, step: int, steps: int) -> float:
-    """The learning rate of a step, counted from 0 over all epochs; `steps` an epoch."""
+    """The learning rate of a step, counted from 0 over all epochs; `steps` an epoch.
+
+    Warm-up goes in a line to what the schedule gives at its end, as OneFlow's does.
+    """
+    warmup = chosen.warmup_steps
+    if step >= warmup:
+        return _scheduled(chosen, step, steps)
+    first = float(chosen.learning_rate) / (warmup + 1)
+    return first + (_scheduled(chosen, warmup, steps) - first) * step / warmup
+
+
+def _scheduled(chosen: Hyperparameters, step: int, steps: int) -> float:
     rate = float(chosen.learning_rate)
-    if step < chosen.warmup_steps:
-        return rate * (step + 1) / (chosen.warmup_steps + 1)
     if chosen.schedule == "cosine":
         share = min(step / (steps * chosen.epochs), 1.0)
         return rate * 0.5 * (1.0 + math.cos(math.pi * share))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,12 +11,14 @@ from nightshift.errors import ConfigurationError
 from nightshift.features.encoding import Ids
 from nightshift.features.specification import FeatureSpec
 from tasks.ctr.train import dataset, trees
-from tasks.ctr.train.baseline import Baseline
 from tasks.ctr.train.dataset import Dataset
 from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters
 from tasks.ctr.train.serving import SavedModel
 from tasks.ctr.train.trees import Grown
 from tasks.entry import log
+
+if TYPE_CHECKING:
+    from tasks.ctr.train.baseline import Baseline
 
 WITHOUT = ("lr", "ncf")
 """Families that are what they are by taking nothing else."""

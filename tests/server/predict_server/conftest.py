@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from predict_server.app import App
+from predict_server.pipelines import PipelineRef
 
 from laptop.services.launch import Launch, base_env
 from nightshift import files
@@ -220,3 +223,141 @@ def live_first(house: House, predict: Predict) -> Predict:
     house.switch(house.pairs[0])
     assert predict.ask(row())["release"] == "r1"
     return predict
+
+
+@pytest.fixture
+def apart(house, tmp_path):
+    """A server whose releases, OpenMLDB and Triton a test may take away."""
+    started = []
+
+    def start(**changes):
+        (port,) = free_ports(1)
+        changed = {"home": tmp_path, "predict_port": port, "predict_timeout_s": 3.0, **changes}
+        # Derived folders follow the new home.
+        settings = dataclasses.replace(house.settings, data=tmp_path / "data", **changed)
+        started.append(launch(settings))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.http.close()
+        server.server.stop()
+
+
+RELEASE = "2026-11-19.001"
+
+
+MODEL = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            image = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy()
+            gain = pb_utils.get_input_tensor_by_name(request, "GAIN").as_numpy()
+            bright = (image * gain.reshape(-1, 1, 1, 1)).astype(np.float32)
+            mean = bright.mean(axis=(1, 2, 3), dtype=np.float64).reshape(-1, 1)
+            answers.append(
+                pb_utils.InferenceResponse(
+                    [pb_utils.Tensor("BRIGHT", bright), pb_utils.Tensor("MEAN", mean)]
+                )
+            )
+        return answers
+"""
+
+
+CONFIG = """
+backend: "python"
+max_batch_size: 16
+input [
+  { name: "IMAGE" data_type: TYPE_FP32 dims: [ 3, 4, 5 ] },
+  { name: "GAIN" data_type: TYPE_INT16 dims: [ 1 ] }
+]
+output [
+  { name: "BRIGHT" data_type: TYPE_FP32 dims: [ 3, 4, 5 ] },
+  { name: "MEAN" data_type: TYPE_FP64 dims: [ 1 ] }
+]
+instance_group [ { kind: KIND_CPU } ]
+"""
+
+
+SIGNATURE = {
+    "version": 1,
+    "family": "tensor",
+    "max_batch_size": 16,
+    "inputs": [
+        {"name": "IMAGE", "dtype": "FP32", "dims": [3, 4, 5]},
+        {"name": "GAIN", "dtype": "INT16", "dims": [1], "minimum": 0, "maximum": 100},
+    ],
+    "outputs": [
+        {"name": "BRIGHT", "dtype": "FP32", "dims": [3, 4, 5]},
+        {"name": "MEAN", "dtype": "FP64", "dims": [1]},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def bright(house):
+    """A model of named tensors in Triton."""
+    name = house.triton.new_model()
+    folder = house.triton.repo / name
+    (folder / "7").mkdir(parents=True)
+    (folder / "7" / "model.py").write_text(MODEL)
+    (folder / "config.pbtxt").write_text(f'name: "{name}"\n{CONFIG}')
+    house.triton.control.load(name)
+    yield name
+    house.triton.control.unload(name)
+    shutil.rmtree(folder)
+
+
+def tensor_pointer(house, model):
+    pointer = house.pointer(house.pairs[0], release_id=RELEASE, model=model, model_version=7)
+    absent = dict.fromkeys(("database", "deployment", "feature_spec", "spec_hash"))
+    return {**dataclasses.asdict(pointer), **absent, "family": "tensor"}
+
+
+class Client:
+    """An application without a socket, and the list of pipelines that it reads."""
+
+    def __init__(self, settings, refs):
+        self.refs = refs
+        self.app = App(settings, lambda: list(refs))
+        transport = httpx.ASGITransport(app=self.app)
+        self.http = httpx.AsyncClient(transport=transport, base_url="http://test")
+
+    async def ask(self, path, payload, status=200, **options):
+        answer = await self.http.post(path, json=payload, **options)
+        assert answer.status_code == status, answer.text[:500]
+        return answer.json()
+
+    async def get(self, path, status=200):
+        answer = await self.http.get(path)
+        assert answer.status_code == status, answer.text[:500]
+        return answer.json()
+
+
+@pytest.fixture
+async def shop(house, bright, tmp_path):
+    """Pipelines `ads` (rows), `pictures` (tensors) and `new`, which has no release."""
+    refs = [
+        PipelineRef("ads", "ctr", tmp_path / "ads"),
+        PipelineRef("pictures", "tensor", tmp_path / "pictures"),
+        PipelineRef("new", "ctr", tmp_path / "new"),
+    ]
+    house.switch(house.pairs[0], tmp_path / "ads")
+    files.write_json(tmp_path / "pictures" / RELEASE / "model" / "signature.json", SIGNATURE)
+    files.write_json(tmp_path / "pictures" / "live.json", tensor_pointer(house, bright))
+    client = Client(own_settings(house, tmp_path), refs)
+    await client.app._start()
+    yield client
+    await client.app._stop()
+    await client.http.aclose()
+
+
+IMAGE = (np.arange(120, dtype=np.float32) / 7).reshape(2, 3, 4, 5)
+
+
+GAIN = np.array([[2], [3]], np.int16)

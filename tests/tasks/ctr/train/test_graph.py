@@ -1,4 +1,4 @@
-"""The compiled step: whose rows it moves, and by how much."""
+"""The compiled step: whose rows it moves, by how much, and the loss and rate that it tells."""
 
 import numpy as np
 import pytest
@@ -107,3 +107,120 @@ def test_embeddings_are_penalized_by_their_squares(by):
             pull[row] += 2.0 * (share if by == "id" else 1.0) * start["embedding.weight"][row] / 3
     found = plain["embedding.weight"] - penalized["embedding.weight"]
     np.testing.assert_allclose(found, 0.1 * pull, atol=1e-6)
+
+
+GIVEN = [[0, 4], [1, 5], [1, 4], [2, 5]]
+TRUTH = [1.0, 0.0, 1.0, 0.0]
+WEIGH = [1.0, 1.0, 3.0, 0.0]  # a positive that weighs, and padding
+PARTS = [[1.0, 0.5], [0.5, 1.0], [0.5, 0.5], [1.0, 1.0]]
+TABLE = [0.5, -1.0, 2.0, 0.0, 0.25, -0.5]
+BIAS = -0.3
+
+RUNS = """
+import numpy as np, oneflow as flow
+from tasks.ctr.train import models
+from tasks.ctr.train.graph import TrainGraph, learning_rate
+from tasks.ctr.train.hyperparameters import Hyperparameters
+
+def run(case):
+    # OneFlow 0.9's SGD of a graph keeps no state, so a step's change is rate times gradient.
+    common = dict(family="lr", optimizer="sgd", lr_decay=1.0, l2_embedding=0, l2_linear=0, weight_decay=0)
+    chosen = Hyperparameters(**{**common, "learning_rate": 0.1, **case["chosen"]})
+    shape = models.Architecture(6, 2, 2, (4,), "lr")
+    values = {"linear.weight": np.array(table, np.float32)[:, None], "out.bias": np.array([bias], np.float32)}
+    network = models.build(shape, values, "cpu")
+    network.train()
+    graph = TrainGraph(network, chosen, case["steps"])
+    given = [np.array(rows, np.int32), np.array(labels, np.float32), np.array(weights, np.float32)]
+    if chosen.l2_by == "id":
+        given.append(np.array(shares, np.float32))
+    losses, seen = [], []
+    for _ in range(case["count"]):
+        losses.append(float(graph(*(flow.from_numpy(array) for array in given)).numpy()))
+        now = models.parameters(network)
+        seen.append({name: value.ravel().tolist() for name, value in now.items()})
+    rates = [learning_rate(chosen, at, case["steps"]) for at in range(case["count"])]
+    return {"losses": losses, "parameters": seen, "rates": rates}
+
+answer = [run(case) for case in cases]
+"""
+
+
+def evaluated(*cases):
+    given = {"rows": GIVEN, "labels": TRUTH, "weights": WEIGH, "shares": PARTS}
+    whole = [{"steps": 1, "count": 1, **case} for case in cases]
+    return Workshop.evaluate(RUNS, **given, table=TABLE, bias=BIAS, cases=whole)
+
+
+def losses_of(theta, smoothing=0.0, gamma=0.0, l2=0.0, by_id=False):
+    """(what is shown, what is minimised), in float64."""
+    rows, weights, y = np.array(GIVEN), np.array(WEIGH), np.array(TRUTH)
+    own = theta[:-1][rows]
+    p = 1 / (1 + np.exp(-(own.sum(axis=1) + theta[-1])))
+    if smoothing:
+        y = y * (1 - smoothing) + smoothing / 2
+    losses = -(y * np.log(p) + (1 - y) * np.log(1 - p))
+    if gamma:
+        losses = losses * (y * (1 - p) + (1 - y) * p) ** gamma
+    squares = (own**2 * (PARTS if by_id else 1.0)).sum(axis=1)
+    count = weights.sum()
+    shown = (losses * weights).sum() / count
+    return shown, shown + 0.5 * l2 * (squares * weights).sum() / count
+
+
+def gradient(theta, **formula):
+    found = np.empty_like(theta)
+    for at in range(len(theta)):
+        step = np.zeros_like(theta)
+        step[at] = 1e-6
+        found[at] = (
+            losses_of(theta + step, **formula)[1] - losses_of(theta - step, **formula)[1]
+        ) / 2e-6
+    return found
+
+
+CASES = [
+    ({}, {}),
+    ({"label_smoothing": 0.2}, {"smoothing": 0.2}),
+    ({"focal_gamma": 2.0}, {"gamma": 2.0}),
+    ({"l2_linear": 0.5, "l2_by": "lookup"}, {"l2": 0.5}),
+    ({"l2_linear": 0.5, "l2_by": "id"}, {"l2": 0.5, "by_id": True}),
+]
+
+
+def test_a_step_goes_down_the_gradient_of_the_loss_that_is_told():
+    before = np.array([*TABLE, BIAS])
+    for (chosen, formula), found in zip(
+        CASES, evaluated(*({"chosen": c} for c, _ in CASES)), strict=True
+    ):
+        assert found["losses"] == pytest.approx([losses_of(before, **formula)[0]], rel=1e-5), chosen
+        after = np.array(
+            [*found["parameters"][0]["linear.weight"], *found["parameters"][0]["out.bias"]]
+        )
+        expected = before - 0.1 * gradient(before, **formula)
+        np.testing.assert_allclose(after, expected, atol=1e-6, err_msg=str(chosen))
+        # Padding and ids that nobody looked up.
+        np.testing.assert_array_equal(after[[2, 3]], before[[2, 3]])
+
+
+def test_each_step_has_the_learning_rate_that_metrics_show():
+    schedules = [
+        {"lr_decay": 0.5},
+        {"schedule": "cosine", "epochs": 3},
+        {"lr_decay": 0.5, "warmup_steps": 2},
+        {"schedule": "cosine", "epochs": 3, "warmup_steps": 4},
+        {"lr_decay": 0.5, "warmup_steps": 4},
+        {"lr_decay": 1.0, "warmup_steps": 4},
+    ]
+    found = evaluated(*({"chosen": chosen, "steps": 3, "count": 8} for chosen in schedules))
+    for chosen, case in zip(schedules, found, strict=True):
+        theta, rates = np.array([*TABLE, BIAS]), []
+        for now in case["parameters"]:
+            after = np.array([*now["linear.weight"], *now["out.bias"]])
+            slope = gradient(theta)
+            rates.append(-(after - theta) @ slope / (slope @ slope))
+            theta = after
+        assert rates == pytest.approx(case["rates"], rel=2e-3, abs=2e-5), chosen
+    halved, _, warm, *_ = (case["rates"] for case in found)
+    assert halved == pytest.approx([0.1] * 3 + [0.05] * 3 + [0.025] * 2)
+    assert warm[:3] == pytest.approx([0.1 / 3, 0.2 / 3, 0.1])

@@ -11,13 +11,6 @@ from tasks.ctr.train.serving import SavedModel
 from tests.tasks.conftest import golden_of
 
 
-@pytest.fixture(scope="module")
-def model(dataset):
-    values = ("batch_size=100", "epochs=4", "oov_rate=0.05", "linear_start=zero")
-    dataset.train("dataset", *(f"--set={value}" for value in values), out="served")
-    return dataset.root / "served"
-
-
 def score(workshop, model, ids):
     return np.array(
         workshop.evaluate(
@@ -63,25 +56,11 @@ def test_golden_rows_score_as_training_said_and_as_the_formula_says(workshop, mo
     assert np.ptp(found) > 0.05, "the rows do not all score the same"
 
 
-def test_golden_rows_hold_unseen_ids(model):
-    ids, _ = golden_of(model)
-    vocabulary = SavedModel.load(model).vocabulary
-    unknown = vocabulary.rows(ids) == vocabulary.offsets
-    assert unknown[-1].all()
-    assert unknown[-2, 0]
-    assert not unknown[:-2].all(axis=1).any()
-
-
 def test_a_score_does_not_depend_on_its_batch(workshop, model):
     ids = golden_of(model)[0].tolist()
     whole, *single = score(workshop, model, [ids, *([row] * len(ids) for row in ids)])
     for at, scores in enumerate(single):
         np.testing.assert_allclose(scores, whole[at], atol=1e-6)
-
-
-def test_the_unknown_rows_were_trained(model):
-    saved = SavedModel.load(model)
-    assert (saved.parameters["linear.weight"][saved.vocabulary.offsets] != 0).all()
 
 
 def test_an_empty_batch_has_no_scores(workshop, model):
