@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import httpx
+import pyarrow.compute as pc
 import pytest
 
+from nightshift.config.live import CanaryConfig
 from nightshift.config.recommend import Factors, Items, Recommend
+from nightshift.live.log import RequestLog
+from nightshift.night import servers
 from nightshift.pipeline import Pipeline
 from nightshift.plan import Plan
+from nightshift.registry import leases, pointer
+from nightshift.registry import manifest as manifests
+from nightshift.registry.names import deployment_name, sql_hash
+from nightshift.release import rollback, steps
+from nightshift.serving import pair
 from nightshift.settings import Settings
 from testing.house import House
+from testing.serving import wait_until
 
 FIRST, SECOND = "2026-11-08", "2026-11-09"
 
@@ -76,3 +89,119 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
         yield Nights(house, plan)
     finally:
         house.down()
+
+
+def another(nights: Nights, run_id: str, *parts: str, ds: str = SECOND):
+    """A run of its own with copies of the second night's artefacts."""
+    plan = nights.house.plan(ds, run_id)
+    steps.begin(nights.house.of(plan))
+    for part in (*(parts or ("features", "dataset", "model", "results")), "recommend"):
+        shutil.copytree(
+            Path(nights.second["run_dir"]) / part, Path(plan["run_dir"]) / part, dirs_exist_ok=True
+        )
+    return plan
+
+
+def live(nights: Nights) -> str:
+    found = pointer.read_live(nights.pipeline.releases)
+    assert found is not None
+    return found.release_id
+
+
+def predict(nights: Nights) -> dict:
+    """One request to the predict server, a probe: what it asks is not inserted, and answers alike."""
+    with nights.house.client() as client:
+        now = pointer.read_live(nights.pipeline.releases)
+        columns = [n for n, _ in client.deployment(now.database, now.deployment).input_schema]
+    (row,) = pair.request_rows(nights.pipeline, columns, 1)
+    body = {"rows": [dict(zip(columns, row, strict=True))]}
+    url, headers = f"{nights.settings.predict_url}/predict", {"X-Nightshift-Probe": "1"}
+    answer = httpx.post(url, json=body, headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def finish(nights: Nights, plan, release):
+    nights.house.end(plan, release)
+
+
+LIVE = f"{FIRST}.001"
+
+
+def fork(nights, sequence, change=lambda sql: sql):
+    """The live release once more, under a version of its own and perhaps with another query."""
+    store, pipeline = nights.pipeline.store, nights.pipeline
+    source = store.folder(LIVE)
+    made = source.manifest()
+    version = made.model.version - 1 + sequence
+    folder = store.folder(f"{FIRST}.{sequence:03d}")
+    shutil.copytree(source.root, folder.root)
+    sql = change(source.sql.read_text())
+    folder.sql.write_text(sql)
+    named = replace(made.sql, deployment=deployment_name(pipeline.owner, sql), sha256=sql_hash(sql))
+    made = replace(
+        made,
+        release_id=folder.id,
+        model=replace(made.model, version=version),
+        features=replace(made.features, sql=named),
+    )
+    folder.manifest_path.unlink()
+    manifests.write_once(folder.manifest_path, made)
+    return folder.id
+
+
+@pytest.fixture(scope="module")
+def watched(nights):
+    """The pipeline with a shadow and withdrawal; afterwards the first night serves alone."""
+    config = nights.pipeline.config
+    live = config.live.model_copy(
+        update={
+            "shadow": config.live.shadow.model_copy(update={"hours": 1.0}),
+            "canary": CanaryConfig(column="user_id", share=0.5, hours=1.0),
+        }
+    )
+    monitor = config.monitor.model_copy(update={"action": "withdraw"})
+    yield nights.pipeline.with_config(live=live, monitor=monitor)
+    night = nights.house.of(nights.second)
+    leases.close(nights.pipeline.store, night.token)
+    if pointer.read_live(nights.pipeline.releases).release_id != LIVE:
+        rollback.roll_back(LIVE, nights.pipeline, run_id="the end")
+    rollback.retire_rolled_back(nights.pipeline)
+    for folder in nights.pipeline.store.releases():
+        if folder.id != LIVE:
+            shutil.rmtree(folder.root)
+    assert loaded(nights.pipeline, LIVE) == (True, True)
+
+
+@pytest.fixture(scope="module")
+def requests(watched):
+    """Request rows as a client sends them."""
+    now = pointer.read_live(watched.releases)
+    with servers(watched.settings) as both:
+        info = both.openmldb.deployment(now.database, now.deployment)
+    columns = [name for name, _ in info.input_schema]
+    rows = pair.request_rows(watched, columns, 300)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def ask(pipeline, rows):
+    answer = httpx.post(f"{pipeline.settings.predict_url}/predict", json={"rows": rows}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def logged(pipeline, release, role, count):
+    log = RequestLog.of(pipeline)
+    where = (pc.field("release") == release) & (pc.field("role") == role)
+    wait_until(lambda: log.read(where=where).num_rows >= count, f"{count} rows of {release}")
+    return log.read(where=where)
+
+
+def loaded(pipeline, release):
+    """Whether both halves of a release are there."""
+    made = pipeline.store.folder(release).manifest()
+    with servers(pipeline.settings) as both:
+        return (
+            made.sql.deployment in both.openmldb.deployments(made.sql.database),
+            both.triton.ready(made.model.name, made.model.version),
+        )

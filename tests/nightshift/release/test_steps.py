@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +17,7 @@ import pytest
 
 from cli import score
 from nightshift import commands, files, layout
-from nightshift.errors import ConfigurationError, ContractError, ReleaseRejected
+from nightshift.errors import ConfigurationError, ReleaseRejected
 from nightshift.features.encoding import encode_column
 from nightshift.features.specification import FeatureSpec
 from nightshift.layout import RunFolder
@@ -31,47 +28,13 @@ from nightshift.recommend.requests import RequestRows
 from nightshift.registry import history, leases, pointer
 from nightshift.registry import manifest as manifests
 from nightshift.registry.names import deployment_name
-from nightshift.release import candidate, rollback, steps
+from nightshift.release import rollback, steps
 from nightshift.serving import pair
 from nightshift.triton import TritonControl
 from testing.house import OWN
 from testing.serving import wait_until
 
-from .conftest import BLOCK_ROWS, FIRST, MOST_IDS, SECOND, Nights
-
-
-def another(nights: Nights, run_id: str, *parts: str, ds: str = SECOND):
-    """A run of its own with copies of the second night's artefacts."""
-    plan = nights.house.plan(ds, run_id)
-    steps.begin(nights.house.of(plan))
-    for part in (*(parts or ("features", "dataset", "model", "results")), "recommend"):
-        shutil.copytree(
-            Path(nights.second["run_dir"]) / part, Path(plan["run_dir"]) / part, dirs_exist_ok=True
-        )
-    return plan
-
-
-def live(nights: Nights) -> str:
-    found = pointer.read_live(nights.pipeline.releases)
-    assert found is not None
-    return found.release_id
-
-
-def predict(nights: Nights) -> dict:
-    """One request to the predict server, a probe: what it asks is not inserted, and answers alike."""
-    with nights.house.client() as client:
-        now = pointer.read_live(nights.pipeline.releases)
-        columns = [n for n, _ in client.deployment(now.database, now.deployment).input_schema]
-    (row,) = pair.request_rows(nights.pipeline, columns, 1)
-    body = {"rows": [dict(zip(columns, row, strict=True))]}
-    url, headers = f"{nights.settings.predict_url}/predict", {"X-Nightshift-Probe": "1"}
-    answer = httpx.post(url, json=body, headers=headers, timeout=30)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def finish(nights: Nights, plan, release):
-    nights.house.end(plan, release)
+from .conftest import FIRST, SECOND, Nights, another, finish, live, predict
 
 
 def rejected(nights: Nights, plan, match: str, gate, release=None):
@@ -446,101 +409,6 @@ def test_a_date_that_is_not_newer_is_kept_and_not_promoted(nights):
     finish(nights, plan, release)
     (row,) = [r for r in history.rows(nights.pipeline.releases) if r.release_id == release]
     assert row.state == "kept"
-
-
-def test_a_newer_night_goes_live_and_is_rolled_back(nights, monkeypatch):
-    plan = another(nights, "second night")
-    card = json.loads((Path(plan["run_dir"]) / "model" / "model_card.json").read_text())
-    assert (
-        card["hyperparameters"]["block_rows"]
-        == BLOCK_ROWS
-        < card["dataset"]["splits"]["train"]["rows"] / 16
-    )
-    assert max(card["table_sizes"]) == 1 + MOST_IDS
-    release = nights.house.candidate(plan)["release_id"]
-    steps.gate(nights.house.of(plan), "data")
-    nights.house.gates(plan, release)
-    # Ids that were not admitted are unknown offline and online alike.
-    found = json.loads((Path(plan["run_dir"]) / "reports" / "consistency.json").read_text())
-    assert found["compared"] > 0
-    assert found["mismatch_count"] == found["score_mismatch_count"] == 0
-    report = steps.switch_over(nights.house.of(plan), release)
-    assert report["switched"], report
-    assert predict(nights)["release"] == release
-    finish(nights, plan, release)
-    store = nights.pipeline.store
-    with TritonControl.of(nights.settings) as control:
-        assert not control.ready(nights.pipeline.model, 20261108001)  # retired, and kept
-
-    def killed(*_, **__):
-        raise KeyboardInterrupt
-
-    # Killed right after its switch, its second try neither refuses nor goes back once more.
-    with monkeypatch.context() as patch:
-        patch.setattr("nightshift.serving.probe.answers_by", killed)
-        with pytest.raises(KeyboardInterrupt):
-            rollback.roll_back(None, nights.pipeline, run_id="rollback 1")
-    assert live(nights) == f"{FIRST}.001"
-    back = rollback.roll_back(None, nights.pipeline, run_id="rollback 1")
-    assert back["live"] == f"{FIRST}.001"
-    assert leases.read_all(store)[layout.run_token("rollback 1")].closed
-    with pytest.raises(ReleaseRejected, match="it is live already"):
-        rollback.roll_back(f"{FIRST}.001", nights.pipeline, run_id="rollback 2")
-    assert predict(nights)["release"] == f"{FIRST}.001"
-    rollback.retire_rolled_back(nights.pipeline)
-    assert {r.release_id: r.state for r in history.rows(nights.pipeline.releases)}[
-        release
-    ] == "kept"
-
-
-def test_a_probe_that_is_not_answered_brings_the_old_release_back(nights, monkeypatch):
-    plan = another(nights, "no probe")
-    release = steps.make_candidate(nights.house.of(plan))["release_id"]
-    candidate.judge(nights.house.of(plan), release, ["candidate"])
-
-    def unanswered(*_, **__):
-        raise ContractError("the predict server did not follow")
-
-    monkeypatch.setattr("nightshift.serving.probe.answers_by", unanswered)
-    with pytest.raises(ContractError, match=rf"failed the probe.*{FIRST}\.001 serves"):
-        steps.switch_over(nights.house.of(plan), release)
-    assert predict(nights)["release"] == f"{FIRST}.001"
-    finish(nights, plan, release)
-    (row,) = [r for r in history.rows(nights.pipeline.releases) if r.release_id == release]
-    assert (row.state, row.why) == ("rejected", "probe: the predict server did not follow")
-
-
-def test_a_retire_that_waits_for_a_switch_spares_what_it_made_live(nights):
-    plan = another(nights, "switched meanwhile")
-    release = steps.make_candidate(nights.house.of(plan))["release_id"]
-    candidate.judge(nights.house.of(plan), release, ["candidate"])
-    steps.gate(nights.house.of(plan), "rehearsal", release)
-    store = nights.pipeline.store
-    leases.close(store, layout.run_token("switched meanwhile"))
-    folder = store.folder(release)
-    with (
-        ThreadPoolExecutor(1) as pool,
-        nights.house.client() as client,
-        TritonControl.of(nights.settings) as control,
-    ):
-
-        def probe(*_):
-            # Under the switch lock: the other run's retire waits, or comes later.
-            waiting.append(pool.submit(rollback.retire_rolled_back, nights.pipeline))
-            time.sleep(0.5)
-            return []
-
-        waiting = []
-        pointer.switch_live(store.root, release, probe=probe, promote="force")
-        report = waiting[0].result(120)
-        assert pair.problems(client, control, folder, folder.manifest()) == []
-    assert report["live"] == release
-    assert report["versions_unpinned"] == [20261108001]
-    assert predict(nights)["release"] == release
-    rollback.roll_back(None, nights.pipeline, run_id="rollback 3")
-    rollback.retire_rolled_back(nights.pipeline)
-    assert live(nights) == f"{FIRST}.001"
-    finish(nights, plan, release)
 
 
 def test_what_a_dead_run_left_is_cleaned_by_the_next(nights):
