@@ -15,7 +15,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
         "tests/plugins/nightshift_provider/runners/test_docker.py",
     ),
     # One Airflow.
-    "airflow": ("tests/plugins/", "tests/dags/test_retrain.py", "tests/dags/test_rollback.py"),
+    "airflow": ("tests/plugins/",),
     # One Triton and one OpenMLDB, models trained once, a house with nights.
     "serving": (
         "tests/dags/",

@@ -20,7 +20,6 @@ from tests.nightshift.check.conftest import (
     QUERY,
     SPEC,
     TABLES,
-    lay,
     plant,
 )
 
@@ -378,47 +377,12 @@ def test_an_unknown_pipeline_names_the_nearest(settings):
     assert "shop" in problem.fix
 
 
-def instants(settings):
-    """Windows that are said to end at an instant which their table's rows share."""
-    found = [p for p in check_pipeline(settings, "shop") if "own instant" in p.message]
-    assert {p.level for p in found} <= {"warning"}
-    return {p.key: p.message for p in found}
-
-
 def test_distinct_is_warned_of_where_the_engines_differ(settings):
     assert not [p for p in check_pipeline(settings, "shop") if p.key == "SELECT DISTINCT"]
     plant(settings, QUERY, r"^SELECT", "SELECT DISTINCT")
     (found,) = [p for p in check_pipeline(settings, "shop") if p.key == "SELECT DISTINCT"]
     assert found.level == "warning"
     assert "remove it" in found.fix
-
-
-def test_windows_over_events_of_the_requests_own_instant_are_warned_of(settings):
-    requests = {"at": [1000, 2000, 3000], "pair_id": ["a", "b", "c"], "sku_id": ["x", "y", "z"]}
-    lay(settings, "flattenRequest", requests)
-    lay(settings, "bo_action", {"at": [1000, 2000, 2999], "pair_id": ["a", "a", "c"]})
-    lay(settings, "bo_comment", {"at": [999, 2500], "sku_id": ["x", "y"]})
-    # They are posted before the request is asked: the pipeline says so.
-    assert instants(settings) == {}
-    plant(settings, PIPELINE, "same_instant: before", "same_instant: after")
-    found = instants(settings)
-    assert len(found) == 3
-    assert all("1 of 3 requests of 2026-03-01" in text for text in found.values())
-    assert all("bo_action" in text for text in found.values())
-    # One of the three windows leaves such rows out.
-    plant(
-        settings,
-        QUERY,
-        r"(10h PRECEDING AND 0s PRECEDING MAXSIZE 100\s+)INSTANCE_NOT_IN_WINDOW\)",
-        r"\1EXCLUDE CURRENT_TIME INSTANCE_NOT_IN_WINDOW)",
-    )
-    assert len(instants(settings)) == 2
-
-
-def test_events_that_come_before_their_requests_are_no_reason_to_warn(settings):
-    lay(settings, "flattenRequest", {"at": [1000], "pair_id": ["a"], "sku_id": ["x"]})
-    lay(settings, "bo_action", {"at": [999], "pair_id": ["a"]})
-    assert instants(settings) == {}
 
 
 def test_a_field_that_the_request_log_is_to_hide_and_that_is_not_there_is_named(settings):
