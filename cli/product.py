@@ -327,12 +327,10 @@ def _sql(arguments: argparse.Namespace) -> int:
 def _settings(arguments: argparse.Namespace) -> int:
     current = Settings.from_env()
     rows = []
-    for (variable, default, doc), item in zip(
-        settings_module.describe(), fields(Settings), strict=True
-    ):
+    for (variable, _, doc), item in zip(settings_module.describe(), fields(Settings), strict=True):
         value = str(getattr(current, item.name)).replace(str(PROJECT), "<project>")
         mark = "" if os.environ.get(variable, "") == "" else "set: "
-        rows.append((variable, mark + value if mark else default, doc))
+        rows.append((variable, mark + value, doc))
     say(table(("variable", "value", "meaning"), rows))
     return 0
 

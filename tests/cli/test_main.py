@@ -67,6 +67,12 @@ def test_settings_lists_every_variable_and_marks_what_is_set(call):
     assert re.search(r"^NIGHTSHIFT_SCHEDULES +set: off ", done.stdout, re.MULTILINE)
 
 
+def test_settings_shows_what_follows_from_what_is_set(call, tmp_path):
+    said = call("settings", NIGHTSHIFT_HOME=str(tmp_path)).stdout
+    assert re.search(rf"^NIGHTSHIFT_DATA +{tmp_path}/data ", said, re.MULTILINE)
+    assert re.search(rf"^NIGHTSHIFT_MODEL_REPO +{tmp_path}/model_repo ", said, re.MULTILINE)
+
+
 def test_a_wrong_setting_is_one_line_and_no_traceback(call):
     done = call("status", NIGHTSHIFT_PREDICT_PORT="http")
     assert done.returncode == 1
