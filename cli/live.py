@@ -105,16 +105,28 @@ def _stream_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE:SECONDS",
         help="send a share of the events so much later, for example 0.1:3600",
     )
+    parser.add_argument(
+        "--loaded",
+        action="store_true",
+        help="play a day that a night has loaded: its events are in the store twice until the next",
+    )
 
 
 def _stream(arguments: argparse.Namespace) -> int:
     from nightshift import layout
-    from nightshift.live.stream import play, timeline
+    from nightshift.live.stream import loaded_already, play, timeline
 
     pipeline = chosen(arguments)
     late = [_late(text) for text in arguments.late]
     day = layout.parse_date(arguments.day, what="--day")
     moments = timeline(pipeline, day, labels=arguments.labels, late=late)[: arguments.limit]
+    twice = {} if arguments.loaded else loaded_already(pipeline, moments)
+    if twice:
+        listed = ", ".join(f"{count} of {table}" for table, count in twice.items())
+        raise ConfigurationError(
+            f"a night has loaded {day}: events ({listed}) would be in the online store twice until "
+            "the next night; play a day that no night has loaded yet, or give --loaded"
+        )
     say(f"playing {len(moments)} rows of {day} at {arguments.speed:g} times their speed")
     made = play(pipeline, moments, speed=arguments.speed, said=say)
     say(

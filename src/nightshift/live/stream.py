@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,10 @@ from nightshift import layout
 from nightshift.data import reading
 from nightshift.data.declared import declared_tables
 from nightshift.errors import ConfigurationError, PartitionMissing, ServiceUnavailable
+from nightshift.live.events import arrivals_of
+from nightshift.live.folders import live_folder
+from nightshift.live.skew.history import Loaded
+from nightshift.openmldb.rows import digest, fitted
 from nightshift.pipeline import Pipeline
 from nightshift.serving.access import predict_access
 from nightshift.serving.pair import plain_rows
@@ -124,6 +129,36 @@ def timeline(
                 )
             )
     return ordered(pipeline, found)
+
+
+def loaded_already(pipeline: Pipeline, moments: Sequence[Moment]) -> dict[str, int]:
+    """Events that the online store has from a night: playing them would put each in it twice.
+
+    Args:
+        pipeline: its record of the nights, and of what was streamed.
+        moments: rows of one day.
+
+    Returns:
+        How many there are by table. Rows that came as events are known by their ids, and are not
+        among them; neither are requests, which are not inserted for a day that a night has loaded.
+    """
+    source = pipeline.features.tables
+    declared = declared_tables(source, pipeline.features.create_script())
+    loaded = Loaded.read(pipeline.runs).first
+    rows: dict[str, Counter[bytes]] = {}
+    for one in moments:
+        at = one.row[source.events[one.table]]
+        day = pipeline.zone.day_of(dt.datetime.fromtimestamp(at / 1000, dt.timezone.utc))
+        if not one.request and (one.table, day) in loaded:
+            table = declared[one.table]
+            row = fitted([one.row[name] for name in table.columns], table.columns)
+            rows.setdefault(one.table, Counter())[digest(row)] += 1
+    folder = live_folder(pipeline.settings, pipeline.name)
+    found = {}
+    for table, marks in rows.items():
+        streamed = {mark: len(at) for mark, at in arrivals_of(folder, table, marks.keys()).items()}
+        found[table] = sum(max(0, n - streamed.get(mark, 0)) for mark, n in marks.items())
+    return {table: count for table, count in found.items() if count}
 
 
 def ordered(pipeline: Pipeline, moments: Iterable[Moment]) -> list[Moment]:

@@ -1,6 +1,7 @@
 """A day is played in the order of its times, against a server that answers as the real one."""
 
 import dataclasses
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,11 +10,17 @@ import pytest
 from nightshift import layout
 from nightshift.errors import ConfigurationError, PartitionMissing, ServiceUnavailable
 from nightshift.live import stream
-from nightshift.live.stream import play, timeline
+from nightshift.live.stream import loaded_already, play, timeline
+from nightshift.openmldb.loads import HISTORY
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
+from tests.nightshift.live.skew.conftest import DAY as SHOP_DAY
+from tests.nightshift.live.skew.conftest import START as CLICKED
+from tests.nightshift.live.skew.conftest import shop
 from tests.nightshift.live.test_forget import FILES
 from tests.nightshift.openmldb.test_reconcile import DAY
+
+__all__ = ["shop"]
 
 START = layout.day_start_ms(DAY)
 ROWS = {
@@ -103,3 +110,20 @@ def test_a_server_that_stays_away_is_said_to_be(pipeline, monkeypatch):
     away = dataclasses.replace(pipeline, settings=settings)
     with pytest.raises(ServiceUnavailable, match="no predict server"):
         play(away, timeline(away, DAY), speed=0)
+
+
+def test_events_that_a_night_has_loaded_are_counted_and_those_that_were_streamed_are_not(shop):
+    for number in range(3):
+        shop.event("click", [f"u{number}", CLICKED + number, "x"], None)
+    shop.event("click", ["u1", CLICKED + 1, "x"], CLICKED + 50)  # one more, which was streamed
+    shop.event("comment", ["p", CLICKED], None)
+    shop.rows["visit"].append(["v1", CLICKED, "ann", "p"])
+    shop.night()
+    moments = timeline(shop.pipeline, SHOP_DAY)
+    assert loaded_already(shop.pipeline, moments) == {}
+    line = {"at_ms": CLICKED, "changed": [], "snapshots": []}
+    line["loaded"] = [["click", SHOP_DAY.isoformat()], ["visit", SHOP_DAY.isoformat()]]
+    shop.pipeline.runs.mkdir(parents=True)
+    (shop.pipeline.runs / HISTORY).write_text(json.dumps(line) + "\n")
+    # Two equal rows, of which one came as an event; comments are not loaded; requests go beside.
+    assert loaded_already(shop.pipeline, moments) == {"click": 3}
