@@ -209,11 +209,16 @@ def _apply(options: argparse.Namespace) -> int:
             f"Note: the difference to the first row, {gap['mean']:+.4f}, may be chance: 95 % "
             f"interval {gap['low']:+.4f} to {gap['high']:+.4f}"
         )
-    change = applying.apply(pipeline, row["values"], row["left_out"])
+
+    def errors() -> list[str]:
+        found = check_pipeline(pipeline.settings, pipeline.name)
+        return [str(problem) for problem in found if problem.level == "error"]
+
+    change = applying.apply(pipeline, row["values"], row["left_out"], errors=errors)
     say(change or "The files say so already.")
-    problems = [p for p in check_pipeline(pipeline.settings, pipeline.name) if p.level == "error"]
-    for problem in problems:
+    left = errors()
+    for problem in left:
         say(f"error  {problem}")
-    if not problems:
+    if not left:
         say(f"{row['name']}: the next night of {pipeline.name} trains it")
-    return 1 if problems else 0
+    return 1 if left else 0

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         warn("nightshift: interrupted")
         return 130
     except BrokenPipeError:
-        # The reader of our output went away (`./nightshift logs | head`); that is no failure.
+        # The reader of our output went away (`./nightshift logs | head`); that is not a failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

@@ -133,7 +133,7 @@ def follow(
                 first_seen.setdefault(key, heard)
             if known.get(key) == (task.state, task.attempt) or task.state in _WAITING:
                 continue
-            # Going to sleep until its trigger fires, and on again, is no news.
+            # Going to sleep until its trigger fires, and on again, is not news.
             quiet = known.get(key, ("", 0))[0] in ("running", "deferred") and task.state in (
                 "running",
                 "deferred",

@@ -119,7 +119,7 @@ def _quality(arguments: argparse.Namespace) -> int:
         say(json.dumps(value, indent=2, ensure_ascii=False))
         return int(bool(value["warnings"]))
     if not value["rows"]:
-        say("the request log holds no answer of late")
+        say("the request log holds no recent answer")
     else:
         names = ("day", "release", "rows", "judged", "positives", "auc", "expected_auc",
                  "logloss", "calibration_ratio")  # fmt: skip

@@ -80,7 +80,7 @@ def run_task(task: str, result: Path, work: Callable[[], dict[str, Any]]) -> int
         )
         told = isinstance(error, NightshiftError)
         message = str(error) if told else f"{type(error).__name__}: {error}"
-        # A file that does not read is no fault of the code: where it is raised says nothing.
+        # A file that does not read is not a fault of the code: where it is raised says nothing.
         if not (told or isinstance(error, OSError) or type(error).__module__.startswith("pyarrow")):
             traceback.print_exc()
         log(f"failed: {message}")

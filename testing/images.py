@@ -127,7 +127,7 @@ def find_python(version: str) -> Path:
         command = [str(candidate), "-I", "-c", code]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found, _, prefix = said.strip().partition(" ")
-        # A distribution's Python, below /usr, is no tree of its own.
+        # A distribution's Python, below /usr, is not a tree of its own.
         if found == version and prefix != "/usr":
             return Path(prefix)
     raise EngineUnavailable(f"no CPython {version} to make an image of; install one with pyenv")

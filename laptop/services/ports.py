@@ -19,7 +19,7 @@ def problem(host: str, port: int) -> str | None:
     except socket.gaierror as error:
         return f"{host} is not an address of this machine ({error.strerror})"
     with socket.socket(address[0], socket.SOCK_STREAM) as sock:
-        # As servers do: connections of an earlier server that linger in TIME_WAIT are no bar.
+        # As servers do: connections of an earlier server that linger in TIME_WAIT do not keep it taken.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(address[4])

@@ -70,7 +70,7 @@ def every_process() -> dict[int, Process]:
 
 
 def is_same(pid: int, start_ticks: int, boot: str) -> bool:
-    """Whether the process recorded earlier still runs (and is no newer one with its number)."""
+    """Whether the process recorded earlier still runs (and is not a newer one with its number)."""
     process = look(pid)
     return (
         process is not None

@@ -13,7 +13,7 @@ from predict_server.exchange import Exchange
 from predict_server.payload import printable
 
 OPEN_PATHS = frozenset({"/health/live"})
-"""Answered without a token: whether the process lives is no secret."""
+"""Answered without a token: whether the process lives is not a secret."""
 
 
 class Tokens:

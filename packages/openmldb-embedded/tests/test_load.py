@@ -86,7 +86,7 @@ def test_text_over_lines_and_bytes_that_are_no_text_are_as_spark_reads_them(tmp_
 
 def test_a_date_that_no_calendar_has_fails_the_load(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("p,n,b,f,d\na,1,true,1,2021-02-30\n")
-    with pytest.raises(ExecutionError, match="column d: 2021-02-30 is no date"):
+    with pytest.raises(ExecutionError, match="column d: 2021-02-30 is not a date"):
         read(tmp_path / "x.csv", EVERY)
 
 

@@ -103,7 +103,7 @@ def test_constant_columns_are_given_once_and_answered_once(house: ServerProcess)
 
 
 def test_a_window_of_other_columns_makes_nothing_common(house: ServerProcess) -> None:
-    """The window's order is no constant column: c1 comes with every row, though it is constant."""
+    """The window's order is not a constant column: c1 comes with every row, though it is constant."""
     given = {
         "common_cols": ["a", 31, 2.1],
         "input": [[2, 2, 1.1, T0 + 1000], [4, 3, 1.2, T0 + 3000], [7, 4, 1.3, T0 + 6000]],

@@ -81,7 +81,7 @@ def test_a_date_that_the_calendar_lacks(text: str, shown: str) -> None:
     row[NAMES.index("DATE")] = text
     (stored,) = RowReader(SCHEMA).read([row])
     assert RowWriter([SqlType[name] for name in NAMES]).write([stored])[0][7] == shown
-    with pytest.raises(ProtocolError, match="is no date"):
+    with pytest.raises(ProtocolError, match="is not a date"):
         RowReader(SCHEMA, strict=True).read([row])
 
 

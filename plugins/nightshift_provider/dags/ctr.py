@@ -169,7 +169,7 @@ def _model(
             planned["refit_score_arguments"],
             kind="score",
             doc_md="The held-out rows, scored by what is published: the consistency check "
-            "compares them with Triton's. They are no figures, since the model has seen the rows.",
+            "compares them with Triton's. They do not measure the model, which has seen the rows.",
         )
         made: Any = candidate(planned)
         judged >> again >> refit >> [scored, made]

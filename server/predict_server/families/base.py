@@ -74,7 +74,7 @@ class Call:
         accept: what the client would take.
         explain: whether the answer shows features and ids.
         deadline: of `time.monotonic()`.
-        probe: whether it is a request of nobody's (`nightshift.serving.probe.PROBE`).
+        probe: whether it is a request that no user made (`nightshift.serving.probe.PROBE`).
     """
 
     body: bytes

@@ -442,7 +442,7 @@ class CtrRelease(Release):
             recommendations.append(answer)
         receipt = {}
         if scored is not None:
-            # What the user is shown; the other candidates are no requests of anybody's.
+            # What the user is shown; the other candidates are not requests.
             shown = Scored(
                 [scored.features[n] for n in order], scored.ids[order], scored.scores[order]
             )
@@ -507,7 +507,7 @@ class Canaries:
     def __init__(self, beside: Beside, named: Canary, columns: list[str], key: bytes) -> None:
         if named.column not in columns:
             raise ContractError(
-                f"the canary {named.pair.release_id} is given by {named.column}, which is no column "
+                f"the canary {named.pair.release_id} is chosen by {named.column}, which is not a column "
                 f"of the request table; there are: {', '.join(columns)}"
             )
         self.column = named.column

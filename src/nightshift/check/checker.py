@@ -376,7 +376,7 @@ class _Checker:
                     fix = nearest(name, known).removeprefix("; ")
                     self.add(
                         self._config_file, f"live.log.{key}",
-                        f"{name!r} is no column of a request or a feature row, so nothing is hidden",
+                        f"{name!r} is not a column of a request or a feature row, so nothing is hidden",
                         fix or "name a column of the request table or the feature query",
                     )  # fmt: skip
 

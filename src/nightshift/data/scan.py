@@ -118,13 +118,13 @@ def scan(
 
 
 def present_days(data: Path, table: str) -> list[str]:
-    """Days of a table's partition folders, oldest first; folders that are no day are left out."""
+    """Days of a table's partition folders, oldest first; folders that are not a day are left out."""
     days = (layout.day_of(path.name) for path in (data / table).glob("ds=????-??-??"))
     return [day.isoformat() for day in sorted(day for day in days if day is not None)]
 
 
 def unread(data: Path, table: str) -> list[str]:
-    """What lies in an event table's folder and is no day's partition, so that nobody reads it."""
+    """What lies in an event table's folder and is not a day's partition, so that nobody reads it."""
     folder = data / table
     if not folder.is_dir():
         return []

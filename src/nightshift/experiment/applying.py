@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,13 @@ from nightshift.modules import of_tasks
 from nightshift.pipeline import Pipeline
 
 
-def apply(pipeline: Pipeline, values: Mapping[str, Any], left_out: Sequence[str]) -> str:
+def apply(
+    pipeline: Pipeline,
+    values: Mapping[str, Any],
+    left_out: Sequence[str],
+    *,
+    errors: Callable[[], Sequence[str]] = tuple,
+) -> str:
     """Change `hyperparameters.yaml`, and `feature_spec.yaml` where features are left out.
 
     Both new texts are checked to mean exactly what the experiment trained before either is written.
@@ -28,13 +34,18 @@ def apply(pipeline: Pipeline, values: Mapping[str, Any], left_out: Sequence[str]
         pipeline: whose files they are.
         values: hyper-parameters.
         left_out: features to move under `ignored`.
+        errors: what is wrong with the pipeline's files at the moment of the call. Where the change
+            brings a new error, such as a gate that names a feature which is left out, the files are
+            put back.
 
     Returns:
         The change as a unified diff; empty where the files say so already.
 
     Raises:
-        ConfigurationError: a file cannot be changed by lines; nothing is written then.
+        ConfigurationError: a file cannot be changed by lines, or the files would not fit each other
+            any more; the files are as they were.
     """
+    known = set(errors())
     changes: list[tuple[Path, str, str]] = []
     path = pipeline.hyperparameters
     old = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -46,6 +57,14 @@ def apply(pipeline: Pipeline, values: Mapping[str, Any], left_out: Sequence[str]
         changes.append((spec, text, without_features(text, spec, left_out)))
     for file, _, new in changes:
         files.write_text(file, new)
+    broken = [error for error in errors() if error not in known]
+    if broken:
+        for file, before, _ in changes:
+            files.write_text(file, before)
+        raise ConfigurationError(
+            "nothing was changed, since the files would not fit each other; change these first:\n"
+            + "\n".join(broken)
+        )
     if values:
         of_tasks(pipeline.settings.project, "tasks.ctr.train.hyperparameters").load(path)
     return "".join(

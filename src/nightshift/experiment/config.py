@@ -62,7 +62,7 @@ class Range(Strict):
         if ends:
             assert self.low is not None and self.high is not None
             if self.low > self.high or (self.log and self.low <= 0):
-                raise ValueError(f"low {self.low} and high {self.high} are no range")
+                raise ValueError(f"low {self.low} and high {self.high} are not a range")
         return self
 
 

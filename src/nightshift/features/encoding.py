@@ -350,7 +350,7 @@ def encode_table(spec: FeatureSpec, table: pa.Table) -> Ids:
 
     Args:
         spec: the feature specification.
-        table: n rows; columns that are no features are not looked at.
+        table: n rows; columns that are not features are not looked at.
 
     Returns:
         int64 of shape [n, width of the specification], in the specification's order.
@@ -378,7 +378,7 @@ class RowEncoder:
 
     Args:
         spec: the feature specification.
-        names: the rows' column names; columns that are no features are not looked at.
+        names: the rows' column names; columns that are not features are not looked at.
 
     Raises:
         ContractError: a feature is missing, or given twice.
@@ -472,7 +472,7 @@ def encode_rows(spec: FeatureSpec, names: Sequence[str], rows: Sequence[Sequence
 
     Args:
         spec: the feature specification.
-        names: the rows' column names; columns that are no features are not looked at.
+        names: the rows' column names; columns that are not features are not looked at.
         rows: n rows of JSON values: timestamps as milliseconds, dates as text.
 
     Returns:

@@ -79,7 +79,7 @@ def reach_of(
         source: the query's file, named in messages.
 
     Raises:
-        ConfigurationError: the text is no query, names what is not there, or is of a kind that
+        ConfigurationError: the text is not a query, names what is not there, or is of a kind that
             the consistency check cannot judge; the message says what to write instead.
     """
     reading, _ = _read(sql, tables, columns, source)

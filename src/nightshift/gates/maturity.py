@@ -141,7 +141,7 @@ def report(
 
 
 def of_night(night: Night) -> dict[str, Any] | None:
-    """The report of a night's partitions; None where labels are no event table of their own."""
+    """The report of a night's partitions; None where labels are not an event table of their own."""
     files = night.pipeline.features
     tables = files.tables
     table = tables.label_table

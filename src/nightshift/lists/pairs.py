@@ -222,7 +222,7 @@ def fitted(table: pa.Table, schema: Sequence[tuple[str, str]], where: str) -> pa
     for name in table.column_names:
         if name not in kinds:
             raise ConfigurationError(
-                f"{where}: {name} is no column of the request table; its columns: "
+                f"{where}: {name} is not a column of the request table; its columns: "
                 f"{', '.join(kinds)}"
             )
         wanted = _ARROW.get(kinds[name])

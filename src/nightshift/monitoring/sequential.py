@@ -139,7 +139,7 @@ class Comparison:
             old: float64 [n], scores of the old release.
 
         Raises:
-            ValueError: the three differ in length, or a score is no probability.
+            ValueError: the three differ in length, or a score is not a probability.
         """
         if not len(labels) == len(new) == len(old):
             raise ValueError("labels and scores differ in length")
@@ -147,7 +147,7 @@ class Comparison:
             if len(scores) and not (
                 np.isfinite(scores).all() and 0 <= scores.min() <= scores.max() <= 1
             ):
-                raise ValueError("a score is no probability")
+                raise ValueError("a score is not a probability")
         waiting = np.array(self._rest, dtype=float).reshape(-1, 2)
         truth = np.concatenate([np.zeros(len(waiting), dtype=bool), labels])
         ours, theirs = (

@@ -74,7 +74,7 @@ def report_path(pipeline: Pipeline) -> Path:
 
 
 def measure(pipeline: Pipeline, *, until: dt.datetime | None = None) -> dict[str, Any]:
-    """Measure what was served of late, write the report and return it.
+    """Measure what was served recently, write the report and return it.
 
     Args:
         pipeline: a pipeline with features.

@@ -155,7 +155,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
         ("previous", "database", "deployment", "feature_spec", "spec_hash"), (str, type(None))
     ),
 }
-"""Types of fields that are no text."""
+"""Types of fields that are not text."""
 
 
 def _read_fields(kind: type, value: Any) -> dict[str, Any]:
@@ -403,7 +403,7 @@ def begin_canary(
 
 
 def end_canary(releases: Path, release_id: str, *, reason: str, actor: str = "unknown") -> bool:
-    """Give all users back to the live release; False where `release_id` is no canary.
+    """Give all users back to the live release; False where `release_id` is not a canary.
 
     Raises:
         LockHeld: a switch is under way.

@@ -167,7 +167,7 @@ def aggregates(table: Table, without: Collection[str | None]) -> list[Aggregate]
 
     Args:
         table: the events.
-        without: columns that are no features: keys and times.
+        without: columns that are not features: keys and times.
     """
     found = [Aggregate("rows", "sum({is_event}) OVER {w}", "int64")]
     for column in table.columns:

@@ -16,7 +16,7 @@ PLAIN: Mapping[str, Any] = {"trust_env": False}
 """httpx's arguments for a server that asks for nothing."""
 
 PROBE = "x-nightshift-probe"
-"""Header with a 1: a request of nobody's. The live release answers it, never a canary; it is logged
+"""Header with a 1: a request that no user made. The live release answers it, never a canary; it is logged
 with the role `probe`, is not scored in shadow, and its rows are not inserted."""
 
 

@@ -97,7 +97,7 @@ def claim(repo: Path, model: str, owner: str) -> None:
 def owner_of(repo: Path, model: str) -> str | None:
     """The owner of a model's folder; None for one made before folders had owners.
 
-    Where the file that says so is damaged it is empty: nobody's to change.
+    Where the file that says so is damaged it is empty: no pipeline may change it.
     """
     path = model_folder(repo, model) / OWNER
     if not path.exists():

@@ -10,7 +10,7 @@ from nightshift.triton.repository import put_away
 def prune(pipeline: Pipeline) -> int:
     """Remove all but the newest `score.keep` lists, whole or not at all; how many went.
 
-    Folders that are no list (`ds=<date>`) are left alone.
+    Folders that are not a list (`ds=<date>`) are left alone.
     """
     score = pipeline.config.score
     if score is None or score.keep is None or not pipeline.lists.is_dir():

@@ -85,7 +85,7 @@ def look(
 
 
 def _airflow_lives(settings: Settings, at: dt.datetime, seen: Seen) -> bool:
-    """Whether Airflow looked of late; where it once did and does no more, that is told."""
+    """Whether Airflow looked recently; where it once did and stopped, that is reported."""
     try:
         age = heartbeat_age_s(settings, now=at)
     except ContractError:

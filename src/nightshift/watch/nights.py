@@ -29,7 +29,7 @@ _LONGEST = 1000
 
 
 def tell_night(pipeline: Pipeline, *, now: dt.datetime | None = None) -> list[Incident]:
-    """Tell what the pipeline's log says of late; what was told is not told again.
+    """Report recent events of the pipeline's log; what was reported is not reported again.
 
     Returns:
         The incidents that are new.

@@ -133,7 +133,7 @@ def _champion(
     if spec.accepts(champion.schema_hash):
         return champion, _SameIds(), None
     if options.champion_spec is None or options.features is None:
-        return None, None, "it is of another specification, and its own is not at hand"
+        return None, None, "it is of another specification, and its own is not available"
     own = FeatureSpec.load(options.champion_spec)
     if not own.accepts(champion.schema_hash):
         raise ContractError(f"{options.champion_model} is not of the specification {own.source}")

@@ -326,7 +326,7 @@ class Batch:
         tensors: the network's input, B rows.
         labels: float32 [B].
         weights: float32 [B], 0 for a padding row, else 1 (or the weight of the row's class).
-        count: rows that are no padding.
+        count: rows that are not padding.
         penalties: float32 [B, columns], the share of its row's L2 penalty that a lookup has; None
             where every lookup has the whole of it.
         masks: per masked layer uint8 [B, width], empty without dropout.

@@ -83,7 +83,7 @@ Positive = Annotated[float, Real, Field(gt=0, le=1)]
 
 
 class Hyperparameters(BaseModel):
-    """Values of one training; `include/hyperparameters.yaml` says what each means.
+    """Values of one training; `pipelines/jd/hyperparameters.yaml` says what each means.
 
     `auto` is replaced by `tasks.ctr.train.defaults` once the data is known.
     """

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import yaml
 
+from nightshift.check import check_pipeline
 from nightshift.errors import ConfigurationError
 from nightshift.experiment import applying
 from nightshift.pipeline import Pipeline
@@ -62,3 +63,21 @@ def test_nothing_is_written_where_one_file_cannot_be_changed(pipeline):
     with pytest.raises(ConfigurationError, match="no feature user_idd; did you mean 'user_id'"):
         applying.apply(pipeline, {"family": "fm"}, ["user_idd"])
     assert pipeline.hyperparameters.read_text() == before
+
+
+def test_files_that_would_not_fit_each_other_are_put_back(pipeline):
+    files = (pipeline.hyperparameters, pipeline.features.spec_file)
+    before = [path.read_text() for path in files]
+
+    def errors():
+        found = check_pipeline(pipeline.settings, "films")
+        return [str(problem) for problem in found if problem.level == "error"]
+
+    assert errors() == []  # gates.yaml judges slices by user_id
+    with pytest.raises(
+        ConfigurationError, match="(?s)nothing was changed.*quality.slices: 'user_id'"
+    ):
+        applying.apply(pipeline, {"family": "dcnv2"}, ["user_id"], errors=errors)
+    assert [path.read_text() for path in files] == before
+    # What was wrong before is no reason to refuse another change.
+    assert applying.apply(pipeline, {"family": "dcnv2"}, [], errors=lambda: ["old"])

@@ -39,8 +39,8 @@ def test_an_unknown_key_is_named(tmp_path):
         ({"grid": {"seed": (1, 2)}}, "name seeds under seeds"),
         ({"search": {"space": {}}, "grid": {"epochs": (1,)}}, "search stands alone"),
         ({"search": {"space": {"dropout": {"low": 0.1}}}}, "either low and high, or choices"),
-        ({"search": {"space": {"dropout": {"low": 1.0, "high": 0.1}}}}, "are no range"),
-        ({"search": {"space": {"lr": {"low": 0.0, "high": 0.1, "log": True}}}}, "are no range"),
+        ({"search": {"space": {"dropout": {"low": 1.0, "high": 0.1}}}}, "are not a range"),
+        ({"search": {"space": {"lr": {"low": 0.0, "high": 0.1, "log": True}}}}, "are not a range"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(content, message):

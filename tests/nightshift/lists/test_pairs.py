@@ -45,7 +45,7 @@ def test_rows_of_a_release_that_recommends(made, tmp_path):
 @pytest.mark.parametrize(
     ("users", "items", "word"),
     [
-        ("usr\nu1\n", "product\np1\n", "usr is no column"),
+        ("usr\nu1\n", "product\np1\n", "usr is not a column"),
         ("user\n", "product\np1\n", "no rows"),
         ("user\nu1\n", "user,product\nu1,p1\n", "both give the column user"),
         ("user,seen\nu1,many\n", "product\np1\n", "cannot be read"),

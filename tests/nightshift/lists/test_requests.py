@@ -65,7 +65,7 @@ def test_csv_is_read_by_the_request_tables_types(tmp_path):
     ("name", "text", "told"),
     [
         ("rows.csv", "reqId,eventTime,day\nr1,1,\n", "has no column seen"),
-        ("rows.csv", "reqId,eventTime,day,seen,more\nr1,1,,1,1\n", "more is no column"),
+        ("rows.csv", "reqId,eventTime,day,seen,more\nr1,1,,1,1\n", "more is not a column"),
         ("rows.csv", "reqId,eventTime,day,seen\nr1,1,,many\n", "cannot be read"),
         ("rows.csv", "reqId,eventTime,day,seen\n", "no rows"),
         ("rows.json", "{}", "name a .csv or .parquet file"),

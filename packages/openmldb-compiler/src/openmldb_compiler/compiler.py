@@ -101,7 +101,7 @@ class Compiler:
         except CompilerTimeout as error:
             return Verdict(
                 Outcome.TIMED_OUT, str(error)
-            )  # not remembered: a busy machine is no fact
+            )  # not remembered: a busy machine is not a fact
         with self._lock:
             self._known[key] = verdict
             while len(self._known) > KEPT:

@@ -163,7 +163,7 @@ def _function(r: Refusal) -> Hint | None:
         return Hint(f"{name} takes no such arguments: see their number and types", line)
     near = difflib.get_close_matches(name, FUNCTIONS, 3, 0.75)
     meant = f"; did you mean {' or '.join(near)}?" if near else ""
-    return Hint(f"{name} is no function of OpenMLDB 0.9.2{meant}", line)
+    return Hint(f"{name} is not a function of OpenMLDB 0.9.2{meant}", line)
 
 
 @_rule

@@ -47,7 +47,7 @@ class Process:
                 if answer is not None:
                     break
                 code = self._reap()
-                # An idle process may have ended between two requests: that is no crash.
+                # An idle process may have ended between two requests: that is not a crash.
                 if fresh or code != 0 or attempt == 2:
                     raise CompilerCrashed(_how(code))
         assert answer is not None

@@ -21,7 +21,7 @@ def filled(
         procedure: Whether it came to ``/procedures``, where ``common_cols`` are read.
 
     Raises:
-        ProtocolError: ``common_cols`` is no list of as many values as there are CONST columns, or
+        ProtocolError: ``common_cols`` is not a list of as many values as there are CONST columns, or
             a row has not as many as there are others.
         Fatal: A procedure with CONST columns was asked under ``/deployments``.
     """

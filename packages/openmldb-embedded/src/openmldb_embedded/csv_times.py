@@ -115,10 +115,10 @@ def to_days(text: str) -> int | None:
         days = days_of(years, int(month or 1), int(day or 1))
         if days is not None:
             if not 1 <= years <= 9999:
-                raise NoDateError(f"{text} is no date of the years 1 to 9999")
+                raise NoDateError(f"{text} is not a date of the years 1 to 9999")
             return days
     if _FORMERLY.match(text):
-        raise NoDateError(f"{text} is no date of the calendar: write YYYY-MM-DD")
+        raise NoDateError(f"{text} is not a date of the calendar: write YYYY-MM-DD")
     return None
 
 

@@ -99,7 +99,7 @@ def check_folder(path: Path, options: ExportOptions) -> None:
         foreign = [p for p in path.iterdir() if p.is_dir() or not p.name.startswith(_OURS)]
         if foreign:
             raise ExecutionError(
-                f"path {path} holds {foreign[0].name}, which is no part of an export: it is not "
+                f"path {path} holds {foreign[0].name}, which is not a part of an export: it is not "
                 f"overwritten; name another folder, or remove it yourself"
             )
 

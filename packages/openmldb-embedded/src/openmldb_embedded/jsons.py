@@ -68,7 +68,7 @@ def parse(body: bytes, *, nan: bool = True) -> Any:
         if plain == body:
             raise JsonError(str(error)) from None
         return parse(plain)
-    if _SURROGATE.search(body):  # half a surrogate pair is no character
+    if _SURROGATE.search(body):  # half a surrogate pair is not a character
         try:
             json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:

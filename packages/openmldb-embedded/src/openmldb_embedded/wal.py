@@ -207,7 +207,7 @@ def _record(file: BinaryIO, left: int) -> bytes | None:
     if len(header) < _HEADER.size:
         return None
     length, checksum = _HEADER.unpack(header)
-    # A length of 0 is no record: a file that was made longer and never written to holds zeros.
+    # A length of 0 is not a record: a file that was made longer and never written to holds zeros.
     if not 0 < length <= min(MAX_RECORD, left - _HEADER.size):
         return None
     payload = file.read(length)
@@ -311,7 +311,7 @@ class Log:
         if self._failed is not None:
             raise LogError(
                 f"the log in {self.folder} could not be written ({self._failed.strerror}): the "
-                f"server only reads until it is restarted; free space or mend the disk first"
+                f"server only reads until it is restarted; free space or repair the disk first"
             )
 
     def append(self, record: Any) -> int:

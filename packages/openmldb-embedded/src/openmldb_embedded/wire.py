@@ -55,7 +55,7 @@ class OddDate:
         Raises:
             ExecutionError: Always.
         """
-        raise ExecutionError(f"{show_date(self)} is no day of the calendar: nothing follows it")
+        raise ExecutionError(f"{show_date(self)} is not a day of the calendar: nothing follows it")
 
     isoformat = weekday = isoweekday = timetuple = toordinal
 
@@ -112,7 +112,7 @@ def from_literal(value: Any, column: ColumnDef, *, strict: bool = False) -> Any:
     An INT or SMALLINT wraps around at its own width, as it does on a cluster, unless ``strict``.
 
     Raises:
-        Misfit: The constant's type does not go into the column, or it is no constant.
+        Misfit: The constant's type does not go into the column, or it is not a constant.
     """
     if value is None:
         if column.not_null:
@@ -241,7 +241,7 @@ def _request_date(parts: tuple[int, int, int], name: str, *, strict: bool) -> An
         if not strict:
             return OddDate(*parts)
     if strict:
-        raise Misfit(f"column {name}: {'-'.join(map(str, parts))} is no date")
+        raise Misfit(f"column {name}: {'-'.join(map(str, parts))} is not a date")
     return OddDate(FIRST_YEAR, 1, 0)
 
 

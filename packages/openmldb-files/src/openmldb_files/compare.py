@@ -24,7 +24,7 @@ def differences(
 ) -> list[Difference]:
     """Columns that are missing, of another type or in another place, as LOAD DATA compares them.
 
-    Columns that the table lacks are no difference: LOAD DATA leaves them out.
+    Columns that the table lacks do not count: LOAD DATA leaves them out.
 
     Args:
         columns: `columns_of` of the file.

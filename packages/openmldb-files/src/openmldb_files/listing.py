@@ -12,7 +12,7 @@ from openmldb_files.errors import FileError
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A file or folder that is no data."""
+    """A file or folder that is not data."""
 
     path: Path
     why: str
@@ -25,7 +25,7 @@ class Listing:
     Attributes:
         files: the data files in the order of their paths.
         empty: files of 0 bytes, which Spark passes over, too.
-        passed_over: everything else that is no data.
+        passed_over: everything else that is not data.
     """
 
     files: tuple[Path, ...] = ()

@@ -71,7 +71,7 @@ def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
             yield file
     except FileNotFoundError:
         raise FileError(path, "the file is not there") from None
-    except (FileError, MemoryError):  # Arrow's own MemoryError is no damage of the file
+    except (FileError, MemoryError):  # Arrow's own MemoryError does not mean a damaged file
         raise
     except (OSError, pa.ArrowException, OverflowError) as error:
         if _has_footer(path):

@@ -133,7 +133,7 @@ class Joins:
         )
         if not timed:
             return join
-        # The time that orders the matches is no column of the statement's: it ends here.
+        # The time that orders the matches is not a column of the statement's: it ends here.
         shown = tuple(Col(i, f.type, f.name) for i, f in enumerate(fields))
         return Project(fields, join, shown)
 

@@ -40,7 +40,7 @@ class Windows:
         """Check the frame of a window that nothing is computed over, as OpenMLDB does.
 
         Raises:
-            PlanError: It is no frame.
+            PlanError: It is not a frame.
         """
         w = _inherited(w, q)
         if not w.partition:

@@ -108,7 +108,7 @@ def _elements(
 
 
 def json_array_length(text: str) -> int | None:
-    """How many elements an array has; None for what is no array."""
+    """How many elements an array has; None for what is not an array."""
     try:
         tokens = _tokens(text)
         return len(_elements(tokens, 0)) if tokens[0][0] == "[" else None

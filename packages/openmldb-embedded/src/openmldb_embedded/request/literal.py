@@ -41,7 +41,7 @@ def literal_rows(text: str, fields: Sequence[tuple[str, SqlType]], *, strict: bo
     Raises:
         PlanError: It is no row, has another number of values than the table columns, or a value
             of another type.
-        SyntaxError_: A value is no expression.
+        SyntaxError_: A value is not an expression.
     """
     rows = []
     for number, row in enumerate(_rows(text)):

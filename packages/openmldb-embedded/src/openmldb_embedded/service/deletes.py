@@ -146,7 +146,7 @@ def _hits(index: IndexDef, conditions: Sequence[Condition]) -> int:
     """How many conditions are on an index's keys.
 
     Raises:
-        ExecutionError: One is no equality.
+        ExecutionError: One is not an equality.
     """
     hits = [c for key in index.keys for c in conditions if c.column == key]
     if any(c.operator != "=" for c in hits):

@@ -180,7 +180,7 @@ def _value(
     if isinstance(value, statements.Placeholder):
         return value
     if isinstance(value, statements.NotConstant):
-        raise Misfit(f"{value.text[:60]} is no constant (column {column.name})")
+        raise Misfit(f"{value.text[:60]} is not a constant (column {column.name})")
     return from_literal(value, column, strict=strict)
 
 

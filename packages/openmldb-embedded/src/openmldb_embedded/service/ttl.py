@@ -36,7 +36,7 @@ def deploy_options(options: statements.Options) -> Bias:
     """OPTIONS of DEPLOY, checked as OpenMLDB does: what it does not know it ignores.
 
     Raises:
-        ExecutionError: A bias that is no number, no ``'inf'`` and (RANGE_BIAS) no duration.
+        ExecutionError: A bias that is not a number, no ``'inf'`` and (RANGE_BIAS) no duration.
     """
     span = _bias(options.get("range_bias", 0), "range")
     return Bias(

@@ -143,7 +143,7 @@ def check_jd(shared: Path, folder: Path) -> None:
     remaining = list(counts)
     for size in sizes:
         remaining.remove(size)
-    assert len(remaining) == 1  # the label is no feature
+    assert len(remaining) == 1  # the label is not a feature
     first = found.sort_by("request_id").to_pylist()
     second = ours.sort_by("request_id").to_pylist()
     for one, other in zip(first, second, strict=True):

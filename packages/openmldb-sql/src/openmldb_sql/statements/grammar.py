@@ -282,7 +282,7 @@ class Parser(Cursor):
         return NotConstant(text)
 
     def _check_expression(self, text: str, at: int) -> None:
-        """Refuse what is no expression, or goes on after it."""
+        """Refuse what is not an expression, or goes on after it."""
         try:
             query = parse_select(f"SELECT {text}")
         except SyntaxError_ as error:

@@ -258,7 +258,7 @@ def data_prefix(given: Mapping[str, str]) -> Path | None:
     """``offline.data.prefix``: where the tables' offline data lies, if not in the data folder.
 
     Raises:
-        ConfError: It is no folder of this machine.
+        ConfError: It is not a folder of this machine.
     """
     prefix = given.get("offline.data.prefix")
     if not prefix:

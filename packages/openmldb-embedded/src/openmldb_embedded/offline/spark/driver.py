@@ -67,7 +67,7 @@ def main(folder: Path) -> int:
 
 
 def _failed(folder: Path, error: Exception) -> int:
-    """Say why a task failed; what went away from under it is no result."""
+    """Say why a task failed; what went away from under it is not a result."""
     text = str(error)
     sys.stderr.write(traceback.format_exc())
     if type(error).__name__ == "Py4JNetworkError" or (
