@@ -70,7 +70,7 @@ def test_values_are_those_of_the_api_servers_json():
     ]
 
 
-SQL = "SELECT id AS request_id, at AS request_time, who AS user FROM t"
+SQL = "SELECT id AS request_id, `at` AS request_time, who AS user FROM t"
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def served(openmldb_server, serving_home, triton, trained, tmp_path):
     with OpenMLDBClient.of(serving_home) as client:
         client.execute(database, f"CREATE DATABASE {database}")
         client.execute(
-            database, "CREATE TABLE t(id string, at timestamp, who string, INDEX(key=who, ts=at))"
+            database, "CREATE TABLE t(id string, `at` timestamp, who string, INDEX(key=who, ts=`at`))"
         )
         folder = put_release(
             tmp_path, "2026-04-01", model=ModelStamp(name=model, version=version, sha256="0" * 64)
