@@ -81,7 +81,8 @@ def served(openmldb_server, serving_home, triton, trained, tmp_path):
     with OpenMLDBClient.of(serving_home) as client:
         client.execute(database, f"CREATE DATABASE {database}")
         client.execute(
-            database, "CREATE TABLE t(id string, `at` timestamp, who string, INDEX(key=who, ts=`at`))"
+            database,
+            "CREATE TABLE t(id string, `at` timestamp, who string, INDEX(key=who, ts=`at`))",
         )
         folder = put_release(
             tmp_path, "2026-04-01", model=ModelStamp(name=model, version=version, sha256="0" * 64)

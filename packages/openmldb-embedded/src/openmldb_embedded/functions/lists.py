@@ -32,7 +32,9 @@ def _separator(pattern: str) -> Any:
     try:
         return re2.compile(raw(pattern), options)
     except re2.error as error:
-        raise ExecutionError(f"separator {pattern!r} is not a regular expression: {error}") from error
+        raise ExecutionError(
+            f"separator {pattern!r} is not a regular expression: {error}"
+        ) from error
 
 
 def _cut(text: str, separator: str) -> list[str]:

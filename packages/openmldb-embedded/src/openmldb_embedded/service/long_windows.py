@@ -120,7 +120,8 @@ def _check_call(call: s.Call, bucket: str, types: dict[str, SqlType]) -> None:
                 raise SqlError(f"unsupported date or timestamp as filter column ({column})", 100)
     if not _BUCKET.fullmatch(bucket):
         raise SqlError(
-            f"create aggregator failed: {bucket!r} is not a size of buckets (100, 3s, 5m, 2h, 1d)", 2
+            f"create aggregator failed: {bucket!r} is not a size of buckets (100, 3s, 5m, 2h, 1d)",
+            2,
         )
     if name.removesuffix("_where") not in _KEPT:
         raise SqlError(
