@@ -150,8 +150,8 @@ def loaded_already(pipeline: Pipeline, moments: Sequence[Moment]) -> dict[str, i
         at = one.row[source.events[one.table]]
         day = pipeline.zone.day_of(dt.datetime.fromtimestamp(at / 1000, dt.timezone.utc))
         if not one.request and (one.table, day) in loaded:
-            table = declared[one.table]
-            row = fitted([one.row[name] for name in table.columns], table.columns)
+            columns = declared[one.table].columns
+            row = fitted([one.row[name] for name in columns], columns)
             rows.setdefault(one.table, Counter())[digest(row)] += 1
     folder = live_folder(pipeline.settings, pipeline.name)
     found = {}
