@@ -6,7 +6,7 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
@@ -60,6 +60,16 @@ class Fitted:
 
     network: Network
     progress: Progress
+
+
+def best_of(found: Mapping[str, Fitted]) -> str:
+    """The name of the training whose best epoch the validation rows rate highest; of equals the first."""
+
+    def rated(name: str) -> float:
+        score = found[name].progress.best_score
+        return -math.inf if score is None else score
+
+    return max(found, key=rated)
 
 
 class _LossSum:

@@ -104,28 +104,43 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     start = models.initial_parameters(
         plan, seed=chosen.seed, init_std=chosen.init_std, base_rate=float(labels.mean())
     )
-    begins = linear is not None and chosen.linear_start == "baseline"
+    begins = linear is not None and chosen.linear_start != "zero"
+    fresh = start
     if linear is not None and begins and warm is None:
         first = linear if grown is None else baseline.fit(data, linear.strength)
         start = fit.begin_with(start, first.weights, first.bias)
     if warm is not None:
         start = warm_start.carry_over(warm, start, plan, data.inputs, data.vocabulary, spec)
     until = None if judged is None else judged.epochs
-    store = CheckpointStore(
-        options.checkpoint, _fingerprint(data.digest, chosen, options, start, until)
-    )
+    starts = {"baseline" if begins else "zero": start}
+    if chosen.linear_start == "validation" and begins and warm is None and start is not fresh:
+        starts["zero"] = fresh
     # Elsewhere SIGTERM ends the task at once; what is trained by then is kept.
+    found, stores = {}, []
     with fit.stop_on_sigterm() as stop:
-        trainer = fit.Trainer(
-            *(data, shape, chosen, start, store, stop, options.device),
-            judge_start=begins,
-            until=until,
-            rates=None if judged is None else judged.unknown_rates(data),
-        )
-        fitted = trainer.fit()
+        for name, values in starts.items():
+            store = CheckpointStore(
+                options.checkpoint / name if found else options.checkpoint,
+                _fingerprint(data.digest, chosen, options, values, until),
+            )
+            stores.insert(0, store)
+            trainer = fit.Trainer(
+                *(data, shape, chosen, values, store, stop, options.device),
+                judge_start=name == "baseline",
+                until=until,
+                rates=None if judged is None else judged.unknown_rates(data),
+            )
+            found[name] = trainer.fit()
     if stop.arrived:
         raise Stopped(f"SIGTERM after the last step; the checkpoint is kept in {store.folder}")
     trained = time.monotonic()
+    begun_at = fit.best_of(found)
+    fitted = found[begun_at]
+    if chosen.linear_start == "validation":
+        chosen = chosen.replaced({"linear_start": begun_at})
+        reasons["linear_start"] = "by the validation rows: " + ", ".join(
+            f"{name} {each.progress.best_score:.4f}" for name, each in found.items()
+        )
     figures, compared = {}, None
     for name in ("valid", "test") if judged is None else ():
         split = data.splits[name]
@@ -199,13 +214,14 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             "versions": export.versions(),
             "seconds": {
                 "load": round(loaded - begun, 3),
-                "train": round(progress.seconds, 3),
+                "train": round(sum(each.progress.seconds for each in found.values()), 3),
                 "total": round(time.monotonic() - begun, 3),
             },
         }
         files.write_json(staged / "model_card.json", card)
         files.write_text(staged / "training.html", report.render(card, progress.history))
-    store.clear()
+    for store in stores:
+        store.clear()
     whose = "test" if judged is None else "refit; of the judged model: test"
     log(
         f"{whose} auc {figures['test']['auc']}, logloss {figures['test']['logloss']:.5f}; "

@@ -1,6 +1,7 @@
 """tasks.ctr.train as a process: it learns, repeats itself, stops, goes on, and says what is wrong."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -113,3 +114,21 @@ def test_a_dataset_changed_after_it_was_made_is_refused(from_dataset, dataset):
     done, result = from_dataset.train("dataset", *FAST, check=False)
     assert done.returncode == EXIT_TERMINAL
     assert "not the file that its data card describes" in result["error"]
+
+
+def test_of_two_starts_the_validation_rows_choose_one(from_dataset):
+    few = (*FAST, "--set", "trees=0", "--set", "importance_rows=0")
+    rated = {}
+    for start in ("baseline", "zero", "validation"):
+        from_dataset.train("dataset", *few, "--set", f"linear_start={start}", out=start)
+        card = json.loads((from_dataset.root / start / "model_card.json").read_text())
+        rated[start] = card["valid"]["auc"] - card["valid"]["logloss"]
+    better = max(("baseline", "zero"), key=rated.__getitem__)
+    assert rated["baseline"] != rated["zero"] and rated["validation"] == rated[better]
+    assert same_bits(parameters(from_dataset, "validation"), parameters(from_dataset, better))
+    assert card["hyperparameters"]["linear_start"] == better
+    said = re.findall(r"(baseline|zero) (-?\d+\.\d{4})", card["chosen"]["linear_start"])
+    assert {name: float(score) for name, score in said} == {
+        name: pytest.approx(rated[name], abs=1e-3) for name in ("baseline", "zero")
+    }
+    assert not (from_dataset.root / "validation-checkpoint").exists()
