@@ -116,7 +116,8 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     if chosen.linear_start == "validation" and begins and warm is None and start is not fresh:
         starts["zero"] = fresh
     # Elsewhere SIGTERM ends the task at once; what is trained by then is kept.
-    found, stores = {}, []
+    found: dict[str, fit.Fitted] = {}
+    stores: list[CheckpointStore] = []
     with fit.stop_on_sigterm() as stop:
         for name, values in starts.items():
             store = CheckpointStore(
