@@ -79,7 +79,7 @@ def run(
         ConfigurationError: the DAG does not import, or refuses the values.
     """
     api = AirflowApi(settings)
-    unpaused = Unpaused(api, settings.home, dag_id)
+    unpaused = Unpaused(api, settings.runs_root, dag_id)
     _refuse_unknown(api.params(dag_id), conf)
     now = dt.datetime.now(dt.timezone.utc)
     run_id = api.trigger(dag_id, f"{label}__{now:%Y-%m-%dT%H:%M:%S.%f}", conf)

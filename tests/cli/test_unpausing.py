@@ -12,11 +12,14 @@ class Airflow:
         self.paused = paused
         self.runs = 0
         self.then = None
+        self.known = False
 
     def wait_for_dag(self, dag_id):
+        self.known = True
         return {"is_paused": self.paused}
 
     def unfinished(self, dag_id):
+        assert self.known  # else Airflow answers 404 for a DAG that it has not read yet
         found, then, self.then = self.runs, self.then, None
         if then:
             then()

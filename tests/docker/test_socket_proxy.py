@@ -499,7 +499,7 @@ def test_a_folder_that_is_swapped_all_the_time_is_never_another_one(
             status, answer = request(proxy, "POST", "/v1.41/containers/nightshift-flickers/start")
             if status == 404:  # it was removed after a start
                 status, _ = request(proxy, "POST", CREATE + "flickers", json.dumps(body))
-                assert status in (201, 403)  # the create may meet the link
+                assert status in (201, 400, 403)  # the create may meet the link, or nothing
                 continue
             # The engine fails where the folder is away at that moment
             assert status in (204, 304, 400, 403, 500), answer

@@ -23,8 +23,7 @@ from nightshift.live.log import RequestLog
 from nightshift.live.share import position
 from nightshift.registry import pointer
 from nightshift.serving.probe import PROBE
-from tests.server.predict_server.conftest import FEATURES, TABLE, Pair, row
-from tests.server.predict_server.test_pipelines import Client
+from tests.server.predict_server.conftest import FEATURES, TABLE, Client, Pair, row
 from tests.server.predict_server.test_uploads import to_parquet
 
 FILES = {

@@ -17,8 +17,7 @@ from nightshift.openmldb import OpenMLDBClient
 from nightshift.openmldb.loads import HISTORY
 from nightshift.openmldb.rows import stored_rows
 from nightshift.pipeline import Pipeline
-from tests.server.predict_server.conftest import FEATURES, NOW, TABLE, row
-from tests.server.predict_server.test_pipelines import Client
+from tests.server.predict_server.conftest import FEATURES, NOW, TABLE, Client, row
 
 THEN = NOW - 400 * 86_400_000
 """Long before what the other tests count."""

@@ -16,11 +16,13 @@ def test_a_factorised_sum_is_the_sum_over_all_pairs():
     found = evaluate(
         """
 import numpy as np, oneflow as flow
+from tasks.ctr.train.models.base import Looked
 from tasks.ctr.train.models.interactions import factorised, field_sum, pairs
 adds = field_sum(fields, k)
 flat = flow.from_numpy(np.array(vectors, np.float32).reshape(-1, fields * k))
+looked = Looked(None, None, None, flat.reshape(-1, fields, k), flat, None)
 answer = {
-    "sums": factorised(flat, adds).numpy().tolist(),
+    "sums": factorised(looked, adds).numpy().tolist(),
     "added": flow.matmul(flat, adds).numpy().tolist(),
     "pairs": [side.tolist() for side in pairs(fields)],
 }
