@@ -179,6 +179,16 @@ order of rows:
 | `EXPLAIN` | hybridse's plan | this engine's own plan |
 | `SHOW DEPLOYMENT` (2 of them) | the database's name, as wide as it is | the same: the database of the recording had a shorter name then |
 
+Statements that OpenMLDB's compiler takes and that are refused here, by name and before anything runs:
+
+| statement | here |
+|---|---|
+| `top_n_key_*_cate_where(v, c, k, n)` with a column as `n` | give a constant |
+| `t LAST JOIN t ON t.k = t.k` | `t.k` is ambiguous: give one side an alias |
+| `SELECT t.k FROM (SELECT k FROM t) AS u` | no table `t` here: write `u.k` |
+| an aggregate inside another one with GROUP BY, `sum(sum(v))` | compute the inner one in a subquery |
+| a number beyond DOUBLE, `1e400` | it is too large |
+
 Of 83 recorded loads of files by OpenMLDB's batch engine on Spark 3.2, these differ:
 
 | file | the batch engine | here, and why |
