@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -258,8 +259,7 @@ class App:
                         answer = await host.answer(operation, call)
                 except BackendError as error:
                     # Cut off by the client's own time, a part behind this server is not away.
-                    given = exchange.header(DEADLINE)
-                    own = bool(given) and float(given) < self.settings.predict_timeout_s
+                    own = _given_s(exchange) < self.settings.predict_timeout_s
                     if not own or time.monotonic() < call.deadline or error.kind != "unavailable":
                         raise
                     message = "the request's own deadline passed before there was an answer"
@@ -273,19 +273,7 @@ class App:
         )
 
     def _deadline(self, exchange: Exchange) -> float:
-        seconds = self.settings.predict_timeout_s
-        given = exchange.header(DEADLINE)
-        if given:
-            try:
-                asked = float(given)
-            except ValueError:
-                asked = 0.0
-            if not asked > 0:
-                raise RequestError(
-                    422, "invalid_request", f"{DEADLINE.decode()} is a number of seconds"
-                )
-            seconds = min(seconds, asked)
-        return time.monotonic() + seconds
+        return time.monotonic() + min(self.settings.predict_timeout_s, _given_s(exchange))
 
     async def _get(self, host: Host, operation: str, exchange: Exchange) -> None:
         if operation == "page":
@@ -360,6 +348,20 @@ def _route(path: str) -> tuple[str | None, str, str]:
     elif path.count("/") == 1 and path[1:] in _KNOWN - {"events"}:
         return None, path[1:], ""
     raise RequestError(404, "not_found", f"nothing at {printable(path, 100)}; see /docs")
+
+
+def _given_s(exchange: Exchange) -> float:
+    """Seconds after which the client wants no answer any more; infinite where it does not say."""
+    given = exchange.header(DEADLINE)
+    if not given:
+        return math.inf
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise RequestError(422, "invalid_request", f"{DEADLINE.decode()} is a number of seconds")
+    return seconds
 
 
 def _allow(exchange: Exchange, method: str) -> None:

@@ -268,7 +268,7 @@ class CtrRelease(Release):
         """Give an answer to the request log and the shadow; its receipt as part of the answer.
 
         Of a ranking the rows that are returned are inserted, as a table of requests has them: the
-        candidates that nobody is shown are no requests.
+        candidates that nobody is shown are not requests.
         """
         inserts = None if probe else self._inserts(rows, scored, order)
         recorder = self._context.recorder

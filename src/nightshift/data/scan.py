@@ -237,23 +237,25 @@ def _count_keys(folder: Path, table: Declared, facts: Facts) -> None:
     import pyarrow as pa
     from openmldb_files import FileError, read_parquet
 
+    told_by = [(index.keys, [*index.keys, *filter(None, [index.ts])]) for index in table.indexes]
+    needed = list(dict.fromkeys(name for _, columns in told_by for name in columns))
+    try:
+        batches = [
+            batch
+            for path in reading.parquet_files(folder)
+            for batch in read_parquet(path, columns=needed)
+        ]
+    except (FileError, KeyError):
+        return  # told as unreadable
+    if not batches:
+        return
+    rows = pa.Table.from_batches(batches)
     least: tuple[int, tuple[str, ...]] | None = None
-    for index in table.indexes:
-        columns = [*index.keys, *([index.ts] if index.ts else [])]
-        try:
-            batches = [
-                batch
-                for path in reading.parquet_files(folder)
-                for batch in read_parquet(path, columns=columns)
-            ]
-        except (FileError, KeyError):
-            return  # told as unreadable
-        if not batches:
-            return
-        whole = pa.Table.from_batches(batches).drop_null()
+    for keys, columns in told_by:
+        whole = rows.select(columns).drop_null()
         same = whole.num_rows - whole.group_by(columns).aggregate([]).num_rows
         if least is None or same < least[0]:
-            least = same, index.keys
+            least = same, keys
     if least is not None:
         facts.same_key, facts.keys = least
 

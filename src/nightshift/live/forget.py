@@ -351,9 +351,9 @@ def _matches(part: pa.Table, wanted: Wanted) -> pa.ChunkedArray:
 def _typed(value: str, sql: str) -> str | None:
     """A value as a literal for a column; None where the column cannot hold it."""
     if sql == "string":
-        # Half a surrogate pair, as bytes that are no UTF-8 become on a command line; a table has none.
+        # Half a surrogate pair, as bytes that are not UTF-8 become on a command line; a table has none.
         sound = "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
         return literal(value) if sound else None
     if sql not in _RANGES or _WHOLE.fullmatch(value) is None:
-        return None  # `1_0` and `010` are no text of the number 10, whose rows are another person's
+        return None  # `1_0` and `010` are not how a table writes the number 10, whose rows are another person's
     return value if -(2 ** _RANGES[sql]) <= int(value) < 2 ** _RANGES[sql] else None

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pyarrow.compute as pc
@@ -22,8 +23,9 @@ from nightshift.registry import manifest as manifests
 from nightshift.registry.names import deployment_name, sql_hash
 from nightshift.release import rollback, steps
 from nightshift.serving import pair
-from nightshift.settings import Settings
+from nightshift.settings import PROJECT, Settings
 from testing.house import House
+from testing.releases import put_release
 from testing.serving import wait_until
 
 FIRST, SECOND = "2026-11-08", "2026-11-09"
@@ -48,6 +50,27 @@ class Nights:
     @property
     def settings(self) -> Settings:
         return self.house.settings
+
+
+class Nobody:
+    """Servers that must not be asked."""
+
+    def __getattr__(self, name: str) -> None:
+        pytest.fail(f"{name} was asked")
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    """A pipeline without releases, by files alone."""
+    settings = Settings(project=PROJECT, home=tmp_path / "home", installation="test00")
+    return Pipeline.load(settings, "jd")
+
+
+def make_live(pipeline: Pipeline, ds: str, sequence: int = 1, **changes: Any) -> str:
+    """A release that is made and switched to; its id."""
+    folder = put_release(pipeline.releases, ds, sequence, **changes)
+    pointer.switch_live(pipeline.releases, folder.id, probe=lambda *_: [], promote="force")
+    return folder.id
 
 
 @pytest.fixture(scope="session")

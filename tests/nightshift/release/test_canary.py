@@ -12,14 +12,12 @@ from nightshift.errors import ConfigurationError, ReleaseRejected
 from nightshift.live.folders import hiding_key, live_folder
 from nightshift.live.share import position
 from nightshift.night import servers
-from nightshift.pipeline import Pipeline
 from nightshift.registry import history, pointer
 from nightshift.registry.store import moment_of
 from nightshift.release import canary, steps, switch
-from nightshift.settings import PROJECT, Settings
 from testing.releases import put_release
 
-from .conftest import LIVE, ask, fork, loaded, logged
+from .conftest import LIVE, Nobody, ask, fork, loaded, logged, make_live
 
 
 def test_a_canary_has_its_users_until_it_is_promoted(nights, watched, requests):
@@ -72,28 +70,9 @@ def test_a_night_makes_its_candidate_a_canary(nights, watched):
     assert pointer.end_canary(watched.releases, release, reason="the test is over")
 
 
-class Nobody:
-    """Servers that must not be asked."""
-
-    def __getattr__(self, name):
-        pytest.fail(f"{name} was asked")
-
-
-@pytest.fixture
-def pipeline(tmp_path):
-    settings = Settings(project=PROJECT, home=tmp_path / "home", installation="test00")
-    return Pipeline.load(settings, "jd")
-
-
 def with_canary(pipeline, **canary):
     live = pipeline.config.live.model_copy(update={"canary": CanaryConfig(**canary)})
     return pipeline.with_config(live=live)
-
-
-def make_live(pipeline, ds, **changes):
-    folder = put_release(pipeline.releases, ds, **changes)
-    pointer.switch_live(pipeline.releases, folder.id, probe=lambda *_: [])
-    return folder.id
 
 
 def test_a_canary_needs_a_share_and_a_column_of_the_request_table(pipeline):

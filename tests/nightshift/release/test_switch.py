@@ -12,17 +12,15 @@ import pytest
 
 from nightshift import layout
 from nightshift.errors import ContractError, ReleaseRejected
-from nightshift.pipeline import Pipeline
 from nightshift.registry import history, leases, pointer
 from nightshift.registry.manifest import FeatureStamp, SpecStamp, Sql
 from nightshift.registry.store import moment_of
 from nightshift.release import candidate, rollback, steps, switch
 from nightshift.serving import pair
-from nightshift.settings import PROJECT, Settings
 from nightshift.triton import TritonControl
 from testing.releases import HASH, put_release
 
-from .conftest import BLOCK_ROWS, FIRST, MOST_IDS, another, finish, live, predict
+from .conftest import BLOCK_ROWS, FIRST, MOST_IDS, Nobody, another, finish, live, make_live, predict
 
 
 def test_a_newer_night_goes_live_and_is_rolled_back(nights, monkeypatch):
@@ -118,25 +116,6 @@ def test_a_retire_that_waits_for_a_switch_spares_what_it_made_live(nights):
     rollback.retire_rolled_back(nights.pipeline)
     assert live(nights) == f"{FIRST}.001"
     finish(nights, plan, release)
-
-
-class Nobody:
-    """Servers that must not be asked."""
-
-    def __getattr__(self, name):
-        pytest.fail(f"{name} was asked")
-
-
-@pytest.fixture
-def pipeline(tmp_path):
-    settings = Settings(project=PROJECT, home=tmp_path / "home", installation="test00")
-    return Pipeline.load(settings, "jd")
-
-
-def make_live(pipeline, ds, sequence=1, **changes):
-    folder = put_release(pipeline.releases, ds, sequence, **changes)
-    pointer.switch_live(pipeline.releases, folder.id, probe=lambda *_: [], promote="force")
-    return folder.id
 
 
 def test_a_release_that_is_not_newer_asks_no_server(pipeline):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import itertools
 import math
 import threading
 from collections import Counter
@@ -190,31 +189,30 @@ def _of_release(
 def _parts(release: Release, requests: Requests, size: int) -> list[Found]:
     """What became of the requests, part by part; each thread replays in a database of its own."""
     pairs = release.world.keys.get(release.pipeline.features.tables.request_table, [])
-    by = pairs[0][1] if pairs else ()
+    waiting = enumerate(requests.parts(pairs[0][1] if pairs else (), size))
+    turn, failed = threading.Lock(), threading.Event()
+    made: dict[int, Found] = {}
 
-    failed = threading.Event()
-
-    def take(slot: int) -> list[Found]:
-        name, work = f"{release.name}_{slot}", release.work / str(slot)
-        mine = dataclasses.replace(release, name=name, work=work)
-        made: list[Found] = []
+    def work(slot: int) -> None:
+        name = f"{release.name}_{slot}"
+        mine = dataclasses.replace(release, name=name, work=release.work / str(slot))
         try:
             # A killed run may have left it, and fewer parts not need it.
             deployments.drop_database(release.client, name)
-            for one in itertools.islice(requests.parts(by, size), slot, None, AT_ONCE):
-                if failed.is_set():
+            while not failed.is_set():
+                with turn:
+                    number, one = next(waiting, (0, None))
+                if one is None:
                     break
                 release.said(f"as the store stood: {len(one)} requests")
-                made.append(Part(mine, one).found())
+                made[number] = Part(mine, one).found()
         except BaseException:
             failed.set()
             raise
-        return made
 
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="part") as threads:
-        taken = list(threads.map(take, range(AT_ONCE)))
-    turns = itertools.zip_longest(*taken)
-    return [found for turn in turns for found in turn if found is not None]
+        list(threads.map(work, range(AT_ONCE)))
+    return [made[number] for number in sorted(made)]
 
 
 def _now(given: pa.Table, pipeline: Pipeline, requests: Requests) -> tuple[pa.Table, str]:
