@@ -10,13 +10,10 @@ Requests are replayed in parts (see `requests`), and a step asks only those agai
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import math
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +41,7 @@ from nightshift.live.skew.part import (
 from nightshift.live.skew.pricing import Priced, price
 from nightshift.live.skew.requests import PART, NoRequests, Requests, logged
 from nightshift.live.skew.world import World
-from nightshift.openmldb import AbstractClient, deployments
+from nightshift.openmldb import AbstractClient
 from nightshift.openmldb.reconcile import fingerprint
 from nightshift.pipeline import Pipeline
 
@@ -52,10 +49,6 @@ __all__ = ["NoRequests", "Score", "ScoreOf", "observe", "same"]
 
 ScoreOf = Callable[[str, int], "Score | None"]
 """By model and version: scores of ids, or None where the model is no longer served."""
-
-
-AT_ONCE = 2
-"""Parts under way together: OpenMLDB answers for one while another is compared."""
 
 
 def observe(
@@ -81,7 +74,7 @@ def observe(
         sample: so many requests at most, drawn at random; None for all.
         seed: of the drawing.
         part: so many requests, about, are replayed together; memory grows with it.
-        said: told, by several threads, what is done.
+        said: told what is done.
 
     Returns:
         The report, JSON; see docs/live.md.
@@ -181,38 +174,15 @@ def _of_release(
             _now(asked.training(current), pipeline, requests) if changed else None,
             key, asked.name, asked.work, said,
         )  # fmt: skip
-        return _merged(release, requests.release, _parts(release, requests, part))
+        made: list[Found] = []
+        pairs = world.keys.get(pipeline.features.tables.request_table, [])
+        for one in requests.parts(pairs[0][1] if pairs else (), part):
+            done = sum(found.requests for found in made)
+            said(f"as the store stood: {len(one)} requests from {done} on")
+            made.append(Part(release, one).found())
+        return _merged(release, requests.release, made)
     finally:
         replay.clear(asked.work)
-
-
-def _parts(release: Release, requests: Requests, size: int) -> list[Found]:
-    """What became of the requests, part by part; each thread replays in a database of its own."""
-    pairs = release.world.keys.get(release.pipeline.features.tables.request_table, [])
-    waiting = enumerate(requests.parts(pairs[0][1] if pairs else (), size))
-    turn, failed = threading.Lock(), threading.Event()
-    made: dict[int, Found] = {}
-
-    def work(slot: int) -> None:
-        name = f"{release.name}_{slot}"
-        mine = dataclasses.replace(release, name=name, work=release.work / str(slot))
-        try:
-            # A killed run may have left it, and fewer parts not need it.
-            deployments.drop_database(release.client, name)
-            while not failed.is_set():
-                with turn:
-                    number, one = next(waiting, (0, None))
-                if one is None:
-                    break
-                release.said(f"as the store stood: {len(one)} requests")
-                made[number] = Part(mine, one).found()
-        except BaseException:
-            failed.set()
-            raise
-
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="part") as threads:
-        list(threads.map(work, range(AT_ONCE)))
-    return [made[number] for number in sorted(made)]
 
 
 def _now(given: pa.Table, pipeline: Pipeline, requests: Requests) -> tuple[pa.Table, str]:
