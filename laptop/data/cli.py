@@ -20,12 +20,13 @@ from nightshift.data import load as loading
 from nightshift.data import publish, reading
 from nightshift.data import scan as scanning
 from nightshift.data.declared import Declared, declared_tables
-from nightshift.errors import ConfigurationError, DataError, NightshiftError
+from nightshift.errors import ConfigurationError, DataError, NightshiftError, PartitionMissing
 from nightshift.features.tables import SourceTables
 from nightshift.gates import partitions as partition_gate
 from nightshift.openmldb import OpenMLDBClient
 from nightshift.openmldb.loads import reload_day
 from nightshift.pipeline import Pipeline
+from nightshift.plan import make_plan
 from nightshift.settings import Settings
 from nightshift.zones import Zone
 
@@ -226,7 +227,7 @@ def lay_out(
 
 
 def check_tables(pipeline: Pipeline, ds: str | None, *, as_json: bool = False) -> int:
-    """Print what is wrong with the partitions; 1 where a night would end by it."""
+    """Print what is wrong with the partitions, or missing; 1 where a night would end by it."""
     tables = pipeline.features.tables
     publish.recover(pipeline.data)
     days = {name: scanning.present_days(pipeline.data, name) for name in tables.events}
@@ -247,6 +248,11 @@ def check_tables(pipeline: Pipeline, ds: str | None, *, as_json: bool = False) -
         train_days=pipeline.config.train_days,
         levels=pipeline.gates["data"]["partitions"],
     )
+    try:
+        make_plan(pipeline, ds=last, run_id="check")
+    except (PartitionMissing, DataError) as error:
+        report["failures"] = [str(error), *report["failures"]]
+        report["status"] = "fail"
     if as_json:
         say(files.dump_json(report).decode())
         return 1 if report["failures"] else 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nightshift.errors import ConfigurationError
 from nightshift.openmldb import quote_literal, split_script
+from nightshift_provider.durable import airflow_errors
 from nightshift_provider.operators.openmldb.base import OpenMLDBOperator
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class BuiltSQLOperator(OpenMLDBOperator):
     ) -> None:
         """Render the fields, then make the SQL of them."""
         super().render_template_fields(context, jinja_env)
-        self.sql = self.build_sql()
+        with airflow_errors():
+            self.sql = self.build_sql()
 
     def build_sql(self) -> str:
         """The statement, from rendered fields."""
