@@ -1,60 +1,10 @@
 """The client of Airflow's API against a server that answers as Airflow does."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
 from cli.airflow_api import AirflowApi, Task
 from nightshift.errors import ConfigurationError, DeadlineExceeded, ServiceUnavailable
 from nightshift.settings import Settings
-
-
-@pytest.fixture
-def airflow():
-    """A server; `answers` are (status, JSON) by "METHOD path", `asked` what came."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self):
-            raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            place = f"{self.command} {self.path}"
-            server.asked.append((place, json.loads(raw) if raw else None))
-            token = self.headers.get("Authorization")
-            if self.path == "/auth/token":
-                server.tokens += 1
-                status, value = server.answers.get(
-                    place, (201, {"access_token": f"t{server.tokens}"})
-                )
-            elif token != f"Bearer t{server.valid or server.tokens}":
-                status, value = 401, {"detail": "Signature has expired"}
-            else:
-                status, value = server.answers.get(place, (404, {"detail": "Not found"}))
-            body = b"" if value is None else json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = do_PATCH = answer  # noqa: N815 (http.server's names)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.answers, server.asked, server.tokens, server.valid = {}, [], 0, 0
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture
-def api(airflow, tmp_path):
-    settings = Settings(home=tmp_path, airflow_port=airflow.server_address[1])
-    return AirflowApi(settings, password="secret")
 
 
 def test_one_login_is_enough_and_a_token_that_is_over_is_made_anew(airflow, api):

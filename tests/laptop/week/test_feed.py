@@ -6,7 +6,7 @@ import datetime as dt
 import pytest
 
 from laptop.data.generate import Spec
-from laptop.week import feed, report
+from laptop.week import feed
 from laptop.week.feed import LABELS, LATE_TABLE, Week
 from nightshift import layout
 from nightshift.data import reading
@@ -62,32 +62,6 @@ def test_a_bad_release_serves_a_day_without_late_events(days):
     assert bad in played
     assert after in played
     assert after not in faulty
-
-
-def test_just_the_bad_release_is_to_be_withdrawn():
-    why = "withdrawn 2026-03-10T00:00:00Z: its mean score is 0.47"
-    assert report.wrongly_judged({f"{LAST}.001": why}, LAST) == []
-    (missed,) = report.wrongly_judged({}, LAST)
-    assert f"{LAST} was not withdrawn" in missed
-    both = report.wrongly_judged({f"{LAST}.001": why, "2026-03-09.001": why}, LAST)
-    assert both == [f"2026-03-09.001 was {why}, without a fault"]
-
-
-def test_the_fault_is_named_only_by_hours_of_that_table():
-    cause = {"cause": "event late", "table": LATE_TABLE, "rows": 1, "late_s": {"p50": 21_600}}
-    assert report.names_the_fault({"releases": [{"causes": [cause]}]})
-    for change in ({"table": "bo_comment"}, {"late_s": {"p50": 600}}, {"cause": "code"}):
-        assert not report.names_the_fault({"releases": [{"causes": [{**cause, **change}]}]})
-
-
-def test_a_usual_day_that_was_served_worse_is_a_failure():
-    def found(low):
-        auc = {"difference": low + 0.01, "low": low, "high": low + 0.02}
-        return {"releases": [{"release": "r", "price": {"auc": auc}}]}
-
-    assert report.served_differs(found(-0.01)) == ""
-    assert "r was served" in report.served_differs(found(0.02))
-    assert report.served_differs({"releases": [{"release": "r", "price": {"why": "gone"}}]}) == ""
 
 
 def test_a_week_is_made_the_same_twice(week, tmp_path):
