@@ -61,8 +61,10 @@ def by_feature(found: dict[str, Any]) -> Markup | None:
         for cause in _dicts(release.get("causes")):
             features = cause.get("features")
             for name, values in (features if isinstance(features, dict) else {}).items():
-                key = (str(name)[:80], str(cause.get("cause")))
-                counted[key] = counted.get(key, 0.0) + float(values)
+                number = _number(values)
+                if number is not None:
+                    key = (str(name)[:80], str(cause.get("cause")))
+                    counted[key] = counted.get(key, 0.0) + number
     total: dict[str, float] = {}
     for (name, _), values in counted.items():
         total[name] = total.get(name, 0.0) + values

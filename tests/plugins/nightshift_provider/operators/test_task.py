@@ -147,24 +147,6 @@ class TestResult:
 
 
 class TestKill:
-    @pytest.mark.parametrize("what", ["wait", "deaf"])
-    async def test_the_triggers_kill_leaves_nothing(self, workshop, airflow, what):
-        from nightshift_provider.triggers.task import NightshiftTaskTrigger
-
-        run = airflow.run(body(workshop, what, "deferrable=True, defer_after_s=0, stop_grace_s=1"))
-        assert run.try_task("x", run_triggerer=False) == "deferred"
-        until(lambda: starts(workshop), "the task starts")
-        spec = json.loads((folders(workshop)[0] / "spec.json").read_bytes())
-        trigger = NightshiftTaskTrigger(
-            runner="process",
-            docker_url="",
-            docker_conn_id=None,
-            spec=spec_of(workshop, folders(workshop)[0].name, spec),
-        )
-        await trigger.on_kill()
-        assert not alive(starts(workshop)[0])
-        assert folders(workshop) == []
-
     def test_the_operators_kill_leaves_nothing(self, workshop, airflow):
         run = airflow.run(body(workshop, "wait"))
         task = run.dag.get_task("x")
