@@ -1,8 +1,7 @@
 """Tests mirror the source: a module `a/b.py` has `tests/a/test_b.py`.
 
 Modules of one kind that a registry names may share one test file, which asks each of them the
-same questions (`SHARED`). `mirror_exceptions.txt` lists the modules that have none of their own yet. A new module gets its
-test file, and a module that got one is taken off the list, which can so only shrink.
+same questions (`SHARED`).
 """
 
 from pathlib import Path
@@ -14,7 +13,6 @@ from nightshift.config.recommend import RETRIEVERS
 from tasks.ctr.train.hyperparameters import Family
 
 ROOT = Path(__file__).resolve().parents[1]
-EXCEPTIONS = Path(__file__).with_name("mirror_exceptions.txt")
 HOMES = {
     "src/nightshift": "tests/nightshift",
     "plugins/nightshift_provider": "tests/plugins/nightshift_provider",
@@ -63,23 +61,8 @@ def without_own_test():
     }
 
 
-def excepted():
-    lines = EXCEPTIONS.read_text().splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def test_a_module_has_a_test_file_of_its_own_or_is_listed():
-    missing = sorted(without_own_test() - set(excepted()))
-    assert missing == [], "write tests/.../test_<module>.py for each"
-
-
-def test_the_list_holds_no_module_that_has_its_test_file_or_is_gone():
-    done = sorted(set(excepted()) - without_own_test())
-    assert done == [], f"take them off {EXCEPTIONS.name}"
-
-
-def test_the_list_is_sorted_and_names_a_module_once():
-    assert excepted() == sorted(set(excepted()))
+def test_a_module_has_a_test_file_of_its_own():
+    assert sorted(without_own_test()) == [], "write tests/.../test_<module>.py for each"
 
 
 @pytest.mark.parametrize(("source", "tests"), HOMES.items())

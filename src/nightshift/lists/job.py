@@ -129,7 +129,9 @@ def _there(target: Path, job: dict[str, Any], *, replace: bool) -> dict[str, Any
         if summary is not None and summary.get("job") == job:
             return {**summary, "written": False}
     if not replace:
-        made = f"by release {summary['job']['release']}" if summary else "and has no " + SUMMARY
+        made = (
+            f"made by release {summary['job']['release']}" if summary else "and has no " + SUMMARY
+        )
         raise ConfigurationError(
             f"{target} is there, {made}; it is not what is asked for now: give --replace, or "
             "another --out"

@@ -1,12 +1,7 @@
 """A small experiment in real trainings: run, found done, shown, its winner applied."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -149,39 +144,6 @@ def test_an_experiment_that_is_not_there_is_named(experiment):
     made, _ = experiment
     with pytest.raises(ConfigurationError, match="did you mean 'try'"):
         running.summary(made.bench.pipeline, "tri")
-
-
-def test_a_training_ends_with_the_command_that_started_it(tmp_path, project):
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nexec sleep 60\n")
-    python.chmod(0o755)
-    code = f"""
-import pathlib, time, types
-from nightshift.experiment import trainings
-settings = types.SimpleNamespace(project=pathlib.Path({str(project)!r}), task_python={str(python)!r})
-bench = types.SimpleNamespace(pipeline=types.SimpleNamespace(settings=settings))
-print(trainings._start(bench, "train", [], pathlib.Path({str(tmp_path / "log")!r})).pid, flush=True)
-time.sleep(60)
-"""
-    command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert command.stdout is not None
-    training = int(command.stdout.readline())
-    os.kill(command.pid, signal.SIGKILL)
-    command.wait()
-    command.stdout.close()
-    for _ in range(600):
-        if not _lives(training):
-            return
-        time.sleep(0.1)
-    os.kill(training, signal.SIGKILL)
-    pytest.fail("the training outlived the command")
-
-
-def _lives(pid):
-    try:
-        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def test_two_commands_do_not_train_at_once(bench, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import httpx
@@ -15,7 +14,7 @@ from nightshift.errors import (
     ServiceUnavailable,
     StatementTimeout,
 )
-from nightshift.openmldb import AsyncOpenMLDBClient, JobState, OpenMLDBClient
+from nightshift.openmldb import JobState, OpenMLDBClient
 
 JOB_TYPES = [
     "Int32",
@@ -111,16 +110,6 @@ class TestClient:
 
         client(handler).health()
         assert seen == ["openmldb.test"]
-
-    def test_async_shares_the_parsing(self):
-        async def run():
-            transport = httpx.MockTransport(answer({"code": 2000, "msg": "Job not found: 9"}))
-            async with AsyncOpenMLDBClient("http://x:1", transport=transport) as api:
-                await api.job(9)
-
-        with pytest.raises(OpenMLDBError, match="Job not found: 9") as caught:
-            asyncio.run(run())
-        assert caught.value.code == 2000
 
     def test_request_mode_and_not_a_number(self):
         text = (

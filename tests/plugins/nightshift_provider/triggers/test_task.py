@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from nightshift_provider.runners.base import TaskSpec, task_folders
+from nightshift_provider.runners.base import Phase, TaskSpec, task_folders
 from nightshift_provider.runners.process import ProcessRunner, keeper_pid
 from nightshift_provider.triggers import task as module
 from nightshift_provider.triggers.task import NightshiftTaskTrigger
@@ -43,6 +43,13 @@ def waiting(one, **changes):
     return NightshiftTaskTrigger(
         runner="process", docker_url="", docker_conn_id=None, spec=one.to_dict(), **options
     )
+
+
+def running(one):
+    """The task's own process."""
+    path = Path(one.state_dir) / "running.json"
+    until(path.exists, "it runs")
+    return json.loads(path.read_text())["task"]
 
 
 async def event(trigger):
@@ -105,10 +112,8 @@ def test_it_comes_back_from_the_database_as_it_was(spec):
 async def test_a_kill_leaves_nothing_even_of_a_task_that_is_deaf(spec):
     one = spec(DEAF, stop_grace_s=0.5)
     ProcessRunner().start(one)
-    folder = Path(one.state_dir)
-    until(lambda: (folder / "running.json").exists(), "it runs")
-    process = json.loads((folder / "running.json").read_text())["task"]
+    process = running(one)
     await waiting(one).on_kill()
     assert not alive(process)
-    assert not folder.exists()
+    assert ProcessRunner().status(one).phase is Phase.ABSENT
     await waiting(one).on_kill()  # once more is no error
