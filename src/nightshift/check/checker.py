@@ -606,7 +606,7 @@ class _Checker:
         with contextlib.suppress(SqlError):  # OpenMLDB's own parser says what is wrong
             if not isinstance(statements.parse(query), statements.Select):
                 self.add(
-                    files.sql, "", f"is no SELECT: it begins with {' '.join(query.split())[:40]!r}",
+                    files.sql, "", f"is not a SELECT: it begins with {' '.join(query.split())[:40]!r}",
                     "write the feature query, or name another file under features.sql",
                 )  # fmt: skip
                 return None

@@ -103,7 +103,7 @@ def forget(
     kinds = {table.columns[column] for table in declared.values() if column in table.columns}
     if all(_typed(value, kind) is None for kind in kinds):
         raise ConfigurationError(
-            f"{value[:60]!r} is no value of {column}, which is {', '.join(sorted(kinds))}: write it "
+            f"{value[:60]!r} is not a value of {column}, which is {', '.join(sorted(kinds))}: write it "
             "as the table has it, such as 42"
         )
     place = _Places(pipeline, client, declared)

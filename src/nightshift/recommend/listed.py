@@ -28,7 +28,7 @@ def problem_of(sql: str) -> str | None:
     try:
         tree = parse_select(sql.strip().rstrip(";"))
     except SqlError as error:
-        return f"is no SELECT that OpenMLDB takes: {getattr(error, 'reason', error)}"
+        return f"is not a SELECT that OpenMLDB takes: {getattr(error, 'reason', error)}"
     first: Any = tree
     while isinstance(first, syntax.Query):
         first = first.selects[0]

@@ -146,6 +146,8 @@ def test_another_type_in_an_older_day_is_told_once(settings):
 
 def test_a_query_file_that_holds_something_else_is_told(settings):
     plant(settings, QUERY, r"(?s)\A.*\Z", "DROP TABLE bo_user;")
-    expect(check_pipeline(settings, "shop"), "", "is no SELECT: it begins with 'DROP TABLE", "name")
+    expect(
+        check_pipeline(settings, "shop"), "", "is not a SELECT: it begins with 'DROP TABLE", "name"
+    )
     plant(settings, PIPELINE, r"sql: features.sql", f"sql: {CREATE}")
-    expect(check_pipeline(settings, "shop"), "", "is no SELECT", "name another file")
+    expect(check_pipeline(settings, "shop"), "", "is not a SELECT", "name another file")

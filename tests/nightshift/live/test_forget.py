@@ -188,15 +188,15 @@ def test_a_column_that_no_table_has_is_refused(world):
 @pytest.mark.parametrize(
     ("column", "value", "why"),
     [
-        ("n", "1_0", "no value of n"),  # Python's int() would take these for 10, 1 and 1
-        ("n", "+1", "no value of n"),
-        ("n", " 1", "no value of n"),
-        ("n", "0x1", "no value of n"),
-        ("n", "1 OR 1=1", "no value of n"),
-        ("n", "2147483648", "no value of n"),
+        ("n", "1_0", "not a value of n"),  # Python's int() would take these for 10, 1 and 1
+        ("n", "+1", "not a value of n"),
+        ("n", " 1", "not a value of n"),
+        ("n", "0x1", "not a value of n"),
+        ("n", "1 OR 1=1", "not a value of n"),
+        ("n", "2147483648", "not a value of n"),
         ("at", "0", "names nobody"),
-        ("who", "a\0b", "no value of who"),
-        ("who", "\udcff", "no value of who"),
+        ("who", "a\0b", "not a value of who"),
+        ("who", "\udcff", "not a value of who"),
         ("who; DROP TABLE visit", "ann", "has a column"),
         ("who = 'ann' OR who", "bob", "has a column"),
         ("", "ann", "has a column"),

@@ -110,7 +110,7 @@ def test_an_empty_list_is_a_list(found, tmp_path):
         ("SELECT c.item, c.score FROM chosen AS c", None),
         ("SELECT item_id, 1 AS score FROM history", "no column 'item'"),
         ("SELECT item FROM chosen", "no column 'score'"),
-        ("DELETE FROM chosen", "no SELECT"),
+        ("DELETE FROM chosen", "not a SELECT"),
     ],
 )
 def test_the_text_of_the_query(sql, told):
