@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -102,6 +103,77 @@ def read_json(path: Path, *, max_bytes: int = 16 * 1024 * 1024) -> Any:
         raise ContractError(f"{path} is not there") from None
     except (ValueError, RecursionError) as error:
         raise ContractError(f"{path} is not JSON: {error}"[:500]) from error
+
+
+def read_plain(path: Path, *, max_bytes: int, links: bool = False) -> bytes:
+    """The bytes of a file that a stranger may have put there: a pipe or a device is not waited for.
+
+    Args:
+        path: the file.
+        max_bytes: a larger one is refused.
+        links: whether a link is followed.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ContractError: it is no file, larger, or cannot be read.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags if links else flags | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        raise
+    except OSError as error:  # a link (ELOOP), a socket (ENXIO)
+        what = error.strerror if links or error.errno != errno.ELOOP else "it is a link"
+        raise ContractError(f"{path} cannot be read: {what}") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ContractError(f"{path} cannot be read: it is not a plain file")
+    with os.fdopen(fd, "rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ContractError(
+            f"{path} has more than {max_bytes} bytes, which are the most that are read"
+        )
+    return data
+
+
+def check_plain(folder: Path) -> None:
+    """Return if a folder holds folders and plain files alone.
+
+    Whoever copies or reads what a task wrote does so with rights that the task may not have: a link
+    would lead them to files of their own, a pipe would keep them waiting, a device never ends.
+
+    Raises:
+        ContractError: it holds a link, a pipe, a socket or a device.
+    """
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(parent, name)
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise ContractError(
+                    f"{path} is a {_KINDS.get(stat.S_IFMT(mode), 'special file')}: a task's folder "
+                    "holds plain files alone; write the file itself there"
+                )
+
+
+_KINDS = {
+    stat.S_IFLNK: "link",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder of plain files; `target` may be there.
+
+    Raises:
+        ContractError: `source` holds a link, a pipe, a socket or a device.
+    """
+    check_plain(source)
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
 
 
 def _finite(text: str) -> float:

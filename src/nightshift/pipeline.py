@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nightshift import files
 from nightshift.config.pipeline import NAME, FeatureFiles, PipelineConfig
 from nightshift.config.reading import Problem, read
 from nightshift.config.recommend import Recommend
 from nightshift.config.score import Score
 from nightshift.config.yamlfile import nearest
-from nightshift.errors import ConfigurationError
+from nightshift.errors import ConfigurationError, ContractError
 from nightshift.installation import adopt, installation_id
 from nightshift.settings import Settings
 from nightshift.zones import Zone
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from nightshift.registry.store import ReleaseStore
 
 CONFIG = "pipeline.yaml"
+
+MAX_SQL = 4 * 1024 * 1024
+"""Bytes of a file of SQL."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,11 @@ def _problem(check: Callable[[], object]) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
+        return files.read_plain(path, max_bytes=MAX_SQL, links=True).decode("utf-8-sig")
+    except FileNotFoundError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except ContractError as error:
+        raise ConfigurationError(str(error)) from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
 
@@ -446,6 +452,14 @@ def names(settings: Settings) -> list[str]:
         if NAME.fullmatch(path.parent.name)
     )
     return sorted(found, key=lambda name: name != settings.pipeline)
+
+
+def unread(settings: Settings) -> list[str]:
+    """Folders like a pipeline's that nothing reads, for their names are none of a pipeline's."""
+    folders = (path.parent.name for path in settings.pipelines.glob(f"*/{CONFIG}"))
+    return sorted(
+        name for name in folders if not NAME.fullmatch(name) and not name.startswith((".", "_"))
+    )
 
 
 class Pipelines:

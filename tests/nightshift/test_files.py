@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -61,6 +62,42 @@ def test_reading_what_is_no_file_or_no_sound_json_ends(tmp_path):
         (tmp_path / "odd.json").write_bytes(content)
         with pytest.raises(ContractError, match="not JSON"):
             files.read_json(tmp_path / "odd.json")
+
+
+SPECIAL = {
+    "link": lambda path: path.symlink_to("weights"),
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "socket": lambda path: socket.socket(socket.AF_UNIX).bind(str(path)),
+    "folder": lambda path: path.symlink_to("/etc"),
+}
+
+
+@pytest.mark.parametrize("make", SPECIAL.values(), ids=SPECIAL)
+def test_what_is_no_plain_file_is_neither_read_nor_copied(tmp_path, make):
+    folder = tmp_path / "model"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "weights").write_bytes(b"1")
+    files.copy_tree(folder, tmp_path / "copied")
+    make(folder / "deep" / "x")
+    for links in (False, True) if make is not SPECIAL["link"] else (False,):
+        with pytest.raises(ContractError, match=r"cannot be read: (it is|No such device)"):
+            files.read_plain(folder / "deep" / "x", max_bytes=10, links=links)
+    with pytest.raises(ContractError, match=r"deep/x is a (link|pipe|socket)"):
+        files.copy_tree(folder, tmp_path / "copied")
+    assert os.listdir(tmp_path / "copied" / "deep") == ["weights"]
+
+
+def test_a_plain_file_is_read_within_its_bound(tmp_path):
+    path = tmp_path / "a"
+    with pytest.raises(FileNotFoundError):
+        files.read_plain(path, max_bytes=10)
+    path.write_bytes(b"x" * 10)
+    assert files.read_plain(path, max_bytes=10) == b"x" * 10
+    (tmp_path / "link").symlink_to("a")
+    assert files.read_plain(tmp_path / "link", max_bytes=10, links=True) == b"x" * 10
+    with pytest.raises(ContractError, match="more than 9 bytes"):
+        files.read_plain(path, max_bytes=9)
 
 
 def test_a_private_file_is_its_owners_alone(tmp_path):

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nightshift import files
 from nightshift.errors import (
     EXIT_TERMINAL,
     ConfigurationError,
@@ -355,15 +356,14 @@ class NightshiftTaskOperator(WaitingOperator):
 
     def _read_result(self, spec: TaskSpec) -> dict[str, Any]:
         path = Path(spec.result_path)
+        for folder in spec.writable:
+            files.check_plain(Path(folder))
         try:
-            with path.open("rb") as file:
-                data = file.read(RESULT_MAX_BYTES + 1)
+            data = files.read_plain(path, max_bytes=RESULT_MAX_BYTES)
         except FileNotFoundError:
             raise ContractError(f"tasks.{self.task} ended well but wrote no {path}") from None
-        if len(data) > RESULT_MAX_BYTES:
-            raise ContractError(
-                f"{path} has more than {RESULT_MAX_BYTES} bytes; a result holds figures and paths"
-            )
+        except ContractError as error:
+            raise ContractError(f"{error}; a result holds figures and paths") from None
         try:
             result = json.loads(data, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
@@ -388,9 +388,8 @@ class NightshiftTaskOperator(WaitingOperator):
 def _said(path: Path) -> str:
     """The error that a failed task wrote into its result file."""
     try:
-        with path.open("rb") as file:
-            value = json.loads(file.read(RESULT_MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
+        value = json.loads(files.read_plain(path, max_bytes=RESULT_MAX_BYTES))
+    except (OSError, ContractError, ValueError, RecursionError):
         return ""
     return str(value.get("error", ""))[:4000] if isinstance(value, dict) else ""
 

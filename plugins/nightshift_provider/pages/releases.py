@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TRAINING = "training.html"
 _REPORT_BYTES = 4 << 20
+_TRAINING_BYTES = 32 << 20
 _SAID = ("check", "status", "failures", "warnings", "curves", "maturity")
 """Of a report, what the page shows elsewhere."""
 
@@ -100,7 +101,8 @@ def make_router() -> APIRouter:
     def training(pipeline: str, release: str, user: Any = user_dep) -> Any:
         try:
             path = folder_of(pipeline, release, user).model / TRAINING
-            return HTMLResponse(path.read_text(encoding="utf-8"), headers=HEADERS)
+            shown = files.read_plain(path, max_bytes=_TRAINING_BYTES)
+            return HTMLResponse(shown.decode("utf-8", "replace"), headers=HEADERS)
         except FileNotFoundError:
             text = f"{path} is not there: retention has taken this release's model"
             return page("message.html", 404, title=f"Training of {release}", text=text)

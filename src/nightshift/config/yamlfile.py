@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from nightshift.errors import ConfigurationError
+from nightshift.errors import ConfigurationError, ContractError
+from nightshift.files import read_plain
 
 _Value = TypeVar("_Value")
 
@@ -66,13 +67,11 @@ def load_yaml_mapping(path: Path) -> dict[str, Any]:
             keys, gives a key twice, or expands to too many values.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_plain(path, max_bytes=MAX_BYTES, links=True)
     except FileNotFoundError:
         raise ConfigurationError(f"{path} is not there") from None
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    if len(raw) > MAX_BYTES:
-        raise ConfigurationError(f"{path} has {len(raw)} bytes; at most {MAX_BYTES} are read")
+    except ContractError as error:
+        raise ConfigurationError(str(error)) from None
     try:
         text = raw.decode("utf-8-sig")  # editors on Windows put a mark before the text
         content = _parse(text, path)

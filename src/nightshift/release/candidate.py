@@ -120,11 +120,11 @@ def create(
         shutil.rmtree(folder.root, ignore_errors=True)
         with files.staged_dir(folder.root) as staged:
             part = ReleaseFolder(staged)
-            shutil.copytree(model, part.model)
+            files.copy_tree(model, part.model)
             if refit is not None:
-                shutil.copytree(run.model, part.judged)
+                files.copy_tree(run.model, part.judged)
             if retrieval is not None:
-                shutil.copytree(run.recommend, part.recommend)
+                files.copy_tree(run.recommend, part.recommend)
             if sql is not None:
                 shutil.copyfile(pipeline.features.spec_file, part.spec)
                 shutil.copyfile(dataset / "data_card.json", part.data_card)

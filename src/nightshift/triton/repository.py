@@ -215,7 +215,7 @@ def publish_version(repo: Path, model: str, version: int, model_dir: Path) -> Pa
             "so allocate a new number"
         )
     with files.staged_dir(target) as staged:
-        shutil.copytree(model_dir, staged, dirs_exist_ok=True)
+        files.copy_tree(model_dir, staged)
         files.write_text(_digest_path(target), files.sha256_tree(staged) + "\n")
     return target
 

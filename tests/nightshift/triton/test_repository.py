@@ -106,7 +106,7 @@ def test_a_version_changed_after_it_was_published_is_found(tmp_path, trained_mod
 
 def test_a_copy_that_fails_leaves_nothing(tmp_path, trained_model):
     (trained_model / "model" / "gone").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(ContractError, match="gone is a link"):
         repository.publish_version(tmp_path, "deepfm", 20160401001, trained_model)
     assert list((tmp_path / "deepfm").iterdir()) == []
 

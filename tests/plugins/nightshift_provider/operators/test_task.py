@@ -131,7 +131,14 @@ class TestFoundAgain:
 class TestResult:
     @pytest.mark.parametrize(
         ("what", "complaint"),
-        [("silent", "wrote no"), ("large", "bytes"), ("nan", "NaN is not a JSON number")],
+        [
+            ("silent", "wrote no"),
+            ("large", "bytes"),
+            ("nan", "NaN is not a JSON number"),
+            ("link", "result.json is a link"),
+            ("linked", "model is a link"),
+            ("pipe", "result.json is a pipe"),
+        ],
     )
     def test_a_result_that_is_none(self, airflow, workshop, what, complaint, capfd):
         run = airflow.run(body(workshop, what, "retries=3"))
