@@ -307,7 +307,14 @@ def _json(call: Call) -> tuple[list[Any], list[Any]]:
     events = payload["events"]
     if not isinstance(events, list) or not events:
         raise RequestError(422, "invalid_request", f"the batch holds no event; {example}")
-    for number, event in enumerate(events[:MAX_EVENTS]):
+    if len(events) > MAX_EVENTS:
+        raise RequestError(
+            413,
+            "too_many_rows",
+            f"the batch holds {len(events)} events and at most {MAX_EVENTS} are taken at once; "
+            "split it",
+        )
+    for number, event in enumerate(events):
         if not isinstance(event, Mapping) or set(event) != {"id", "row"}:
             raise InvalidRows([Problem(number, "", 'an event is {"id": "...", "row": {...}}')])
     return [event["id"] for event in events], [event["row"] for event in events]
@@ -330,7 +337,7 @@ def _arrow(body: bytes) -> tuple[list[Any], list[Any]]:
 def _id_problems(ids: Sequence[Any]) -> list[Problem]:
     return [
         Problem(number, "id", f"an event's id is text of 1 to {MAX_ID} characters")
-        for number, one in enumerate(ids[:MAX_EVENTS])
+        for number, one in enumerate(ids)
         if not isinstance(one, str) or not 0 < len(one) <= MAX_ID or not _is_text(one)
     ]
 

@@ -14,6 +14,7 @@ import io
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from predict_server.exchange import Exchange
 from predict_server.families.base import Release
 from predict_server.families.ctr import CtrRelease
 from predict_server.hosts import Host
+from predict_server.parquet_pages import PagesError, check_pages
 from predict_server.payload import printable, shown
 
 CHUNK = 500
@@ -320,13 +322,14 @@ ADDED = ("score", "error")
 
 
 def _check_columns(columns: Sequence[str], schema: Sequence[tuple[str, str]]) -> None:
+    times = Counter(columns)
     for name, _ in schema:
-        if name not in columns:
+        if name not in times:
             raise RequestError(
                 422, "invalid_file", f"the file has no column {name}; see GET /schema"
             )
-    for name in columns:
-        if columns.count(name) > 1:
+    for name, found in times.items():
+        if found > 1:
             raise RequestError(422, "invalid_file", f"the file has column {shown(name)} twice")
         if name in ADDED:
             raise RequestError(
@@ -470,8 +473,15 @@ class _Parquet(_Table):
         unpacked = sum(self._file.metadata.row_group(at).total_byte_size for at in groups)
         if unpacked > 16 * limit:
             raise RequestError(413, "too_big", f"the file unpacks to {unpacked} bytes; split it")
+        # No more than a csv file of this size could hold: NULLs take no room in a parquet file.
+        if (rows := self._file.metadata.num_rows) > limit // (len(schema) or 1):
+            raise RequestError(413, "too_big", f"the file has {rows} rows; split it")
         arrow.check_flat(given)
         _check_columns(given.names, schema)
+        try:
+            check_pages(source, self._file.metadata, self._file.schema)
+        except PagesError as error:
+            raise RequestError(413, "too_big", f"the file cannot be read: {error}") from None
         self._given = given
         self._names = [name for name, _ in schema]
         self._target = target

@@ -10,7 +10,7 @@ import random
 import pyarrow as pa
 import pytest
 from openmldb_embedded.moods import LATE_SECONDS
-from predict_server.ingest import ARROW, ID_COLUMN
+from predict_server.ingest import ARROW, ID_COLUMN, MAX_EVENTS
 from predict_server.pipelines import of_installation
 
 from nightshift.openmldb import OpenMLDBClient
@@ -129,6 +129,13 @@ async def test_a_batch_with_one_wrong_event_is_refused_as_a_whole(client, stored
     answer = await client.ask(PATH, {"events": events}, status=422)
     assert says in answer["message"]
     assert stored(THEN + 2) == []
+
+
+@pytest.mark.parametrize("last", [5, {}, {"id": 5, "row": {}}])
+async def test_more_events_than_a_batch_may_hold_are_refused_whatever_they_are(client, last):
+    events = [{"id": "x", "row": 0}] * MAX_EVENTS
+    answer = await client.ask(PATH, {"events": [*events, last]}, status=413)
+    assert f"at most {MAX_EVENTS}" in answer["message"]
 
 
 async def test_an_id_that_is_used_for_another_row_is_named(client):

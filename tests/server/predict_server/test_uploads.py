@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import io
 import random
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -143,6 +144,30 @@ def test_one_text_that_a_small_file_repeats_is_not_made_into_gigabytes(live_firs
     pq.write_table(table.set_column(at, "user", long), out, compression="zstd")
     assert len(out.getvalue()) < 100_000
     assert "bytes of text; split them" in upload(live_first, out.getvalue(), PARQUET, 413).text
+
+
+def test_a_small_file_is_not_unpacked_to_gigabytes(live_first):
+    table = pq.read_table(io.BytesIO(to_parquet([row(n) for n in range(600)])))
+    nulls = pa.nulls(60_000_000, pa.string())
+    texts = pa.array(["y" * 10**6] * 600, pa.large_string())
+    at = table.column_names.index("user")
+    for changed, options, says in (
+        (table.set_column(at, "user", texts), {}, "unpack to"),
+        (table.set_column(at, "user", texts),
+         {"column_encoding": {"user": "DELTA_BYTE_ARRAY"}}, "DELTA_BYTE_ARRAY"),
+        (pa.table(dict.fromkeys(table.column_names, nulls)), {}, "60000000 rows"),
+    ):  # fmt: skip
+        out = io.BytesIO()
+        pq.write_table(changed, out, compression="zstd", use_dictionary=False, **options)
+        assert len(out.getvalue()) < 200_000
+        assert says in upload(live_first, out.getvalue(), PARQUET, 413).json()["message"]
+
+
+def test_a_header_of_very_many_columns_is_answered_at_once(live_first):
+    names = ",".join(f"c{n}" for n in range(200_000))
+    begun = time.monotonic()
+    upload(live_first, names.encode(), CSV, 422)
+    assert time.monotonic() - begun < 20
 
 
 def test_a_damaged_parquet_file_is_refused_or_read(live_first):

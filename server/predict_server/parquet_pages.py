@@ -1,0 +1,202 @@
+"""What a parquet file's pages unpack to, told before Arrow reads any of them.
+
+Arrow unpacks a whole page to read its first row, and a page of some bytes may be one of gigabytes.
+The footer tells sizes and encodings, too, but whoever wrote the file chose what it says: the page's
+own header is what Arrow goes by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, Any
+
+MAX_AT_ONCE = 256 * 1024 * 1024
+"""Bytes that the pages of all columns may unpack to at one place of the file."""
+
+MAX_PAGES = 100_000
+"""Pages of a file; looking at each takes some microseconds."""
+
+MAX_FIXED = 1024
+"""Bytes of a value of fixed length, which a dictionary may repeat."""
+
+_HEADER = 64 * 1024
+"""Bytes of a page's header; its statistics hold the least and the greatest value."""
+
+_DICTIONARY_PAGE, _DELTA_BYTE_ARRAY = 2, 7
+_LEAST = 4
+"""Bytes of the shortest header."""
+
+
+class PagesError(ValueError):
+    """The pages are not as they should be, or unpack to too much; the message says which."""
+
+
+@dataclass(frozen=True)
+class _Page:
+    header: int
+    kind: int
+    unpacked: int
+    packed: int
+    encoding: int | None
+
+
+def check_pages(file: IO[bytes], metadata: Any, schema: Any) -> None:
+    """Return if the file can be read in bounded memory.
+
+    Args:
+        file: the file, at any place.
+        metadata: its `pyarrow.parquet.FileMetaData`.
+        schema: its `pyarrow.parquet.ParquetSchema`.
+
+    Raises:
+        PagesError: it cannot, or a page's header is damaged.
+    """
+    for at in range(metadata.num_columns):
+        column = schema.column(at)
+        if column.physical_type == "FIXED_LEN_BYTE_ARRAY" and column.length > MAX_FIXED:
+            raise PagesError(
+                f"column {at + 1} has values of {column.length} bytes each; leave it out"
+            )
+    pages = 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        at_once = 0
+        for at in range(group.num_columns):
+            largest = {True: 0, False: 0}  # a dictionary stays while the pages after it are read
+            for page in _pages(file, group.column(at)):
+                pages += 1
+                if pages > MAX_PAGES:
+                    raise PagesError(f"it has more than {MAX_PAGES} pages; write larger ones")
+                if page.encoding == _DELTA_BYTE_ARRAY:
+                    raise PagesError(
+                        f"column {at + 1} has the encoding DELTA_BYTE_ARRAY; write it plain or "
+                        "with a dictionary"
+                    )
+                kept = page.kind == _DICTIONARY_PAGE
+                largest[kept] = max(largest[kept], page.unpacked)
+            at_once += sum(largest.values())
+        if at_once > MAX_AT_ONCE:
+            raise PagesError(
+                f"its pages unpack to {at_once} bytes at once; write smaller pages, or fewer rows "
+                "to a row group"
+            )
+
+
+def _pages(file: IO[bytes], chunk: Any) -> Any:
+    """The pages of a column of a row group, in the order of the file."""
+    first = chunk.dictionary_page_offset
+    start = chunk.data_page_offset
+    if first is not None and 0 < first < start:
+        start = first
+    end = start + chunk.total_compressed_size
+    values, wanted = 0, chunk.num_values
+    while start + _LEAST <= end and values < wanted:
+        file.seek(start)
+        page, held = _read_header(file.read(_HEADER))
+        yield page
+        if page.kind != _DICTIONARY_PAGE:
+            values += held
+        start += page.header + page.packed
+
+
+def _read_header(data: bytes) -> tuple[_Page, int]:
+    """A page's header, and how many values it says that the page holds.
+
+    The struct `PageHeader` of parquet.thrift, in Thrift's compact protocol.
+    """
+    reader = _Compact(data)
+    try:
+        found = reader.struct()
+    except IndexError:
+        raise PagesError("the header of a page is cut off or too long") from None
+    kind, unpacked, packed = (found.get(key) for key in (1, 2, 3))
+    sizes = [one for one in (kind, unpacked, packed) if isinstance(one, int)]
+    if len(sizes) != 3 or min(sizes) < 0:
+        raise PagesError("the header of a page lacks its sizes")
+    # data_page_header, dictionary_page_header, data_page_header_v2
+    inner: dict[int, Any] = next(
+        (found[key] for key in (5, 7, 8) if isinstance(found.get(key), dict)), {}
+    )
+    encoding = inner.get(4 if isinstance(found.get(8), dict) else 2)
+    values = inner.get(1, 0)
+    if not isinstance(values, int) or values < 0:
+        raise PagesError("the header of a page lacks the number of its values")
+    page = _Page(
+        reader.at, sizes[0], sizes[1], sizes[2], encoding if isinstance(encoding, int) else None
+    )
+    return page, values
+
+
+_STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 0, 1, 2, 3, 7, 8, 9, 10, 12
+_DEEPEST = 8
+
+
+class _Compact:
+    """Reads Thrift's compact protocol; what is not needed is passed over."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.at = 0
+
+    def struct(self, depth: int = 0) -> dict[int, Any]:
+        """Whole numbers and structs by the numbers of their fields."""
+        if depth > _DEEPEST:
+            raise PagesError("the header of a page is nested too deeply")
+        found: dict[int, Any] = {}
+        field = 0
+        while (head := self._byte()) != _STOP:
+            kind, step = head & 15, head >> 4
+            field = field + step if step else self._number()
+            found[field] = self._value(kind, depth)
+        return found
+
+    def _value(self, kind: int, depth: int) -> Any:
+        if kind in (_TRUE, _FALSE):
+            return kind == _TRUE
+        if kind == _BYTE:
+            return self._byte()
+        if kind in (4, 5, 6):
+            return self._number()
+        if kind == _DOUBLE:
+            return self._skip(8)
+        if kind == _BINARY:
+            return self._skip(self._varint())
+        if kind in (_LIST, _SET):
+            return self._list(depth)
+        if kind == _STRUCT:
+            return self.struct(depth + 1)
+        raise PagesError("the header of a page holds what none has")
+
+    def _list(self, depth: int) -> None:
+        head = self._byte()
+        size = head >> 4 if head >> 4 < 15 else self._varint()
+        for _ in range(size):
+            if head & 15 in (_TRUE, _FALSE):
+                self._byte()
+            else:
+                self._value(head & 15, depth + 1)
+
+    def _byte(self) -> int:
+        found = self._data[self.at]
+        self.at += 1
+        return found
+
+    def _skip(self, size: int) -> None:
+        self.at += size
+        if self.at > len(self._data):
+            raise IndexError
+
+    def _varint(self) -> int:
+        found = shift = 0
+        while True:
+            byte = self._byte()
+            found |= (byte & 127) << shift
+            if byte < 128:
+                return found
+            shift += 7
+            if shift > 63:
+                raise PagesError("the header of a page holds a number of more than 64 bits")
+
+    def _number(self) -> int:
+        found = self._varint()
+        return (found >> 1) ^ -(found & 1)
