@@ -1,15 +1,13 @@
 #!/bin/sh
 # Start Triton on the live model repository, as laptop/triton/launch.py does with the wheel. It
-# starts with every model that has a config.pbtxt, and stays up when a version does not load: none
-# of that model's versions serves then until the next night revives the live one.
+# starts with every model whose versions are as they were published, and stays up when one does not
+# load: none of that model's versions serves then until the next night revives the live one.
 # Loading a model is running code: only requests with the key may, and none may without a key.
 set -eu
 repository=${NIGHTSHIFT_MODEL_REPO:-${NIGHTSHIFT_HOME:?}/model_repo}
-for config in "$repository"/*/config.pbtxt; do
-  if [ -e "$config" ]; then
-    model=$(basename "$(dirname "$config")")
-    case $model in *-candidate) ;; *) set -- --load-model="$model" "$@" ;; esac
-  fi
+models=$(python3 -m nightshift.triton.startable "$repository")
+for model in $models; do
+  case $model in *-candidate) ;; *) set -- --load-model="$model" "$@" ;; esac
 done
 control=model-repository,model-config,shared-memory,trace,logging
 key="nightshift-key=${NIGHTSHIFT_TRITON_KEY:?}"

@@ -16,7 +16,7 @@ from laptop.services.launch import Launch, base_env
 from nightshift import credentials, files
 from nightshift.errors import ConfigurationError
 from nightshift.settings import Settings
-from nightshift.triton import repository as model_repository
+from nightshift.triton.startable import startable
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,7 @@ def command(settings: Settings) -> Launch:
         "--reuse-grpc-port=false",
     ]
     argv += ["@NIGHTSHIFT_HTTP_RULE", "@NIGHTSHIFT_GRPC_RULE"]
-    for model in model_repository.models(settings.model_repo):
-        pins = model_repository.pins(settings.model_repo, model)
-        # A damaged version beside others can crash the server as it starts, and again and again.
-        if pins and not model_repository.damaged(settings.model_repo, model, pins):
-            argv.append(f"--load-model={model}")
+    argv += [f"--load-model={model}" for model in startable(settings.model_repo)]
     return Launch(argv, env, settings.home)
 
 
