@@ -6,7 +6,7 @@ import pytest
 import sqlglot
 from openmldb_sql import dialect
 from openmldb_sql.dialect import MAX_CHAIN, MAX_DEPTH, OpenMLDB
-from openmldb_sql.errors import SyntaxError_
+from openmldb_sql.errors import LimitError, SyntaxError_
 from openmldb_sql.parse import parse_select
 from openmldb_sql.syntax import Select
 from sqlglot import exp
@@ -144,7 +144,7 @@ def test_depth_is_limited_before_pythons_own(before: str, after: str) -> None:
 
     parse_select(nested(MAX_DEPTH - 2))
     for levels in (MAX_DEPTH, 5_000):
-        with pytest.raises(SyntaxError_, match=f"deeper than {MAX_DEPTH}"):
+        with pytest.raises(LimitError, match=f"deeper than {MAX_DEPTH}"):
             parse_select(nested(levels))
 
 
@@ -162,7 +162,7 @@ def test_words_of_a_clause_may_stand_apart() -> None:
 
 def test_a_chain_of_operators_is_limited_too() -> None:
     parse_select("SELECT 1" + " + 1" * MAX_CHAIN)
-    with pytest.raises(SyntaxError_, match="one chain"):
+    with pytest.raises(LimitError, match="one chain"):
         parse_select("SELECT 1" + " + 1" * (MAX_CHAIN + 1))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from openmldb_sql.errors import SyntaxError_
+from openmldb_sql.errors import LimitError, SyntaxError_
 from openmldb_sql.parse import MAX_CHAIN, MAX_LENGTH, parse_select
 from openmldb_sql.syntax import Bound, Call, ColumnRef, Join, Literal, Select, show
 from openmldb_sql.types import SqlType
@@ -128,7 +128,7 @@ def test_parameters_are_counted_as_they_stand() -> None:
 def test_length_and_chains_are_limited() -> None:
     parse_select("SELECT 1" + " + 1" * MAX_CHAIN)
     parse_select("SELECT 1" + " AND 1" * 5000)
-    with pytest.raises(SyntaxError_, match="one chain"):
+    with pytest.raises(LimitError, match="one chain"):
         parse_select("SELECT 1" + " + 1" * (MAX_CHAIN + 1))
     with pytest.raises(SyntaxError_, match="limit"):
         parse_select("SELECT 1" + " " * MAX_LENGTH)

@@ -25,6 +25,9 @@ _HINTS = {
     r"got string literal": "write a name plain or in backquotes, and close the quotes before it",
     r"Illegal input character|unexpected ['\"][“”‘’]": "write quotes as ' and names in `, not “ ”",
     r"Unclosed string literal": "close the quote",
+    r"nested (?:deeper|too deep)|operators in one chain|brackets nest deeper": (
+        "compute parts of it in a subquery, and use its columns"
+    ),
     r"unit|PRECEDING but got|Missing whitespace between literal": (
         "a window reaches back in s, m, h or d, such as 14d PRECEDING"
     ),

@@ -30,6 +30,11 @@ MAX_CHAIN = 128
 
 _MAX_DIGITS = 20
 
+
+class BeyondLimitError(ParseError):
+    """A statement that nests too deeply, or chains too many operators."""
+
+
 _CAST_NAMES = {
     "bool", "smallint", "int16", "int", "int32", "bigint", "int64", "float", "double",
     "string", "timestamp", "date",
@@ -178,10 +183,12 @@ class OpenMLDB(Dialect):
             """
             self._refuse(f"{message} near {self._got(token)}", token)
 
-        def _refuse(self, message: str, token: Token | None = None) -> NoReturn:
+        def _refuse(
+            self, message: str, token: Token | None = None, kind: type[ParseError] = ParseError
+        ) -> NoReturn:
             token = token or self._curr
             at = token.start if token else len(self.sql)
-            raise ParseError.new(f"Syntax error: {message} {place(self.sql, at)}")
+            raise kind.new(f"Syntax error: {message} {place(self.sql, at)}")
 
         def _got(self, token: Token | None = None) -> str:
             token = token or self._curr
@@ -205,7 +212,7 @@ class OpenMLDB(Dialect):
         def _enter(self) -> None:
             self.depth += 1
             if self.depth > MAX_DEPTH:
-                self._refuse(f"nested deeper than {MAX_DEPTH} levels")
+                self._refuse(f"nested deeper than {MAX_DEPTH} levels", kind=BeyondLimitError)
 
         def _leave(self, levels: int = 1) -> None:
             self.depth -= levels
@@ -539,7 +546,9 @@ class OpenMLDB(Dialect):
                 compared = level == _COMPARISON
                 links += 1
                 if links > MAX_CHAIN:
-                    self._refuse(f"more than {MAX_CHAIN} operators in one chain")
+                    self._refuse(
+                        f"more than {MAX_CHAIN} operators in one chain", kind=BeyondLimitError
+                    )
                 if kind is exp.And or kind is exp.Or:
                     left = self._parse_connected(kind, level, left)
                     continue

@@ -50,6 +50,10 @@ class SyntaxError_(PlanError):  # noqa: N801 - the builtin's name is taken
     default_code = 1001
 
 
+class LimitError(SyntaxError_):
+    """A statement beyond this parser's limits of nesting or length, whatever OpenMLDB says of it."""
+
+
 class AstError(PlanError):
     """Text that ZetaSQL reads and OpenMLDB does not: ``IS``, ``||``, SHOW TABLES LIKE, ..."""
 

@@ -19,7 +19,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from openmldb_sql import dialect
 from openmldb_sql.dialect import MAX_CHAIN, MAX_DEPTH, OpenMLDB
-from openmldb_sql.errors import SyntaxError_
+from openmldb_sql.errors import LimitError, SyntaxError_
 from openmldb_sql.syntax import (
     Array,
     Between,
@@ -98,10 +98,11 @@ def parse_select(sql: str, *, strict: bool = False) -> SelectTree:
     integers, ``''`` inside a text, a text as an alias, UNION without ALL or DISTINCT.
 
     Raises:
-        SyntaxError_: The text is not such a statement, is too long or nested too deep.
+        LimitError: The text is too long or nested too deep.
+        SyntaxError_: It is not such a statement.
     """
     if len(sql) > MAX_LENGTH:
-        raise SyntaxError_(f"statement of {len(sql)} characters; the limit is {MAX_LENGTH}")
+        raise LimitError(f"statement of {len(sql)} characters; the limit is {MAX_LENGTH}")
     return _parsed(sql, strict) if len(sql) <= MAX_REMEMBERED else _parse(sql, strict)
 
 
@@ -123,10 +124,12 @@ def _parse(sql: str, strict: bool) -> SelectTree:
         if len(statements) != 1 or statements[0] is None:
             raise SyntaxError_("Syntax error: expected one statement")
         return replace(_Tree(sql, strict=strict).query(statements[0]), parameters=parser.parameters)
+    except dialect.BeyondLimitError as error:
+        raise LimitError(str(error)) from error
     except (TokenError, ParseError) as error:
         raise SyntaxError_(str(error)) from error
     except RecursionError as error:
-        raise SyntaxError_("Syntax error: the statement is nested too deep") from error
+        raise LimitError("Syntax error: the statement is nested too deep") from error
 
 
 def _one_statement(tokens: list[Token], sql: str) -> list[Token]:
