@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from cli.airflow_api import AirflowApi, Task
 from cli.console import say, seconds
 from cli.unpausing import Unpaused
-from nightshift.config.yamlfile import nearest
-from nightshift.errors import ConfigurationError, DeadlineExceeded, ServiceUnavailable
+from nightshift.errors import DeadlineExceeded, ServiceUnavailable
+from nightshift.plan import check_params
 from nightshift.settings import Settings
 
 
@@ -80,7 +80,7 @@ def run(
     """
     api = AirflowApi(settings)
     unpaused = Unpaused(api, settings.runs_root, dag_id)
-    _refuse_unknown(api.params(dag_id), conf)
+    check_params(api.params(dag_id), conf)
     now = dt.datetime.now(dt.timezone.utc)
     run_id = api.trigger(dag_id, f"{label}__{now:%Y-%m-%dT%H:%M:%S.%f}", conf)
     said(f"  run {run_id}: {settings.airflow_url}/dags/{dag_id}/runs/{run_id}")
@@ -183,19 +183,6 @@ def _services(settings: Settings) -> Any:
     except ImportError:
         return None
     return Supervisor(settings)
-
-
-def _refuse_unknown(known: Mapping[str, Any], conf: Mapping[str, Any]) -> None:
-    """Refuse values of Params that the DAG does not have.
-
-    Raises:
-        ConfigurationError: names each, with the nearest known one.
-    """
-    wrong = [f"{name!r}{nearest(name, known)}" for name in conf if name not in known]
-    if wrong:
-        raise ConfigurationError(
-            f"there is no Param {', '.join(wrong)}; known: {', '.join(sorted(known))}"
-        )
 
 
 def _tell_of_dead(supervisor: Any, told: set[str]) -> None:

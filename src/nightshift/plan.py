@@ -6,11 +6,12 @@ Made once, by the first task of a run, so that every later task works on the sam
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
 from nightshift import layout
+from nightshift.config.yamlfile import nearest
 from nightshift.data.reading import parquet_files
 from nightshift.errors import ConfigurationError, DataError, PartitionMissing
 from nightshift.pipeline import Pipeline
@@ -39,6 +40,20 @@ class Plan(_Later):
     partitions: dict[str, list[str]]
     missing: dict[str, list[str]]
     sql_sha256: str
+
+
+def check_params(known: Iterable[str], given: Iterable[str]) -> None:
+    """Refuse values of Params that a DAG does not have; Airflow itself takes no notice of them.
+
+    Raises:
+        ConfigurationError: names each, with the nearest known one.
+    """
+    known = sorted(known)
+    wrong = [f"{name!r}{nearest(name, known)}" for name in given if name not in known]
+    if wrong:
+        raise ConfigurationError(
+            f"there is no Param {', '.join(wrong)}; known: {', '.join(known) or 'none'}"
+        )
 
 
 def resolve_date(

@@ -85,17 +85,19 @@ def triggered(dag: Any, run_id: str, conf: dict[str, Any], session: Any) -> Any:
     )  # fmt: skip
 
 
-def planned(bag_dag: Any, dag: Any, ds: str) -> str:
-    """The state of the task `plan` in a run for a date."""
+def first_task(bag: Any, dag_id: str, name: str, run_id: str, conf: dict[str, Any]) -> str:
+    """The state of a task after its first try, in a run with these values."""
+    bag_dag = bag.dags[dag_id]
+    dag = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(bag_dag))
     with create_session() as session:
-        run = triggered(dag, f"manual__{ds}", {"ds": ds}, session)
-        (ti,) = [ti for ti in run.get_task_instances(session=session) if ti.task_id == "plan"]
-        ti.task = dag.get_task("plan")
+        run = triggered(dag, run_id, conf, session)
+        (ti,) = [ti for ti in run.get_task_instances(session=session) if ti.task_id == name]
+        ti.task = dag.get_task(name)
         ti.try_number += 1
         session.commit()
         session.expunge(ti)
     with contextlib.suppress(Exception):  # it shows as the state
-        _run_task(ti=ti, task=bag_dag.get_task("plan"))
+        _run_task(ti=ti, task=bag_dag.get_task(name))
     return str(getattr(ti.state, "value", ti.state))
 
 
@@ -175,10 +177,18 @@ def main() -> None:
             "states": states, "lease_closed": lease.closed, "state": row.state, "why": row.why,
             "live": pointer.read_live(STORE.root).release_id,  # type: ignore[union-attr]
         }  # fmt: skip
-    state = planned(bag_dag, dag, "2031-01-01")
+    run_id = "manual__2031-01-01"
+    state = first_task(bag, "retrain_jd", "plan", run_id, {"ds": "2031-01-01"})
     (row,) = [row for row in history.rows(STORE.root) if row.ds == "2031-01-01"]
-    noted = watch.night_failed(PIPELINE, "manual__2031-01-01", ["plan"])
+    noted = watch.night_failed(PIPELINE, run_id, ["plan"])
     found["no data"] = {"plan": state, "state": row.state, "why": row.why, "noted": noted}
+    slip = {"ds": "2016-04-14", "train_day": 7}
+    state = first_task(bag, "retrain_jd", "plan", "manual__slip", slip)
+    (row,) = [row for row in history.rows(STORE.root) if row.ds == slip["ds"]]
+    # It would go back to the release before the live one.
+    first_task(bag, "rollback_jd", "restore", "slip", {"release": "2016-04-11.001"})
+    restored = watch.night_failed(PIPELINE, "slip", ["restore"])
+    found["unknown Param"] = {"plan": state, "why": row.why, "restore": restored}
     print(json.dumps(found))
 
 

@@ -76,3 +76,11 @@ def test_a_night_without_its_partitions_fails_at_once_and_is_listed(found):
 def test_what_a_task_died_of_is_kept_for_the_message(found):
     (noted,) = found["no data"]["noted"]
     assert noted.startswith("task plan failed: partitions missing under")
+
+
+def test_values_of_params_that_there_are_not_fail_a_run_at_once(found):
+    run = found["unknown Param"]
+    assert run["plan"] == "failed"
+    assert "there is no Param 'train_day'; did you mean 'train_days'" in run["why"]
+    (noted,) = run["restore"]
+    assert "there is no Param 'release'; did you mean 'release_id'" in noted

@@ -12,7 +12,7 @@ import yaml
 from nightshift import layout
 from nightshift.errors import ConfigurationError, DataError, PartitionMissing
 from nightshift.pipeline import Pipeline
-from nightshift.plan import make_plan, resolve_date
+from nightshift.plan import check_params, make_plan, resolve_date
 from nightshift.settings import PROJECT, Settings
 from nightshift.zones import Zone
 
@@ -187,3 +187,13 @@ def test_a_snapshot_with_a_row_of_a_later_day_is_refused(full):
     _dated(full, "bo_user", "2026-11-10", "2026-11-10T16:00:00")
     with pytest.raises(DataError, match="ingestionTime goes to 2026-11-11"):
         plan(full, train_days=3)
+
+
+def test_a_param_that_there_is_not_is_named_with_the_nearest():
+    known = {"ds": None, "train_days": 30}
+    check_params(known, {})
+    check_params(known, {"ds": "2026-03-10"})
+    with pytest.raises(ConfigurationError, match="'train_day'; did you mean 'train_days'"):
+        check_params(known, ["ds", "train_day"])
+    with pytest.raises(ConfigurationError, match="'foo'; known: ds, train_days"):
+        check_params(known, ["foo"])

@@ -81,6 +81,21 @@ def triggered_by() -> str:
     return f"{kind} by {user}" if user else str(kind)
 
 
+def given_params() -> dict[str, Any]:
+    """The current run's Params.
+
+    Raises:
+        ConfigurationError: whoever made the run, in the UI or by the API, gave one that the DAG
+            does not have.
+    """
+    from nightshift.plan import check_params
+
+    context: Any = get_current_context()
+    check_params(context["dag"].params, context["dag_run"].conf or {})
+    found: dict[str, Any] = context["params"]
+    return found
+
+
 def params(pipeline: Pipeline) -> dict[str, Param]:
     """The trigger form of `retrain_<pipeline>`."""
     timeout = dt.timedelta(seconds=pipeline.config.approval_timeout_s)

@@ -6,11 +6,11 @@ import datetime as dt
 import logging
 from typing import Any
 
-from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk import DAG, Param, task
 
 from nightshift.pipeline import Pipeline
 from nightshift_provider.dags import experiment_id
-from nightshift_provider.dags.common import RETRIES
+from nightshift_provider.dags.common import RETRIES, given_params
 
 LOG = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def experiment_dag(pipeline: Pipeline) -> DAG:
             from nightshift.pipeline import Pipeline
             from nightshift.settings import Settings
 
-            given = get_current_context()["params"]
+            given = given_params()
             asked = job.Request(
                 given["name"],
                 job.configured(given["experiment"]),

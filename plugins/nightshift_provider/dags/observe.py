@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from nightshift.pipeline import Pipeline
 from nightshift_provider.dags import observe_id
-from nightshift_provider.dags.common import ONLINE_POOL, RETRIES
+from nightshift_provider.dags.common import ONLINE_POOL, RETRIES, given_params
 from nightshift_provider.dags.retrain import schedule_zone
 
 SAMPLE = 20_000
@@ -81,7 +81,7 @@ def observe_dag(pipeline: Pipeline) -> DAG:
             from nightshift.settings import Settings
 
             context = get_current_context()
-            given, made = context["params"], context["dag_run"]
+            given, made = given_params(), context["dag_run"]
             loaded = Pipeline.load(Settings.from_env(), name)
             day = resolve_date(
                 param=given["from"],

@@ -17,6 +17,7 @@ from nightshift_provider.dags.common import (
     RETRIES,
     SWITCH_POOL,
     Candidate,
+    given_params,
     group,
     night_of,
     of_candidate,
@@ -137,6 +138,7 @@ def _plan(name: str) -> Any:
             zone=pipeline.zone if pipeline.config.time_zone else None,
         )
         try:
+            given_params()
             made = make_plan(
                 pipeline,
                 ds=ds,

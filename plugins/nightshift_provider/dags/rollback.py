@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Param, get_current_context, task
 
 from nightshift.pipeline import Pipeline
 from nightshift_provider.dags import rollback_id
-from nightshift_provider.dags.common import SWITCH_POOL
+from nightshift_provider.dags.common import SWITCH_POOL, given_params
 from nightshift_provider.notifiers import RunFailureNotifier, TaskFailureNotifier
 from nightshift_provider.retries import RETRY_POLICY
 
@@ -67,7 +67,7 @@ def rollback_dag(pipeline: Pipeline) -> DAG:
             run = context["dag_run"]
             user = getattr(run, "triggering_user_name", None)
             return roll_back(
-                context["params"]["release_id"],
+                given_params()["release_id"],
                 Pipeline.load(Settings.from_env(), name),
                 run_id=run.run_id,
                 actor=str(user or run.run_id),

@@ -6,11 +6,11 @@ import datetime as dt
 import logging
 from typing import Any
 
-from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk import DAG, Param, task
 
 from nightshift.pipeline import Pipeline
 from nightshift_provider.dags import score_id
-from nightshift_provider.dags.common import RETRIES
+from nightshift_provider.dags.common import RETRIES, given_params
 
 LOG = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def score_dag(pipeline: Pipeline) -> DAG:
             from nightshift.pipeline import Pipeline
             from nightshift.settings import Settings
 
-            given = get_current_context()["params"]
+            given = given_params()
             found = Pipeline.load(Settings.from_env(), name)
             chosen = found.score
             asked = Request(
