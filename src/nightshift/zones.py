@@ -20,6 +20,10 @@ EPOCH = dt.date(1970, 1, 1)
 OPENMLDB = "+08:00"
 """The zone of all of OpenMLDB's date functions, whatever the pipeline's."""
 
+_FIRST, _LAST = ((edge - EPOCH).days for edge in (dt.date.min, dt.date.max))
+_FAR_MS = 1 << 62
+"""Milliseconds to which an offset can be added."""
+
 _OFFSET = re.compile(r"(?:UTC)?([+-])(\d{2}):(\d{2})")
 
 
@@ -128,19 +132,22 @@ class Zone:
         return self.today() - dt.timedelta(days=1)
 
     def days_of(self, millis: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        """Day number, in days since 1970, of each moment in milliseconds since 1970: int32 [n]."""
+        """Day number, in days since 1970, of each moment in milliseconds since 1970: int32 [n].
+
+        A moment beyond the years 1 to 9999 is of the first or the last day of them.
+        """
         import numpy as np
 
         ahead = self.offset_ms
         if ahead is not None:
-            return ((millis + ahead) // DAY_MS).astype(np.int32)
-        if not len(millis):
-            return np.empty(0, np.int32)
+            days = (np.clip(millis, -_FAR_MS, _FAR_MS) + ahead) // DAY_MS
+            return np.clip(days, _FIRST, _LAST).astype(np.int32)
         # No zone is more than a day away from UTC.
-        first, last = (int(edge) // DAY_MS for edge in (millis.min() - DAY_MS, millis.max()))
-        begins = [self.start_ms(_date(day)) for day in range(first, last + 3)]
-        at = np.searchsorted(np.array(begins, np.int64), millis, side="right")
-        return (first + at - 1).astype(np.int32)
+        near = np.clip(np.unique(millis // DAY_MS), _FIRST + 2, _LAST - 1)
+        days = np.unique(near[:, np.newaxis] + np.array([-1, 0, 1]))
+        begins = np.array([self.start_ms(_date(int(day))) for day in days], np.int64)
+        at = np.searchsorted(begins, millis, side="right") - 1
+        return days[np.maximum(at, 0)].astype(np.int32)
 
     def days_of_times(self, times: Any) -> Any:
         """Day number of each value of a pyarrow timestamp column, NULL for NULL: int32 array."""

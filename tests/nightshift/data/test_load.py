@@ -246,6 +246,13 @@ def test_a_wrong_unit_is_caught_by_its_days(case):
     assert "--most-days" in message
 
 
+def test_a_time_that_means_for_ever_is_no_event(case):
+    times = pa.array([dt.datetime(2026, 3, 1), None, dt.datetime(9999, 12, 31, 23, 59, 59)])
+    case.tables["visit"] = change(case.tables["visit"], "at", times.fill_null(times[0]))
+    case.write()
+    assert "to 9999-12-31" in case.refuse("the events span")
+
+
 def test_every_problem_that_shows_at_the_beginning_is_said_at_once(case):
     case.tables["visit"] = change(case.tables["visit"], "at", pa.array([1, 2, 3]))
     case.tables["page"] = case.tables["page"].drop(["good"])

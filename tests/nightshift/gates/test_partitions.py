@@ -152,6 +152,10 @@ def spoiled(house, how):
                        house.root / "page" / "part-0.parquet")  # fmt: skip
     elif how == "future_day":
         house.write("click", dt.date(2062, 3, 7), who=["a"], at=pa.array([at(day)], US))
+    elif how == "for ever":  # a time that means none, near the end of the calendar
+        house.change(
+            "click", day, at=pa.array([at(day), dt.datetime(9999, 12, 31, 23, 59, 59)], US)
+        )
     elif how == "type":
         house.change("click", day, at=pa.array([1, 2]))
     elif how == "nanoseconds":
@@ -170,6 +174,7 @@ def spoiled(house, how):
     ("how", "status", "message"),
     [
         ("other_day", "fail", "click, 2026-03-05: 1 of 2 rows are of another day by at (2026-03-04: 1)"),
+        ("for ever", "fail", "1 of 2 rows are of another day by at (9999-12-31: 1)"),
         ("utc", "fail", "by UTC all are of this day, but partitions are days of UTC+8"),
         ("no_time", "fail", "click, 2026-03-05: 1 of 2 rows have no at ("),
         ("repeated_within", "fail", "visit, 2026-03-05: 1 of 3 rows repeat a id"),
