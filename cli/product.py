@@ -63,10 +63,11 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _check(arguments: argparse.Namespace) -> int:
     from nightshift.check import check_pipeline
-    from nightshift.pipeline import names
+    from nightshift.pipeline import names, unread
 
     settings = Settings.from_env()
-    chosen_names = names(settings) if arguments.name is None else [arguments.name]
+    all_names = [*names(settings), *unread(settings)]
+    chosen_names = all_names if arguments.name is None else [arguments.name]
     if not chosen_names:
         raise ConfigurationError(f"{settings.pipelines} holds no pipeline; ./nightshift new NAME")
     found = {name: check_pipeline(settings, name) for name in chosen_names}

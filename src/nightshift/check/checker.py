@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openmldb_sql import statements, syntax
-from openmldb_sql.errors import SqlError
+from openmldb_sql.errors import LimitError, SqlError
 from openmldb_sql.parse import parse_select
 
 from nightshift import layout
@@ -59,9 +59,7 @@ def check_pipeline(settings: Settings, name: str) -> list[Problem]:
     """
     folder = settings.pipelines / name
     if not NAME.fullmatch(name) or not (folder / CONFIG).is_file():
-        known = names(settings)
-        hint = nearest(name, known).removeprefix("; ") or f"known: {', '.join(known) or 'none'}"
-        return [Problem(str(folder / CONFIG), "", f"there is no pipeline {name!r}", hint)]
+        return [_no_pipeline(settings, name)]
     config, problems = inspect(PipelineConfig, folder / CONFIG)
     if config is None:
         config = _as_far_as_right(folder / CONFIG, problems)
@@ -71,6 +69,22 @@ def check_pipeline(settings: Settings, name: str) -> list[Problem]:
     if problems:  # keys that were passed over have their defaults, which nobody wrote
         found = [one for one in found if one.file != str(folder / CONFIG)]
     return [*problems, *found]
+
+
+def _no_pipeline(settings: Settings, name: str) -> Problem:
+    """Why a name is no pipeline's."""
+    file = settings.pipelines / name / CONFIG
+    if file.is_file() and Path(name).name == name:
+        why = f"{name!r} is no name of a pipeline, so that nothing reads this folder"
+        return Problem(
+            str(file),
+            "",
+            why,
+            "rename it: a-z, digits and _, a letter first, 30 characters at most",
+        )
+    known = [one for one in names(settings) if one != name]
+    fix = nearest(name, known).removeprefix("; ") or f"known: {', '.join(known) or 'none'}"
+    return Problem(str(file), "", f"there is no pipeline {name!r}", fix)
 
 
 def _as_far_as_right(path: Path, problems: Sequence[Problem]) -> PipelineConfig | None:
@@ -490,11 +504,12 @@ class _Checker:
         for join in reach.joins:
             table = reach.read(join.read).table
             time = declared[table].time if table in declared else None
-            if time is None or join.stands or not join.whole or table == files.tables.label_table:
+            if time is None or join.stands or join.before or table == files.tables.label_table:
                 continue
+            found = "by their key alone, whatever their" if join.whole else "whatever their"
             self.add(
                 files.sql, f"LAST JOIN {table}",
-                f"its rows are found by their key alone, whatever their {time}: over history a "
+                f"its rows are found {found} {time}: over history a "
                 "request gets the newest row there is, also one from after it, and the model would "
                 "learn from what is not known when a request is served",
                 f"add AND {table}.{time} <= {files.tables.request_table}."
@@ -610,6 +625,12 @@ class _Checker:
                     "write the feature query, or name another file under features.sql",
                 )  # fmt: skip
                 return None
+        try:
+            parse_select(query)
+        except LimitError:
+            return None  # told with what the query reads; the compiler takes minutes over it
+        except SqlError:
+            pass
         database = "pipeline"
         told: set[str] = set()
         for mode in ("batch", "request"):

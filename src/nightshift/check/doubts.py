@@ -16,6 +16,8 @@ from nightshift.data import reading
 from nightshift.data.scan import present_days
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nightshift.features.reach import Reach
     from nightshift.features.specification import FeatureSpec
     from nightshift.features.tables import SourceTables
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 _NEARLY_A_DAY = dt.timedelta(hours=20)
 """Two nights are not closer to each other, and a release is not promised so long after its night."""
+
+_MOST_EMPTY = 14
+"""Days that are gone back over in search of one with requests."""
 
 _MONTH = re.compile(r"\b(\d+)M\s+(?i:(?:OPEN\s+)?PRECEDING)")
 
@@ -138,10 +143,9 @@ def shared_label(pipeline: Pipeline, reach: Reach) -> Iterator[Doubt]:
         keys = [column.name for _, column in read.keys if _is_request(reach, column.read, tables)]
         if read.table != tables.label_table or not keys or len(keys) < len(read.keys):
             continue
-        day = _newest(pipeline)
-        if tables.request_id in keys or not join.whole or day is None:
+        if tables.request_id in keys or not join.whole:
             continue
-        files = reading.parquet_files(layout.partition(pipeline.data, tables.request_table, day))
+        day, files = _newest_rows(pipeline)
         if not files:
             continue
         found = reading.table(files, columns=keys).drop_null()
@@ -161,6 +165,17 @@ def _is_request(reach: Reach, number: int, tables: SourceTables) -> bool:
         reach.read(number).table == tables.request_table
         and any(name == tables.request_id for name, _ in reach.read(number).keys)
     )
+
+
+def _newest_rows(pipeline: Pipeline) -> tuple[dt.date | None, list[Path]]:
+    """The newest day of requests that holds any, and its files; no day where none does."""
+    table = pipeline.features.tables.request_table
+    days = sorted(map(dt.date.fromisoformat, present_days(pipeline.data, table)), reverse=True)
+    for day in days[:_MOST_EMPTY]:
+        files = reading.parquet_files(layout.partition(pipeline.data, table, day))
+        if day <= pipeline.zone.today() and reading.rows(files):
+            return day, files
+    return None, []
 
 
 def _newest(pipeline: Pipeline) -> dt.date | None:

@@ -298,11 +298,13 @@ class _Reading:
         read = self.open(table)
         right = self.table(ref.right, scope, base if stands else read)
         keys: list[tuple[str, Column]] = []
+        before: set[str] = set()
         whole = right.whole
         for term in _conjuncts(ref.condition):
             key = self.equality(term, left, right)
             if key is None:
                 whole = False
+                before |= _not_after(term, left, right)
             else:
                 keys.append(key)
         if not keys:
@@ -316,7 +318,9 @@ class _Reading:
             origin = self.field(one.expr, right).origin
             order = origin.name if origin is not None and origin.read == right.base else None
             descending = one.descending
-        self.joins.append(Join(read, order, descending, whole, right.groups, stands))
+        self.joins.append(
+            Join(read, order, descending, whole, right.groups, stands, frozenset(before))
+        )
         return _Relation(left.fields + right.fields, left.base, left.whole and ref.kind == "LAST")
 
     def equality(
@@ -604,6 +608,28 @@ def _used(expr: s.Expr, relation: _Relation) -> list[_Field]:
             if field_.name == name and (not qualifier or qualifier[-1] in field_.tables)
         ]
     return found
+
+
+def _not_after(term: s.Expr, left: _Relation, right: _Relation) -> set[str]:
+    """Columns of the right side that a comparison keeps at or below a value of the left side."""
+    if not isinstance(term, s.Binary) or term.op not in ("<", "<=", ">", ">="):
+        return set()
+    low, high = term.left, term.right
+    if term.op.startswith(">"):
+        low, high = high, low
+    # With something taken from the one or added to the other, the row may be a later one.
+    if _shifts(low, "-") or _shifts(high, "+"):
+        return set()
+    own, known = _used(low, right), _used(high, left)
+    if not known or _used(low, left) or _used(high, right):
+        return set()
+    return {
+        one.origin.name for one in own if one.origin is not None and one.origin.read == right.base
+    }
+
+
+def _shifts(expr: s.Expr, op: str) -> bool:
+    return any(one.op == op for one in _all(expr, s.Binary))
 
 
 def _of_time(expr: s.Expr, used: Sequence[_Field]) -> bool:

@@ -85,6 +85,7 @@ class Join:
         whole: nothing but the keys decides; a further condition makes it False.
         groups: rows that agree in these columns are one row (GROUP BY), None for every row.
         stands: the right side is computed from the request itself, so that nothing is looked up.
+        before: columns of the rows that a condition keeps from exceeding what was known before.
     """
 
     read: int
@@ -93,6 +94,7 @@ class Join:
     whole: bool = True
     groups: tuple[str, ...] | None = None
     stands: bool = field(default=False, compare=False)
+    before: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)

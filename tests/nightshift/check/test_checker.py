@@ -1,6 +1,7 @@
 """`./nightshift check`: each planted slip is found and named with its file and key."""
 
 import dataclasses
+import os
 import re
 import shutil
 import time
@@ -11,7 +12,7 @@ import pytest
 
 from nightshift.check import check_pipeline
 from nightshift.data.declared import declared_tables
-from nightshift.pipeline import Pipeline
+from nightshift.pipeline import Pipeline, unread
 from tests.nightshift.check.conftest import (
     CREATE,
     GATES,
@@ -215,6 +216,57 @@ def test_a_slip_is_named_with_its_file(settings, slip):
     assert time.process_time() - begun < 5
     told = [(p.file, f"{p.key} {p.message} {p.fix}") for p in found]
     assert any(f.endswith(named) and word in text for f, text in told), told
+
+
+def test_a_query_that_nests_deeper_than_it_is_read_is_named_at_once(settings):
+    deep = "1"
+    for number in range(2000):
+        deep = f"CASE WHEN `product`.`a1` = '{number}' THEN {deep} ELSE 0 END"
+    plant(settings, QUERY, r"`product`.`a1` AS product_a1", f"string({deep}) AS product_a1")
+    begun = time.monotonic()
+    (found,) = errors(settings)
+    assert time.monotonic() - begun < 10  # OpenMLDB's compiler takes minutes over it
+    assert found.file.endswith(QUERY)
+    assert "nested deeper than 64 levels" in found.message
+    assert "subquery" in found.fix
+
+
+@pytest.mark.parametrize("name", ["foo bar", "Foo", "-x", "été", "a" * 31])
+def test_a_folder_that_nothing_reads_by_its_name_is_told(settings, name):
+    (settings.pipelines / "shop").rename(settings.pipelines / name)
+    assert unread(settings) == [name]
+    (found,) = check_pipeline(settings, name)
+    assert "is no name of a pipeline" in found.message
+    assert "rename it" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        *((file, "pipe") for file in (TABLES, CREATE, QUERY, SPEC, GATES, HYPER)),
+        (QUERY, "device"),
+        (SPEC, "device"),
+        (GATES, "folder"),
+    ],
+)
+def test_what_is_no_file_is_named_and_not_waited_for(settings, file, kind):
+    path = settings.pipelines / "shop" / file
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    found = [one for one in errors(settings) if one.file in (str(path), "/dev/zero")]
+    assert any("not a plain file" in one.message for one in found), found
+
+
+def test_another_pipelines_pipe_is_not_waited_for(settings):
+    other = settings.pipelines / "other"
+    other.mkdir()
+    os.mkfifo(other / PIPELINE)
+    assert errors(settings) == []
 
 
 FILE_SLIPS = [

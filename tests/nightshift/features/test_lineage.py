@@ -320,6 +320,27 @@ def test_styles_of_joins(join, keys, expected):
     assert found.joins == (expected,)
 
 
+@pytest.mark.parametrize(
+    ("condition", "before"),
+    [
+        ("p.since <= requests.at", {"since"}),
+        ("requests.at > p.since", {"since"}),
+        ("bigint(p.since) + 3600000 <= bigint(requests.at)", {"since"}),
+        ("p.since < timestamp(bigint(requests.at) - 3600000)", {"since"}),
+        ("p.since > requests.at", set()),
+        ("p.since <= timestamp(bigint(requests.at) + 86400000)", set()),
+        ("bigint(p.since) - 86400000 <= bigint(requests.at)", set()),
+        ("p.since <= timestamp(4102444800000)", set()),
+        ("p.since != requests.at", set()),
+        ("p.valid = true", set()),
+    ],
+)
+def test_a_condition_keeps_rows_from_being_later_or_does_not(condition, before):
+    found = reach(f"""SELECT requests.id FROM requests LAST JOIN product p ORDER BY p.since
+                      ON requests.sku = p.sku AND {condition}""")
+    assert found.joins[0].before == before
+
+
 def test_a_join_may_start_from_what_was_joined_before():
     found = reach(
         """SELECT r.id FROM requests AS r LAST JOIN product AS p ON r.sku = p.sku
