@@ -68,8 +68,9 @@ def _matrix(tensors: Tensors, width: int) -> sparse.csr_matrix:
     weights = np.ones((n, columns)) if tensors.weights is None else tensors.weights
     matrix = sparse.csr_matrix(
         (
-            weights.astype(np.float64).ravel(),
-            tensors.rows.ravel(),
+            weights.astype(np.float64, copy=False).ravel(),
+            # Sorted and shortened in place below: the network's input stays as it is.
+            tensors.rows.flatten(),
             np.arange(0, n * columns + 1, columns),
         ),
         shape=(n, width),

@@ -134,3 +134,37 @@ def test_every_optimizer_schedule_and_loss_learns(trained, changes):
         out="changed",
     )
     assert result["test"]["auc"] > 0.62
+
+
+def test_the_networks_input_stays_as_it_is(workshop):
+    """Tokens come in any order and more than once, which a sparse matrix does not keep."""
+    found = workshop.evaluate(
+        """
+import numpy as np
+from types import SimpleNamespace
+from tasks.ctr.train import baseline
+from tasks.ctr.train.dataset import Split
+from tasks.ctr.train.inputs import Tensors
+rng = np.random.default_rng(3)
+rows = rng.integers(0, 6, (200, 4)).astype(np.int32)
+weights = rng.random((200, 4)).astype(np.float32)
+labels = rng.integers(0, 2, 200).astype(np.int8)
+answer = {}
+for name, given in (("weighted", weights), ("plain", None)):
+    split = Split(Tensors(rows.copy(), None if given is None else given.copy(), None), labels)
+    data = SimpleNamespace(
+        splits={"train": split, "valid": split}, vocabulary=SimpleNamespace(num_rows=6)
+    )
+    fitted = baseline.fit(data)
+    logits = fitted.logits(split.tensors)
+    own = fitted.weights[rows] * (1 if given is None else weights)
+    answer[name] = {
+        "kept": bool((split.tensors.rows == rows).all()),
+        "weights_kept": given is None or bool((split.tensors.weights == weights).all()),
+        "gap": float(np.abs(logits - own.sum(axis=1) - fitted.bias).max()),
+    }
+"""
+    )
+    for answer in found.values():
+        assert answer["kept"] and answer["weights_kept"]
+        assert answer["gap"] < 1e-9
