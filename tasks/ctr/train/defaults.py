@@ -23,6 +23,13 @@ MIN_COUNT = 2
 """An id seen less often in training counts as never seen."""
 
 
+JUDGES = 200
+"""So many validation rows of the rarer class can tell two networks apart."""
+
+TWICE_ROWS = 500_000
+"""Of more training rows, learning twice takes too much of a night."""
+
+
 def bins(rows: int, positives: int) -> int:
     """Bins of a number: a bin needs some rows of the rarer class to say anything."""
     rarer = min(positives, rows - positives)
@@ -38,12 +45,14 @@ class Facts:
         positives: of them.
         ids: ids that the model knows.
         fields: the network's fields.
+        judges: validation rows of the rarer class.
     """
 
     rows: int
     positives: int
     ids: int
     fields: int
+    judges: int = 0
 
     @property
     def rarer(self) -> int:
@@ -54,8 +63,13 @@ class Facts:
 def facts_of(data: Dataset) -> Facts:
     """Of a dataset's training rows."""
     labels = data.splits["train"].labels
+    valid = data.splits["valid"].labels if "valid" in data.splits else labels[:0]
+    ones = int(np.count_nonzero(valid))
     ids = data.vocabulary.num_rows - data.vocabulary.num_fields
-    return Facts(len(labels), int(np.count_nonzero(labels)), ids, len(data.inputs.groups))
+    return Facts(
+        *(len(labels), int(np.count_nonzero(labels)), ids, len(data.inputs.groups)),
+        judges=min(ones, len(valid) - ones),
+    )
 
 
 def choose(
@@ -107,11 +121,7 @@ def choose(
         if by_id and strength is not None
         else ((3.0 if by_id else 0.0), "there is no baseline to take it from")
     )
-    found["linear_start"] = (
-        ("baseline", "a network need not learn anew what a logistic regression knows")
-        if chosen.baseline
-        else ("zero", "there is no baseline")
-    )
+    found["linear_start"] = _linear_start(chosen, facts)
     found["trees"] = (0, "there is too little to grow trees of")
     found["block_rows"] = (0, "the data is in memory")
     library = blas.resolve(chosen.blas)
@@ -121,6 +131,17 @@ def choose(
     taken = {name: item for name, item in found.items() if given[name] == AUTO}
     values = {name: value for name, (value, _) in taken.items()}
     return chosen.replaced(values), {name: why for name, (_, why) in taken.items()}
+
+
+def _linear_start(chosen: Hyperparameters, facts: Facts) -> tuple[str, str]:
+    if not chosen.baseline:
+        return "zero", "there is no baseline"
+    if facts.judges < JUDGES:
+        why = f"{facts.judges} validation rows of the rarer class are too few to choose a start by"
+        return "baseline", f"{why}: from {JUDGES} on"
+    if facts.rows > TWICE_ROWS:
+        return "baseline", f"{facts.rows} rows are too many to learn from twice: up to {TWICE_ROWS}"
+    return "validation", "the validation rows choose"
 
 
 def _fields(chosen: Hyperparameters, inputs: Inputs) -> dict[str, tuple[Any, str]]:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
@@ -62,16 +62,6 @@ class Fitted:
     progress: Progress
 
 
-def best_of(found: Mapping[str, Fitted]) -> str:
-    """The name of the training whose best epoch the validation rows rate highest; of equals the first."""
-
-    def rated(name: str) -> float:
-        score = found[name].progress.best_score
-        return -math.inf if score is None else score
-
-    return max(found, key=rated)
-
-
 class _LossSum:
     """Sum of the losses of an epoch's rows, added up where the graph runs.
 
@@ -118,6 +108,7 @@ class Trainer:
         device: str,
         *,
         judge_start: bool = False,
+        rival: float = -math.inf,
         until: int | None = None,
         rates: npt.NDArray[np.float32] | None = None,
     ) -> None:
@@ -132,6 +123,8 @@ class Trainer:
             stop: set by SIGTERM.
             device: `cpu` or `cuda`.
             judge_start: the start is judged, too: it may be the best there is.
+            rival: the best score of a training from another start; one that is behind it after
+                `patience` epochs and one more ends.
             until: epochs of a refit, which validates nothing and keeps the last one; None: early
                 stopping decides.
             rates: for each column the share of ids that are replaced by the unknown one; None:
@@ -140,6 +133,7 @@ class Trainer:
         self.until = until
         self.data = data
         self.judge_start = judge_start
+        self.rival = rival
         self.chosen = chosen
         self.store = store
         self.stop = stop
@@ -288,8 +282,12 @@ class Trainer:
             + (" *" if best == progress.epoch else "")
         )
         assert best is not None
+        assert progress.best_score is not None
+        behind = progress.epoch >= chosen.patience and progress.best_score < self.rival
         progress.finished = (
-            progress.epoch + 1 >= chosen.epochs or progress.epoch - max(best, 0) >= chosen.patience
+            progress.epoch + 1 >= chosen.epochs
+            or progress.epoch - max(best, 0) >= chosen.patience
+            or behind
         )
         self._next_epoch()
 

@@ -131,7 +131,7 @@ class Hyperparameters(BaseModel):
     l2_linear: Annotated[Penalty, Auto] = AUTO
     weight_decay: Share = 0.001
     init_std: Positive = 0.01
-    linear_start: Annotated[Literal["zero", "baseline", "validation"], Auto] = AUTO
+    linear_start: Annotated[Literal["zero", "baseline", "both", "validation"], Auto] = AUTO
 
     label_smoothing: Annotated[float, Real, Field(ge=0, lt=1)] = 0.0
     focal_gamma: Annotated[float, Real, Field(ge=0, le=10)] = 0.0

@@ -33,7 +33,8 @@ class Judged:
     Attributes:
         card: its model card.
         chosen: its hyper-parameters, none of them `auto`.
-        epochs: its best epoch, after which the refit ends; 0: what it began with was the best.
+        epochs: its best epoch, after which the refit ends; 0: what it began with was the best. By
+            the name of the start, where the model is the mean of two.
         strength: the C of its baseline; None without one.
         rates: by field the share of ids that were replaced by the unknown one; None where the
             hyper-parameter says it all.
@@ -42,7 +43,7 @@ class Judged:
 
     card: Mapping[str, Any]
     chosen: Hyperparameters
-    epochs: int
+    epochs: int | Mapping[str, int]
     strength: float | None
     rates: Mapping[str, float] | None
     warm_start: Path | None
@@ -67,7 +68,7 @@ class Judged:
             return cls(
                 card,
                 Hyperparameters(**card["hyperparameters"]),
-                int(recipe["epochs"]),
+                recipe["epochs"],
                 recipe["baseline_c"],
                 recipe["unknown_rates"],
                 None if warm is None else Path(warm),
@@ -77,6 +78,10 @@ class Judged:
                 f"the card of the model in {folder} does not hold its recipe ({error}); train it "
                 "with this version"
             ) from error
+
+    def until(self, start: str) -> int:
+        """After how many epochs a training from the start of that name ends."""
+        return self.epochs if isinstance(self.epochs, int) else self.epochs[start]
 
     def check_dataset(self, card: Mapping[str, Any], folder: Path) -> None:
         """Check that a dataset is one of `preprocess --refit` for the same date.

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nightshift.errors import ContractError
 from nightshift.features.specification import FeatureSpec
 from tasks.ctr.train.checkpoint import Arrays
+from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters
 from tasks.ctr.train.inputs import Inputs
 from tasks.ctr.train.models.base import Plan
 from tasks.ctr.train.serving import SavedModel
 from tasks.ctr.train.vocabulary import Vocabulary
 from tasks.entry import log
+
+
+def sizes(folder: Path, asked: Hyperparameters) -> dict[str, Any]:
+    """The widths of an earlier model that the hyper-parameters leave open.
+
+    Args:
+        folder: the earlier model's folder.
+        asked: the run's hyper-parameters.
+    """
+    held = SavedModel.load(folder).network["architecture"]
+    return {
+        name: held[name] for name in ("embedding_dim", "hidden") if getattr(asked, name) == AUTO
+    }
 
 
 def carry_over(

@@ -19,7 +19,7 @@ from nightshift.features.specification import FeatureSpec
 from tasks import blas, runtime
 from tasks.ctr.train import advice, hyperparameters, refit, report, room
 from tasks.ctr.train.arguments import parse_arguments
-from tasks.ctr.train.hyperparameters import Hyperparameters
+from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters
 from tasks.entry import Stopped, log, run_task
 
 CARD_VERSION = 1
@@ -45,6 +45,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         models,
         planting,
         serving,
+        starts,
         warm_start,
     )
     from tasks.ctr.train.checkpoint import CheckpointStore
@@ -84,11 +85,15 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     if grown is not None:
         data = dataset.with_trees(data, spec, grown)
     asked = asked.replaced({"trees": count})
+    # Two networks may become one of both widths only where nobody asked for a width.
+    may_mix = asked.embedding_dim == asked.hidden == AUTO or asked.linear_start == starts.BOTH
+    given = {} if warm is None else warm_start.sizes(warm, asked)
     chosen, reasons = defaults.choose(
-        *(asked, defaults.facts_of(data), data.inputs),
+        *(asked.replaced(given), defaults.facts_of(data), data.inputs),
         strength=None if linear is None else linear.strength,
     )
     reasons |= {name: text for name, text in (("trees", why), ("block_rows", fits)) if text}
+    reasons |= dict.fromkeys(given, "the model that training begins from has it")
     shape = models.Architecture(
         num_rows=data.vocabulary.num_rows,
         num_fields=len(data.inputs.groups),
@@ -111,15 +116,15 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         start = fit.begin_with(start, first.weights, first.bias)
     if warm is not None:
         start = warm_start.carry_over(warm, start, plan, data.inputs, data.vocabulary, spec)
-    until = None if judged is None else judged.epochs
-    starts = {"baseline" if begins else "zero": start}
-    if chosen.linear_start == "validation" and begins and warm is None and start is not fresh:
-        starts["zero"] = fresh
+    beginnings = {"baseline" if begins else "zero": start}
+    if chosen.linear_start in starts.TWO and begins and warm is None and start is not fresh:
+        beginnings["zero"] = fresh
     # Elsewhere SIGTERM ends the task at once; what is trained by then is kept.
     found: dict[str, fit.Fitted] = {}
     stores: list[CheckpointStore] = []
     with fit.stop_on_sigterm() as stop:
-        for name, values in starts.items():
+        for name, values in beginnings.items():
+            until = None if judged is None else judged.until(name)
             store = CheckpointStore(
                 options.checkpoint / name if found else options.checkpoint,
                 _fingerprint(data.digest, chosen, options, values, until),
@@ -128,6 +133,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             trainer = fit.Trainer(
                 *(data, shape, chosen, values, store, stop, options.device),
                 judge_start=name == "baseline",
+                rival=starts.best(found),
                 until=until,
                 rates=None if judged is None else judged.unknown_rates(data),
             )
@@ -135,13 +141,14 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     if stop.arrived:
         raise Stopped(f"SIGTERM after the last step; the checkpoint is kept in {store.folder}")
     trained = time.monotonic()
-    begun_at = fit.best_of(found)
-    fitted = found[begun_at]
-    if chosen.linear_start == "validation":
-        chosen = chosen.replaced({"linear_start": begun_at})
-        reasons["linear_start"] = "by the validation rows: " + ", ".join(
-            f"{name} {each.progress.best_score:.4f}" for name, each in found.items()
-        )
+    outcome = starts.choose(
+        *(found, chosen, None if judged is not None else data.splits["valid"], options.device),
+        may_mix=may_mix,
+    )
+    fitted = outcome.fitted
+    if chosen.linear_start in starts.TWO:
+        chosen = chosen.replaced({"linear_start": outcome.name})
+        reasons["linear_start"] = starts.said(outcome)
     figures, compared = {}, None
     for name in ("valid", "test") if judged is None else ():
         split = data.splits[name]
@@ -198,14 +205,16 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
                 "unknown_rates": None
                 if isinstance(trainer.rates, float)
                 else refit.rates_by_field(data, trainer.rates),
-                "epochs": 1 + (0 if progress.best_epoch is None else progress.best_epoch),
+                "epochs": starts.epochs(outcome, found),
             },
             **said,
             "device": options.device,
             "threads": threads,
             "epochs": len(progress.history),
             "best_epoch": 1 + (0 if progress.best_epoch is None else progress.best_epoch),
-            "parameters": sum(int(value.size) for value in start.values()),
+            "parameters": sum(
+                int(value.size) for value in models.parameters(fitted.network).values()
+            ),
             "valid": figures["valid"],
             "test": figures["test"],
             "baseline": compared,

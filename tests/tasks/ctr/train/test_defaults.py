@@ -1,5 +1,7 @@
 """What is chosen from the data, and what is left as it was given."""
 
+from dataclasses import replace
+
 import pytest
 
 from nightshift.errors import ConfigurationError
@@ -74,3 +76,12 @@ def test_a_field_that_is_not_there_is_named(given):
     chosen, _ = defaults.choose(given("family=ncf", "user_field=usr"), SMALL, INPUTS)
     with pytest.raises(ConfigurationError, match="user_field.*'usr'.*user, item"):
         defaults._place(chosen, "user_field", INPUTS)
+
+
+def test_learning_twice_needs_rows_to_choose_by_and_not_too_many_to_learn_from(given):
+    enough = replace(SMALL, judges=defaults.JUDGES)
+    start = {
+        facts: defaults.choose(given(), facts, INPUTS)[0].linear_start
+        for facts in (SMALL, enough, replace(LARGE, judges=defaults.JUDGES))
+    }
+    assert list(start.values()) == ["baseline", "validation", "baseline"]

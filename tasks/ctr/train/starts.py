@@ -1,0 +1,163 @@
+"""Training from more than one start: which of the trained networks becomes the model.
+
+A network that begins at the logistic regression stays near it, one that begins at zero finds
+something else, and which of the two is ahead differs from data to data. Their mean is steadier than
+either. It is no larger thing to serve than another network: the mean of two factorisation machines
+with deep networks is one of both widths (`mean`), so nothing but training knows that there were two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.ctr.train.checkpoint import Arrays
+from tasks.ctr.train.dataset import Split
+from tasks.ctr.train.fit import Fitted
+from tasks.ctr.train.hyperparameters import Hyperparameters
+from tasks.ctr.train.metrics import auc, logloss, stopping_score
+from tasks.ctr.train.models import Architecture, build, parameters
+from tasks.ctr.train.models.base import BIAS
+from tasks.ctr.train.scoring import score
+
+BOTH = "both"
+"""The name of the mean, beside those of the starts."""
+
+TWO = ("validation", BOTH)
+"""Values of `linear_start` that train from both starts."""
+
+FAMILIES = ("deepfm", "fm", "wide_deep")
+"""Families whose mean is a network of the same family."""
+
+_FIRST_LAYER = "dnn.0.weight"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the starts.
+
+    Attributes:
+        name: the start whose network was kept, or `both`.
+        fitted: the model; of `both` with the progress of the better start.
+        rated: what the validation rows give each, by name; empty where they were not asked.
+    """
+
+    name: str
+    fitted: Fitted
+    rated: Mapping[str, float]
+
+
+def choose(
+    found: Mapping[str, Fitted],
+    chosen: Hyperparameters,
+    valid: Split | None,
+    device: str,
+    *,
+    may_mix: bool,
+) -> Outcome:
+    """The network that the validation rows rate highest; of equals the mean, then the first.
+
+    Args:
+        found: the trained networks by the name of their start.
+        chosen: hyper-parameters; `linear_start: both` asks for the mean, whatever its rating.
+        valid: the validation rows; None in a refit.
+        device: `cpu` or `cuda`.
+        may_mix: the mean is among those to choose from.
+    """
+    rated = {name: _rated(each) for name, each in found.items()}
+    better = max(rated, key=rated.__getitem__)
+    if len(found) == 1:
+        return Outcome(better, found[better], {})
+    if may_mix and chosen.family in FAMILIES:
+        one, other = (parameters(each.network) for each in found.values())
+        shape, values = mean(found[better].network.shape, one, other)
+        both = Fitted(build(shape, values, device), found[better].progress)
+        if valid is not None:
+            scores = score(both.network, valid.tensors, device)
+            figures = {"auc": auc(valid.labels, scores), "logloss": logloss(valid.labels, scores)}
+            rated = {BOTH: stopping_score(figures, chosen.monitor), **rated}
+        if chosen.linear_start == BOTH:
+            return Outcome(BOTH, both, rated)
+        if max(rated, key=rated.__getitem__) == BOTH:
+            return Outcome(BOTH, both, rated)
+    return Outcome(better, found[better], rated)
+
+
+def said(outcome: Outcome) -> str:
+    """Why the model card's `linear_start` is what it is."""
+    if not outcome.rated:
+        return "there is one start"
+    found = ", ".join(f"{name} {rated:.4f}" for name, rated in outcome.rated.items())
+    return f"by the validation rows: {found}"
+
+
+def epochs(outcome: Outcome, found: Mapping[str, Fitted]) -> int | dict[str, int]:
+    """The best epoch, 0 being the start; of the mean by the name of the start."""
+    by_start = {name: 1 + (each.progress.best_epoch or 0) for name, each in found.items()}
+    return by_start if outcome.name == BOTH else by_start[outcome.name]
+
+
+def best(found: Mapping[str, Fitted]) -> float:
+    """The best score of the trainings so far; minus infinity without one."""
+    return max(map(_rated, found.values()), default=-math.inf)
+
+
+def _rated(fitted: Fitted) -> float:
+    found = fitted.progress.best_score
+    return -math.inf if found is None else found
+
+
+def mean(shape: Architecture, one: Arrays, other: Arrays) -> tuple[Architecture, Arrays]:
+    """One network whose logit is the mean of two networks' logits.
+
+    Embeddings stand side by side, each over the square root of 2, so that a pair's product is the
+    mean of both products; layers are blocks on a diagonal, which the numbers enter both.
+
+    Args:
+        shape: of both networks, of a family of `FAMILIES`.
+        one: parameters of the one, by name.
+        other: of the other.
+
+    Returns:
+        The shape, of twice the widths, and its parameters float32 by name.
+    """
+    k, scale = shape.embedding_dim, np.float32(math.sqrt(2.0))
+    values: Arrays = {}
+    for name, a in one.items():
+        b = other[name]
+        if name in ("linear.weight", BIAS):
+            values[name] = (a + b) / np.float32(2)
+        elif name == "embedding.weight":
+            values[name] = np.concatenate([a, b], axis=1) / scale
+        elif name == "out.weight":
+            values[name] = np.concatenate([a, b], axis=1) / np.float32(2)
+        elif name == _FIRST_LAYER:
+            parts = [_spread(w, shape.num_fields, k, scale, at) for at, w in enumerate((a, b))]
+            values[name] = np.concatenate(parts)
+        elif name.endswith(".bias"):
+            values[name] = np.concatenate([a, b])
+        else:
+            values[name] = _diagonal(a, b)
+    wide = replace(shape, embedding_dim=2 * k, hidden=tuple(2 * width for width in shape.hidden))
+    return wide, {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
+
+
+def _spread(
+    weight: npt.NDArray[np.float32], fields: int, k: int, scale: np.float32, half: int
+) -> npt.NDArray[np.float32]:
+    """A first layer that reads its half of each field's embedding, then the numbers."""
+    width = len(weight)
+    found = np.zeros((width, fields, 2, k), np.float32)
+    found[:, :, half] = weight[:, : fields * k].reshape(width, fields, k) * scale
+    return np.concatenate([found.reshape(width, -1), weight[:, fields * k :]], axis=1)
+
+
+def _diagonal(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    found = np.zeros((len(a) + len(b), a.shape[1] + b.shape[1]), np.float32)
+    found[: len(a), : a.shape[1]] = a
+    found[len(a) :, a.shape[1] :] = b
+    return found
