@@ -230,6 +230,7 @@ def main() -> None:
                     line |= {key: card["test"][key] for key in ("auc", "logloss", "calibration")}
                     line |= {key: card[key] for key in ("best_epoch", "epochs")}
                     line["valid_auc"] = card["valid"]["auc"]
+                    line["start"] = card["hyperparameters"]["linear_start"]
                     line["seconds"] = card["seconds"]["total"]
                     print(json.dumps(line), flush=True)
 

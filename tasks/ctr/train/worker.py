@@ -86,7 +86,8 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         data = dataset.with_trees(data, spec, grown)
     asked = asked.replaced({"trees": count})
     # Two networks may become one of both widths only where nobody asked for a width.
-    may_mix = asked.embedding_dim == asked.hidden == AUTO or asked.linear_start == starts.BOTH
+    free = asked.embedding_dim == AUTO and asked.hidden == AUTO
+    may_mix = free or asked.linear_start == starts.BOTH
     given = {} if warm is None else warm_start.sizes(warm, asked)
     chosen, reasons = defaults.choose(
         *(asked.replaced(given), defaults.facts_of(data), data.inputs),
