@@ -64,9 +64,11 @@ def served_against_training(found: dict[str, Any]) -> list[str]:
         if "why" in price:
             lines.append(f"release {release['release']}: no price, {price['why']}")
             continue
+        served_by = price["served"]
         lines.append(
-            f"release {release['release']}: {price['rows']} requests, served AUC "
-            f"{_number(price['served']['auc'])}, by training's features "
+            f"release {release['release']}: {price['rows']} labelled requests, "
+            f"{price['positives']} positives: served AUC {_number(served_by['auc'])}"
+            f"{_interval(served_by.get('auc_interval'))}, by training's features "
             f"{_number(price['training']['auc'])}{_change(price)}"
         )
     return lines

@@ -77,12 +77,14 @@ def test_the_largest_causes_of_all_releases_come_first():
 
 
 def test_served_beside_training_or_why_not():
-    price = {"rows": 300, "served": {"auc": 0.7}, "training": {"auc": None}}
+    auc = {"auc": 0.7, "auc_interval": [0.6, 0.8]}
+    price = {"rows": 300, "positives": 9, "served": auc, "training": {"auc": None}}
     found = {"releases": [{"release": "a", "price": {"why": "the model is gone"}},
                           {"release": "b", "price": price}]}  # fmt: skip
     assert report.served_against_training(found) == [
         "release a: no price, the model is gone",
-        "release b: 300 requests, served AUC 0.7000, by training's features -",
+        "release b: 300 labelled requests, 9 positives: served AUC 0.7000 [0.60, 0.80], "
+        "by training's features -",
     ]
 
 
