@@ -25,7 +25,14 @@ from laptop.services.launch import Launch, base_env
 from laptop.triton.launch import command
 from nightshift import commands, layout
 from nightshift.night import Night
-from nightshift.openmldb import JobState, OpenMLDBClient, job_error, quote_literal, split_script
+from nightshift.openmldb import (
+    JobState,
+    OpenMLDBClient,
+    job_error,
+    load_data,
+    quote_literal,
+    split_script,
+)
 from nightshift.openmldb import deployments as online
 from nightshift.openmldb import loads as online_load
 from nightshift.pipeline import Pipeline
@@ -140,8 +147,7 @@ class House:
                 self.job(
                     client,
                     plan["workspace"],
-                    f"LOAD DATA INFILE {quote_literal(path)} INTO TABLE {table} "
-                    "OPTIONS(format='parquet', mode='overwrite')",
+                    load_data(path, table, "overwrite"),
                     "offasync",
                 )
             query = files.query().rstrip().rstrip(";")

@@ -20,6 +20,7 @@ from nightshift.openmldb import (
     SYSTEM_DATABASE,
     OpenMLDBClient,
     deployments,
+    load_data,
     quote_literal,
     quote_name,
     split_script,
@@ -110,11 +111,7 @@ def export(
     deadline = time.time() + timeout_s
     # Not the run's name: two experiments may export at once.
     database = f"{pipeline.owner}_exp_{digest[:8]}"
-    statements = [
-        f"LOAD DATA INFILE {quote_literal(path)} INTO TABLE {quote_name(table)} "
-        "OPTIONS(format='parquet', mode='overwrite')"
-        for table, path in plan["sources"].items()
-    ]
+    statements = [load_data(path, table, "overwrite") for table, path in plan["sources"].items()]
     with (
         files.locked(root / f"{digest}.lock", timeout_s=timeout_s),
         OpenMLDBClient.of(pipeline.settings, timeout_s=60.0) as client,

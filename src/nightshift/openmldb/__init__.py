@@ -21,6 +21,7 @@ from nightshift.openmldb.protocol import (
 )
 from nightshift.openmldb.text import (
     first_words,
+    load_data,
     normalise_sql,
     quote_literal,
     quote_name,
@@ -47,6 +48,7 @@ __all__ = [
     "first_words",
     "is_job",
     "job_error",
+    "load_data",
     "normalise_sql",
     "quote_literal",
     "quote_name",

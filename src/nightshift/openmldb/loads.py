@@ -32,7 +32,7 @@ from nightshift.openmldb import (
     AbstractClient,
     Job,
     OpenMLDBClient,
-    quote_literal,
+    load_data,
     quote_name,
     reconcile,
     split_script,
@@ -369,10 +369,7 @@ class _Work:
                     load["delete_sql"],
                     partial(count, *span),
                 )
-            statement = (
-                f"LOAD DATA INFILE {quote_literal(load['path'])} INTO TABLE "
-                f"{quote_name(load['table'])} OPTIONS(format='parquet', mode='append')"
-            )
+            statement = load_data(load["path"], load["table"], "append")
             jobs.append(submit_once(self.client, self.pipeline.database, statement, "online"))
         return jobs
 

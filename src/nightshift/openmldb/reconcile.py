@@ -40,7 +40,7 @@ from nightshift.openmldb.rows import (
     stored_counts,
     stored_rows,
 )
-from nightshift.openmldb.text import quote_literal, quote_name
+from nightshift.openmldb.text import load_data, quote_literal, quote_name
 from nightshift.zones import Zone
 
 WHOLE_DAY_SHARE: Final = 0.5
@@ -487,8 +487,7 @@ class _Table:
         job = submit_once(
             self.client,
             self.database,
-            f"LOAD DATA INFILE {quote_literal(str(path))} INTO TABLE {quote_name(self.name)} "
-            "OPTIONS(format='parquet', mode='append')",
+            load_data(str(path), self.name, "append"),
             "online",
             sleep=self.sleep,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from typing import Literal
 
 from nightshift.errors import ConfigurationError
 
@@ -85,6 +86,20 @@ def quote_name(name: str) -> str:
     if not name or "`" in name or not name.isprintable():
         raise ConfigurationError(f"{name!r} cannot be a name in OpenMLDB's SQL")
     return f"`{name}`"
+
+
+def load_data(path: str, table: str, mode: Literal["append", "overwrite"]) -> str:
+    """LOAD DATA of parquet files, as every job of the library's own writes it.
+
+    Args:
+        path: file, folder or glob.
+        table: the table's name, unquoted.
+        mode: `append` online, `overwrite` offline.
+    """
+    return (
+        f"LOAD DATA INFILE {quote_literal(path)} INTO TABLE {quote_name(table)} "
+        f"OPTIONS(format='parquet', mode='{mode}')"
+    )
 
 
 def first_words(sql: str, limit: int = 60) -> str:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from openmldb_sql import statements
 
 from nightshift.errors import ConfigurationError
-from nightshift.openmldb import first_words, normalise_sql, quote_literal, split_script
+from nightshift.openmldb import (
+    first_words,
+    load_data,
+    normalise_sql,
+    quote_literal,
+    split_script,
+)
 from nightshift.openmldb.text import offline_select
 
 
@@ -92,3 +99,12 @@ def test_a_plain_select_says_itself_that_it_is_offline(sql: str, offline: bool) 
     found = offline_select(sql)
     assert found.endswith("\nCONFIG (execute_mode='offline')") == offline
     assert normalise_sql(found).startswith(normalise_sql(sql))
+
+
+def test_a_load_reads_back_as_it_was_meant():
+    path = "/data/o'brien/ds={2026-03-01,2026-03-02}/*.parquet"
+    found = statements.parse(load_data(path, "order", "append"))
+    assert (found.path, found.table) == (path, statements.Name(None, "order"))
+    assert found.options == {"format": "parquet", "mode": "append"}
+    with pytest.raises(ConfigurationError, match="cannot be a name"):
+        load_data(path, "t` OPTIONS(mode='overwrite') --", "append")

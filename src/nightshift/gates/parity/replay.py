@@ -41,6 +41,7 @@ from nightshift.openmldb import (
     SYSTEM_DATABASE,
     AbstractClient,
     OpenMLDBClient,
+    load_data,
     quote_literal,
     quote_name,
     split_script,
@@ -244,8 +245,7 @@ def load_online(
         submit_once(
             client,
             name,
-            f"LOAD DATA INFILE {quote_literal(str(path))} INTO TABLE {quote_name(table)} "
-            "OPTIONS(format='parquet', mode='append')",
+            load_data(str(path), table, "append"),
             "online",
         )
         for table, (path, rows) in sources.items()

@@ -27,6 +27,7 @@ from nightshift.live.skew.world import World, training_days
 from nightshift.openmldb import (
     SYSTEM_DATABASE,
     AbstractClient,
+    load_data,
     quote_literal,
     quote_name,
     split_script,
@@ -315,8 +316,7 @@ def _write(path: Path, table: Declared, rows: Sequence[tuple[Any, ...]]) -> None
 
 
 def _load(client: AbstractClient, name: str, table: str, path: Path, settle_s: float) -> None:
-    job = f"LOAD DATA INFILE {quote_literal(str(path))} INTO TABLE {quote_name(table)} "
-    _run(client, name, job + "OPTIONS(format='parquet', mode='append')", "online", settle_s)
+    _run(client, name, load_data(str(path), table, "append"), "online", settle_s)
 
 
 def _run(client: AbstractClient, name: str, sql: str, mode: Mode, settle_s: float) -> None:
@@ -371,14 +371,7 @@ def training(
                 path = f"{snapshots[table][0].parent}/*.parquet"
             else:
                 continue
-            _run(
-                client,
-                name,
-                f"LOAD DATA INFILE {quote_literal(path)} INTO TABLE {quote_name(table)} "
-                "OPTIONS(format='parquet', mode='overwrite')",
-                "offasync",
-                settle_s,
-            )
+            _run(client, name, load_data(path, table, "overwrite"), "offasync", settle_s)
         query = sql.rstrip().rstrip(";")
         _run(
             client,
