@@ -61,6 +61,10 @@ CALLS = 2
 LARGE_CALLS = 4
 """The same for requests of many rows, which a cluster's servers answer side by side."""
 
+FAIR_S = 0.5
+"""Seconds in which a release should answer. Where a client gives it less, being late is not logged
+as its failure: an impatient client would have releases withdrawn."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -226,8 +230,8 @@ class CtrRelease(Release):
         began = time.time()
         rows = self.read(call.json())
         if self._canary is not None and (canary := self._canary.of(rows, call)) is not None:
-            with self._canary.falling_back(canary, "predict", began, rows):
-                return await canary.predict(_hurried(call))
+            with self._canary.falling_back(canary, "predict", began, rows, call) as hurried:
+                return await canary.predict(hurried)
         scored = await self._scored("predict", began, rows, call)
         predictions = [
             self.prediction(scored, row, explain=call.explain) for row in range(len(scored.scores))
@@ -243,8 +247,8 @@ class CtrRelease(Release):
             _join(user, candidates), max_rows=self._context.settings.predict_max_rows
         )
         if self._canary is not None and (canary := self._canary.of(rows, call)) is not None:
-            with self._canary.falling_back(canary, "rank", began, rows):
-                return await canary.rank(_hurried(call))
+            with self._canary.falling_back(canary, "rank", began, rows, call) as hurried:
+                return await canary.rank(hurried)
         scored = await self._scored("rank", began, rows, call)
         # Equal scores keep the candidates' own order.
         order = np.argsort(-scored.scores, kind="stable")[:n].tolist()
@@ -316,12 +320,14 @@ class CtrRelease(Release):
         self, operation: str, began: float, rows: Sequence[Sequence[Any]], call: Call
     ) -> Scored:
         """`score`; that it failed is logged, which needs no labels to be seen."""
+        fair = _is_fair(call)
         try:
             return await self.score(rows, call.deadline)
         except DeadlineExceeded:
             raise  # the client's, or too much to do
         except NightshiftError:
-            if not call.probe:  # its failure is told to who probes
+            late = time.monotonic() >= call.deadline
+            if not call.probe and (fair or not late):  # who probes is told its failure
                 self.record_failure(operation, began, rows)
             raise
 
@@ -410,8 +416,8 @@ class CtrRelease(Release):
             given = {retrieval.user: ask.user, **ask.context}
             value = given.get(self._canary.column)
             if (canary := self._canary.of_value(value, call)) is not None:
-                with self._canary.falling_back(canary, "recommend", began, ()):
-                    return await canary.recommend(_hurried(call))
+                with self._canary.falling_back(canary, "recommend", began, (), call) as hurried:
+                    return await canary.recommend(hurried)
         loop = asyncio.get_running_loop()
         most = self._context.settings.predict_max_rows
         with timed(self._context.metrics.retrieve.observe):
@@ -533,13 +539,25 @@ class Canaries:
 
     @contextlib.contextmanager
     def falling_back(
-        self, canary: CtrRelease, operation: str, began: float, rows: Sequence[Sequence[Any]]
-    ) -> Iterator[None]:
-        """Let the live release answer, all of it, what the canary failed to."""
+        self,
+        canary: CtrRelease,
+        operation: str,
+        began: float,
+        rows: Sequence[Sequence[Any]],
+        call: Call,
+    ) -> Iterator[Call]:
+        """Let the live release answer, all of it, what the canary failed to.
+
+        Yields:
+            The request as the canary gets it.
+        """
+        hurried = _hurried(call)
+        fair = _is_fair(hurried)
         try:
-            yield
+            yield hurried
         except DeadlineExceeded:
-            canary.record_failure(operation, began, rows)
+            if fair:
+                canary.record_failure(operation, began, rows)
         except (NightshiftError, RequestError):
             pass  # logged where it was scored; what the request itself lacks, the live one says
 
@@ -548,6 +566,11 @@ def _hurried(call: Call) -> Call:
     """The same request with half of its time, so that another release can answer after it."""
     now = time.monotonic()
     return dataclasses.replace(call, deadline=now + max(call.deadline - now, 0.0) / 2)
+
+
+def _is_fair(call: Call) -> bool:
+    """Whether a release that has just got the request has enough time to answer it."""
+    return call.deadline - time.monotonic() >= FAIR_S
 
 
 def deployment_of(pointer: LivePointer) -> tuple[str, str]:

@@ -188,6 +188,36 @@ async def test_the_live_release_answers_what_a_canary_cannot(house, tmp_path):
     assert np.isnan(error["score"])
 
 
+async def test_a_clients_impatience_is_not_a_canarys_failure(house, tmp_path):
+    live, candidate = house.pairs
+    switch(house, tmp_path, live, canary=share_of_everybody(house, candidate))
+    async with served(house, tmp_path) as client:
+        for release in (live, candidate):
+            await client.ask(PREDICT, {"rows": [row(1, user=None if release is live else "u1")]})
+        current = client.app.hosts.get("beside").follower.current
+        canary = current._canary._beside.release
+
+        async def late(ids, timeout_s):
+            await asyncio.sleep(timeout_s + 0.01)
+            raise ServiceUnavailable("no answer in time")
+
+        canary._infer = late
+        for place, seconds in enumerate(("0.2", "0.9", "1.5")):
+            hasty = {"headers": {"X-Request-Timeout": seconds}}
+            answer = await client.ask(PREDICT, {"rows": [row(10 + place)]}, **hasty)
+            assert answer["release"] == "r1"
+        current._infer = late
+        hasty = {"headers": {"X-Request-Timeout": "0.1"}}
+        await client.ask(PREDICT, {"rows": [row(20, user=None)]}, status=504, **hasty)
+        patient = {"headers": {"X-Request-Timeout": "0.8"}}
+        await client.ask(PREDICT, {"rows": [row(21, user=None)]}, status=504, **patient)
+    # All is written when the server has stopped. A canary has half of the client's time, so that
+    # the live release can answer after it.
+    found = log_of(tmp_path).to_pylist()
+    errors = {(one["release"], one["request.reqId"]) for one in found if one["role"] == "error"}
+    assert errors == {("r2", "q12"), ("r1", "q21")}
+
+
 def share_of_everybody(house, candidate):
     return pointer.Canary(
         pair=beside(house, candidate), share=0.999999, column="user", since="2026-11-26T00:00:00Z"
