@@ -4,7 +4,7 @@
 
 Each size is laid out as parquet once (the JD tables with new keys for each copy), linked into the
 tables of a fresh server for each engine in turn, and exported by one SELECT INTO. Shown are the
-job's own seconds (for Spark with its start), the peak of the resident memory of the processes that
+job's own seconds (for Spark with its start), the peak of the memory (PSS) of the processes that
 did it, and the rows; `refused` gives the job's error where it needs more than `--memory`
 (`--job-memory` of the server, which is Spark's driver memory as well).
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import shutil
 import sys
 import tempfile
@@ -56,7 +55,11 @@ def lay_out(folder: Path, size: int) -> dict[str, int]:
 
 
 class Peak(threading.Thread):
-    """The highest sum of the resident memory of all processes below one, itself left out."""
+    """The highest sum of the memory of all processes below one, itself left out.
+
+    Pages that processes share are counted once (PSS): a JVM that forks to run a command would
+    count twice.
+    """
 
     def __init__(self, server: int, mark: str) -> None:
         super().__init__(daemon=True)
@@ -65,10 +68,8 @@ class Peak(threading.Thread):
         self.done = threading.Event()
 
     def run(self) -> None:
-        page = os.sysconf("SC_PAGE_SIZE")
-        while not self.done.wait(0.05):
+        while not self.done.wait(0.2):
             parents: dict[int, int] = {}
-            resident: dict[int, int] = {}
             marked = set()
             for entry in Path("/proc").iterdir():
                 if not entry.name.isdigit():
@@ -77,7 +78,6 @@ class Peak(threading.Thread):
                     stat = (entry / "stat").read_text()
                     pid = int(entry.name)
                     parents[pid] = int(stat[stat.rindex(")") + 2 :].split()[1])
-                    resident[pid] = int((entry / "statm").read_text().split()[1]) * page
                     if self.mark in (entry / "cmdline").read_bytes():
                         marked.add(pid)
             ours = marked - {self.server}
@@ -88,7 +88,16 @@ class Peak(threading.Thread):
                     above = parents[above]
                     if above == self.server:
                         ours.add(pid)
-            self.bytes = max(self.bytes, sum(resident[pid] for pid in ours))
+            self.bytes = max(self.bytes, sum(map(_proportional, ours)))
+
+
+def _proportional(pid: int) -> int:
+    """Bytes of a process, of shared pages its part; 0 where it has ended."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(x.split()[1]) << 10 for x in rollup.splitlines() if x.startswith("Pss:")), 0)
 
 
 def measure(engine: str, tables: Path, folder: Path, memory: int) -> str:
