@@ -74,8 +74,12 @@ def _incidents(arguments: argparse.Namespace) -> int:
     for record in found:
         told = sum(name != "nobody" for name in record.delivered)
         state = f"told {told}" + (f", failed {len(record.failures)}" if record.failures else "")
-        rows.append((record.opened_at, record.incident.severity, record.incident.title, state))
-    say(table(("since", "severity", "incident", "targets"), rows))
+        until = record.closed_at or "open"
+        rows.append(
+            (record.opened_at, "" if until == record.opened_at else until,
+             record.incident.severity, record.incident.title, state)
+        )  # fmt: skip
+    say(table(("since", "until", "severity", "incident", "targets"), rows))
     for record in found:
         for target, why in record.failures.items():
             say(f"  {target}: {why}")
