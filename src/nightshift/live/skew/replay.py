@@ -167,7 +167,8 @@ def _ask(
     info = client.deployment(name, "replay")
     keys = _Keys(world)
     made: list[list[Any]] = []
-    last = {one: n for n, row in enumerate(asked.rows) for one in keys.of_request(row)}
+    reached_by = [keys.of_request(row) for row in asked.rows]
+    last = {one: n for n, these in enumerate(reached_by) for one in these}
     with _Sender(client, world, name, made) as sender:
         place = 0
         for n, (row, key) in enumerate(zip(asked.rows, asked.keys, strict=True)):
@@ -177,7 +178,7 @@ def _ask(
                 if reached is None or any(last.get(one, -1) >= n for one in reached):
                     sender.add_row(table, as_json(values), reached)
                 place += 1
-            sender.add_request(row, keys.of_request(row))
+            sender.add_request(row, reached_by[n])
         sender.flush()
     return [column for column, _ in info.output_schema], made
 
@@ -243,7 +244,8 @@ class _Sender:
             after = bool(self._batch)
             self._for_all |= after
         else:
-            after = self._for_all or not keys.isdisjoint(self._asked | self._waiting)
+            seen = keys.isdisjoint(self._asked) and keys.isdisjoint(self._waiting)
+            after = self._for_all or not seen
         if after and keys is not None:
             self._waiting |= keys
         (self._after if after else self._before).setdefault(table, []).append(row)
