@@ -47,6 +47,7 @@ from openmldb_sql.statements.nodes import (
     Use,
     Value,
 )
+from openmldb_sql.statements.plain import plain_insert
 from openmldb_sql.tokens import Kind, Token, place, tokens
 
 __all__ = [
@@ -153,6 +154,9 @@ def parse_script(script: str) -> list[Statement]:
         PlanError: There is no statement.
         SyntaxError_: One is none of OpenMLDB's, or is empty.
     """
+    plain = plain_insert(script)
+    if plain is not None:
+        return [plain]
     parsed: list[Statement] = []
     position = 0
     while position < len(script):
