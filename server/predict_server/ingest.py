@@ -47,6 +47,9 @@ MAX_EVENTS = 10_000
 MAX_BATCHES = 64
 """Batches of one pipeline that may wait in a worker."""
 
+LAST_MS = 253_402_214_400_000
+"""The last moment of an event, in milliseconds since 1970: the year 9999 ends here in every zone."""
+
 MAX_ID = 200
 """Characters of an event's id."""
 
@@ -279,11 +282,22 @@ def _read(
     problems = _id_problems(ids)
     rows = RowReader(tuple(table.columns.items())).check(given, max_rows=MAX_EVENTS)
     names = list(table.columns)
+    # By which rows are kept and found: OpenMLDB refuses a negative one.
+    ordered = {table.time, *(index.ts for index in table.indexes)}
+    times = [
+        at for at, (name, kind) in enumerate(table.columns.items())
+        if name in ordered and kind == "timestamp"
+    ]  # fmt: skip
     for number, row in enumerate(rows):
         problems += [
             Problem(number, name, "may not be null")
             for name, value in zip(names, row, strict=True)
             if value is None and (name in table.required or name == table.time)
+        ]
+        problems += [
+            Problem(number, names[at], "lies before 1970 or after 9999, and says when a row was")
+            for at in times
+            if row[at] is not None and not 0 <= row[at] <= LAST_MS
         ]
     if problems:
         raise InvalidRows(problems[:20])

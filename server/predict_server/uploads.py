@@ -217,23 +217,22 @@ class _Form:
         self._found: str | None = None
         if not boundary:
             raise RequestError(400, "no_form", "the form has no boundary in its content type")
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": self._field,
-                "on_header_value": self._header_value,
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._headers_finished,
-                "on_part_data": self._data,
-            },
-        )
+        with _form_errors():
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": self._field,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._header_end,
+                    "on_headers_finished": self._headers_finished,
+                    "on_part_data": self._data,
+                },
+            )
 
     def write(self, piece: bytes) -> None:
-        try:
+        with _form_errors():
             self._parser.write(piece)
-        except (ValueError, RuntimeError) as error:
-            raise RequestError(400, "no_form", f"the body is not a form: {error}") from None
 
     def type(self) -> str:
         if self._found is None:
@@ -273,6 +272,16 @@ class _Form:
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
             self._target.write(data[start:end])
+
+
+@contextlib.contextmanager
+def _form_errors() -> Iterator[None]:
+    """What the parser of forms raises, as the request's fault."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        why = printable(str(error), 200)
+        raise RequestError(400, "no_form", f"the body is not a form: {why}") from None
 
 
 def _wrong_type(found: str) -> RequestError:

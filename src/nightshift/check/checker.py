@@ -297,6 +297,7 @@ class _Checker:
                 with self._told(self._config_file):
                     canary.check_column(self.pipeline, given.column)
             self._times(declared)
+            self._doubt(self._config_file, doubts.missing_lists(self.pipeline))
             with self._told(self.pipeline.data):
                 self._doubt(self._config_file, doubts.missing_days(self.pipeline))
                 if gates is not None:

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openmldb_sql import syntax
@@ -16,8 +17,6 @@ from nightshift.data import reading
 from nightshift.data.scan import present_days
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nightshift.features.reach import Reach
     from nightshift.features.specification import FeatureSpec
     from nightshift.features.tables import SourceTables
@@ -156,6 +155,19 @@ def shared_label(pipeline: Pipeline, reach: Reach) -> Iterator[Doubt]:
                 f"the label is found by {', '.join(keys)}, of which the {found.num_rows} requests of "
                 f"{day} have {distinct} value(s): requests that share one share its label",
                 f"join by {tables.request_id}, which names a request",
+            )
+
+
+def missing_lists(pipeline: Pipeline) -> Iterator[Doubt]:
+    """Of `pipeline.yaml`: files of users and items that `score` names and that are not there."""
+    part = pipeline.config.score
+    for key in ("users", "items") if part is not None else ():
+        path = pipeline.list_file(getattr(part, key))
+        if path != "all" and not Path(path).is_file():
+            yield Doubt(
+                f"score.{key}",
+                f"{path} is not there, so that the list cannot be written",
+                "write it before the list is due, or give all",
             )
 
 

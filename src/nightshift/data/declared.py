@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from openmldb_sql import statements
 from openmldb_sql.errors import SqlError
-from openmldb_sql.types import IndexDef
+from openmldb_sql.types import IndexDef, SqlType
 
 from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
@@ -133,6 +133,12 @@ def _faults(statement: statements.CreateTable, before: Mapping[str, object]) -> 
     names = statement.schema.names
     for column in sorted({column for column in names if names.count(column) > 1}):
         yield f"table {name} has the column {column} twice; remove one"
+    for one in statement.schema.columns:
+        if one.default is not None and not _may_be(one.default, one.type):
+            yield (
+                f"table {name} gives {one.name}, a {one.type.value}, the default {one.default!r}; "
+                "give one of its type"
+            )
     seen = set()
     for index in statement.schema.indexes:
         place = (index.keys, index.ts)
@@ -143,6 +149,17 @@ def _faults(statement: statements.CreateTable, before: Mapping[str, object]) -> 
         value = statement.options.get(option, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             yield f"table {name} has {option}={value}; give 1 or more"
+
+
+def _may_be(default: object, kind: SqlType) -> bool:
+    """Whether a constant may be a column's default."""
+    if isinstance(default, str):
+        return kind in (SqlType.STRING, SqlType.DATE, SqlType.TIMESTAMP)
+    if isinstance(default, bool):
+        return kind is SqlType.BOOL
+    if isinstance(default, float):
+        return kind.is_floating
+    return kind not in (SqlType.STRING, SqlType.DATE)
 
 
 def _reason(error: SqlError, statement: str, script: str) -> str:

@@ -118,6 +118,8 @@ async def test_an_arrow_batch_is_the_same(client, stored):
     [
         ([event(0, THEN + 2), event(1, THEN + 2, small=40000)], "row 1, field small"),
         ([event(0, THEN + 2, eventTime=None)], "field eventTime: may not be null"),
+        ([event(0, -1)], "field eventTime: lies before 1970"),
+        ([event(0, 2**63 - 1)], "or after 9999"),
         ([{"id": "x", "row": {"reqId": "a"}}], "missing"),
         ([{"id": 5, "row": row()}], "field id"),
         ([{"id": "", "row": row()}], "1 to 200 characters"),

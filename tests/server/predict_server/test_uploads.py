@@ -196,6 +196,7 @@ def test_a_damaged_parquet_file_is_refused_or_read(live_first):
         (b"no parquet", PARQUET, 422, "not parquet"),
         (b"{}", "application/json", 415, "text/csv"),
         (b"", "multipart/form-data", 400, "boundary"),
+        (b"x", f"multipart/form-data; boundary={'b' * 60_000}", 400, "not a form"),
         (b"--x--\r\n", "multipart/form-data; boundary=x", 422, "no file"),
     ],
 )
