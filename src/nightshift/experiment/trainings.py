@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ from nightshift.pipeline import Pipeline
 VERSION = 1
 """Of a kept result; another one is trained anew."""
 
-RESULT = "result.json"
+RESULT, PARAMETERS = "result.json", "hyperparameters.yaml"
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.2
 _STOP_S = 20.0
@@ -42,6 +43,8 @@ _CARD = (
 @dataclass(frozen=True)
 class Bench:
     """Where an experiment works.
+
+    The pipeline's files are read once: changed meanwhile, they are another experiment's.
 
     Attributes:
         pipeline: the pipeline.
@@ -59,22 +62,32 @@ class Bench:
     device: str
     threads: int
 
+    @functools.cached_property
+    def spec_text(self) -> str:
+        """The feature specification as it was when the experiment began."""
+        return self.pipeline.features.spec_file.read_text(encoding="utf-8")
+
+    @functools.cached_property
+    def hyperparameters_text(self) -> str:
+        """The pipeline's hyper-parameters as they were when the experiment began."""
+        path = self.pipeline.hyperparameters
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
     def dataset_key(self, ds: str, left_out: tuple[str, ...]) -> str:
         """Hex digits of what decides a dataset."""
         tables = self.pipeline.features.tables
         seen = [
             *(str(self.features.resolve()), _stamp(self.features), ds, self.train_days),
-            self.pipeline.features.spec_file.read_text(encoding="utf-8"),
+            self.spec_text,
             *(sorted(left_out), tables.label_absent, tables.label_settle_days),
         ]
         return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
 
     def cell_key(self, cell: Cell) -> str:
         """Hex digits of what decides a training's result."""
-        path = self.pipeline.hyperparameters
         seen = [
             *(VERSION, self.dataset_key(cell.ds, cell.configuration.left_out)),
-            path.read_text(encoding="utf-8") if path.exists() else "",
+            self.hyperparameters_text,
             *(dict(cell.configuration.values), cell.seed, self.device),
         ]
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
@@ -136,7 +149,9 @@ def dataset(bench: Bench, cell: Cell) -> tuple[Path, Path]:
         if (data / "data_card.json").is_file():
             return data, spec
         folder.mkdir(parents=True, exist_ok=True)
-        content = reduced_spec(bench.pipeline.features.spec_file, left_out)
+        # Not the pipeline's own file: it may be changed while the experiment is at work.
+        files.write_text(spec, bench.spec_text)
+        content = reduced_spec(spec, left_out)
         files.write_text(spec, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
         arguments = [
             *("--features", str(bench.features), "--spec", str(spec), "--ds", cell.ds),
@@ -272,10 +287,8 @@ def _train(bench: Bench, cell: Cell) -> subprocess.Popen[bytes]:
     data, spec = dataset(bench, cell)
     folder = bench.folder(cell)
     folder.mkdir(parents=True, exist_ok=True)
-    parameters = bench.pipeline.hyperparameters
-    if not parameters.exists():
-        parameters = folder / "hyperparameters.yaml"
-        files.write_text(parameters, "{}\n")
+    parameters = folder / PARAMETERS
+    files.write_text(parameters, bench.hyperparameters_text or "{}\n")
     sets = [
         # What a comparison does not read is not computed, unless a configuration asks for it.
         "importance_rows=0",
@@ -316,6 +329,7 @@ def _take(bench: Bench, cell: Cell, code: int) -> dict[str, Any]:
         result = {**about, "status": "failed" if final else "retry", "error": why}
         if final:
             files.write_json(folder / RESULT, result)
+            (folder / PARAMETERS).unlink(missing_ok=True)
             shutil.rmtree(folder / "checkpoint", ignore_errors=True)
         return result
     card = files.read_json(folder / "model" / "model_card.json")
@@ -327,6 +341,7 @@ def _take(bench: Bench, cell: Cell, code: int) -> dict[str, Any]:
         "history": [json.loads(line) for line in lines],
     }
     files.write_json(folder / RESULT, result)
+    (folder / PARAMETERS).unlink(missing_ok=True)
     for name in ("model", "checkpoint"):
         shutil.rmtree(folder / name, ignore_errors=True)
     return result

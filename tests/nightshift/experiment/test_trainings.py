@@ -46,6 +46,7 @@ if how["code"]:
 model = pathlib.Path(given["--out"])
 model.mkdir()
 card = dict.fromkeys({card!r}, 1)
+card["hyperparameters"] = pathlib.Path(given["--hyperparameters"]).read_text()
 (model / "model_card.json").write_text(json.dumps(card))
 (model / "metrics.jsonl").write_text('{{"epoch": 1}}\\n{{"epoch": 2}}\\n')
 pathlib.Path(given["--checkpoint"]).mkdir()
@@ -148,6 +149,23 @@ def test_trainings_of_one_date_share_their_dataset(bench):
     assert len(trainings.run(bench, many, 2)) == 3
     assert started(bench).count("tasks.ctr.preprocess") == 1
     assert started(bench).count("tasks.ctr.train") == 3
+
+
+def test_a_file_that_is_changed_meanwhile_changes_no_training_of_the_experiment(bench):
+    parameters, spec = bench.pipeline.hyperparameters, bench.pipeline.features.spec_file
+    before = parameters.read_text()
+
+    def change(cell, result):
+        parameters.write_text("epochs: 99\n")
+        spec.write_text("version: 1\n")
+
+    many = [*wanted("2026-11-19"), *wanted("2026-11-20")]
+    found = trainings.run(bench, many, 1, change)
+    assert [result["status"] for result in found.values()] == ["ok", "ok"]
+    assert {result["hyperparameters"] for result in found.values()} == {before}
+    assert set(found) == {bench.cell_key(cell) for cell in many}
+    # The next experiment trains anew.
+    assert dataclasses.replace(bench).kept(many[0]) is None
 
 
 def fail(bench, code, **error):
