@@ -9,6 +9,7 @@ from cli.console import table
 from laptop.week.feed import LATE_TABLE
 from nightshift import files
 from nightshift.live.skew.causes import LATE
+from nightshift.live.skew.text import span
 from nightshift.monitoring import served
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def _cause(one: dict[str, Any]) -> str:
     text += f", {one['rows']} requests"
     late = one.get("late_s")
     if late:
-        text += f", late by {_span(late['p50'])} in the median"
+        text += f", late by {span(late['p50'])} in the median"
     price = (one.get("price") or {}).get("auc")
     if price:
         certain = price["low"] > 0 or price["high"] < 0
@@ -38,12 +39,6 @@ def _cause(one: dict[str, Any]) -> str:
             f"[{price['low']:+.4f}, {price['high']:+.4f}]"
         )
     return text
-
-
-def _span(value: float) -> str:
-    if value >= 5400:
-        return f"{value / 3600:.1f} hours"
-    return f"{value / 60:.0f} minutes" if value >= 90 else f"{value:.0f} s"
 
 
 def names_the_fault(found: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from nightshift.config.monitor import MonitorConfig
 from nightshift.live.folders import live_folder
 from nightshift.live.skew.causes import QUERY
+from nightshift.live.skew.text import span
 from nightshift.notify import incidents
 from nightshift.notify.incidents import Incident
 from nightshift.pipeline import Pipeline
@@ -83,5 +84,5 @@ def _causes(found: dict[str, Any]) -> Iterator[str]:
         name = f"{cause['cause']}: {cause['table']}" if cause["table"] else cause["cause"]
         auc = (cause.get("price") or {}).get("auc")
         price = f", costs {auc['difference']:+.4f} AUC" if auc else ""
-        late = f", late by {cause['late_s']['p50']:.3g} s (median)" if "late_s" in cause else ""
+        late = f", late by {span(cause['late_s']['p50'])} (median)" if "late_s" in cause else ""
         yield f"{name}: {cause['rows']} requests{late}{price}"

@@ -59,8 +59,8 @@ def _cause(cause: dict[str, Any], meanings: dict[str, str]) -> list[str]:
     if "late_s" in cause:
         late = cause["late_s"]
         lines.append(
-            f"    late by {late['p50']:.3g} s (median), {late['p95']:.3g} s (95 %), "
-            f"{late['max']:.3g} s at most"
+            f"    late by {span(late['p50'])} (median), {span(late['p95'])} (95 %), "
+            f"{span(late['max'])} at most"
         )
     if cause.get("never_arrived"):
         lines.append(f"    {cause['never_arrived']} rows have not arrived to this day")
@@ -74,6 +74,13 @@ def _cause(cause: dict[str, Any], meanings: dict[str, str]) -> list[str]:
         f"training {first['training']!r}"
     )
     return lines
+
+
+def span(seconds: float) -> str:
+    """A delay for people: seconds, minutes or hours."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _change(price: dict[str, Any]) -> str:

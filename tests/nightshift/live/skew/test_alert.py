@@ -40,7 +40,7 @@ def test_a_price_beyond_the_bound_is_told_once_with_its_cause(pipeline):
     (incident,) = told(pipeline)
     assert (incident.kind, incident.severity, incident.pipeline) == ("skew", "warning", "jd")
     assert "0.0400 AUC below" in incident.text
-    assert "event late: bo_action: 10 requests, late by 2.16e+04 s" in incident.text
+    assert "event late: bo_action: 10 requests, late by 6.0 hours (median)" in incident.text
     # It is over, and comes again.
     assert not alert.tell(pipeline, report("2026-03-04", low=-0.01))
     assert incidents.listed(pipeline.settings)[0].closed_at is not None

@@ -1,6 +1,8 @@
 """A ledger for people."""
 
-from nightshift.live.skew.text import as_text
+import pytest
+
+from nightshift.live.skew.text import as_text, span
 
 AUC = {"difference": 0.0123, "low": -0.001, "high": 0.03}
 CAUSE = {
@@ -58,7 +60,7 @@ def test_every_figure_is_there_and_the_greatest_cause_comes_first():
         "3 requests and 8 values differ",
         "AUC 0.7000 [0.6500, 0.7500]",
         "mean score over positives unknown",
-        "late by 60 s (median), 3.6e+03 s (95 %), 7.2e+03 s at most",
+        "late by 60 s (median), 60 minutes (95 %), 2.0 hours at most",
         "2 rows have not arrived",
         "AUC +0.0123 [-0.0010, +0.0300], log loss unknown (a class is absent)",
         "features: clicks_7d 5, clicks_1d 2",
@@ -73,3 +75,11 @@ def test_every_figure_is_there_and_the_greatest_cause_comes_first():
 def test_a_release_without_a_price_says_why():
     one = {**FOUND["releases"][0], "price": {"why": "no labels yet"}, "causes": []}
     assert "  no price: no labels yet" in as_text({**FOUND, "releases": [one]})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0 s"), (89, "89 s"), (90, "2 minutes"), (5399, "90 minutes"), (72_300, "20.1 hours")],
+)
+def test_a_delay_is_for_people(seconds, shown):
+    assert span(seconds) == shown
