@@ -16,6 +16,14 @@ from nightshift.errors import ConfigurationError, DeadlineExceeded, ServiceUnava
 from nightshift.settings import Settings
 
 
+def _is_of_token(status: int, reason: str) -> bool:
+    """Whether another token may be taken: each is good for a day, and for one secret.
+
+    Where the clock was set back since, it is not valid yet, which Airflow calls invalid.
+    """
+    return status == 401 or (status == 403 and "JWT" in reason)
+
+
 @dataclass(frozen=True)
 class Task:
     """One task instance at the moment of looking."""
@@ -58,8 +66,8 @@ class AirflowApi:
             except urllib.error.HTTPError as error:
                 with error:
                     reason = _reason(error)
-                if error.code == 401 and not fresh:
-                    continue  # the token is only good for a day
+                if not fresh and _is_of_token(error.code, reason):
+                    continue
                 if error.code >= 500:
                     raise ServiceUnavailable(f"{method} {url}: {error.code} {reason}") from error
                 raise ConfigurationError(f"{method} {url}: {error.code} {reason}") from error

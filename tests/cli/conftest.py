@@ -56,7 +56,7 @@ def airflow():
                     place, (201, {"access_token": f"t{server.tokens}"})
                 )
             elif token != f"Bearer t{server.valid or server.tokens}":
-                status, value = 401, {"detail": "Signature has expired"}
+                status, value = server.stale
             else:
                 found = server.answers.get(place, (404, {"detail": "Not found"}))
                 if isinstance(found, list):
@@ -75,6 +75,7 @@ def airflow():
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.answers, server.asked, server.tokens, server.valid = {}, [], 0, 0
+    server.stale = (401, {"detail": "Token Expired"})
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server

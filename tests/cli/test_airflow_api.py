@@ -7,7 +7,16 @@ from nightshift.errors import ConfigurationError, DeadlineExceeded, ServiceUnava
 from nightshift.settings import Settings
 
 
-def test_one_login_is_enough_and_a_token_that_is_over_is_made_anew(airflow, api):
+@pytest.mark.parametrize(
+    "stale",
+    [
+        (401, {"detail": "Token Expired"}),
+        # Signed by another secret, or from before the clock was set back.
+        (403, {"detail": "Invalid JWT token"}),
+    ],
+)
+def test_one_login_is_enough_and_a_token_that_is_over_is_made_anew(airflow, api, stale):
+    airflow.stale = stale
     airflow.answers["GET /api/v2/dags/d/dagRuns/r%2F1"] = (200, {"state": "running"})
     assert api.run_state("d", "r/1") == "running"
     assert api.run_state("d", "r/1") == "running"
