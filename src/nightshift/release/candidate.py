@@ -302,6 +302,7 @@ def _decide(
     checks: Mapping[str, str],
 ) -> dict[str, Any]:
     if run.reports.is_dir():
+        files.check_plain(run.reports)
         with files.staged_dir(folder.reports, replace=True) as staged:
             for path in sorted(run.reports.glob("*.json")):
                 shutil.copyfile(path, staged / path.name)

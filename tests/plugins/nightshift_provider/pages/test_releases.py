@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import numpy as np
@@ -102,6 +103,11 @@ def test_what_is_not_there_is_named(releases, get):
     assert "2016-01-01.001" in absent.text
     no_training = get(f"{BASE}/2016-04-10.001/training")
     assert no_training.status_code == 404
+    place = releases / "2016-04-10.001" / "model" / "training.html"
+    for make in (os.mkfifo, lambda path: path.symlink_to(releases / "live.json")):
+        make(place)
+        assert "plain file" in (odd := get(f"{BASE}/2016-04-10.001/training").text) or "link" in odd
+        place.unlink()
     assert get(f"{BASE}/..%2F..%2Fetc").status_code == 404
 
 
