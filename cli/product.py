@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import live, watch
+from cli import completion, live, watch
 from cli.command import Command, add_pipeline, chosen
 from cli.console import say, seconds, table
 from nightshift import settings as settings_module
@@ -366,4 +366,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("sql", "run a statement in the pipeline's database", _sql, _sql_arguments, _NEEDS),
     *watch.COMMANDS,
     Command("settings", "list the settings and their values", _settings),
+    Command(
+        "completion",
+        "print what bash or zsh completes",
+        completion.run,
+        completion.add_arguments,
+        _NEEDS,
+    ),
 )
