@@ -455,7 +455,7 @@ def names(settings: Settings) -> list[str]:
 
 
 def unread(settings: Settings) -> list[str]:
-    """Folders like a pipeline's that nothing reads, for their names are none of a pipeline's."""
+    """Folders that hold a pipeline's file and that nothing reads: their names are not valid."""
     folders = (path.parent.name for path in settings.pipelines.glob(f"*/{CONFIG}"))
     return sorted(
         name for name in folders if not NAME.fullmatch(name) and not name.startswith((".", "_"))

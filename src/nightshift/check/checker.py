@@ -75,7 +75,7 @@ def _no_pipeline(settings: Settings, name: str) -> Problem:
     """Why a name is no pipeline's."""
     file = settings.pipelines / name / CONFIG
     if file.is_file() and Path(name).name == name:
-        why = f"{name!r} is no name of a pipeline, so that nothing reads this folder"
+        why = f"{name!r} is not a valid pipeline name, so nothing reads this folder"
         return Problem(
             str(file),
             "",

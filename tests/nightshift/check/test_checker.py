@@ -236,7 +236,7 @@ def test_a_folder_that_nothing_reads_by_its_name_is_told(settings, name):
     (settings.pipelines / "shop").rename(settings.pipelines / name)
     assert unread(settings) == [name]
     (found,) = check_pipeline(settings, name)
-    assert "is no name of a pipeline" in found.message
+    assert "is not a valid pipeline name" in found.message
     assert "rename it" in found.fix
 
 
