@@ -126,7 +126,7 @@ def main() -> None:
         return found
 
     def in_blocks(rows: Any) -> Floats:
-        size = arithmetic.BLOCK
+        size = arithmetic.BLOCKS[0]
         whole = np.zeros((-(-len(rows) // size) * size, FIELDS), np.int32)
         whole[: len(rows)] = rows
         blocks = [by_onnx(whole[at : at + size]) for at in range(0, len(whole), size)]

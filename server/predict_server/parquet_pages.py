@@ -7,6 +7,8 @@ own header is what Arrow goes by.
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -19,8 +21,14 @@ MAX_PAGES = 100_000
 MAX_FIXED = 1024
 """Bytes of a value of fixed length, which a dictionary may repeat."""
 
+MAX_FOOTER = 4 * 1024 * 1024
+"""Bytes of the footer; some microseconds are spent on each field of it."""
+
 _HEADER = 64 * 1024
 """Bytes of a page's header; its statistics hold the least and the greatest value."""
+
+_TAIL = 8
+"""Bytes after the footer: its length and the magic bytes."""
 
 _DICTIONARY_PAGE, _DELTA_BYTE_ARRAY = 2, 7
 _LEAST = 4
@@ -40,30 +48,97 @@ class _Page:
     encoding: int | None
 
 
-def check_pages(file: IO[bytes], metadata: Any, schema: Any) -> None:
+@dataclass(frozen=True)
+class Footer:
+    """What a file's footer says of it.
+
+    Read here, since pyarrow ends the process at some damaged footers (the histograms of a column's
+    levels).
+
+    Attributes:
+        rows: rows of the file.
+        unpacked: bytes that its row groups say they unpack to.
+        groups: by row group, the fields of each column's ColumnMetaData by their numbers.
+    """
+
+    rows: int
+    unpacked: int
+    groups: list[list[dict[int, Any]]]
+
+    @classmethod
+    def of(cls, file: IO[bytes]) -> Footer:
+        """The footer of a file.
+
+        Raises:
+            PagesError: it is damaged, or too large.
+        """
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(size - _TAIL, 0))
+        tail = file.read(_TAIL)
+        length = int.from_bytes(tail[:4], "little")
+        if tail[4:] != b"PAR1" or length > size - _TAIL:
+            raise PagesError("its footer is damaged")
+        if length > MAX_FOOTER:
+            raise PagesError(f"its footer has {length} bytes; write larger row groups")
+        file.seek(size - _TAIL - length)
+        try:
+            found = _Compact(file.read(length)).struct()
+        except IndexError:
+            raise PagesError("its footer is cut off") from None
+        groups = _structs(found.get(4))
+        return cls(
+            _count(found.get(3)),
+            sum(_count(group.get(2)) for group in groups),
+            [
+                [_struct(column.get(3)) for column in _structs(group.get(1))]
+                for group in groups
+            ],
+        )  # fmt: skip
+
+
+def _structs(value: Any) -> list[dict[int, Any]]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise PagesError("its footer is damaged")
+    return [_struct(one) for one in value]
+
+
+def _struct(value: Any) -> dict[int, Any]:
+    if not isinstance(value, dict):
+        raise PagesError("its footer is damaged")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise PagesError("its footer is damaged")
+    return value
+
+
+def check_pages(file: IO[bytes], footer: Footer, schema: Any) -> None:
     """Return if the file can be read in bounded memory.
 
     Args:
         file: the file, at any place.
-        metadata: its `pyarrow.parquet.FileMetaData`.
+        footer: its footer.
         schema: its `pyarrow.parquet.ParquetSchema`.
 
     Raises:
         PagesError: it cannot, or a page's header is damaged.
     """
-    for at in range(metadata.num_columns):
+    for at in range(len(schema)):
         column = schema.column(at)
         if column.physical_type == "FIXED_LEN_BYTE_ARRAY" and column.length > MAX_FIXED:
             raise PagesError(
                 f"column {at + 1} has values of {column.length} bytes each; leave it out"
             )
     pages = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
+    for group in footer.groups:
         at_once = 0
-        for at in range(group.num_columns):
+        for at, chunk in enumerate(group):
             largest = {True: 0, False: 0}  # a dictionary stays while the pages after it are read
-            for page in _pages(file, group.column(at)):
+            for page in _pages(file, chunk):
                 pages += 1
                 if pages > MAX_PAGES:
                     raise PagesError(f"it has more than {MAX_PAGES} pages; write larger ones")
@@ -82,14 +157,20 @@ def check_pages(file: IO[bytes], metadata: Any, schema: Any) -> None:
             )
 
 
-def _pages(file: IO[bytes], chunk: Any) -> Any:
-    """The pages of a column of a row group, in the order of the file."""
-    first = chunk.dictionary_page_offset
-    start = chunk.data_page_offset
-    if first is not None and 0 < first < start:
+def _pages(file: IO[bytes], chunk: Mapping[int, Any]) -> Iterator[_Page]:
+    """The pages of a column of a row group, in the order of the file.
+
+    Args:
+        file: the file.
+        chunk: the column's ColumnMetaData: num_values (5), total_compressed_size (7),
+            data_page_offset (9), dictionary_page_offset (11).
+    """
+    wanted, size, start = (_count(chunk.get(number)) for number in (5, 7, 9))
+    first = chunk.get(11)
+    if type(first) is int and 0 < first < start:
         start = first
-    end = start + chunk.total_compressed_size
-    values, wanted = 0, chunk.num_values
+    end = start + size
+    values = 0
     while start + _LEAST <= end and values < wanted:
         file.seek(start)
         page, held = _read_header(file.read(_HEADER))
@@ -139,9 +220,9 @@ class _Compact:
         self.at = 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        """Whole numbers and structs by the numbers of their fields."""
+        """Whole numbers, structs and lists of them by the numbers of their fields."""
         if depth > _DEEPEST:
-            raise PagesError("the header of a page is nested too deeply")
+            raise PagesError("its metadata is nested too deeply")
         found: dict[int, Any] = {}
         field = 0
         while (head := self._byte()) != _STOP:
@@ -165,16 +246,15 @@ class _Compact:
             return self._list(depth)
         if kind == _STRUCT:
             return self.struct(depth + 1)
-        raise PagesError("the header of a page holds what none has")
+        raise PagesError("its metadata holds what none has")
 
-    def _list(self, depth: int) -> None:
+    def _list(self, depth: int) -> list[Any]:
         head = self._byte()
         size = head >> 4 if head >> 4 < 15 else self._varint()
-        for _ in range(size):
-            if head & 15 in (_TRUE, _FALSE):
-                self._byte()
-            else:
-                self._value(head & 15, depth + 1)
+        kind = head & 15
+        if kind in (_TRUE, _FALSE):
+            kind = _BYTE
+        return [self._value(kind, depth + 1) for _ in range(size)]
 
     def _byte(self) -> int:
         found = self._data[self.at]
@@ -195,7 +275,7 @@ class _Compact:
                 return found
             shift += 7
             if shift > 63:
-                raise PagesError("the header of a page holds a number of more than 64 bits")
+                raise PagesError("its metadata holds a number of more than 64 bits")
 
     def _number(self) -> int:
         found = self._varint()

@@ -33,7 +33,7 @@ from predict_server.exchange import Exchange
 from predict_server.families.base import Release
 from predict_server.families.ctr import CtrRelease
 from predict_server.hosts import Host
-from predict_server.parquet_pages import PagesError, check_pages
+from predict_server.parquet_pages import Footer, PagesError, check_pages
 from predict_server.payload import printable, shown
 
 CHUNK = 500
@@ -478,17 +478,21 @@ class _Parquet(_Table):
             columns = map(self._file.schema.column, range(len(self._file.schema)))
             texts = [one.path for one in columns if one.physical_type == "BYTE_ARRAY"]
             self._file = pq.ParquetFile(source, read_dictionary=texts)
-        groups = range(self._file.metadata.num_row_groups)
-        unpacked = sum(self._file.metadata.row_group(at).total_byte_size for at in groups)
-        if unpacked > 16 * limit:
-            raise RequestError(413, "too_big", f"the file unpacks to {unpacked} bytes; split it")
+        try:
+            footer = Footer.of(source)
+        except PagesError as error:
+            raise RequestError(422, "invalid_file", f"the file is damaged: {error}") from None
+        if footer.unpacked > 16 * limit:
+            raise RequestError(
+                413, "too_big", f"the file unpacks to {footer.unpacked} bytes; split it"
+            )
         # No more than a csv file of this size could hold: NULLs take no room in a parquet file.
-        if (rows := self._file.metadata.num_rows) > limit // (len(schema) or 1):
-            raise RequestError(413, "too_big", f"the file has {rows} rows; split it")
+        if footer.rows > limit // (len(schema) or 1):
+            raise RequestError(413, "too_big", f"the file has {footer.rows} rows; split it")
         arrow.check_flat(given)
         _check_columns(given.names, schema)
         try:
-            check_pages(source, self._file.metadata, self._file.schema)
+            check_pages(source, footer, self._file.schema)
         except PagesError as error:
             raise RequestError(413, "too_big", f"the file cannot be read: {error}") from None
         self._given = given

@@ -5,14 +5,15 @@ row takes more than ten times as long through OneFlow as here. The saved model i
 export compares the two before a model is kept.
 
 Matrix products are made in blocks of one number of rows, padded where the last is short: BLAS sums
-in an order that depends on the shapes, so that a row's score has the same bits alone and in any
-batch. Everything else adds up a row by itself and is done for all rows at once.
+in an order that depends on the shapes and, on some processors, on a row's place, so that a block is
+as large as makes a row's score have the same bits alone and in any batch (`steady`). Everything
+else adds up a row by itself and is done for all rows at once.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,28 +26,30 @@ Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int32]
 Parameters = Mapping[str, Floats]
 
-BLOCK = 16
-"""Rows of a block: a row alone costs little more than by itself, a hundred little more than at
-once."""
+BLOCKS = (16, 8, 4, 2, 1)
+"""Rows of a block. Of 16 a row alone costs little more than by itself, a hundred little more than
+at once."""
 
 
-CHUNK = 64 * BLOCK
+CHUNK = 1024
 """Rows at once: they bound the memory of a large batch."""
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What was looked up for n rows, n a multiple of `BLOCK`; empty where there is no such table.
+    """What was looked up for n rows, n a multiple of a block; empty where there is no such table.
 
     Attributes:
         each: float32 [n, F, k], embeddings by field, weighted.
         wide: float32 [n, F * k + M], the same side by side, then the dense numbers.
         first: float32 [n], the sum of the inputs' own weights.
+        block: rows of a block.
     """
 
     each: Floats
     wide: Floats
     first: Floats
+    block: int
 
 
 Logits = Callable[[Looked], Floats]
@@ -65,7 +68,7 @@ def _fm(parameters: Parameters) -> Logits:
 def _dnn(parameters: Parameters) -> Logits:
     layers = _layers(parameters, "dnn")
     out = _transposed(parameters["out.weight"]), parameters["out.bias"]
-    return lambda x: _linear(_run(layers, x.wide), *out)[:, 0]
+    return lambda x: _linear(_run(layers, x.wide, x.block), *out, x.block)[:, 0]
 
 
 def _wide_deep(parameters: Parameters) -> Logits:
@@ -103,6 +106,13 @@ class Arithmetic:
         linear = parameters.get("linear.weight")
         self._linear = None if linear is None else np.ascontiguousarray(linear.reshape(-1))
         self._logits = logits
+        self._block = steady(
+            [
+                weight.shape
+                for name, weight in parameters.items()
+                if name.endswith(".weight") and name.startswith(("dnn.", "out."))
+            ]
+        )
         # Where each field begins; None where each is one column.
         grouped = any(width != 1 for width in widths)
         self._starts = np.cumsum([0, *widths[:-1]]) if grouped else None
@@ -119,7 +129,11 @@ class Arithmetic:
         count = len(tensors)
         found = [
             self._logits(
-                self._look_up(_padded(part.rows), _padded(part.weights), _padded(part.dense))
+                self._look_up(
+                    _padded(part.rows, self._block),
+                    _padded(part.weights, self._block),
+                    _padded(part.dense, self._block),
+                )
             )
             for part in (tensors.take(slice(at, at + CHUNK)) for at in range(0, count, CHUNK))
         ]
@@ -140,7 +154,7 @@ class Arithmetic:
                 each = np.add.reduceat(each, self._starts, axis=1)
         flat = each.reshape(n, -1)
         wide = flat if dense is None else np.concatenate([flat, dense], axis=1)
-        return Looked(each, wide, first)
+        return Looked(each, wide, first, self._block)
 
 
 def of(
@@ -160,11 +174,36 @@ def of(
 A = TypeVar("A", bound="npt.NDArray[Any] | None")
 
 
-def _padded(array: A) -> A:
+def steady(shapes: Iterable[tuple[int, ...]]) -> int:
+    """Rows of the largest block in which a row's product has the same bits at every place.
+
+    Tried on this processor: OpenBLAS has other kernels for the last rows of a block on some.
+
+    Args:
+        shapes: of the layers' weights, outputs by inputs.
+    """
+    block = BLOCKS[0]
+    for outputs, inputs in sorted(set(shapes)):
+        rng = np.random.default_rng(outputs * inputs)
+        weight = _transposed(rng.normal(size=(outputs, inputs)).astype(np.float32))
+        rows = rng.normal(size=(BLOCKS[0], inputs)).astype(np.float32)
+        block = next(size for size in BLOCKS if size <= block and _is_steady(rows[:size], weight))
+    return block
+
+
+def _is_steady(rows: Floats, weight: Floats) -> bool:
+    wanted = rows @ weight
+    return all(
+        np.array_equal(np.roll(rows, at, axis=0) @ weight, np.roll(wanted, at, axis=0))
+        for at in range(1, len(rows))
+    )
+
+
+def _padded(array: A, block: int) -> A:
     """The array with rows of zeros after it, to whole blocks."""
-    if array is None or len(array) % BLOCK == 0:
+    if array is None or len(array) % block == 0:
         return array
-    whole = np.zeros((-(-len(array) // BLOCK) * BLOCK, *array.shape[1:]), dtype=array.dtype)
+    whole = np.zeros((-(-len(array) // block) * block, *array.shape[1:]), dtype=array.dtype)
     whole[: len(array)] = array
     return whole  # type: ignore[return-value]
 
@@ -194,16 +233,16 @@ def _transposed(weight: Floats) -> Floats:
     return np.ascontiguousarray(weight.T)
 
 
-def _linear(x: Floats, weight: Floats, bias: Floats) -> Floats:
+def _linear(x: Floats, weight: Floats, bias: Floats, block: int) -> Floats:
     """One product a block, each of the same shapes."""
-    product: Floats = (x.reshape(-1, BLOCK, x.shape[1]) @ weight).reshape(len(x), -1)
+    product: Floats = (x.reshape(-1, block, x.shape[1]) @ weight).reshape(len(x), -1)
     product += bias
     return product
 
 
-def _run(layers: list[Layer], x: Floats) -> Floats:
+def _run(layers: list[Layer], x: Floats, block: int) -> Floats:
     for weight, bias in layers:
-        x = _linear(x, weight, bias)
+        x = _linear(x, weight, bias, block)
         np.maximum(x, 0, out=x)
     return x
 

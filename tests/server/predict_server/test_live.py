@@ -70,6 +70,24 @@ async def test_a_release_that_cannot_be_made_ready_leaves_the_old_one(tmp_path, 
     assert follower.problem is None
 
 
+async def test_a_release_whose_files_do_not_answer_is_told_and_the_old_one_goes_on(
+    tmp_path, follower, family
+):
+    first = switch(tmp_path, "2026-03-01")
+    await follower.live()
+    family.hold = threading.Event()  # a network drive that is away
+    follower._timeout_s = 0.2
+    try:
+        switch(tmp_path, "2026-03-02")
+        assert (await follower.live()).pointer.release_id == first
+        assert "not ready within 0.2 s" in follower.problem
+    finally:
+        family.hold.set()
+    follower._timeout_s = 600.0
+    third = switch(tmp_path, "2026-03-03")
+    assert (await follower.live()).pointer.release_id == third
+
+
 @pytest.mark.parametrize("content", ["", "{broken", "[]"])
 async def test_a_broken_pointer_is_told_and_the_old_release_answers(tmp_path, follower, content):
     first = switch(tmp_path, "2026-03-01")

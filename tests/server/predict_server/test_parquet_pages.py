@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from predict_server import parquet_pages
-from predict_server.parquet_pages import PagesError, check_pages
+from predict_server.parquet_pages import Footer, PagesError, check_pages
 
 ROWS = 50_000
 TABLE = pa.table(
@@ -24,8 +24,7 @@ TABLE = pa.table(
 
 
 def check(file):
-    parquet = pq.ParquetFile(file)
-    check_pages(file, parquet.metadata, parquet.schema)
+    check_pages(file, Footer.of(file), pq.ParquetFile(file).schema)
 
 
 def written(table, **options):
@@ -47,13 +46,16 @@ def written(table, **options):
 )
 def test_pages_hold_all_values_of_their_column(options):
     file = written(TABLE, **options)
-    parquet = pq.ParquetFile(file)
-    for number in range(parquet.metadata.num_row_groups):
-        group = parquet.metadata.row_group(number)
-        for at in range(group.num_columns):
-            chunk = group.column(at)
+    metadata, footer = pq.ParquetFile(file).metadata, Footer.of(file)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    assert footer.rows == ROWS
+    assert footer.unpacked == sum(group.total_byte_size for group in groups)
+    for group, chunks in zip(groups, footer.groups, strict=True):
+        assert len(chunks) == group.num_columns
+        for at, chunk in enumerate(chunks):
             pages = list(parquet_pages._pages(file, chunk))
-            assert sum(one.header + one.unpacked for one in pages) == chunk.total_uncompressed_size
+            taken = sum(one.header + one.unpacked for one in pages)
+            assert taken == group.column(at).total_uncompressed_size
     check(file)
 
 
@@ -86,7 +88,7 @@ def test_values_that_a_dictionary_may_repeat_are_short():
 
 def test_a_damaged_header_is_told_or_read():
     whole = written(TABLE.slice(0, 2000)).getvalue()
-    parquet = pq.ParquetFile(io.BytesIO(whole))
+    parquet, footer = pq.ParquetFile(io.BytesIO(whole)), Footer.of(io.BytesIO(whole))
     chunk = parquet.metadata.row_group(0).column(1)
     at_random = random.Random(7)
     told = 0
@@ -97,7 +99,35 @@ def test_a_damaged_header_is_told_or_read():
                 256
             )
         try:
-            check_pages(io.BytesIO(bytes(damaged)), parquet.metadata, parquet.schema)
+            check_pages(io.BytesIO(bytes(damaged)), footer, parquet.schema)
         except PagesError:
             told += 1
     assert told > 100
+
+
+def test_a_damaged_footer_is_told_or_read():
+    """pyarrow's own reading of a column's metadata ends the process at some of these."""
+    whole = written(TABLE.slice(0, 50)).getvalue()
+    schema = pq.ParquetFile(io.BytesIO(whole)).schema
+    begin = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    at_random = random.Random(11)
+    told = 0
+    for _ in range(500):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[at_random.randrange(begin, len(whole))] = at_random.randrange(256)
+        file = io.BytesIO(bytes(damaged))
+        try:
+            check_pages(file, Footer.of(file), schema)
+        except PagesError:
+            told += 1
+    assert told > 100
+
+
+def test_a_footer_that_is_none_is_told(monkeypatch):
+    for content in (b"", b"PAR1", b"\xff" * 20, b"PAR1\x00\xff\xff\xff\xffPAR1"):
+        with pytest.raises(PagesError, match="footer"):
+            Footer.of(io.BytesIO(content))
+    monkeypatch.setattr(parquet_pages, "MAX_FOOTER", 10)
+    with pytest.raises(PagesError, match="write larger row groups"):
+        Footer.of(written(TABLE))

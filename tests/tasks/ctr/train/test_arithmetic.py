@@ -66,6 +66,26 @@ def test_a_row_has_the_same_bits_alone_and_in_every_batch(parameters):
         assert score(rows[start:stop]).tobytes() == whole[start:stop].tobytes()
 
 
+@pytest.mark.parametrize("widths", [(16, 16), (33, 17), (400, 400)], ids=str)
+def test_a_block_is_steady_on_this_processor(widths):
+    rng = np.random.default_rng(8)
+    made = {
+        "embedding.weight": rng.normal(size=(ROWS, K)).astype(np.float32),
+        "linear.weight": rng.normal(size=(ROWS, 1)).astype(np.float32),
+        "dnn.0.weight": rng.normal(size=(widths[0], FIELDS * K)).astype(np.float32),
+        "dnn.0.bias": np.zeros(widths[0], np.float32),
+        "dnn.1.weight": rng.normal(size=(widths[1], widths[0])).astype(np.float32),
+        "dnn.1.bias": np.zeros(widths[1], np.float32),
+        "out.weight": 0.01 * rng.normal(size=(1, widths[1])).astype(np.float32),
+        "out.bias": np.zeros(1, np.float32),
+    }
+    rows = rng.integers(0, ROWS, (48, FIELDS)).astype(np.int32)
+    score = scorer(made).score
+    whole = score(rows)
+    for start in range(1, 20):
+        assert score(rows[start : start + 17]).tobytes() == whole[start : start + 17].tobytes()
+
+
 def test_scores_stay_probabilities_where_an_exponential_would_overflow(parameters):
     large = {**parameters, "out.bias": np.array([3e38], np.float32)}
     small = {**parameters, "out.bias": np.array([-3e38], np.float32)}
