@@ -7,7 +7,7 @@ set -eu
 repository=${NIGHTSHIFT_MODEL_REPO:-${NIGHTSHIFT_HOME:?}/model_repo}
 models=$(python3 -m nightshift.triton.startable "$repository")
 for model in $models; do
-  case $model in *-candidate) ;; *) set -- --load-model="$model" "$@" ;; esac
+  set -- --load-model="$model" "$@"
 done
 control=model-repository,model-config,shared-memory,trace,logging
 key="nightshift-key=${NIGHTSHIFT_TRITON_KEY:?}"

@@ -213,7 +213,7 @@ def _rehearse(
     source = model_repository.version_folder(repo, model, version)
     signature = ModelSignature.load(source)
     golden = Golden.load(source, signature)
-    candidate = f"{model}-candidate"
+    candidate = model + model_repository.CANDIDATE
     folder = repo / candidate
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -22,6 +22,9 @@ from nightshift.errors import ConfigurationError, ContractError
 from nightshift.settings import PROJECT
 
 CONFIG = "config.pbtxt"
+
+CANDIDATE = "-candidate"
+"""What the name of a model ends with while one version of it is tried alone."""
 TEMPLATE = PROJECT / "include" / "model_repo" / "config.pbtxt.in"
 OWNER = ".owner.json"
 """Whose model a folder is: only its installation and pipeline may change it."""

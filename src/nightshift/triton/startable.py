@@ -15,12 +15,16 @@ from nightshift.triton import repository
 
 
 def startable(repo: Path) -> list[str]:
-    """Models whose pinned versions are all as they were published.
+    """Models whose pinned versions are all as they were published, and no candidate of one.
 
     Args:
         repo: Triton's model repository; it need not be there.
     """
-    return [model for model in repository.models(repo) if _is_whole(repo, model)]
+    return [
+        model
+        for model in repository.models(repo)
+        if not model.endswith(repository.CANDIDATE) and _is_whole(repo, model)
+    ]
 
 
 def _is_whole(repo: Path, model: str) -> bool:

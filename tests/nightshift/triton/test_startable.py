@@ -27,6 +27,7 @@ def test_what_is_damaged_or_none_of_ours_is_left_out(tmp_path):
     model(repo, "changed", 1, 2, pins=[1, 2])
     (repo / "changed" / "2" / "golden.json").write_text("{}")
     model(repo, "gone", 1, pins=[1, 2])
+    model(repo, "whole-candidate", 1, pins=[1])
     model(repo, "unpinned", 1)
     (repo / "foreign" / "1").mkdir(parents=True)
     (repo / "foreign" / "config.pbtxt").write_text('backend: "python"')
