@@ -171,14 +171,15 @@ def _ask(
     last = {one: n for n, these in enumerate(reached_by) for one in these}
     with _Sender(client, world, name, made) as sender:
         place = 0
-        for n, (row, key) in enumerate(zip(asked.rows, asked.keys, strict=True)):
+        requests = zip(asked.rows, asked.keys, reached_by, strict=True)
+        for n, (row, key, own) in enumerate(requests):
             while place < len(later) and later[place][0] <= key:
                 _, table, values = later[place]
                 reached = keys.of_row(table, values)
                 if reached is None or any(last.get(one, -1) >= n for one in reached):
                     sender.add_row(table, as_json(values), reached)
                 place += 1
-            sender.add_request(row, reached_by[n])
+            sender.add_request(row, own)
         sender.flush()
     return [column for column, _ in info.output_schema], made
 
@@ -244,8 +245,8 @@ class _Sender:
             after = bool(self._batch)
             self._for_all |= after
         else:
-            seen = keys.isdisjoint(self._asked) and keys.isdisjoint(self._waiting)
-            after = self._for_all or not seen
+            apart = keys.isdisjoint(self._asked) and keys.isdisjoint(self._waiting)
+            after = self._for_all or not apart
         if after and keys is not None:
             self._waiting |= keys
         (self._after if after else self._before).setdefault(table, []).append(row)
