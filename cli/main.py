@@ -8,6 +8,7 @@ is not there (in an image) the product's commands run as they are.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -102,11 +103,14 @@ def _enter(command: Command, argv: list[str]) -> int:
     from laptop.setup import environments, mkl, spark
 
     began = time.monotonic()
-    environments.ensure(PROJECT, tasks="tasks" in command.needs)
-    if "tasks" in command.needs and spark.wanted(argv, os.environ):
-        spark.ensure(PROJECT, Settings.from_env().maven_url)
-    if command.name == "setup" and "--mkl" in argv:
-        mkl.ensure(PROJECT)
+    # What a command prints may be read by a program: the set-up before it is no part of that.
+    own = command.name in ("setup", "demo")
+    with contextlib.nullcontext() if own else contextlib.redirect_stdout(sys.stderr):
+        environments.ensure(PROJECT, tasks="tasks" in command.needs)
+        if "tasks" in command.needs and spark.wanted(argv, os.environ):
+            spark.ensure(PROJECT, Settings.from_env().maven_url)
+        if command.name == "setup" and "--mkl" in argv:
+            mkl.ensure(PROJECT)
     took = time.monotonic() - began
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "VIRTUAL_ENV")}
     env.update(

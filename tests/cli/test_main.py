@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.command import INSIDE
+from cli.console import say
+from cli.main import main
 from laptop.services import catalogue
+from laptop.setup import environments
 from nightshift import settings as settings_module
 
 
@@ -174,3 +178,22 @@ def test_odd_arguments_get_one_line_and_no_traceback(call, tmp_path, arguments, 
 def test_an_empty_name_does_not_mean_all_pipelines(call, tmp_path):
     done = call("check", "", NIGHTSHIFT_HOME=str(tmp_path / "home"))
     assert (done.returncode, "there is no pipeline ''" in done.stdout) == (1, True)
+
+
+class _Entered(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("command", "on"), [("completion", "err"), ("setup", "out")])
+def test_set_up_is_no_part_of_what_another_command_prints(monkeypatch, capsys, command, on):
+    def entered(*_):
+        raise _Entered
+
+    monkeypatch.delenv(INSIDE, raising=False)
+    monkeypatch.setattr(os, "execve", entered)
+    monkeypatch.setattr(environments, "ensure", lambda *_, **__: say("Setting up"))
+    with pytest.raises(_Entered):
+        main([command, *(["bash"] if command == "completion" else [])])
+    printed = capsys.readouterr()
+    assert getattr(printed, on) == "Setting up\n"
+    assert printed.out + printed.err == "Setting up\n"
