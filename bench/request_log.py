@@ -61,15 +61,8 @@ def without(house: House, folder: Path, what: str) -> tuple[Process, int]:
     settings = dataclasses.replace(house.settings, predict_port=port, pipelines=pipelines)
     argv = [str(ROOT / ".venv" / "bin" / "python"), "-P", "-m", "predict_server"]
     server = Process(Launch(argv, base_env(settings), ROOT), folder / "predict.log")
-
-    def up() -> bool:
-        server.check()
-        try:
-            return httpx.get(f"{settings.predict_url}/health", trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    wait_until(up, "the second server answers", 120)
+    health = f"{settings.predict_url}/health"
+    wait_until(lambda: server.answers(health), "the second server answers", 120)
     return server, port
 
 

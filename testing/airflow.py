@@ -14,11 +14,14 @@ import tempfile
 import textwrap
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
+
+from testing.serving import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -200,6 +203,18 @@ class OpenMLDBServer:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, folder: Path) -> Iterator[Self]:
+        """A server on a free port until the block ends."""
+        (port,) = free_ports(1)
+        server = cls(folder, port)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
     @property
     def url(self) -> str:

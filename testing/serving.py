@@ -111,6 +111,16 @@ class Process:
         assert code is None, f"it ended with {code}:\n{self.log.read_text()[-3000:]}"
         return True
 
+    def answers(self, url: str) -> bool:
+        """Whether a GET is answered with 200; raises if the process has ended."""
+        import httpx
+
+        self.check()
+        try:
+            return httpx.get(url, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
     def cpu_s(self) -> float:
         """Processor time of it and its children so far, in seconds."""
         process = psutil.Process(self.process.pid)

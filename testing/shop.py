@@ -1,5 +1,10 @@
 """A small pipeline with windows, joins and a snapshot, for tests and benches of live traffic."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
 QUERY = """SELECT * FROM
 (SELECT id AS visit_id, `at` AS visit_time, count(page) OVER own AS visits FROM visit
  WINDOW own AS (PARTITION BY who ORDER BY `at` ROWS_RANGE BETWEEN 1d PRECEDING AND 0s PRECEDING)
@@ -41,3 +46,18 @@ FILES = {
     "numeric: {visits: {type: int64, decimals: 0}, clicks: {type: int64, decimals: 0}, "
     "comments: {type: int64, decimals: 0}}\n",
 }
+
+
+def pipelines(root: Path, database: str, files: Mapping[str, str] = FILES) -> Path:
+    """A folder of pipelines with one, `shop`.
+
+    Args:
+        root: gets the folder.
+        database: of the pipeline.
+        files: its files by name; `{database}` stands for the database's name.
+    """
+    folder = root / "pipelines"
+    (folder / "shop").mkdir(parents=True)
+    for name, text in files.items():
+        (folder / "shop" / name).write_text(text.replace("{database}", database))
+    return folder

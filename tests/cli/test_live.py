@@ -12,6 +12,7 @@ from nightshift.errors import ConfigurationError, DataError, PartitionMissing, S
 from nightshift.live.log import RequestLog
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
+from testing.shop import pipelines
 from tests.cli.conftest import run
 from tests.nightshift.live.conftest import answer, context, write
 from tests.nightshift.live.test_forget import FILES
@@ -23,12 +24,9 @@ AT_US = layout.day_start_ms(DAY) * 1000
 @pytest.fixture
 def shop(tmp_path, monkeypatch, closed_port):
     """A pipeline with one request of one day, and no server."""
-    folder = tmp_path / "pipelines" / "shop"
-    folder.mkdir(parents=True)
-    for name, text in FILES.items():
-        (folder / name).write_text(text.replace("{database}", "shop"))
+    folder = pipelines(tmp_path, "shop", FILES)
     for name, value in {
-        "HOME": tmp_path, "PIPELINES": tmp_path / "pipelines", "PIPELINE": "shop",
+        "HOME": tmp_path, "PIPELINES": folder, "PIPELINE": "shop",
         "OPENMLDB_PORT": closed_port, "PREDICT_PORT": closed_port,
     }.items():  # fmt: skip
         monkeypatch.setenv(f"NIGHTSHIFT_{name}", str(value))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,14 +27,10 @@ def airflow(airflow_home: Path) -> Airflow:
 
 @pytest.fixture(scope="module")
 def openmldb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenMLDBServer]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    server = OpenMLDBServer(tmp_path_factory.mktemp("openmldb"), port)
-    server.start()
-    os.environ["AIRFLOW_CONN_OPENMLDB_DEFAULT"] = f"openmldb://127.0.0.1:{port}/jd"
-    yield server
-    server.stop()
+    with OpenMLDBServer.running(tmp_path_factory.mktemp("openmldb")) as server:
+        connection = f"openmldb://127.0.0.1:{server.port}/jd"
+        os.environ["AIRFLOW_CONN_OPENMLDB_DEFAULT"] = connection
+        yield server
     del os.environ["AIRFLOW_CONN_OPENMLDB_DEFAULT"]
 
 

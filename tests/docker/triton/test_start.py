@@ -100,15 +100,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     server = Process(launch, home / "triton.log")
     http = f"http://127.0.0.1:{settings.triton_http_port}"
 
-    def live() -> bool:
-        server.check()
-        try:
-            return httpx.get(f"{http}/v2/health/live", trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
     try:
-        wait_until(live, "Triton answers")
+        wait_until(lambda: server.answers(f"{http}/v2/health/live"), "Triton answers")
         argv = (home / "argv").read_text().splitlines()
         yield Started(http, settings.triton_grpc_url, argv, home)
     finally:

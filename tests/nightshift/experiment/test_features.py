@@ -16,7 +16,7 @@ from nightshift.experiment import features
 from nightshift.openmldb import OpenMLDBClient
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
-from testing.shop import FILES
+from testing import shop
 
 DAYS = [dt.date(2026, 3, day) for day in (1, 2, 3, 4)]
 
@@ -35,11 +35,8 @@ def stamps(day, count):
 @pytest.fixture
 def pipeline(tmp_path):
     """Four days of visits: one by ann and one by bob each."""
-    folder = tmp_path / "pipelines" / "shop"
-    folder.mkdir(parents=True)
-    for name, content in FILES.items():
-        (folder / name).write_text(content.replace("{database}", "shop"))
-    settings = Settings(home=tmp_path / "home", pipelines=folder.parent, installation="test00")
+    pipelines = shop.pipelines(tmp_path, "shop")
+    settings = Settings(home=tmp_path / "home", pipelines=pipelines, installation="test00")
     return filled(Pipeline.load(settings, "shop"))
 
 

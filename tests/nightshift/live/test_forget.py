@@ -20,6 +20,7 @@ from nightshift.live.log import RequestLog
 from nightshift.openmldb import OpenMLDBClient, split_script
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
+from testing.shop import pipelines
 from tests.nightshift.live.conftest import answer, context, write
 from tests.nightshift.openmldb.test_reconcile import DAY
 
@@ -113,30 +114,20 @@ class World:
         return found
 
 
-def written(root, database):
-    """The files of the pipeline."""
-    folder = root / "pipelines" / "shop"
-    folder.mkdir(parents=True)
-    for name, text_of in FILES.items():
-        (folder / name).write_text(text_of.replace("{database}", database))
-
-
 @pytest.fixture
 def pipeline(tmp_path):
     """The pipeline without a store."""
-    written(tmp_path, "forget")
-    settings = Settings(home=tmp_path / "home", pipelines=tmp_path / "pipelines")
+    folder = pipelines(tmp_path, "forget", FILES)
+    settings = Settings(home=tmp_path / "home", pipelines=folder)
     return Pipeline.load(settings, "shop")
 
 
 @pytest.fixture
 def world(openmldb_server, serving_home, tmp_path):
     database = f"forget_{random.randrange(1 << 40)}"
-    written(tmp_path, database)
+    folder = pipelines(tmp_path, database, FILES)
     home = serving_home.home / database
-    settings = dataclasses.replace(
-        serving_home, home=home, data=home / "data", pipelines=tmp_path / "pipelines"
-    )
+    settings = dataclasses.replace(serving_home, home=home, data=home / "data", pipelines=folder)
     with OpenMLDBClient.of(settings) as client:
         yield World(client, Pipeline.load(settings, "shop"))
 

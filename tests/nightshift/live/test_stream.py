@@ -14,6 +14,7 @@ from nightshift.live.stream import loaded_already, play, timeline
 from nightshift.openmldb.loads import HISTORY
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
+from testing.shop import pipelines
 from tests.nightshift.live.skew.conftest import DAY as SHOP_DAY
 from tests.nightshift.live.skew.conftest import START as CLICKED
 from tests.nightshift.live.skew.conftest import shop
@@ -32,11 +33,8 @@ ROWS = {
 
 @pytest.fixture
 def pipeline(tmp_path):
-    folder = tmp_path / "pipelines" / "shop"
-    folder.mkdir(parents=True)
-    for name, text in FILES.items():
-        (folder / name).write_text(text.replace("{database}", "shop"))
-    made = Pipeline.load(Settings(home=tmp_path, pipelines=tmp_path / "pipelines"), "shop")
+    folder = pipelines(tmp_path, "shop", FILES)
+    made = Pipeline.load(Settings(home=tmp_path, pipelines=folder), "shop")
     for name, columns in ROWS.items():
         place = layout.partition(made.data, name, DAY)
         place.mkdir(parents=True)

@@ -23,7 +23,7 @@ from nightshift.openmldb import OpenMLDBClient, reconcile, split_script
 from nightshift.openmldb.deployments import ensure_deployment
 from nightshift.openmldb.loads import HISTORY
 from nightshift.pipeline import Pipeline
-from testing.shop import FILES, QUERY
+from testing.shop import QUERY, pipelines
 from tests.nightshift.live.conftest import answer, context, write
 
 DAY = dt.date(2026, 3, 2)
@@ -148,14 +148,11 @@ class Shop:
 
 @pytest.fixture
 def shop(openmldb_server, serving_home, tmp_path, monkeypatch):
-    folder = tmp_path / "pipelines" / "shop"
-    folder.mkdir(parents=True)
     database = f"skew_{random.randrange(1 << 40)}"
-    for name, content in FILES.items():
-        (folder / name).write_text(content.replace("{database}", database))
+    folder = pipelines(tmp_path, database)
     home = serving_home.home / database
     settings = dataclasses.replace(
-        serving_home, home=home, data=home / "data", pipelines=tmp_path / "pipelines",
+        serving_home, home=home, data=home / "data", pipelines=folder,
         installation=f"t{random.randrange(1 << 20):05x}", openmldb_settle_s=0.0,
     )  # fmt: skip
     with OpenMLDBClient.of(settings) as client:

@@ -12,22 +12,20 @@ from nightshift.live.folders import live_folder
 from nightshift.live.skew import run
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
+from testing import shop
 from testing.serving import ROOT
-from testing.shop import FILES
 
 DAY = dt.date(2026, 3, 2)
 
 
 @pytest.fixture
 def pipeline(tmp_path):
-    folder = tmp_path / "pipelines" / "shop"
-    for name, content in FILES.items():
-        files.write_text(folder / name, content.replace("{database}", "shop"))
+    pipelines = shop.pipelines(tmp_path, "shop")
     settings = Settings.from_env(
         {
             "NIGHTSHIFT_HOME": str(tmp_path / "home"),
             "NIGHTSHIFT_PROJECT": str(ROOT),
-            "NIGHTSHIFT_PIPELINES": str(tmp_path / "pipelines"),
+            "NIGHTSHIFT_PIPELINES": str(pipelines),
         }
     )
     return Pipeline.load(settings, "shop")

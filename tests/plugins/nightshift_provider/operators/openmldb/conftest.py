@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +16,8 @@ from testing.airflow import OpenMLDBServer
 
 @pytest.fixture(scope="package")
 def operators_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenMLDBServer]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    server = OpenMLDBServer(tmp_path_factory.mktemp("operators"), port)
-    server.start()
-    yield server
-    server.stop()
+    with OpenMLDBServer.running(tmp_path_factory.mktemp("operators")) as server:
+        yield server
 
 
 @pytest.fixture
