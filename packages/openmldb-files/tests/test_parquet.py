@@ -8,7 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from openmldb_files import FileError, columns_of, read_parquet, rows_of, spark_faults
+from openmldb_files import (
+    FileError,
+    columns_of,
+    nulls_of,
+    read_parquet,
+    rows_of,
+    spark_faults,
+)
 from openmldb_files.parquet import open_parquet
 
 
@@ -32,6 +39,14 @@ def test_columns_come_in_the_order_asked_for_and_rows_by_a_condition(tmp_path):
     assert list(found[0]) == ["b", "a"]
 
 
+def test_nulls_are_counted_from_the_footer_where_it_has_statistics(tmp_path):
+    table = pa.table({"s": [{"a": None}] * 5, "a": [1, None, 3, None, None], "b": list("vwxyz")})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=2)
+    assert nulls_of(tmp_path / "x.parquet", ["b", "a", "c"]) == {"a": 3, "b": 0}
+    pq.write_table(table, tmp_path / "x.parquet", write_statistics=["b"])
+    assert nulls_of(tmp_path / "x.parquet", ["a", "b"]) == {"a": None, "b": 0}
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
     with pytest.raises(FileError, match=r"x\.parquet, column b: the file has no such column"):
@@ -49,7 +64,7 @@ def test_a_column_that_is_not_there_is_named(tmp_path):
 def test_what_is_no_parquet_is_named(tmp_path, content, why):
     path = tmp_path / "x.parquet"
     path.write_bytes(content)
-    for read in (columns_of, rows_of, rows, spark_faults):
+    for read in (columns_of, rows_of, rows, spark_faults, lambda path: nulls_of(path, ["a"])):
         with pytest.raises(FileError, match=rf"x\.parquet.*{why}"):
             read(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from openmldb_sql.errors import LimitError, SqlError
 from openmldb_sql.parse import parse_select
 
 from nightshift import layout
-from nightshift.check import doubts
+from nightshift.check import bounds, doubts, operands
 from nightshift.check.module import batch_of, module_problems
 from nightshift.check.places import hint, problems_of
 from nightshift.check.spelling import unknown_names
@@ -105,6 +106,11 @@ class _Checker:
         self.pipeline = pipeline
         self.problems: list[Problem] = []
         self._proposed: tuple[Mapping[str, Iterable[IndexDef]], Mapping[str, Any]] = ({}, {})
+
+    @functools.cached_property
+    def _requests(self) -> dict[dt.date, int]:
+        """Requests by day of the newest window."""
+        return doubts.requests_by_day(self.pipeline)
 
     def run(self) -> list[Problem]:
         self._schedule()
@@ -233,6 +239,7 @@ class _Checker:
                     path, name, "the gate does not run, so that nothing is judged by these thresholds",
                     f"add {name} to gates_run of {CONFIG}, or remove the key", warn=True,
                 )  # fmt: skip
+            self._doubt(path, bounds.perfect(gates, self.pipeline.config.gates_run))
         return gates
 
     def _hyperparameters(self) -> Any:
@@ -302,14 +309,17 @@ class _Checker:
                 self._doubt(self._config_file, doubts.missing_days(self.pipeline))
                 if gates is not None:
                     least = gates.data.rows.min
-                    self._doubt(self.pipeline.gates_file, doubts.too_few_rows(self.pipeline, least))
+                    few = doubts.too_few_rows(self._requests, least)
+                    self._doubt(self.pipeline.gates_file, few)
             if spec is not None:
                 self._hidden(declared, spec)
         schemas = self._created()
         if query is not None and schemas is not None:
             columns = self._query(query, schemas)
             if declared is not None:
-                self._reach(query, declared, spec)
+                reach, outputs = self._reach(query, declared, spec)
+                if gates is not None and spec is not None and reach is not None:
+                    self._bounds(gates, spec, query, declared, reach, outputs)
             self._proposals(*self._proposed)
             if spec is not None and columns is not None:
                 self._columns(spec, columns)
@@ -416,7 +426,7 @@ class _Checker:
 
     def _reach(
         self, query: str, declared: Mapping[str, Declared], spec: FeatureSpec | None
-    ) -> None:
+    ) -> tuple[Reach | None, Sequence[Output]]:
         """What the query reads: the indexes for it, the days it looks back, where columns come from."""
         from nightshift.check import indexes
         from nightshift.features import lineage
@@ -425,7 +435,8 @@ class _Checker:
         columns = {name: list(table.columns) for name, table in declared.items()}
         self._distinct(query)
         self._text(query, declared, spec)
-        reach = outputs = None
+        reach: Reach | None = None
+        outputs: Sequence[Output] = ()
         with self._told(files.sql):
             source = str(files.sql)
             reach = lineage.reach_of(query, tables=files.tables, columns=columns, source=source)
@@ -443,10 +454,37 @@ class _Checker:
             with self._told(self.pipeline.data):
                 self._doubt(files.sql, doubts.shared_label(self.pipeline, reach))
             self._future(declared, reach)
-        if reach is None or spec is None:
-            return
-        self._lookback(spec)
-        self._origins(spec, {output.name: output for output in outputs or ()})
+        if reach is not None and spec is not None:
+            self._lookback(spec)
+            self._origins(spec, {output.name: output for output in outputs})
+        return reach, outputs
+
+    def _bounds(
+        self,
+        gates: GatesConfig,
+        spec: FeatureSpec,
+        query: str,
+        declared: Mapping[str, Declared],
+        reach: Reach,
+        outputs: Sequence[Output],
+    ) -> None:
+        """Thresholds that the newest data, or what passed before, would not keep."""
+        from nightshift.check import labels
+
+        pipeline, file = self.pipeline, self.pipeline.gates_file
+        tables = pipeline.features.tables
+        with contextlib.suppress(NightshiftError):  # what cannot be read is told with the days
+            requests = self._requests
+            source = declared[tables.label_table or tables.request_table]
+            found = labels.positives(pipeline, spec, query, reach, list(source.columns), requests)
+            if found is not None:
+                self._doubt(file, bounds.share_of_positives(gates, found))
+            self._doubt(file, bounds.days_of_rows(gates, requests))
+            self._doubt(file, bounds.nulls(pipeline, gates, outputs, requests))
+            if requests and "consistency" in pipeline.config.gates_run:
+                self._doubt(file, bounds.too_few_compared(gates, sum(requests.values())))
+        told = frozenset(one.key for one in self.problems if one.file == str(file))
+        self._doubt(file, bounds.of_the_past(pipeline, gates, spec, told))
 
     def _distinct(self, query: str) -> None:
         """DISTINCT, which the engines read differently."""
@@ -463,9 +501,11 @@ class _Checker:
     def _text(self, query: str, declared: Mapping[str, Declared], spec: FeatureSpec | None) -> None:
         columns = [name for table in declared.values() for name in table.columns]
         with contextlib.suppress(SqlError, RecursionError):
+            tree = parse_select(query, strict=False)
+            file = self.pipeline.features.sql
+            kinds = {name: table.columns for name, table in declared.items()}
+            self._doubt(file, operands.operands(tree, kinds))
             if spec is not None:
-                tree = parse_select(query, strict=False)
-                file = self.pipeline.features.sql
                 self._doubt(file, doubts.constants(tree, spec, columns))
                 self._doubt(file, doubts.rows_doubled(tree))
                 self._doubt(file, doubts.months(query))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,9 @@ _NEARLY_A_DAY = dt.timedelta(hours=20)
 
 _MOST_EMPTY = 14
 """Days that are gone back over in search of one with requests."""
+
+_VARYING = (syntax.ColumnRef, syntax.Star, syntax.Parameter, syntax.Call)
+"""What may differ from row to row; a function may count rows, or ask the time."""
 
 _MONTH = re.compile(r"\b(\d+)M\s+(?i:(?:OPEN\s+)?PRECEDING)")
 
@@ -88,13 +91,21 @@ def constants(tree: syntax.Query, spec: FeatureSpec, columns: Sequence[str]) -> 
         if not isinstance(node, syntax.Select):
             continue
         for item in node.items:
-            if item.alias in spec.names and isinstance(item.expr, syntax.Literal):
+            if item.alias not in spec.names:
+                continue
+            if isinstance(item.expr, syntax.Literal):
                 value = item.expr.value
                 is_name = isinstance(value, str) and value in columns
                 yield Doubt(
                     str(item.alias), f"is {value!r} in every row, so that nothing is learned by it",
                     f"quotes make text: write `{value}` for the column" if is_name
                     else "select a column, or take it out",
+                )  # fmt: skip
+            elif not any(isinstance(one, _VARYING) for one in syntax.nodes(item.expr)):
+                yield Doubt(
+                    str(item.alias),
+                    f"{syntax.show(item.expr)} is the same in every row, so that nothing is learned "
+                    "by it", "select a column, or take it out",
                 )  # fmt: skip
 
 
@@ -190,25 +201,36 @@ def _newest_rows(pipeline: Pipeline) -> tuple[dt.date | None, list[Path]]:
     return None, []
 
 
-def _newest(pipeline: Pipeline) -> dt.date | None:
-    """The newest partition of requests whose day has come."""
+def newest(pipeline: Pipeline) -> dt.date | None:
+    """The newest partition of requests whose day has come; None where there is none."""
     days = present_days(pipeline.data, pipeline.features.tables.request_table)
     today = pipeline.zone.today()
     return max((day for d in days if (day := dt.date.fromisoformat(d)) <= today), default=None)
 
 
-def too_few_rows(pipeline: Pipeline, least: int) -> Iterator[Doubt]:
-    """Of `gates.yaml`: fewer requests in the newest window than `data.rows.min` wants."""
-    data, request = pipeline.data, pipeline.features.tables.request_table
-    last = _newest(pipeline)
+def requests_by_day(pipeline: Pipeline) -> dict[dt.date, int]:
+    """Requests of each day of the window of the newest date; empty where there is none.
+
+    Raises:
+        DataError: a partition cannot be read.
+    """
+    last = newest(pipeline)
     if last is None:
-        return
-    window = layout.days_back(last, pipeline.config.train_days)
-    rows = sum(reading.rows(reading.parquet_files(data / request / f"ds={day}")) for day in window)
-    if rows < least:
+        return {}
+    table = pipeline.features.tables.request_table
+    return {
+        day: reading.rows(reading.parquet_files(layout.partition(pipeline.data, table, day)))
+        for day in layout.days_back(last, pipeline.config.train_days)
+    }
+
+
+def too_few_rows(requests: Mapping[dt.date, int], least: int) -> Iterator[Doubt]:
+    """Of `gates.yaml`: fewer requests in the newest window than `data.rows.min` wants."""
+    rows = sum(requests.values())
+    if requests and rows < least:
         yield Doubt(
-            "data.rows.min", f"is {least}, and the newest {len(window)} days have {rows} requests, so "
-            "that the data gate would not pass", "lower it, or learn from more days",
+            "data.rows.min", f"is {least}, and the newest {len(requests)} days have {rows} requests, "
+            "so that the data gate would not pass", "lower it, or learn from more days",
         )  # fmt: skip
 
 
@@ -216,7 +238,7 @@ def missing_days(pipeline: Pipeline) -> Iterator[Doubt]:
     """Of `pipeline.yaml`: days of the window of the newest date that have no partition."""
     data, window = pipeline.data, pipeline.config.train_days
     tables = pipeline.features.tables
-    last = _newest(pipeline)
+    last = newest(pipeline)
     if last is None:
         return
     wanted = layout.days_back(last, window)

@@ -51,17 +51,18 @@ def _in_order(model: Model, low: str, high: str) -> Model:
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Least(Strict):
-    """A lower or upper bound and what a breach means."""
+class MostRatio(Strict):
+    """An upper bound of a ratio and what a breach means."""
 
-    value: float = Field(ge=0)
+    value: float = Field(gt=0)
     level: Level
 
 
-class LeastShare(Least):
-    """A bound of a figure between 0 and 1."""
+class LeastShare(Strict):
+    """A bound of a figure between 0 and 1, and what a breach means."""
 
     value: float = Field(ge=0, le=1)
+    level: Level
 
 
 class LeastCount(Strict):
@@ -82,12 +83,8 @@ class DayRows(Strict):
     """Rows of a day against the median day."""
 
     min_share: float = Field(0.1, ge=0, le=1)
-    max_share: float = Field(10.0, ge=0)
+    max_share: float = Field(10.0, ge=1)
     level: Level = "warn"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        return _in_order(self, "min_share", "max_share")
 
 
 class Nulls(Strict):
@@ -101,8 +98,8 @@ class Nulls(Strict):
 class Positives(Strict):
     """Share of rows whose label is 1."""
 
-    min_share: float = Field(0.0005, ge=0, le=1)
-    max_share: float = Field(0.5, ge=0, le=1)
+    min_share: float = Field(0.0005, ge=0, lt=1)
+    max_share: float = Field(0.5, gt=0, le=1)
     level: Level = "fail"
 
     @model_validator(mode="after")
@@ -142,7 +139,7 @@ class CalibrationRatio(Strict):
     """Mean score over the share of positives."""
 
     min: float = Field(0.5, ge=0)
-    max: float = Field(2.0, ge=0)
+    max: float = Field(2.0, gt=0)
     level: Level = "warn"
 
     @model_validator(mode="after")
@@ -166,7 +163,7 @@ class QualityGate(Strict):
     """Thresholds of the quality gate."""
 
     min_auc: LeastShare = LeastShare(value=0.55, level="fail")
-    max_logloss_ratio: Least = Least(value=1.1, level="fail")
+    max_logloss_ratio: MostRatio = MostRatio(value=1.1, level="fail")
     calibration_ratio: CalibrationRatio = CalibrationRatio()
     max_calibration_error: LeastShare = LeastShare(value=0.05, level="warn")
     versus_live: VersusLive = VersusLive()

@@ -7,7 +7,7 @@ Which files count and what their columns are is `openmldb_files`' business; here
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,26 @@ def rows(paths: Sequence[Path]) -> int:
 
     with told():
         return sum(rows_of(path) for path in paths)
+
+
+def null_counts(paths: Sequence[Path], columns: Collection[str]) -> dict[str, int]:
+    """NULLs of some columns of several files, from their footers; a column without is left out.
+
+    Raises:
+        DataError: a file is not parquet.
+    """
+    from openmldb_files import nulls_of
+
+    found: dict[str, int] = {}
+    unknown: set[str] = set()
+    with told():
+        for path in paths:
+            for name, count in nulls_of(path, columns).items():
+                if count is None:
+                    unknown.add(name)
+                else:
+                    found[name] = found.get(name, 0) + count
+    return {name: count for name, count in found.items() if name not in unknown}
 
 
 def newest_ms(paths: Sequence[Path], column: str) -> int | None:

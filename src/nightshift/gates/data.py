@@ -121,8 +121,7 @@ def judge(
         if days
     ]
     findings += _schema(card, spec)
-    findings += _rows(card, gates)
-    findings += _nulls(card, gates["nulls"])
+    findings += bounds(card, gates)
     findings += _days(card, {**DAY_LEVELS, **gates.get("days", {})})
     drifted: dict[str, Any] = {}
     if champion_card is not None:
@@ -176,6 +175,16 @@ def _schema(card: Mapping[str, Any], spec: FeatureSpec) -> list[Finding]:
 def _judged(card: Mapping[str, Any]) -> tuple[int, int]:
     splits = card["splits"].values()
     return sum(s["rows"] for s in splits), sum(s["positives"] for s in splits)
+
+
+def bounds(card: Mapping[str, Any], gates: Mapping[str, Any]) -> list[Finding]:
+    """What of a card is beyond the bounds of rows, positives and NULLs.
+
+    Args:
+        card: `dataset/data_card.json`.
+        gates: the `data` part of gates.yaml.
+    """
+    return _rows(card, gates) + _nulls(card, gates["nulls"])
 
 
 def _rows(card: Mapping[str, Any], gates: Mapping[str, Any]) -> list[Finding]:

@@ -132,7 +132,7 @@ def judge(
     ours = np.asarray(challenger, dtype=np.float64)
     theirs = None if champion is None else np.asarray(champion, dtype=np.float64)
     found = figures(truth, ours)
-    findings = _floor(found, gates)
+    findings = floor(found, gates)
     value: dict[str, Any] = {
         "challenger": found,
         "champion": None,
@@ -163,8 +163,13 @@ def judge(
     return report("quality", findings, **value)
 
 
-def _floor(found: Mapping[str, Any], gates: Mapping[str, Any]) -> list[Finding]:
-    """The bounds that every candidate must keep; a figure that is undefined breaks none."""
+def floor(found: Mapping[str, Any], gates: Mapping[str, Any]) -> list[Finding]:
+    """The bounds that every candidate must keep; a figure that is undefined breaks none.
+
+    Args:
+        found: what `figures` gives.
+        gates: the `quality` part of gates.yaml.
+    """
     if found["auc"] is None:
         return [
             Finding(

@@ -21,6 +21,15 @@ def test_an_empty_file_is_whole_and_so_is_what_it_says(project):
         ({"data": {"rows": {"level": "error"}}}, "data.rows.level"),
         ({"data": {"nulls": {"except": {"a": 1.5}}}}, "data.nulls.except.a"),
         ({"data": {"drift": {"fail": 3}}}, "data.drift.fail"),
+        # Bounds that nothing passes: a day has at most the median's rows, a model no loss at all
+        ({"data": {"day_rows": {"max_share": 0.9}}}, "data.day_rows.max_share"),
+        ({"data": {"positives": {"max_share": 0.0, "min_share": 0.0}}}, "data.positives.max_share"),
+        ({"data": {"positives": {"min_share": 1.0, "max_share": 1.0}}}, "data.positives.min_share"),
+        (
+            {"quality": {"max_logloss_ratio": {"value": 0, "level": "fail"}}},
+            "quality.max_logloss_ratio.value",
+        ),
+        ({"quality": {"calibration_ratio": {"min": 0, "max": 0}}}, "quality.calibration_ratio.max"),
         ({"quality": {"min_auc": {"value": 1.2, "level": "fail"}}}, "quality.min_auc.value"),
         ({"qualty": {}}, "qualty"),
     ],
@@ -37,7 +46,6 @@ def test_a_wrong_threshold_is_named_by_its_place(content, key):
     [
         {"positives": {"min_share": 0.5, "max_share": 0.1}},
         {"drift": {"warn_psi": 3.0, "fail_psi": 1.0}},
-        {"day_rows": {"min_share": 0.9, "max_share": 0.5}},
     ],
 )
 def test_bounds_are_in_order(part):

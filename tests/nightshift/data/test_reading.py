@@ -44,6 +44,15 @@ def test_the_newest_time_over_all_files(folder):
     assert reading.newest_ms([], "at") is None
 
 
+def test_nulls_over_all_files_are_known_where_each_footer_counts_them(folder):
+    table = pa.table({"id": pa.array([None, "c"], pa.string()), "at": [None, NOON]})
+    pq.write_table(table, folder / "c.parquet")
+    pq.write_table(table, folder / "d.parquet", write_statistics=["id"])
+    paths = reading.parquet_files(folder)
+    assert reading.null_counts(paths[:3], {"id", "at", "price"}) == {"id": 1, "at": 1}
+    assert reading.null_counts(paths, {"id", "at"}) == {"id": 2}
+
+
 def test_what_is_wrong_names_the_file_and_is_not_tried_again(folder):
     paths = reading.parquet_files(folder)
     with pytest.raises(DataError, match=r"a\.parquet.*price"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,36 @@ def rows_of(path: str | Path) -> int:
     """
     with open_parquet(path) as file:
         return int(file.metadata.num_rows)
+
+
+def nulls_of(path: str | Path, columns: Collection[str]) -> dict[str, int | None]:
+    """NULLs of plain columns of a file, from its footer; None where the footer does not say.
+
+    A column that the file lacks is left out.
+
+    Raises:
+        FileError: it is not parquet.
+    """
+    with open_parquet(path) as file:
+        footer = file.metadata
+        places = {
+            footer.schema.column(at).path: at
+            for at in range(footer.num_columns)
+            if footer.schema.column(at).path in columns
+        }
+        found: dict[str, int | None] = {}
+        for name, at in places.items():
+            parts = [
+                footer.row_group(number).column(at).statistics
+                for number in range(footer.num_row_groups)
+            ]
+            counts = [
+                part.null_count if part is not None and part.has_null_count else None
+                for part in parts
+            ]
+            known = [count for count in counts if count is not None]
+            found[name] = sum(known) if len(known) == len(counts) else None
+        return found
 
 
 def normal_schema(path: str | Path) -> pa.Schema:
