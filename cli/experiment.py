@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     # The launcher declares the arguments with whatever Python there is.
     from nightshift.experiment.config import ExperimentConfig
 
+_MOST_NAME = 60
+"""Characters of a configuration's name that a table shows."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `experiment` and its parts."""
@@ -59,7 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     use.add_argument("name", metavar="NAME")
     use.add_argument(
         "configuration", nargs="?", metavar="CONFIGURATION",
-        help="its id, or its name as the table shows it (default: the best one)",
+        help="its id, or its whole name (default: the best one)",
     )  # fmt: skip
     for child in (run, show, listed, use):
         add_pipeline(child)
@@ -165,11 +168,16 @@ def _print(found: Mapping[str, Any]) -> int:
         values = {k: v for k, v in raw.items() if k not in ("values", "left_out")}
         row = Row(**{**values, **spreads})
         texts = page.cells(row)
-        name = ("* " if raw["id"] == found["best"] else "  ") + texts[0]
+        name = ("* " if raw["id"] == found["best"] else "  ") + _short(texts[0])
         lines.append((raw["id"], name, *(texts[at] for at in shown[1:])))
     say(table(("id", "  configuration", *(page.HEADS[at] for at in shown[1:])), lines))
     say(f"* best by the validation {found['measure']}; differences are to the first row")
     return 0
+
+
+def _short(name: str) -> str:
+    """A configuration's name, cut where it would push the figures out of sight."""
+    return name if len(name) <= _MOST_NAME else f"{name[: _MOST_NAME - 1]}…"
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -185,7 +193,7 @@ def _list(options: argparse.Namespace) -> int:
             continue
         best = next((row for row in found["rows"] if row["id"] == found["best"]), None)
         text = "-" if best is None or not best["auc"] else f"{best['auc']['mean']:.4f}"
-        rows.append((name, str(len(found["rows"])), text, best["name"] if best else "-"))
+        rows.append((name, str(len(found["rows"])), text, _short(best["name"]) if best else "-"))
     say(table(("experiment", "configurations", "test AUC", "best"), rows) if rows else (
         f"{pipeline.name} has no experiment; ./nightshift experiment run NAME makes one"))  # fmt: skip
     return 0

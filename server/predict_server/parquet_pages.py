@@ -22,7 +22,14 @@ MAX_FIXED = 1024
 """Bytes of a value of fixed length, which a dictionary may repeat."""
 
 MAX_FOOTER = 4 * 1024 * 1024
-"""Bytes of the footer; some microseconds are spent on each field of it."""
+"""Bytes of the footer; most of them are texts, which are passed over."""
+
+MAX_VALUES = 300_000
+"""Numbers, texts and structs of the footer, each of which takes about a microsecond to read. A column
+of a row group has about 50: there is room for 200 row groups of 30 columns."""
+
+_HEADER_VALUES = 200
+"""Likewise of a page's header, which has about 20."""
 
 _HEADER = 64 * 1024
 """Bytes of a page's header; its statistics hold the least and the greatest value."""
@@ -36,7 +43,11 @@ _LEAST = 4
 
 
 class PagesError(ValueError):
-    """The pages are not as they should be, or unpack to too much; the message says which."""
+    """The footer or a page is not as it should be; the message says which."""
+
+
+class TooLargeError(PagesError):
+    """The file cannot be read in bounded memory and time; the message says how to write it."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +81,28 @@ class Footer:
         """The footer of a file.
 
         Raises:
-            PagesError: it is damaged, or too large.
+            PagesError: it is damaged, or there is none.
+            TooLargeError: it takes too long to read.
         """
         size = file.seek(0, io.SEEK_END)
         file.seek(max(size - _TAIL, 0))
         tail = file.read(_TAIL)
         length = int.from_bytes(tail[:4], "little")
-        if tail[4:] != b"PAR1" or length > size - _TAIL:
+        if tail[4:] != b"PAR1":
+            raise PagesError("it has no footer, so that it is not parquet or is cut off")
+        if length > size - _TAIL:
             raise PagesError("its footer is damaged")
         if length > MAX_FOOTER:
-            raise PagesError(f"its footer has {length} bytes; write larger row groups")
+            raise TooLargeError(f"its footer has {length} bytes; write larger row groups")
         file.seek(size - _TAIL - length)
         try:
-            found = _Compact(file.read(length)).struct()
-        except IndexError:
-            raise PagesError("its footer is cut off") from None
+            found = _Compact(file.read(length), MAX_VALUES).struct()
+        except (IndexError, _NotThrift):
+            raise PagesError("its footer is damaged") from None
+        except _TooMany:
+            raise TooLargeError(
+                f"its footer holds more than {MAX_VALUES} values; write larger row groups"
+            ) from None
         groups = _structs(found.get(4))
         return cls(
             _count(found.get(3)),
@@ -125,12 +143,13 @@ def check_pages(file: IO[bytes], footer: Footer, schema: Any) -> None:
         schema: its `pyarrow.parquet.ParquetSchema`.
 
     Raises:
-        PagesError: it cannot, or a page's header is damaged.
+        TooLargeError: it cannot.
+        PagesError: a page's header is damaged.
     """
     for at in range(len(schema)):
         column = schema.column(at)
         if column.physical_type == "FIXED_LEN_BYTE_ARRAY" and column.length > MAX_FIXED:
-            raise PagesError(
+            raise TooLargeError(
                 f"column {at + 1} has values of {column.length} bytes each; leave it out"
             )
     pages = 0
@@ -141,9 +160,9 @@ def check_pages(file: IO[bytes], footer: Footer, schema: Any) -> None:
             for page in _pages(file, chunk):
                 pages += 1
                 if pages > MAX_PAGES:
-                    raise PagesError(f"it has more than {MAX_PAGES} pages; write larger ones")
+                    raise TooLargeError(f"it has more than {MAX_PAGES} pages; write larger ones")
                 if page.encoding == _DELTA_BYTE_ARRAY:
-                    raise PagesError(
+                    raise TooLargeError(
                         f"column {at + 1} has the encoding DELTA_BYTE_ARRAY; write it plain or "
                         "with a dictionary"
                     )
@@ -151,7 +170,7 @@ def check_pages(file: IO[bytes], footer: Footer, schema: Any) -> None:
                 largest[kept] = max(largest[kept], page.unpacked)
             at_once += sum(largest.values())
         if at_once > MAX_AT_ONCE:
-            raise PagesError(
+            raise TooLargeError(
                 f"its pages unpack to {at_once} bytes at once; write smaller pages, or fewer rows "
                 "to a row group"
             )
@@ -185,11 +204,11 @@ def _read_header(data: bytes) -> tuple[_Page, int]:
 
     The struct `PageHeader` of parquet.thrift, in Thrift's compact protocol.
     """
-    reader = _Compact(data)
+    reader = _Compact(data, _HEADER_VALUES)
     try:
         found = reader.struct()
-    except IndexError:
-        raise PagesError("the header of a page is cut off or too long") from None
+    except (IndexError, _NotThrift, _TooMany):
+        raise PagesError("the header of a page is damaged or too long") from None
     kind, unpacked, packed = (found.get(key) for key in (1, 2, 3))
     sizes = [one for one in (kind, unpacked, packed) if isinstance(one, int)]
     if len(sizes) != 3 or min(sizes) < 0:
@@ -212,17 +231,26 @@ _STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 0, 1, 2, 3
 _DEEPEST = 8
 
 
-class _Compact:
-    """Reads Thrift's compact protocol; what is not needed is passed over."""
+class _TooMany(Exception):
+    """There are more values than may be read."""
 
-    def __init__(self, data: bytes) -> None:
+
+class _NotThrift(Exception):
+    """The bytes are none of the compact protocol's."""
+
+
+class _Compact:
+    """Reads Thrift's compact protocol, `most` values of it; what is not needed is passed over."""
+
+    def __init__(self, data: bytes, most: int) -> None:
         self._data = data
+        self._left = most
         self.at = 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         """Whole numbers, structs and lists of them by the numbers of their fields."""
         if depth > _DEEPEST:
-            raise PagesError("its metadata is nested too deeply")
+            raise _NotThrift
         found: dict[int, Any] = {}
         field = 0
         while (head := self._byte()) != _STOP:
@@ -232,6 +260,9 @@ class _Compact:
         return found
 
     def _value(self, kind: int, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMany
         if kind in (_TRUE, _FALSE):
             return kind == _TRUE
         if kind == _BYTE:
@@ -246,7 +277,7 @@ class _Compact:
             return self._list(depth)
         if kind == _STRUCT:
             return self.struct(depth + 1)
-        raise PagesError("its metadata holds what none has")
+        raise _NotThrift
 
     def _list(self, depth: int) -> list[Any]:
         head = self._byte()
@@ -275,7 +306,7 @@ class _Compact:
                 return found
             shift += 7
             if shift > 63:
-                raise PagesError("its metadata holds a number of more than 64 bits")
+                raise _NotThrift
 
     def _number(self) -> int:
         found = self._varint()

@@ -33,7 +33,7 @@ from predict_server.exchange import Exchange
 from predict_server.families.base import Release
 from predict_server.families.ctr import CtrRelease
 from predict_server.hosts import Host
-from predict_server.parquet_pages import Footer, PagesError, check_pages
+from predict_server.parquet_pages import Footer, PagesError, TooLargeError, check_pages
 from predict_server.payload import printable, shown
 
 CHUNK = 500
@@ -471,6 +471,8 @@ class _Parquet(_Table):
     def __init__(
         self, source: IO[bytes], target: IO[bytes], schema: Sequence[tuple[str, str]], limit: int
     ) -> None:
+        with _page_errors():  # first: Arrow may take long over a damaged footer
+            footer = Footer.of(source)
         with _parquet_errors("the file is not parquet"):
             self._file = pq.ParquetFile(source)
             given = self._file.schema_arrow
@@ -478,10 +480,6 @@ class _Parquet(_Table):
             columns = map(self._file.schema.column, range(len(self._file.schema)))
             texts = [one.path for one in columns if one.physical_type == "BYTE_ARRAY"]
             self._file = pq.ParquetFile(source, read_dictionary=texts)
-        try:
-            footer = Footer.of(source)
-        except PagesError as error:
-            raise RequestError(422, "invalid_file", f"the file is damaged: {error}") from None
         if footer.unpacked > 16 * limit:
             raise RequestError(
                 413, "too_big", f"the file unpacks to {footer.unpacked} bytes; split it"
@@ -491,10 +489,8 @@ class _Parquet(_Table):
             raise RequestError(413, "too_big", f"the file has {footer.rows} rows; split it")
         arrow.check_flat(given)
         _check_columns(given.names, schema)
-        try:
+        with _page_errors():
             check_pages(source, footer, self._file.schema)
-        except PagesError as error:
-            raise RequestError(413, "too_big", f"the file cannot be read: {error}") from None
         self._given = given
         self._names = [name for name, _ in schema]
         self._target = target
@@ -532,6 +528,17 @@ class _Parquet(_Table):
 
     def close(self) -> None:
         self._writer.close()
+
+
+@contextlib.contextmanager
+def _page_errors() -> Iterator[None]:
+    """What is wrong with the footer and the pages, as the request's fault."""
+    try:
+        yield
+    except TooLargeError as error:
+        raise RequestError(413, "too_big", f"the file cannot be read: {error}") from None
+    except PagesError as error:
+        raise RequestError(422, "invalid_file", f"the file is damaged: {error}") from None
 
 
 @contextlib.contextmanager

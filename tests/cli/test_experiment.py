@@ -118,6 +118,20 @@ def test_what_is_kept_is_listed_and_shown(pipeline, capsys):
     assert json.loads(capsys.readouterr().out)["best"] == "bbb"
 
 
+def test_a_name_that_is_over_long_is_cut_in_tables_and_whole_as_json(pipeline, capsys):
+    name = "without " + ", ".join(f"user_feature_{n}" for n in range(40))
+    kept = running.folder_of(pipeline, "rates")
+    content = {"rows": [row("aaa", name, 0.7)], "best": "aaa", "measure": "auc"}
+    files.write_json(kept / running.SUMMARY, content)
+    for part in (("list",), ("show", "rates")):
+        assert experiment.run(asked(*part)) == 0
+        said = capsys.readouterr().out
+        assert "without user_feature_0, " in said and "…" in said
+        assert max(map(len, said.splitlines())) < 250
+    assert experiment.run(asked("show", "rates", "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0]["name"] == name
+
+
 def test_the_best_one_is_written_into_the_file_with_a_word_about_chance(pipeline, capsys):
     assert experiment.run(asked("apply", "rates")) == 0
     said = capsys.readouterr().out

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nightshift.errors import NightshiftError
+from nightshift.registry import leases
 from nightshift.registry.pointer import WITHDRAWAL, read_live
 from nightshift.registry.store import ReleaseFolder, ReleaseStore
 
@@ -23,7 +24,7 @@ class Row:
     """One release, or one night that ended before there was one (`release_id` is empty).
 
     `state`: live; kept (accepted, a rollback can restore it); retired (accepted, its model is
-    gone); rejected; candidate (not judged yet); broken (its files do not hold).
+    gone); rejected; candidate (its night has not ended); broken (its files do not hold).
     """
 
     release_id: str
@@ -57,11 +58,13 @@ def rows(releases: Path) -> list[Row]:
     }
     gone = {e["release_id"]: str(e["at"]) for e in events if e["event"] == "removed"}
     withdrawn = _withdrawn(events)
+    at_work = {lease.release_id for lease in leases.active(store)}
     found = [
         _row(
             folder,
             live_id,
             live_why,
+            folder.id in at_work,
             last_live.get(folder.id),
             gone.get(folder.id),
             withdrawn.get(folder.id),
@@ -123,6 +126,7 @@ def _row(
     folder: ReleaseFolder,
     live_id: str,
     live_why: str,
+    at_work: bool,
     last_live: str | None,
     gone: str | None,
     withdrawn: str | None,
@@ -142,6 +146,8 @@ def _row(
         state, why = "candidate", "the gates have not judged it"
     elif not verdict["accepted"]:
         state, why = "rejected", "; ".join(map(str, verdict.get("reasons", [])))
+    elif at_work and not last_live and not verdict.get("note"):
+        state, why = "candidate", "the gates let it through, and its night goes on"
     elif folder.model.is_dir():
         state = "kept"
         why = withdrawn or (

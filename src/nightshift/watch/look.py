@@ -139,13 +139,14 @@ def _disks(settings: Settings, usage: Usage) -> list[tuple[Incident, bool]]:
         total, free = usage(there)
         share = free / total if total else 0.0
         least = settings.disk_min_free
-        key = f"disk:{there}"
+        # By the folder's name, whether it is there yet or not: a later look means the same disk.
+        key = f"disk:{folder}"
         before = incidents.known(settings, key)
         # Once told, a disk counts as nearly full until some more is free: no message for each file.
         is_open = before is not None and before.closed_at is None
         incident = Incident(
             key=key,
-            title=f"the disk of {there} is nearly full: {free / _GIB:.1f} GiB free",
+            title=f"the disk of {folder} is nearly full: {free / _GIB:.1f} GiB free",
             text=(
                 f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB are free ({share:.1%}); "
                 f"NIGHTSHIFT_DISK_MIN_FREE asks for {least:.0%}. A night that finds the disk full "

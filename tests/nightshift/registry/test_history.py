@@ -41,6 +41,15 @@ def why(store, release):
     return row.state, row.why
 
 
+def test_a_release_whose_night_goes_on_is_a_candidate_still(night):
+    _, store = night
+    assert why(store, "2016-04-11.001") == (
+        "candidate", "the gates let it through, and its night goes on",
+    )  # fmt: skip
+    leases.close(store, layout.run_token(RUN))
+    assert why(store, "2016-04-11.001") == ("kept", "never live")
+
+
 @pytest.mark.parametrize(
     ("by", "said"),
     [

@@ -19,6 +19,16 @@ def test_a_full_disk_is_told_once_until_it_has_room_again(settings, web):
     assert [title.count("nearly full") for title in titles(web)] == [1, 1]
 
 
+def test_a_full_disk_of_a_home_that_is_made_later_is_told_once(settings, web):
+    fresh = Settings.from_env({**settings.to_env(), "NIGHTSHIFT_HOME": str(settings.home / "new")})
+    for _ in range(2):
+        watch.look(fresh, usage=lambda _: (100, 5))
+        fresh.data.mkdir(parents=True, exist_ok=True)
+    assert [title for title in titles(web) if "nearly full" in title] == [
+        f"Nightshift: the disk of {fresh.home} is nearly full: 0.0 GiB free"
+    ]
+
+
 def test_a_broken_pipeline_is_told_and_the_others_are_still_looked_at(settings, web):
     other = settings.pipelines / "other"
     other.mkdir()

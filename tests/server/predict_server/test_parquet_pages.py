@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from predict_server import parquet_pages
-from predict_server.parquet_pages import Footer, PagesError, check_pages
+from predict_server.parquet_pages import Footer, PagesError, TooLargeError, check_pages
 
 ROWS = 50_000
 TABLE = pa.table(
@@ -72,17 +72,17 @@ def test_what_unpacks_to_too_much_is_told(monkeypatch):
     monkeypatch.setattr(parquet_pages, "MAX_AT_ONCE", 10**6)
     texts = pa.table({"a": ["x" * 1000] * 700, "b": ["y" * 1000] * 700})
     check(written(texts.select(["a"]), use_dictionary=False))
-    with pytest.raises(PagesError, match="14[0-9]{5} bytes at once"):
+    with pytest.raises(TooLargeError, match="14[0-9]{5} bytes at once"):
         check(written(texts, use_dictionary=False, data_page_size=1 << 30))
     check(written(texts, use_dictionary=False, row_group_size=100))
     monkeypatch.setattr(parquet_pages, "MAX_PAGES", 3)
-    with pytest.raises(PagesError, match="more than 3 pages"):
+    with pytest.raises(TooLargeError, match="more than 3 pages"):
         check(written(texts, row_group_size=100))
 
 
 def test_values_that_a_dictionary_may_repeat_are_short():
     long = pa.table({"a": pa.array([b"x" * 5000] * 3, pa.binary(5000))})
-    with pytest.raises(PagesError, match="5000 bytes each"):
+    with pytest.raises(TooLargeError, match="5000 bytes each"):
         check(written(long))
 
 
@@ -100,8 +100,8 @@ def test_a_damaged_header_is_told_or_read():
             )
         try:
             check_pages(io.BytesIO(bytes(damaged)), footer, parquet.schema)
-        except PagesError:
-            told += 1
+        except PagesError as error:
+            told += not isinstance(error, TooLargeError)
     assert told > 100
 
 
@@ -129,5 +129,25 @@ def test_a_footer_that_is_none_is_told(monkeypatch):
         with pytest.raises(PagesError, match="footer"):
             Footer.of(io.BytesIO(content))
     monkeypatch.setattr(parquet_pages, "MAX_FOOTER", 10)
-    with pytest.raises(PagesError, match="write larger row groups"):
+    with pytest.raises(TooLargeError, match="write larger row groups"):
         Footer.of(written(TABLE))
+
+
+def test_a_footer_of_very_many_values_is_not_read_to_its_end():
+    """Each of its four million bytes is a row group without anything in it."""
+    size = 4 * 2**20 - 100
+    number = bytes((size >> shift & 127) | 128 for shift in (0, 7, 14)) + bytes([size >> 21])
+    footer = b"\x49\xfc" + number + bytes(size) + b"\x00"
+    content = b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    with pytest.raises(TooLargeError, match="more than 300000 values; write larger row groups"):
+        Footer.of(io.BytesIO(content))
+
+
+def test_a_page_header_that_is_stuffed_is_no_header():
+    with pytest.raises(PagesError, match="header of a page"):
+        parquet_pages._read_header(b"\x13\x00" * 30_000)
+
+
+def test_a_file_of_many_columns_and_row_groups_has_a_footer_that_is_read():
+    wide = pa.table({f"column_{n}": list(range(200)) for n in range(30)})
+    assert len(Footer.of(written(wide, row_group_size=1)).groups) == 200

@@ -170,6 +170,16 @@ def test_a_header_of_very_many_columns_is_answered_at_once(live_first):
     assert time.monotonic() - begun < 20
 
 
+def test_what_is_damaged_in_a_parquet_file_is_told(live_first):
+    whole = to_parquet([row(n) for n in range(50)])
+    chunk = pq.ParquetFile(io.BytesIO(whole)).metadata.row_group(0).column(0)
+    at = chunk.dictionary_page_offset
+    header = whole[:at] + b"\xff" * 8 + whole[at + 8 :]
+    for content, says in ((header, "header of a page"), (whole[:-4], "not parquet or is cut off")):
+        answer = upload(live_first, content, PARQUET, 422).json()
+        assert says in answer["message"]
+
+
 def test_a_damaged_parquet_file_is_refused_or_read(live_first):
     whole = to_parquet([row(n) for n in range(50)])
     at_random = random.Random(5)
