@@ -143,8 +143,7 @@ class _Walk:
             case s.Join():
                 both = self.source(ref.left, scope) + self.source(ref.right, scope)
                 for term in _conjuncts(ref.condition):
-                    plain = isinstance(term, s.Binary) and term.op == "="
-                    if not plain or not _columns_alone(term):  # told with what the query reads
+                    if not _key(term):  # told with what the query reads
                         self.expression(term, both)
                 return both
         return ()
@@ -277,7 +276,7 @@ class _Walk:
         self.tell(
             whole,
             f"{s.show(text)} is text and {s.show(other)} is {kind}: OpenMLDB compares both as texts, "
-            + _unlike(op, kind),
+            + _unlike(op, str(kind)),
             _fix(text, other, str(kind)),
         )
 
@@ -349,8 +348,14 @@ def _conjuncts(expr: s.Expr | None) -> Iterator[s.Expr]:
         yield expr
 
 
-def _columns_alone(term: s.Binary) -> bool:
-    return isinstance(term.left, s.ColumnRef) and isinstance(term.right, s.ColumnRef)
+def _key(term: s.Expr) -> bool:
+    """Whether a term says that two columns are equal."""
+    return (
+        isinstance(term, s.Binary)
+        and term.op == "="
+        and isinstance(term.left, s.ColumnRef)
+        and isinstance(term.right, s.ColumnRef)
+    )
 
 
 def _below(node: Any) -> Iterator[s.Expr]:
