@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from nightshift import layout
 from nightshift.features.specification import FeatureSpec, sql_type
 from nightshift.live.skew import causes as c
-from nightshift.live.skew import replay
+from nightshift.live.skew import replay, workers
 from nightshift.live.skew.compare import same
 from nightshift.live.skew.part import (
     SERVED,
@@ -34,9 +34,9 @@ from nightshift.live.skew.part import (
     TRAINING,
     Cause,
     Found,
-    Part,
     Release,
     Score,
+    Share,
 )
 from nightshift.live.skew.pricing import Priced, price
 from nightshift.live.skew.requests import PART, NoRequests, Requests, logged
@@ -164,23 +164,21 @@ def _of_release(
         said(f"{requests.release}: {len(requests)} requests; what training sees of them")
         world = asked.world(sql)
         truth = asked.training(sql)
+        now = asked.training(current) if sql.split() != current.split() else None
         key = next(k for k in spec.keys if k in truth.column_names)
-        changed = sql.split() != current.split()
+        score = score_of(requests.model, requests.version)
         release = Release(
-            pipeline, asked.client, world, sql, spec, features,
-            [sql_types[one] for one in features], score_of(requests.model, requests.version),
-            changed_snapshots(world, requests), _held(world, requests),
-            _plain(truth, requests, key),
-            _now(asked.training(current), pipeline, requests) if changed else None,
-            key, asked.name, asked.work, said,
+            pipeline, world, sql, spec, features, [sql_types[one] for one in features],
+            score is not None, changed_snapshots(world, requests), _held(world, requests),
+            key, asked.name, asked.work,
         )  # fmt: skip
-        made: list[Found] = []
         pairs = world.keys.get(pipeline.features.tables.request_table, [])
-        for one in requests.parts(pairs[0][1] if pairs else (), part):
-            done = sum(found.requests for found in made)
-            said(f"as the store stood: {len(one)} requests from {done} on")
-            made.append(Part(release, one).found())
-        return _merged(release, requests.release, made)
+        shares = (
+            Share(one, _plain(truth, one, key), None if now is None else _now(now, pipeline, one))
+            for one in requests.parts(pairs[0][1] if pairs else (), part)
+        )
+        made = workers.found_of(release, shares, asked.client, said, len(requests) > part)
+        return _merged(release, requests.release, made, score)
     finally:
         replay.clear(asked.work)
 
@@ -229,7 +227,9 @@ def changed_snapshots(world: World, requests: Requests) -> list[str]:
     return changed
 
 
-def _merged(release: Release, name: str, parts: Sequence[Found]) -> dict[str, Any]:
+def _merged(
+    release: Release, name: str, parts: Sequence[Found], score: Score | None
+) -> dict[str, Any]:
     """The report of a release of those of its parts."""
     causes: dict[tuple[str, str], Cause] = {}
     for part in parts:
@@ -239,7 +239,7 @@ def _merged(release: Release, name: str, parts: Sequence[Found]) -> dict[str, An
             whole.features.update(cause.features)
             whole.late.update(cause.late)
             whole.examples += cause.examples[: SHOWN - len(whole.examples)]
-    priced = _priced(release, parts)
+    priced = _priced(release, parts, score)
     return {
         "release": name,
         **{count: sum(getattr(part, count) for part in parts) for count in _COUNTS},
@@ -249,8 +249,8 @@ def _merged(release: Release, name: str, parts: Sequence[Found]) -> dict[str, An
     }
 
 
-def _priced(release: Release, parts: Sequence[Found]) -> Priced:
-    if release.score is None:
+def _priced(release: Release, parts: Sequence[Found], score: Score | None) -> Priced:
+    if score is None:
         return Priced.none("the model is no longer served")
     labels = np.concatenate([part.labels for part in parts])
     if not len(labels):
@@ -258,10 +258,11 @@ def _priced(release: Release, parts: Sequence[Found]) -> Priced:
     # A part without a step stays at that step where it was before it.
     steps = [one.name for one in c.order(release.world, release.changed_snapshots)]
     scores = []
-    now = [part.scores.get(SERVED, np.empty(0)) for part in parts]
+    found = [part.scores(score) for part in parts]
+    now = [one[SERVED] for one in found]
     for state in (SERVED, STOOD, *steps, TRAINING):
-        if any(state in part.scores for part in parts):
-            now = [part.scores.get(state, old) for part, old in zip(parts, now, strict=True)]
+        if any(state in one for one in found):
+            now = [one.get(state, old) for one, old in zip(found, now, strict=True)]
             scores.append((state, np.concatenate(now)))
     return price(labels, scores)
 

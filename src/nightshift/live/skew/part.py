@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,11 +31,16 @@ SHOWN = 20
 
 Floats = npt.NDArray[np.float64]
 Score = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]
+Said = Callable[[str], None]
 Place = tuple[int, int]
 """(request, feature)."""
 
 SERVED, STOOD, TRAINING = "served", "as the store stood", "training"
 """Names of the states that are scored; between the last two come the steps."""
+
+
+def _silent(text: str) -> None:
+    del text
 
 
 @dataclass(frozen=True)
@@ -47,33 +53,60 @@ class Release:
         spec: the specification that served.
         features: names of the features, without the label.
         kinds: the SQL type of each.
-        score: its model; None where it is no longer served.
+        scored: whether its model is still served, so that causes have a price.
         changed_snapshots: snapshot tables of which the store held another content.
         snapshots: files of the snapshots that the store held.
-        truth: features and label of requests as a night would extract them now by `sql`.
-        now: what the pipeline's query of today gives of them, and the column that names a request;
-            None where it is `sql`.
-        key: the column of `truth` that names a request.
+        key: the column of `Share.truth` that names a request.
         name: of a database for replays.
         work: folder that OpenMLDB can read.
     """
 
     pipeline: Pipeline
-    client: AbstractClient
     world: World
     sql: str
     spec: FeatureSpec
     features: list[str]
     kinds: list[str]
-    score: Score | None
+    scored: bool
     changed_snapshots: list[str]
     snapshots: Mapping[str, Sequence[Path]]
-    truth: pa.Table
-    now: tuple[pa.Table, str] | None
     key: str
     name: str
     work: Path
-    said: Callable[[str], None]
+
+    def at(self, slot: int) -> Release:
+        """The same with a database and a folder of its own, for replays side by side."""
+        name, work = f"{self.name}_{slot}", self.work / str(slot)
+        return dataclasses.replace(self, name=name, work=work)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a release's requests, and what training sees of them.
+
+    Attributes:
+        truth: features and label of requests as a night would extract them now by the release's
+            query.
+        now: what the pipeline's query of today gives of them, and the column that names a request;
+            None where it is the same.
+    """
+
+    requests: Requests
+    truth: pa.Table
+    now: tuple[pa.Table, str] | None = None
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Requests that another state gives other features.
+
+    Attributes:
+        at: int64 [k], their places among those that have a label.
+        ids: int64 [k, width], their encoded features.
+    """
+
+    at: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int64]
 
 
 @dataclass
@@ -103,7 +136,9 @@ class Found:
 
     Attributes:
         labels: bool [m], of the requests that have one.
-        scores: float64 [m] by the name of a state, in the order in which they were reached.
+        served: float64 [m], their scores; empty where the model is no longer served.
+        changed: by the name of a state, in the order in which they are reached, the requests that
+            have other features there than in the one before.
         wrong: served values that the replay did not give, at most `SHOWN`.
     """
 
@@ -117,14 +152,37 @@ class Found:
     causes: dict[tuple[str, str], Cause] = field(default_factory=dict)
     wrong: list[dict[str, Any]] = field(default_factory=list)
     labels: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
-    scores: dict[str, Floats] = field(default_factory=dict)
+    served: Floats = field(default_factory=lambda: np.empty(0))
+    changed: dict[str, Changed] = field(default_factory=dict)
+
+    def scores(self, score: Score) -> dict[str, Floats]:
+        """Float64 [m] by the name of a state, in the order in which they are reached."""
+        now = self.served
+        found = {SERVED: now}
+        for state, changed in self.changed.items():
+            if len(changed.at):
+                now = now.copy()
+                now[changed.at] = score(changed.ids)
+            found[state] = now
+        return found
 
 
 class Part:
-    """A part of a release's requests, with the rows that they reach."""
+    """A share of a release's requests, with the rows that they reach.
 
-    def __init__(self, release: Release, requests: Requests) -> None:
-        self.release, self.requests = release, requests
+    Args:
+        release: what served them.
+        share: the requests.
+        client: the API server.
+        said: told what is done.
+    """
+
+    def __init__(
+        self, release: Release, share: Share, client: AbstractClient, said: Said = _silent
+    ) -> None:
+        self.release, self.share, self.requests = release, share, share.requests
+        self._client, self._said = client, said
+        requests = share.requests
         self.ids, self.rows = requests.ids, requests.rows
         self.named = [dict(zip(requests.columns, row, strict=True)) for row in self.rows]
         self.world = release.world.reached(self.named, int(requests.began.min()))
@@ -144,7 +202,7 @@ class Part:
         )  # fmt: skip
         states: list[tuple[Step | None, list[Row]]] = [(None, stood)]
         for number, step in enumerate(steps, 1):
-            release.said(f"with {step.cause}: {step.table} repaired")
+            self._said(f"with {step.cause}: {step.table} repaired")
             states.append((step, self._repaired(steps[:number], states[-1][1])))
         places = list(differing(stood, truth, there))
         made = Found(
@@ -182,7 +240,7 @@ class Part:
         }
         fresh = {step.table for step in repaired if step.cause == c.SNAPSHOT}
         names, rows = replay.run(
-            release.client,
+            self._client,
             world,
             release.sql,
             replay.Asked(
@@ -248,7 +306,7 @@ class Part:
     def _truth(self) -> tuple[list[Row | None], list[Any]]:
         """Features, kept, and label of each request as training sees it; None where it has none."""
         release = self.release
-        there, chosen = self._chosen(release.truth, release.key)
+        there, chosen = self._chosen(self.share.truth, release.key)
         columns = [
             kept_column(chosen[name].to_pylist(), kind) if name in chosen.column_names
             else [None] * len(there)
@@ -307,9 +365,9 @@ class Part:
         That is a change which the next release brings, no skew of this one: it has a cause of its
         own, and the counts leave it out.
         """
-        if self.release.now is None:
+        if self.share.now is None:
             return
-        there, chosen = self._chosen(*self.release.now)
+        there, chosen = self._chosen(*self.share.now)
         step = Step(c.QUERY, "")
         cause, differ = Cause(step), set[int]()
         for j, (name, kind) in enumerate(
@@ -384,7 +442,7 @@ class Part:
         truth: Sequence[Row | None],
         labels: Sequence[Any],
     ) -> None:
-        """Scores of the requests whose label is known, in every state."""
+        """What there is to score in every state, of the requests whose label is known."""
         absent = self.release.pipeline.features.tables.label_absent
         rows: list[int] = []
         known: list[bool] = []
@@ -394,32 +452,30 @@ class Part:
                 rows.append(n)
                 known.append(bool(value))
         made.labels = np.array(known, dtype=bool)
-        if self.release.score is None or not rows:
+        if not self.release.scored or not rows:
             return
-        state: Sequence[Row] = served
-        scores = self.requests.scores[np.array(rows)]
-        made.scores[SERVED] = scores
+        made.served = self.requests.scores[np.array(rows)]
+        before: Sequence[Row] = served
         goal = [row if row is not None else () for row in truth]
         for name, values in (
             *((STOOD if step is None else step.name, values) for step, values in states),
             (TRAINING, goal),
         ):
-            scores = self._scores(values, rows, state, scores)
-            made.scores[name], state = scores, values
+            made.changed[name] = self._changed(values, rows, before)
+            before = values
 
-    def _scores(
-        self, values: Sequence[Row], rows: Sequence[int], before: Sequence[Row], scores: Floats
-    ) -> Floats:
-        """Scores of some requests; those whose features are as before have the score of before."""
+    def _changed(
+        self, values: Sequence[Row], rows: Sequence[int], before: Sequence[Row]
+    ) -> Changed:
         release = self.release
-        assert release.score is not None
         at = [n for n, row in enumerate(rows) if values[row] != before[row]]
-        if not at:
-            return scores
         listed = [
             [as_served(v, kind) for v, kind in zip(values[rows[n]], release.kinds, strict=True)]
             for n in at
         ]
-        made = scores.copy()
-        made[at] = release.score(encode_rows(release.spec, release.features, listed))
-        return made
+        ids = (
+            encode_rows(release.spec, release.features, listed)
+            if listed
+            else np.empty((0, release.spec.width), dtype=np.int64)
+        )
+        return Changed(np.array(at, dtype=np.int64), ids)

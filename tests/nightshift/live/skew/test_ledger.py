@@ -4,10 +4,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from nightshift.errors import DataError, ServiceUnavailable
+from nightshift.errors import DataError
 from nightshift.live.skew import causes as c
 from nightshift.live.skew.ledger import same
-from nightshift.live.skew.part import Part
 from nightshift.live.skew.text import as_text
 from testing.shop import QUERY
 from tests.nightshift.live.skew.conftest import (
@@ -121,26 +120,6 @@ def test_what_a_canary_answered_is_replayed_by_its_own_query(shop):
     (cause,) = canary["causes"]
     assert (cause["cause"], requests_of(cause)) == (c.QUERY, {asked[1], asked[3]})
     assert cause["features"] == {"visits": 2}
-
-
-def test_a_part_that_fails_ends_the_run_and_leaves_no_database(shop, monkeypatch):
-    shop.load_snapshot({"ann": "Rome"}, YESTERDAY)
-    for n in range(8):
-        shop.ask(f"user {n}", START + 5000 + n)
-    shop.night()
-    given, asked = Part.found, []
-
-    def fails(part):
-        asked.append(part)
-        if len(asked) == 2:
-            raise ServiceUnavailable("away")
-        return given(part)
-
-    monkeypatch.setattr(Part, "found", fails)
-    with pytest.raises(ServiceUnavailable, match="away"):
-        shop.observe(part=1)
-    assert len(asked) < 8
-    assert not [name for name in shop.client.databases() if "_observe" in name]
 
 
 def test_days_without_requests_are_said_to_be(shop):
