@@ -21,7 +21,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Look at the files, decide, write, check; 0 where the folder passes the check."""
     writing.check_name(settings, arguments.name)
     zone = Zone.of(arguments.time_zone)
-    tables = looking.survey(arguments.folder)
+    tables = looking.survey(arguments.folder, zone.name)
     say(f"Tables of {arguments.folder}")
     for table in tables.values():
         days = f", {len(table.days)} days" if table.days else ""
@@ -36,6 +36,12 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     say("\nGuessed (every one of these can be changed in the files)")
     for guess in roles.guesses:
         say(f"  {guess}")
+    for table in tables.values():
+        for column, meaning in table.meanings.items():
+            if meaning.why:
+                say(f"  {table.name}.{column}: {meaning.why}")
+        for column, why in table.left_out.items():
+            say(f"  {table.name}.{column} is left out: {why}")
     for name, why in roles.unused.items():
         say(f"  {name} is left out: {why}")
     say(

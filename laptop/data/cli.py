@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
                 arguments.folder,
                 replace=arguments.replace,
                 tables=tables,
-                options=load_options(arguments, tables),
+                options=load_options(arguments, tables, pipeline.features.tables),
             )
             report_loaded(data, made)
         elif arguments.command == "movielens":
@@ -191,14 +191,20 @@ def declared(pipeline: Pipeline) -> dict[str, Declared]:
     return declared_tables(files.tables, files.create_script(), str(files.create_tables))
 
 
-def load_options(arguments: argparse.Namespace, tables: Mapping[str, Declared]) -> loading.Options:
+def load_options(
+    arguments: argparse.Namespace, tables: Mapping[str, Declared], sources: SourceTables
+) -> loading.Options:
     """The options of `add_load_options`, checked.
 
     Raises:
         ConfigurationError: a table, column or meaning that is not known.
     """
+    label, taken_from = sources.label_table, sources.label_from
     return loading.Options(
-        meanings=loading.parse_meanings(arguments.meanings, tables),
+        others={label: taken_from} if label is not None and taken_from is not None else {},
+        elsewhere={taken_from: list(tables[label].columns)} if label and taken_from else {},
+        meanings=loading.declared_meanings(sources, tables)
+        | loading.parse_meanings(arguments.meanings, tables),
         ignore_extra=arguments.extra_columns == "ignore",
         delimiter=arguments.delimiter,
         encoding=arguments.encoding,

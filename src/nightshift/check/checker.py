@@ -23,6 +23,7 @@ from nightshift.config.gates import GatesConfig
 from nightshift.config.pipeline import NAME, PipelineConfig
 from nightshift.config.reading import Problem, inspect, parse
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
+from nightshift.data.load import declared_meanings
 from nightshift.errors import NightshiftError
 from nightshift.modules import of_tasks
 from nightshift.pipeline import CONFIG, Pipeline, names
@@ -304,6 +305,8 @@ class _Checker:
                 with self._told(self._config_file):
                     canary.check_column(self.pipeline, given.column)
             self._times(declared)
+            with self._told(files.tables_file):
+                declared_meanings(files.tables, declared)
             self._doubt(self._config_file, doubts.missing_lists(self.pipeline))
             with self._told(self.pipeline.data):
                 self._doubt(self._config_file, doubts.missing_days(self.pipeline))

@@ -7,7 +7,7 @@ the option that says what was meant. All tables appear, or none.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from nightshift.errors import ConfigurationError, ContractError, DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from nightshift.features.tables import SourceTables
 
 SOURCE = "SOURCE.json"
 """Beside the tables: where they come from."""
@@ -43,6 +45,8 @@ class Options:
         most_days: longest span from the first to the last day of events.
         replace: remove the tables of another source first.
         aliases: other names of a table's folder or file, tried before its own.
+        others: a table of which the files of another one hold the columns, where it has none.
+        elsewhere: columns of a table's files that are another table's.
         origin: where the files come from, if they were made for this load; their folder else.
     """
 
@@ -53,6 +57,8 @@ class Options:
     most_days: int = MOST_DAYS
     replace: bool = False
     aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, Collection[str]] = field(default_factory=dict)
     origin: str | None = None
 
 
@@ -66,9 +72,14 @@ class Loaded:
 
 
 def parse_meanings(
-    texts: Sequence[str], declared: Mapping[str, Declared]
+    texts: Sequence[str], declared: Mapping[str, Declared], what: str = "--as"
 ) -> dict[tuple[str, str], str]:
-    """`TABLE.COLUMN=MEANING` texts of a command line.
+    """`TABLE.COLUMN=MEANING` texts of a command line, or of the key `as` of tables.yaml.
+
+    Args:
+        texts: the texts.
+        declared: the tables.
+        what: where they stand, for messages.
 
     Raises:
         ConfigurationError: a table, column or meaning that is not known.
@@ -80,21 +91,33 @@ def parse_meanings(
         place, equals, meaning = text.partition("=")
         table, dot, column = place.partition(".")
         if not equals or not dot:
-            raise ConfigurationError(f"--as {text!r}: write TABLE.COLUMN=MEANING")
+            raise ConfigurationError(f"{what} {text!r}: write TABLE.COLUMN=MEANING")
         if table not in declared:
             raise ConfigurationError(
-                f"--as {text}: there is no table {table}{nearest(table, declared)}"
+                f"{what} {text}: there is no table {table}{nearest(table, declared)}"
             )
         if column not in declared[table].columns:
             raise ConfigurationError(
-                f"--as {text}: {table} has no column {column}"
+                f"{what} {text}: {table} has no column {column}"
                 f"{nearest(column, declared[table].columns)}"
             )
         try:
             found[table, column] = check_meaning(meaning)
         except ValueError as error:
-            raise ConfigurationError(f"--as {text}: {error}") from None
+            raise ConfigurationError(f"{what} {text}: {error}") from None
     return found
+
+
+def declared_meanings(
+    sources: SourceTables, declared: Mapping[str, Declared]
+) -> dict[tuple[str, str], str]:
+    """What the key `as` of tables.yaml says.
+
+    Raises:
+        ConfigurationError: a table, column or meaning that is not known.
+    """
+    texts = [f"{place}={meaning}" for place, meaning in sources.meanings.items()]
+    return parse_meanings(texts, declared, f"{sources.source}: as")
 
 
 def load(
@@ -219,6 +242,7 @@ class _Reader:
         self.folder = folder
         self.paths: list[Path] = []
         self.extra: set[str] = set()
+        self.shares = False
         self.first: dt.date | None = None
         self.last: dt.date | None = None
         self._ends: dict[dt.date, Path] = {}
@@ -245,7 +269,9 @@ class _Reader:
     def _find(self) -> list[Path]:
         from openmldb_files import FileError, list_files
 
+        other = self.options.others.get(self.table.name)
         names = (*self.options.aliases.get(self.table.name, ()), self.table.name)
+        names = names if other is None else (*names, other)
         for name in names:
             there = [
                 path
@@ -285,6 +311,7 @@ class _Reader:
                         hint="rename it, or move it away",
                     )
             if listing.files:
+                self.shares = name == other
                 return list(listing.files)
         raise DataError(
             f"{self.folder} has no file of {self.table.name} (looked for {', '.join(names)}, each "
@@ -316,7 +343,13 @@ class _Reader:
                 f"{path}, column {name}: the file has no such column"
                 f"{'' if other else nearest(name, [n for n in names if n not in columns])}; {hint}"
             )
-        extra = [name for name in names if name not in columns and name != "ds"]
+        # What two tables are taken out of has columns of both.
+        others = () if self.shares else self.options.elsewhere.get(self.table.name, ())
+        extra = [
+            name
+            for name in names
+            if name not in columns and name != "ds" and name not in others and not self.shares
+        ]
         if extra and not self.options.ignore_extra:
             found.append(
                 f"{path}, column {extra[0]}: {self.table.name} has no such column"

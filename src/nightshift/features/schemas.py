@@ -40,6 +40,13 @@ def tables_schema() -> dict[str, Any]:
     label = _object(
         {
             "table": name | {"description": "The table that gives the label and nothing else."},
+            "from": _optional(
+                name
+                | {
+                    "description": "The folder or file that `data load` takes it out of, where it has "
+                    "none of its own."
+                }
+            ),
             "absent": {
                 "enum": [0, 1, None],
                 "description": "What a request without a row counts as once the label settled.",
@@ -85,6 +92,13 @@ def tables_schema() -> dict[str, Any]:
                     ("table", "id"),
                 ),
                 "label": {"anyOf": [name, {"type": "null"}, label]},
+                "as": _optional(
+                    {
+                        "type": "object",
+                        "additionalProperties": {"type": "string"},
+                        "description": "By table.column what `data load` takes values for, as --as.",
+                    }
+                ),
             },
             ("version", "events", "requests"),
         ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from nightshift.config.yamlfile import Problems, load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError
 from nightshift.zones import Zone
 
-_KEYS = ("version", "events", "snapshots", "requests", "label")
+_KEYS = ("version", "events", "snapshots", "requests", "label", "as")
 UNITS_MS = {"days": 86_400_000, "hours": 3_600_000, "minutes": 60_000}
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
@@ -37,8 +37,11 @@ class SourceTables:
         label_settle_days: days that a label needs; None where the feature specification says it.
         label_arrival: the label table's column that says when a label came, where that is not its
             time column; the report of label maturity is made of it.
+        label_from: the folder or file that `data load` takes the label's table out of, where it
+            has none of its own.
         label_delay_ms: milliseconds after a label row's own time from which on it is known, so that
             a window that ends so long before a request may take it; None: no window may.
+        meanings: by `table.column` what `data load` takes values for, as its option --as does.
         zone: the time zone by whose days event tables are partitioned; `pipeline.yaml` says it.
     """
 
@@ -52,6 +55,8 @@ class SourceTables:
     label_settle_days: int | None = None
     label_arrival: str | None = None
     label_delay_ms: int | None = None
+    label_from: str | None = None
+    meanings: Mapping[str, str] = field(default_factory=dict)
     zone: Zone = Zone()
 
     @property
@@ -111,6 +116,8 @@ class SourceTables:
         elif label is not None and events:
             reader.one_of("label", label, [*events, *snapshots])
         delay = reader.delay(content.get("label"))
+        taken_from = reader.taken_from(content.get("label"))
+        meanings = reader.meanings(content.get("as"))
         reader.end()
         return cls(
             source=source,
@@ -123,6 +130,8 @@ class SourceTables:
             label_settle_days=settles,
             label_arrival=arrival,
             label_delay_ms=delay,
+            label_from=taken_from,
+            meanings=meanings,
         )
 
     def check_created(self, created: Mapping[str, Sequence[str]], script: str) -> None:
@@ -200,7 +209,7 @@ class _Reader(Problems):
             return None, None, None, None
         if not isinstance(given, dict):
             return given if self.name("label", given) else None, None, None, None
-        self.keys("label.", given, ("table", "absent", "settles", "arrival", "delay"))
+        self.keys("label.", given, ("table", "from", "absent", "settles", "arrival", "delay"))
         table, arrival, absent = (given.get(key) for key in ("table", "arrival", "absent"))
         if arrival is not None:
             self.name("label.arrival", arrival)
@@ -222,6 +231,23 @@ class _Reader(Problems):
             self.refuse("label.settles.days", days, "give whole days, 0 or more")
             return None
         return days
+
+    def meanings(self, given: Any) -> dict[str, str]:
+        """What the key `as` says; empty where there is none."""
+        if given is None:
+            return {}
+        if not isinstance(given, dict):
+            self.refuse("as", given, "give {table.column: meaning}")
+            return {}
+        for place, meaning in given.items():
+            if not isinstance(place, str) or not isinstance(meaning, str):
+                self.refuse(f"as.{place}", meaning, "give a meaning as --as of data load takes it")
+        return dict(given)
+
+    def taken_from(self, given: Any) -> str | None:
+        """The name under `label.from`; None where there is none."""
+        value = given.get("from") if isinstance(given, dict) else None
+        return value if value is not None and self.name("label.from", value) else None
 
     def delay(self, given: Any) -> int | None:
         """Milliseconds of `label.delay`; None where there is none."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nightshift.scaffold import survey
 from nightshift.scaffold.roles import Roles
+from nightshift.scaffold.survey import Table
 
 _SETTLED = 0.95
 """Share of the labels that are there once a day counts as settled."""
@@ -31,20 +32,17 @@ def settle_days(folder: Path, roles: Roles) -> int:
         folder: with a folder for each table.
         roles: the tables.
     """
-    if roles.label_time is None:
+    if roles.label_time is None or roles.label_from is not None:
         return 0
     import pandas as pd
 
-    from nightshift.data import reading
-
-    def read(table: str, key: str, time: str) -> pd.DataFrame:
-        paths = survey.files_of(folder / table)
-        found = reading.table(paths, columns=[key, time]).to_pandas().tail(survey.MOST_ROWS)
+    def read(table: Table, key: str, time: str) -> pd.DataFrame:
+        found = survey.read(folder, table, [key, time]).to_pandas().tail(survey.MOST_ROWS)
         times = pd.to_datetime(found[time], utc=True)
         return pd.DataFrame({"key": found[key], "time": times}).dropna()
 
-    asked = read(roles.requests.name, roles.request_id, roles.request_time)
-    known = read(roles.labels.name, roles.label_key, roles.label_time)
+    asked = read(roles.requests, roles.request_id, roles.request_time)
+    known = read(roles.labels, roles.label_key, roles.label_time)
     both = asked.merge(known, on="key")
     took = (both["time_y"] - both["time_x"]).dt.total_seconds() / 86_400
     took = took[took > 0]

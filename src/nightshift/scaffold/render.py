@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import yaml
 
+from nightshift.scaffold import meanings
 from nightshift.scaffold.roles import Joined, Roles
 from nightshift.scaffold.survey import Column, Table
 from nightshift.scaffold.windows import DAYS, Windows, aggregates, free, spans
@@ -169,12 +171,34 @@ requests:
   table: {roles.requests.name}
   id: {roles.request_id}
 
-# A request without a row counts as `absent` once the label has had time to settle.
-label:
-  table: {roles.labels.name}
-  absent: 0
-  settles: {{days: {window.settle_days}}}
-"""
+{_label(roles, window)}{_meanings(roles)}"""
+
+
+def _meanings(roles: Roles) -> str:
+    """The key `as`; empty where every column is what it seems."""
+    found = meanings.words({table.name: table.meanings for table in _tables(roles)})
+    if not found:
+        return ""
+    listed = "".join(f"  {place}: {json.dumps(word)}\n" for place, word in found.items())
+    return (
+        "\n# What `data load` takes values for that could mean more than one thing, as its option --as\n"
+        f"# does: units of numbers that are times, zones of texts, rounding.\nas:\n{listed}"
+    )
+
+
+def _label(roles: Roles, window: Window) -> str:
+    """The key `label`."""
+    name, settles = roles.labels.name, f"  settles: {{days: {window.settle_days}}}\n"
+    if roles.label_from is not None:
+        return (
+            "# A column of the requests' files; it is not there yet when a request is served, so it is\n"
+            f"# a table of its own, which `data load` takes out of the files of {roles.label_from}.\n"
+            f"label:\n  table: {name}\n  from: {roles.label_from}\n{settles}"
+        )
+    return (
+        "# A request without a row counts as `absent` once the label has had time to settle.\n"
+        f"label:\n  table: {name}\n  absent: 0\n{settles}"
+    )
 
 
 # features.sql

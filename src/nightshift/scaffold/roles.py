@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
-from nightshift.scaffold.survey import Column, Table
+from nightshift.scaffold.survey import TIME, Column, Table
 
 _KEY_TYPES = ("string", "int16", "int32", "int64")
 _ID = re.compile(r"(?i)(?:^|_)(?:req|request|imp|impression|event|row|show|session)s?_?id$|^id$")
-_TIME = re.compile(r"(?i)time|date|ts$|_at$|when|created|stamp")
 _LABEL = re.compile(r"(?i)label|click|convert|conversion|purchase|order|buy|bought|value|target|y$")
 MOST_KEYS = 3
 MOST_EVENT_KEYS = 2
@@ -53,6 +52,8 @@ class Roles:
         label_key: its column that names the request.
         label: its column of the label; None where a row is a positive.
         label_time: its column of the time; None for a table without one.
+        label_from: the folder or file that the label's table comes out of, where that is the
+            requests'; None where it has its own.
         joined: further tables.
         unused: tables that share no key, with the reason.
         guesses: what was decided without being told, one sentence each.
@@ -69,6 +70,7 @@ class Roles:
     joined: list[Joined] = field(default_factory=list)
     unused: dict[str, str] = field(default_factory=dict)
     guesses: list[str] = field(default_factory=list)
+    label_from: str | None = None
 
 
 def decide(
@@ -91,16 +93,18 @@ def decide(
         requests = _guess_requests(tables, labels)
         guesses.append(f"requests: {requests}, the largest table with an id and a time")
     request_table = tables[_named(tables, requests, "--requests")]
+    label_from = None
+    if label_table is None or label_table is request_table:
+        own = _own_label(tables, request_table, label, alone=label_table is request_table)
+        if own is not None:
+            label_from = request_table.name
+            request_table, label_table = _apart(tables, request_table, own, guesses)
+            label = own
     request_id = _request_id(request_table, label_table, guesses)
     request_time = _time(request_table, "requests", guesses)
     if label_table is None:
         label_table = _guess_labels(tables, request_table, request_id)
         guesses.append(f"labels: {label_table.name}, which has the column {request_id}")
-    if label_table.name == request_table.name:
-        raise ConfigurationError(
-            "the label must be in a table of its own: it is not there yet when a request is "
-            f"served. Copy {request_id} and the label of {request_table.name} into another folder"
-        )
     label_key = _label_key(request_table, request_id, label_table, guesses)
     roles = Roles(
         request_table,
@@ -112,12 +116,91 @@ def decide(
         _label(label_table, label_key, label, guesses),
         _time_or_none(label_table),
         guesses=guesses,
+        label_from=label_from,
     )
     if roles.keys:
         guesses.append(f"earlier requests are counted by {', '.join(roles.keys)}")
     _check_positives(roles, guessed)
     _join(tables, roles)
     return roles
+
+
+def _own_label(
+    tables: Mapping[str, Table], requests: Table, label: str | None, *, alone: bool
+) -> str | None:
+    """The column of the requests that is the label; None where another table gives it.
+
+    Args:
+        tables: all.
+        requests: the requests.
+        label: the label's column, where it was named.
+        alone: no other table is looked at.
+
+    Raises:
+        ConfigurationError: it is not known which column, or there is none.
+    """
+    if alone:
+        tables = {}
+    if label is not None and alone:
+        requests.column(label)
+    if label is not None:
+        elsewhere = any(
+            column.name == label
+            for table in tables.values()
+            if table is not requests
+            for column in table.columns
+        )
+        return label if not elsewhere and _has(requests, label) else None
+    ids = set(_unique(requests))
+    if not ids or any(
+        ids & {c.name for c in t.columns} for t in tables.values() if t is not requests
+    ):
+        return None
+    binary = [c.name for c in requests.columns if c.is_binary]
+    named = [name for name in binary if _LABEL.search(name)]
+    if len(named) != 1:
+        near = f" ({', '.join(named or binary)} may be)" if binary else ""
+        raise ConfigurationError(
+            f"no table but {requests.name} names requests, and which of its columns is the label "
+            f"is not known{near}: name it by --label; it holds 0 and 1, or is a boolean"
+        )
+    return named[0]
+
+
+def _has(table: Table, name: str) -> bool:
+    return any(column.name == name for column in table.columns)
+
+
+def _apart(
+    tables: Mapping[str, Table], whole: Table, label: str, guesses: list[str]
+) -> tuple[Table, Table]:
+    """The requests without the label, and the label as a table of its own.
+
+    It is not there yet when a request is served, so that it can be no column of requests.
+    """
+    if not whole.column(label).is_binary:
+        _label(whole, "", label, [])
+    request_id = _request_id(whole, None, [])
+    time = _time(whole, "requests", [])
+    name = f"{whole.name}_label"
+    while name in tables:
+        name += "s"
+    guesses.append(
+        f"label: {whole.name}.{label}, which is no part of a request: the table {name} of it is "
+        f"loaded from the files of {whole.name}"
+    )
+    columns = [c for c in whole.columns if c.name in (request_id, time, label)]
+    kept = {name: meaning for name, meaning in whole.meanings.items() if name != label}
+    labels = replace(
+        whole,
+        name=name,
+        columns=tuple(columns),
+        shared={request_id: whole.shared[request_id]},
+        meanings={n: m for n, m in whole.meanings.items() if n in (request_id, time, label)},
+        left_out={},
+    )
+    rest = tuple(c for c in whole.columns if c.name != label)
+    return replace(whole, columns=rest, meanings=kept), labels
 
 
 def _check_positives(roles: Roles, guessed: bool) -> None:
@@ -206,7 +289,7 @@ def _times(table: Table) -> list[Column]:
 
 def _time_or_none(table: Table) -> str | None:
     times = _times(table)
-    named = [c for c in times if _TIME.search(c.name)]
+    named = [c for c in times if TIME.search(c.name)]
     found = named or times
     return found[0].name if found else None
 
@@ -214,7 +297,7 @@ def _time_or_none(table: Table) -> str | None:
 def _time(table: Table, what: str, guesses: list[str]) -> str:
     found = _time_or_none(table)
     if found is None:
-        near = [c.name for c in table.columns if _TIME.search(c.name)]
+        near = [c.name for c in table.columns if TIME.search(c.name)]
         hint = f" ({', '.join(near)} is not of that type or holds NULLs)" if near else ""
         raise ConfigurationError(
             f"table {table.name} of {what} has no timestamp column without NULLs{hint}; write the "
@@ -289,7 +372,7 @@ def _as_key(column: Column) -> tuple[bool, bool, bool, int]:
     """Ids first, then text; a number may be an amount, and one that is called a time is no key."""
     return (
         not re.search(r"(?i)id$", column.name),
-        bool(_TIME.search(column.name)),
+        bool(TIME.search(column.name)),
         column.sql != "string",
         -column.distinct,
     )

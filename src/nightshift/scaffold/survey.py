@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nightshift.errors import DataError
+from nightshift.scaffold import meanings
+from nightshift.scaffold.meanings import Meaning
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +29,9 @@ _FEW = 50
 
 WHOLE = ("int16", "int32", "int64")
 """SQL types of whole numbers."""
+
+TIME = re.compile(r"(?i)time|date|ts$|_at$|when|created|stamp")
+"""How columns of times are called."""
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -80,6 +85,8 @@ class Table:
         seen: rows looked at.
         days: `ds=` partitions; empty where there are none.
         shared: distinct values of text and integer columns, for finding join keys.
+        meanings: what becomes of columns that need a conversion.
+        left_out: columns that no table can hold, with the reason.
     """
 
     name: str
@@ -88,6 +95,8 @@ class Table:
     seen: int
     days: tuple[dt.date, ...] = ()
     shared: dict[str, frozenset[Any]] = field(default_factory=dict, repr=False, compare=False)
+    meanings: dict[str, Meaning] = field(default_factory=dict, compare=False)
+    left_out: dict[str, str] = field(default_factory=dict, compare=False)
 
     def column(self, name: str) -> Column:
         """A column by its name.
@@ -136,8 +145,12 @@ class Table:
         return self.seen > 0 and column.nulls == 0 and column.distinct == self.seen
 
 
-def survey(folder: Path) -> dict[str, Table]:
-    """Every table of a folder: its subfolders with parquet files.
+def survey(folder: Path, zone: str = "+08:00") -> dict[str, Table]:
+    """Every table of a folder: its subfolders with parquet files, and its parquet files.
+
+    Args:
+        folder: the folder.
+        zone: whose days and clock texts without a zone mean.
 
     Raises:
         DataError: the folder holds no table, a file cannot be read, or a name or type cannot be
@@ -147,23 +160,30 @@ def survey(folder: Path) -> dict[str, Table]:
         raise DataError(f"{folder} is not a folder; give one with a folder for each table")
     found = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith((".", "_")) or not path.is_dir():
+        if path.name.startswith((".", "_")):
             continue
-        table = _table(path)
+        if path.is_file() and path.suffix == ".parquet" and path.stat().st_size:
+            path = path.with_suffix("")
+        elif not path.is_dir():
+            continue
+        table = None if path.name in found else _table(path, zone)
         if table is not None:
             found[table.name] = table
     if not found:
         raise DataError(
             f"{folder} holds no table: each needs a folder of its own with parquet files, such "
-            f"as {folder}/clicks/part-0.parquet or {folder}/clicks/ds=2026-11-01/part-0.parquet"
+            f"as {folder}/clicks/part-0.parquet or {folder}/clicks/ds=2026-11-01/part-0.parquet, or "
+            f"one file, as {folder}/clicks.parquet"
         )
     return found
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The parquet files of a table, those of partitions by their days."""
+    """The parquet files of a table, those of partitions by their days; or its one file."""
     from nightshift.data import reading
 
+    if not folder.is_dir():
+        return [folder.with_name(f"{folder.name}.parquet")]
     folders = _partitions(folder) or [folder]
     return [file for one in folders for file in reading.parquet_files(one)]
 
@@ -172,7 +192,32 @@ def _partitions(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("ds=????-??-??") if p.is_dir())
 
 
-def _table(folder: Path) -> Table | None:
+def read(folder: Path, table: Table, columns: Sequence[str]) -> pa.Table:
+    """Columns of all of a table's files, as `data load` will write them.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    from nightshift.data import reading
+
+    return _meant(reading.table(files_of(folder / table.name), columns=columns), table.meanings)
+
+
+def _meant(whole: pa.Table, meant: Mapping[str, Meaning]) -> pa.Table:
+    from openmldb_files.convert import Refused
+
+    for name, meaning in meant.items():
+        at = whole.schema.get_field_index(name)
+        if at < 0:
+            continue
+        try:
+            whole = whole.set_column(at, name, meanings.converted(whole[name], meaning))
+        except Refused as error:
+            raise DataError(f"column {name}: {error.reason}") from None
+    return whole
+
+
+def _table(folder: Path, zone: str) -> Table | None:
     from openmldb_files.errors import FileError
 
     paths = files_of(folder)
@@ -181,33 +226,49 @@ def _table(folder: Path) -> Table | None:
     if not IDENTIFIER.fullmatch(folder.name):
         raise DataError(f"{folder}: a table's name has letters, digits and _ only; rename it")
     try:
-        return _read(folder, _partitions(folder), paths)
+        return _read(folder, _partitions(folder), paths, zone)
     except FileError as error:
         raise DataError(str(error)) from None
 
 
-def _read(folder: Path, days: Sequence[Path], paths: Sequence[Path]) -> Table:
+def _read(folder: Path, days: Sequence[Path], paths: Sequence[Path], zone: str) -> Table:
     import pyarrow as pa
     from openmldb_files.parquet import columns_of, rows_of
 
     from nightshift.data import reading
 
-    kinds = {}
+    kinds: dict[str, str] = {}
+    meant: dict[str, Meaning] = {}
+    left_out: dict[str, str] = {}
     for column in columns_of(paths[-1]):
-        if column.sql is None or not IDENTIFIER.fullmatch(column.name):
-            raise DataError(f"{paths[-1]}: column {column}: {_cannot_be(column.name, column.sql)}")
-        kinds[column.name] = column.sql
+        meaning = meanings.of_type(column.arrow)
+        if meaning is None:
+            left_out[column.name] = f"OpenMLDB has no type for {column.arrow}"
+        elif not IDENTIFIER.fullmatch(column.name):
+            left_out[column.name] = (
+                "a column's name has the letters a to z, digits and _ only; rename it to use it"
+            )
+        else:
+            kinds[column.name] = meaning.sql
+            if column.sql is None:
+                meant[column.name] = meaning
+    if not kinds:
+        raise DataError(f"{paths[-1]}: no column of it can be a table's: {_listed(left_out)}")
     rows = sum(rows_of(path) for path in paths)
     # The newest files first: they are what the next night looks like.
     taken: list[pa.Table] = []
     seen = 0
     for path in reversed(paths):
-        part = reading.table([path])
+        part = reading.table([path], columns=list(kinds))
         taken.append(part)
         seen += len(part)
         if seen >= MOST_ROWS:
             break
     whole = pa.concat_tables(taken, promote_options="permissive")
+    whole = _meant(whole, meant)
+    for name, meaning in _times(whole, kinds, zone):
+        meant[name], kinds[name] = meaning, meaning.sql
+        whole = _meant(whole, {name: meaning})
     columns, shared = [], {}
     newest = _newest(whole, kinds)
     for name, kind in kinds.items():
@@ -222,16 +283,24 @@ def _read(folder: Path, days: Sequence[Path], paths: Sequence[Path]) -> Table:
         len(whole),
         tuple(dt.date.fromisoformat(day.name[3:]) for day in days),
         shared,
+        meant,
+        left_out,
     )
 
 
-def _cannot_be(name: str, sql: str | None) -> str:
-    if sql is not None:
-        return "a column's name has the letters a to z, digits and _ only; rename it"
-    return (
-        f"OpenMLDB has no such type; write {name} as a signed integer, double, string, boolean, date "
-        "or timestamp, or leave it out"
-    )
+def _times(whole: pa.Table, kinds: Mapping[str, str], zone: str) -> Iterator[tuple[str, Meaning]]:
+    """Columns that are no timestamps and hold times, where a table has no timestamp."""
+    if any(kind == "timestamp" and not whole[name].null_count for name, kind in kinds.items()):
+        return
+    for name in kinds:
+        if TIME.search(name):
+            meaning = meanings.of_time(whole[name], zone)
+            if meaning is not None:
+                yield name, meaning
+
+
+def _listed(left_out: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in left_out.items())
 
 
 def _newest(whole: pa.Table, kinds: dict[str, str]) -> pa.ChunkedArray | None:

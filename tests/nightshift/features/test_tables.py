@@ -44,6 +44,18 @@ def test_a_label_may_say_what_a_missing_row_means_and_how_long_it_needs():
     )  # fmt: skip
 
 
+def test_a_labels_table_may_be_taken_out_of_anothers_files_and_columns_have_meanings():
+    tables = parse(label={"table": "clicks", "from": "visits"}, **{"as": {"visits.at": "ms"}})
+    assert (tables.label_from, tables.meanings) == ("visits", {"visits.at": "ms"})
+    tables = parse()
+    assert (tables.label_from, tables.meanings) == (None, {})
+    with pytest.raises(ConfigurationError, match=r"label\.from is 'a b'"):
+        parse(label={"table": "clicks", "from": "a b"})
+    for wrong in (["visits.at"], {"visits.at": 1}):
+        with pytest.raises(ConfigurationError, match=r"tables.yaml: as"):
+            parse(**{"as": wrong})
+
+
 def test_label_and_snapshots_may_be_left_out():
     tables = parse(label=None, snapshots=None)
     assert tables.label_table is None

@@ -28,6 +28,9 @@ def table(name, *columns, rows=ROWS, **more):
 VISIT = table("visit", text("visit_id", ROWS), time("at"), text("person_id", 100), text("page", 50))
 CLICK = table("click", text("visit_id", 90), time("at"), number("clicked", 2, 0, 1), rows=90)
 PAGE = table("page", text("page", 50), text("topic", 4), rows=50)
+SHARED = {"shared": {"visit_id": frozenset({"v1", "v2"})}}
+FLAT = table("flat", text("visit_id", ROWS), time("at"), text("page", 50), number("age", 60, 18, 80),
+             number("clicked", 2, 0, 1), number("new", 2, 0, 1), **SHARED)  # fmt: skip
 LOGIN = table("login", text("person_id", 100), time("login_time"))
 
 
@@ -72,6 +75,32 @@ def test_windows_are_kept_by_numbers_only_where_there_is_nothing_better():
 def test_what_rarely_comes_again_or_may_be_null_keeps_no_window(column):
     visit = table("visit", text("visit_id", ROWS), time("at"), column)
     assert decide(of(visit, CLICK)).keys == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"label": "clicked"}, {"requests": "flat", "labels": "flat"}, {"labels": "flat", "requests": "flat", "label": "new"}],
+    ids=str,
+)  # fmt: skip
+def test_a_label_among_the_requests_columns_becomes_a_table_of_its_own(given):
+    roles = decide(of(FLAT, PAGE), **given)
+    wanted = given.get("label", "clicked")
+    assert roles.label == wanted
+    assert (roles.labels.name, roles.label_from, roles.label_key) == (
+        "flat_label",
+        "flat",
+        "visit_id",
+    )
+    assert [c.name for c in roles.labels.columns] == ["visit_id", "at", wanted]
+    assert wanted not in [c.name for c in roles.requests.columns]
+    assert (roles.requests.name, roles.label_time) == ("flat", "at")
+    assert any(
+        f"label: flat.{wanted}, which is no part of a request" in one for one in roles.guesses
+    )
+
+
+def test_a_column_of_a_table_that_names_requests_is_the_label_rather_than_one_of_theirs():
+    assert decide(of(FLAT, CLICK)).labels == CLICK
 
 
 def test_a_table_of_clicks_alone_makes_its_rows_the_positives():
@@ -120,8 +149,13 @@ def test_a_table_that_cannot_be_joined_is_left_out_with_the_reason():
     [
         ((VISIT, CLICK), {"requests": "vist"}, "--requests vist: there is no such folder.*visit"),
         ((PAGE,), {}, "name the table of requests by --requests"),
-        ((VISIT, PAGE), {}, "0 tables have the column visit_id"),
-        ((VISIT,), {"requests": "visit", "labels": "visit"}, "in a table of its own"),
+        ((VISIT, PAGE), {}, "which of its columns is the label is not known: name it by --label"),
+        ((VISIT,), {"requests": "visit", "labels": "visit"}, "no table but visit names requests"),
+        ((FLAT,), {"label": "age"}, "a label is 0 or 1, or a boolean"),
+        ((table("flat", *FLAT.columns, number("bought", 2, 0, 1), **SHARED),), {}, "clicked, bought may be"),
+        ((table("visit", text("visit_id", ROWS), time("at"), text("a", 2)),
+          table("click", text("visit_id", 9)), table("buy", text("visit_id", 9))),
+         {"requests": "visit"}, "2 tables have the column visit_id"),
         ((table("visit", text("visit_id", 5), time("at")), CLICK), {"requests": "visit"}, "no column of visit names each of its rows"),
         ((table("visit", text("visit_id", ROWS), time("at_time", nulls=1)), CLICK), {"requests": "visit"}, "no timestamp column without NULLs .at_time is not"),
     ],

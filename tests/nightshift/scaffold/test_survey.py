@@ -1,6 +1,7 @@
 """What a folder of files holds."""
 
 import datetime as dt
+import decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,6 +69,44 @@ def test_a_label_is_made_of_noughts_and_ones_alone(put, values, kind, binary):
     assert survey(folder)["t"].column("x").is_binary is binary
 
 
+def test_a_table_may_be_one_file(put):
+    folder = put("visit.parquet", n=[1, 2])
+    put("page/part-0.parquet", page=["a"])
+    (folder / "empty.parquet").write_bytes(b"")
+    found = survey(folder)
+    assert list(found) == ["page", "visit"]
+    assert found["visit"].rows == 2
+
+
+def test_columns_of_other_types_are_converted_or_left_out_and_both_is_kept(put):
+    folder = put(
+        "t/a.parquet",
+        price=pa.array([decimal.Decimal("1.50")], pa.decimal128(8, 2)),
+        age=pa.array([7], pa.int8()), tags=[["a"]], when=pa.array([1_790_000_000]),
+        **{"a b": [1]},
+    )  # fmt: skip
+    table = survey(folder)["t"]
+    assert [(c.name, c.sql) for c in table.columns] == [
+        ("price", "double"), ("age", "int16"), ("when", "timestamp"),
+    ]  # fmt: skip
+    assert table.column("price").least == 1.5
+    assert set(table.meanings) == {"price", "age", "when"}
+    assert set(table.left_out) == {"tags", "a b"}
+
+
+def test_whole_numbers_are_no_times_beside_a_timestamp(put):
+    at = pa.array([dt.datetime(2026, 1, 1)], AT)
+    table = survey(put("t/a.parquet", at=at, created=pa.array([1_790_000_000])))["t"]
+    assert [c.sql for c in table.columns] == ["timestamp", "int64"]
+
+
+def test_a_file_of_nothing_that_a_table_could_hold_is_refused(put):
+    with pytest.raises(
+        DataError, match="no column of it can be a table's: tags: OpenMLDB has no type"
+    ):
+        survey(put("t/a.parquet", tags=[["a"]]))
+
+
 def test_an_empty_table_names_no_row(put):
     folder = put("t/a.parquet", x=pa.array([], pa.string()))
     assert not survey(folder)["t"].is_unique("x")
@@ -84,7 +123,7 @@ def test_a_column_that_is_not_there_is_named(put):
     [
         ("a-b/a.parquet", {"x": [1]}, "letters, digits and _ only"),
         ("t/a.parquet", {"a b": [1]}, "rename it"),
-        ("t/a.parquet", {"x": pa.array([[1]])}, "OpenMLDB has no such type"),
+        ("t/a.parquet", {"x": pa.array([[1]])}, "OpenMLDB has no type for"),
     ],
 )
 def test_names_and_types_that_openmldb_lacks_are_refused(put, place, columns, why):

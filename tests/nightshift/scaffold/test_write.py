@@ -190,7 +190,7 @@ def test_refusals_name_what_to_give(settings, folder):
         propose(folder, requests="impression")
     with pytest.raises(ConfigurationError, match=r"--labels nothing"):
         propose(folder, requests="impressions", labels="nothing")
-    with pytest.raises(ConfigurationError, match="table of its own"):
+    with pytest.raises(ConfigurationError, match="name it by --label"):
         propose(folder, requests="impressions", labels="impressions")
     with pytest.raises(DataError, match="has no column 'klick'"):
         propose(folder, requests="impressions", labels="clicks", label="klick")
