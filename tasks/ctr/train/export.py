@@ -24,7 +24,7 @@ from nightshift.features.encoding import MISSING_BITS, Ids, hash_text
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
 from tasks.ctr.train.dataset import Dataset, first_ids
 from tasks.ctr.train.metrics import Labels, Scores
-from tasks.ctr.train.models import Network, build, parameters
+from tasks.ctr.train.models import Network, build, plan, views
 from tasks.ctr.train.serving import NETWORK_VERSION, TREES, Scorer
 
 _GRAPH_ROWS = 1000
@@ -47,7 +47,7 @@ class ScoreGraph(nn.Graph):  # type: ignore[misc]
 
 def save_network(folder: Path, network: Network, data: Dataset, spec: FeatureSpec) -> None:
     """Write the model folder that `tasks.ctr.train.serving` reads; `folder` must be new."""
-    network = build(network.shape, parameters(network), "cpu")
+    network = build(network.shape, views(network), "cpu")
     network.eval()
     graph = ScoreGraph(network)
     shape = network.shape
@@ -69,7 +69,7 @@ def save_network(folder: Path, network: Network, data: Dataset, spec: FeatureSpe
             "version": NETWORK_VERSION if trees else NETWORK_VERSION - 1,
             "architecture": network.shape.to_json(),
             "parameters": {
-                name: list(value.shape) for name, value in sorted(parameters(network).items())
+                name: list(weight.shape) for name, weight in sorted(plan(shape).items())
             },
             "fields": list(spec.names),
             "inputs": {

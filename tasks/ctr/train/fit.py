@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import signal
 import time
@@ -21,7 +22,7 @@ from tasks.ctr.train.dataset import Batch, Batches, Dataset, Split
 from tasks.ctr.train.graph import TrainGraph, learning_rate
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.metrics import auc, logloss, stopping_score
-from tasks.ctr.train.models import Architecture, Network, build, parameters
+from tasks.ctr.train.models import Architecture, Network, build, parameters, views
 from tasks.ctr.train.models.base import BIAS
 from tasks.ctr.train.scoring import score
 from tasks.entry import Stopped, log
@@ -31,6 +32,10 @@ _LONG_WAIT_S = 0.5
 _PROGRESS_EVERY_S = 5.0
 _SEEN_ROWS = 20_000
 """Training rows whose AUC each epoch shows, beside that of the validation rows."""
+
+
+FIRST_ORDER = "linear.weight"
+"""The table of the ids' own weights, which a logistic regression has, too."""
 
 
 class StopSignal:
@@ -175,6 +180,8 @@ class Trainer:
     def fit(self) -> Fitted:
         """Train, from a checkpoint where there is one, until early stopping or the last epoch.
 
+        Once only: what trained is given up for the network of the best epoch.
+
         Raises:
             Stopped: SIGTERM arrived; a checkpoint is kept, unless no step was done.
         """
@@ -188,16 +195,21 @@ class Trainer:
             )
         elif self.until == 0:
             self.progress.best_epoch, self.progress.finished = -1, True
-            self.best = self._scoring_parameters()
+            self._keep_best()
         elif self.judge_start and self.until is None:
             # What training begins with may be the best there is.
             found = stopping_score(self._evaluate(self.data.splits["valid"]), self.chosen.monitor)
             self.progress.best_epoch, self.progress.best_score = -1, found
-            self.best = self._scoring_parameters()
+            self._keep_best()
         self._begun = time.monotonic() - self.progress.seconds
         while not self.progress.finished:
             self._epoch()
-        return Fitted(build(self.network.shape, self.best, self.device), self.progress)
+        shape, best = self.network.shape, self.best
+        # Optimizers hold twice the tables, and the network itself is that of the last epoch.
+        del self.graph, self.network
+        self.best = {}
+        gc.collect()
+        return Fitted(build(shape, best, self.device), self.progress)
 
     def _epoch(self) -> None:
         progress = self.progress
@@ -274,7 +286,7 @@ class Trainer:
         if progress.best_score is None or entry["valid_score"] > progress.best_score:
             best = progress.best_epoch = progress.epoch
             progress.best_score = entry["valid_score"]
-            self.best = self._scoring_parameters()
+            self._keep_best()
         shown = "undefined" if valid["auc"] is None else f"{valid['auc']:.4f}"
         log(
             f"epoch {entry['epoch']}: train loss {entry['train_loss']:.5f}, valid auc {shown}, "
@@ -297,7 +309,7 @@ class Trainer:
         progress.best_epoch = progress.epoch
         progress.finished = progress.epoch + 1 >= (self.until or 0)
         if progress.finished:
-            self.best = self._scoring_parameters()
+            self._keep_best()
         self._next_epoch()
 
     def _next_epoch(self) -> None:
@@ -320,6 +332,15 @@ class Trainer:
             values[BIAS] = values[BIAS] + self.shift
         return values
 
+    def _keep_best(self) -> None:
+        """Keep the parameters, where those of an earlier epoch were kept."""
+        for name, value in views(self.network).items():
+            if name not in self.best:
+                self.best[name] = np.empty_like(value)
+            np.copyto(self.best[name], value)
+        if self.shift:
+            self.best[BIAS] += self.shift
+
     def _keep(self) -> None:
         self.progress.seconds = time.monotonic() - self._begun
         self.store.save(Checkpoint(self.progress, _flatten(self.graph.state_dict()), self.best))
@@ -333,9 +354,9 @@ def begin_with(start: Arrays, weights: npt.NDArray[np.float64], bias: float) -> 
         weights: of the regression, float64 [rows of the table].
         bias: its constant.
     """
-    if "linear.weight" not in start:
+    if FIRST_ORDER not in start:
         return start
-    begun = {**start, "linear.weight": weights.astype(np.float32)[:, None]}
+    begun = {**start, FIRST_ORDER: weights.astype(np.float32)[:, None]}
     begun[BIAS] = np.array([bias], np.float32)
     if "out.weight" in begun:
         # Random layers would begin by spoiling what the regression says.

@@ -20,7 +20,7 @@ from tasks.ctr.train.dataset import Split
 from tasks.ctr.train.fit import Fitted
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.metrics import auc, logloss, stopping_score
-from tasks.ctr.train.models import Architecture, build, parameters
+from tasks.ctr.train.models import Architecture, build, views
 from tasks.ctr.train.models.base import BIAS
 from tasks.ctr.train.scoring import score
 
@@ -73,7 +73,7 @@ def choose(
     if len(found) == 1:
         return Outcome(better, found[better], {})
     if may_mix and chosen.family in FAMILIES:
-        one, other = (parameters(each.network) for each in found.values())
+        one, other = (views(each.network) for each in found.values())
         shape, values = mean(found[better].network.shape, one, other)
         both = Fitted(build(shape, values, device), found[better].progress)
         if valid is not None:
@@ -132,7 +132,8 @@ def mean(shape: Architecture, one: Arrays, other: Arrays) -> tuple[Architecture,
         if name in ("linear.weight", BIAS):
             values[name] = (a + b) / np.float32(2)
         elif name == "embedding.weight":
-            values[name] = np.concatenate([a, b], axis=1) / scale
+            values[name] = np.concatenate([a, b], axis=1)
+            values[name] /= scale
         elif name == "out.weight":
             values[name] = np.concatenate([a, b], axis=1) / np.float32(2)
         elif name == _FIRST_LAYER:

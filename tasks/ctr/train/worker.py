@@ -48,7 +48,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         starts,
         warm_start,
     )
-    from tasks.ctr.train.checkpoint import CheckpointStore
+    from tasks.ctr.train.checkpoint import Arrays, CheckpointStore
     from tasks.ctr.train.scoring import score
 
     serving.check_device(options.device)
@@ -107,38 +107,46 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         options=defaults.options(chosen, data.inputs),
     )
     plan = models.plan(shape)
-    start = models.initial_parameters(
-        plan, seed=chosen.seed, init_std=chosen.init_std, base_rate=float(labels.mean())
-    )
+
+    def fresh() -> Arrays:
+        return models.initial_parameters(
+            plan, seed=chosen.seed, init_std=chosen.init_std, base_rate=float(labels.mean())
+        )
+
+    start = fresh()
     begins = linear is not None and chosen.linear_start != "zero"
-    fresh = start
+    names = ["baseline" if begins else "zero"]
     if linear is not None and begins and warm is None:
+        if chosen.linear_start in starts.TWO and fit.FIRST_ORDER in plan:
+            names.append("zero")
         first = linear if grown is None else baseline.fit(data, linear.strength)
         start = fit.begin_with(start, first.weights, first.bias)
     if warm is not None:
         start = warm_start.carry_over(warm, start, plan, data.inputs, data.vocabulary, spec)
-    beginnings = {"baseline" if begins else "zero": start}
-    if chosen.linear_start in starts.TWO and begins and warm is None and start is not fresh:
-        beginnings["zero"] = fresh
     # Elsewhere SIGTERM ends the task at once; what is trained by then is kept.
     found: dict[str, fit.Fitted] = {}
     stores: list[CheckpointStore] = []
     with fit.stop_on_sigterm() as stop:
-        for name, values in beginnings.items():
+        for name in names:
+            if found:
+                start = fresh()
             until = None if judged is None else judged.until(name)
             store = CheckpointStore(
                 options.checkpoint / name if found else options.checkpoint,
-                _fingerprint(data.digest, chosen, options, values, until),
+                _fingerprint(data.digest, chosen, options, start, until),
             )
             stores.insert(0, store)
             trainer = fit.Trainer(
-                *(data, shape, chosen, values, store, stop, options.device),
+                *(data, shape, chosen, start, store, stop, options.device),
                 judge_start=name == "baseline",
                 rival=starts.best(found),
                 until=until,
                 rates=None if judged is None else judged.unknown_rates(data),
             )
+            # As large as the network, which has copied it.
+            start, rates = {}, trainer.rates
             found[name] = trainer.fit()
+            del trainer
     if stop.arrived:
         raise Stopped(f"SIGTERM after the last step; the checkpoint is kept in {store.folder}")
     trained = time.monotonic()
@@ -146,7 +154,9 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         *(found, chosen, None if judged is not None else data.splits["valid"], options.device),
         may_mix=may_mix,
     )
-    fitted = outcome.fitted
+    fitted, epochs = outcome.fitted, starts.epochs(outcome, found)
+    seconds = sum(each.progress.seconds for each in found.values())
+    found.clear()
     if chosen.linear_start in starts.TWO:
         chosen = chosen.replaced({"linear_start": outcome.name})
         reasons["linear_start"] = starts.said(outcome)
@@ -204,18 +214,16 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             "recipe": {
                 "baseline_c": None if linear is None else linear.strength,
                 "unknown_rates": None
-                if isinstance(trainer.rates, float)
-                else refit.rates_by_field(data, trainer.rates),
-                "epochs": starts.epochs(outcome, found),
+                if isinstance(rates, float)
+                else refit.rates_by_field(data, rates),
+                "epochs": epochs,
             },
             **said,
             "device": options.device,
             "threads": threads,
             "epochs": len(progress.history),
             "best_epoch": 1 + (0 if progress.best_epoch is None else progress.best_epoch),
-            "parameters": sum(
-                int(value.size) for value in models.parameters(fitted.network).values()
-            ),
+            "parameters": sum(weight.size for weight in models.plan(fitted.network.shape).values()),
             "valid": figures["valid"],
             "test": figures["test"],
             "baseline": compared,
@@ -225,7 +233,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             "versions": export.versions(),
             "seconds": {
                 "load": round(loaded - begun, 3),
-                "train": round(sum(each.progress.seconds for each in found.values()), 3),
+                "train": round(seconds, 3),
                 "total": round(time.monotonic() - begun, 3),
             },
         }
@@ -291,7 +299,7 @@ def _fingerprint(
     if until is not None:
         digest.update(f"until {until}".encode())
     for name in sorted(start):
-        digest.update(start[name].tobytes())
+        digest.update(start[name].reshape(-1).data)
     return digest.hexdigest()
 
 

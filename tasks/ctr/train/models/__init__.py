@@ -17,6 +17,7 @@ from tasks.ctr.train.models.base import (
     Plan,
     initial_parameters,
     parameters,
+    views,
 )
 
 FAMILIES: dict[str, type[Network]] = {
@@ -33,6 +34,7 @@ __all__ = [
     "initial_parameters",
     "parameters",
     "plan",
+    "views",
 ]
 
 

@@ -389,6 +389,9 @@ def initial_parameters(
 
 def parameters(network: Network) -> dict[str, npt.NDArray[np.float32]]:
     """Copies of every parameter, by name."""
-    return {
-        name: np.array(tensor.numpy(), copy=True) for name, tensor in network.named_parameters()
-    }
+    return {name: value.copy() for name, value in views(network).items()}
+
+
+def views(network: Network) -> dict[str, npt.NDArray[np.float32]]:
+    """Every parameter by name; on a CPU the network's own memory, which training changes."""
+    return {name: tensor.numpy() for name, tensor in network.named_parameters()}

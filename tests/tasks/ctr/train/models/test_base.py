@@ -42,6 +42,11 @@ answer = {
     "masked": network.masked(x, flow.from_numpy(mask)).detach().numpy().tolist(),
     "levels": [MASK_LEVELS, dropped_levels(0.25), dropped_levels(0.0)],
 }
+copied, seen = models.parameters(network), models.views(network)
+with flow.no_grad():
+    network.out.bias.add_(1.0)
+network.out.bias.numpy()  # waits for it
+answer["after a step"] = [values["out.bias"].tolist() for values in (copied, seen)]
 """
 
 
@@ -80,3 +85,9 @@ def test_dropout_scales_the_units_that_stay(found):
     assert found["levels"] == [256, 64, 0]
     kept = 1 / 0.75
     np.testing.assert_allclose(found["masked"], [[kept, 0, kept, kept], [0, 0, 0, kept]], rtol=1e-6)
+
+
+def test_copies_of_parameters_stay_as_they_were_and_views_follow_the_network(found):
+    before, now = found["after a step"]
+    assert before == found["bias"]
+    assert now == pytest.approx([before[0] + 1.0])
