@@ -459,11 +459,86 @@ def longtail(rows: int, seed: int) -> Made:
     return _made(rng, _clicked(rng, logit, 0.002), drawn, {"age": age})
 
 
+def counts(rows: int, seed: int) -> Made:
+    """Counts and amounts that are 0 in most rows, as sums over windows are. 3.5 %."""
+    rng = np.random.default_rng([seed, 11])
+    ad, user = _drawn(rng, rows, 300, 0.9), _drawn(rng, rows, 15_000, 0.7)
+    columns: dict[str, Any] = {}
+    logit = 0.4 * rng.normal(size=300)[ad] + 0.3 * rng.normal(size=15_000)[user]
+    # From one row in 300 to two in five has anything.
+    for at, share in enumerate(np.geomspace(1 / 300, 0.4, 12).tolist()):
+        some = rng.random(rows) < share
+        count = np.where(some, 1 + np.floor(rng.lognormal(0.5, 1.2, rows)), 0.0)
+        logit += rng.normal(0.0, 0.45) * np.log1p(count)
+        columns[f"times_{at}"] = count.astype(np.int64)
+        if at % 3 == 0:
+            amount = np.round(count * rng.lognormal(3.0, 0.8, rows), 2)
+            logit += 0.08 * np.log1p(amount)
+            columns[f"amount_{at}"] = amount
+    return _made(rng, _clicked(rng, logit, 0.035), {"ad": ad, "user": user}, columns)
+
+
+def weak(rows: int, seed: int) -> Made:
+    """Very many columns, each of which says a little and nothing else: sums of effects. 3 %."""
+    rng = np.random.default_rng([seed, 12])
+    x = rng.standard_t(5.0, size=(rows, 40))
+    logit = x @ rng.normal(0.0, 0.11, 40)
+    kinds = {}
+    for at in range(20):
+        size = int(rng.integers(3, 60))
+        kinds[f"kind{at}"] = _drawn(rng, rows, size, 0.6)
+        logit += rng.normal(0.0, 0.13, size)[kinds[f"kind{at}"]]
+    numbers = {f"n{at}": x[:, at] for at in range(40)}
+    return _made(rng, _clicked(rng, logit, 0.03), kinds, numbers)
+
+
+def codes(rows: int, seed: int) -> Made:
+    """Whole numbers that are codes, and -999 or 1e12 where a number is missing or broken. 4 %."""
+    rng = np.random.default_rng([seed, 13])
+    columns: dict[str, Any] = {}
+    logit = np.zeros(rows)
+    for name, size, strength in (("plan", 12, 0.4), ("region", 80, 0.5), ("shop", 500, 0.5)):
+        drawn = _drawn(rng, rows, size, 0.6)
+        logit += strength * rng.normal(size=size)[drawn]
+        columns[name] = rng.permutation(size * 7)[:size].astype(np.int64)[drawn]
+    age, spend = rng.normal(40.0, 12.0, rows), rng.lognormal(3.0, 1.0, rows)
+    logit += 0.4 * (age - 40.0) / 12.0 - 0.4 * np.log(spend)
+    for value in (age, spend):
+        absent, broken = rng.random(rows) < 0.12, rng.random(rows) < 0.002
+        logit += 0.3 * absent
+        value[absent], value[broken] = -999.0, 1e12
+    page = _drawn(rng, rows, 200, 0.9)
+    logit += 0.4 * rng.normal(size=200)[page]
+    return _made(
+        rng, _clicked(rng, logit, 0.04), {"page": page}, {**columns, "age": age, "spend": spend}
+    )
+
+
+def trend(rows: int, seed: int) -> Made:
+    """Numbers that grow with time, so that later rows lie beyond what was learned. 4 %."""
+    rng = np.random.default_rng([seed, 14])
+    now = np.arange(rows) / rows * DAYS
+    account = np.floor(now * 3_000 - rng.exponential(9_000.0, rows)).astype(np.int64)
+    member = rng.gamma(1.5, 60.0, rows)
+    clock = (1.7e9 + now * 86_400).astype(np.int64)
+    total = np.floor(np.exp(rng.normal(4.0, 1.0, rows)) * (1.0 + now / 7.0)).astype(np.int64)
+    hour = rng.integers(0, 24, rows)
+    item, brand = _drawn(rng, rows, 2_000, 0.8), rng.integers(0, 60, 2_000)
+    born = rng.uniform(-20.0, DAYS, 2_000)
+    item = np.where(born[item] < now, item, rng.integers(0, 400, rows))
+    logit = 0.7 * rng.normal(size=60)[brand[item]] + 0.3 * rng.normal(size=2_000)[item]
+    logit += 0.3 * np.log1p(total) - 0.25 * np.log1p(member) + 0.3 * np.cos(hour / 24 * 6.283)
+    logit += 0.3 * (account > now * 3_000 - 3_000) - 0.04 * now
+    ids = {"item": item, "brand": brand[item], "hour": hour}
+    numbers = {"account": account, "member_days": member, "at_second": clock, "total": total}
+    return _made(rng, _clicked(rng, logit, 0.04), ids, numbers)
+
+
 MADE: dict[str, Callable[[int, int], Made]] = {
     made.__name__: made
     for made in (
         *(clicks, criteo, steps, tails, ids, rare, newcomers, numbers, tags, drift),
-        *(pairs, curves, longtail),
+        *(pairs, curves, longtail, counts, weak, codes, trend),
     )
 }
 """By name what makes a table of so many rows with a seed, and its specification."""

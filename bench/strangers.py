@@ -12,7 +12,9 @@ numbers and their products, `tails` heavy-tailed amounts with gaps, `ids` ids of
 mean little, `rare` clicks with 0.2 % positives, `numbers` and `tags` numbers or categories alone,
 `drift` effects that move from day to day, `pairs` effects of pairs without any of single columns,
 `curves` heavy-tailed numbers with gaps and no straight line, `longtail` ids of power laws with 0.2 %
-positives. `movielens` is MovieLens-100k, read out of the wheel,
+positives, `counts` counts and amounts that are mostly 0, `weak` very many columns that say a little,
+`codes` whole numbers that are codes and -999 for a missing one, `trend` numbers that grow with time
+beyond what was learned. `movielens` is MovieLens-100k, read out of the wheel,
 label rating >= 4, split by time. `jd` is an export of the JD features, judged on twelve days:
 
     ./nightshift data generate --days 54 --seed 3 --end 2026-11-19

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -89,7 +88,12 @@ def train(root: Path, options: argparse.Namespace) -> dict[str, object]:
     command += [part for change in changes for part in ("--set", change)]
     env = {**os.environ, "PYTHONPATH": f"{PROJECT / 'src'}:{PROJECT}"}
     begun = time.perf_counter()
-    subprocess.run([str(part) for part in command], check=True, cwd=PROJECT, env=env)
+    process = subprocess.Popen([str(part) for part in command], cwd=PROJECT, env=env)
+    # The figures of this run alone, its own children included.
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
     seconds = time.perf_counter() - begun
     lines = (root / "model" / "metrics.jsonl").read_text().splitlines()
     epochs = [json.loads(line)["seconds"] for line in lines]
@@ -102,7 +106,7 @@ def train(root: Path, options: argparse.Namespace) -> dict[str, object]:
         "rows_per_s": round(options.rows / min(epochs)),
         "total_s": round(seconds, 1),
         "test_auc": round(card["test"]["auc"], 4),
-        "peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+        "peak_mb": usage.ru_maxrss // 1024,
     }
 
 

@@ -7,7 +7,8 @@
         ../shared/bench/train_peer_torch.py
 
 DeepFM with 41 fields, embeddings of 16 and three layers of 400, lazy Adam on the tables. Each turn
-trains ours with each BLAS, then the peer; the figure is the median over turns of the fastest epoch.
+trains ours with each BLAS, then the peer; the figures are the medians over turns of the fastest
+epoch and of the processes' peak memory.
 """
 
 from __future__ import annotations
@@ -70,20 +71,17 @@ def main() -> None:
                     _say(found, f"oneflow, {library}", batch, train(root, options))
                 _say(found, "torch", batch, peer(options, root / "dataset"))
     for key, runs in found.items():
-        print(
-            json.dumps(
-                {
-                    "what": key,
-                    "rows_per_s": round(statistics.median(run["rows_per_s"] for run in runs)),
-                }
-            )
-        )
+        medians = {
+            name: round(statistics.median(run[name] for run in runs))
+            for name in ("rows_per_s", "peak_mb")
+        }
+        print(json.dumps({"what": key, **medians}))
 
 
 def _say(
     found: dict[str, list[dict[str, Any]]], what: str, batch: int, figures: dict[str, Any]
 ) -> None:
-    taken = {name: figures[name] for name in ("rows_per_s", "test_auc")}
+    taken = {name: figures[name] for name in ("rows_per_s", "test_auc", "peak_mb")}
     print(json.dumps({"what": what, "batch": batch, **taken}), flush=True)
     found.setdefault(f"{what}, batch {batch}", []).append(taken)
 
