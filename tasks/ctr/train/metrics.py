@@ -39,6 +39,12 @@ def logloss(labels: Labels, scores: Scores) -> float:
     return float(-np.mean(np.where(labels == 1, np.log(p), np.log1p(-p))))
 
 
+def losses(logits: npt.NDArray[np.float64], labels: Labels) -> npt.NDArray[np.float64]:
+    """Each row's negative log likelihood, in nats, by its logit: float64 [n]."""
+    found: npt.NDArray[np.float64] = np.logaddexp(0.0, logits) - labels * logits
+    return found
+
+
 def summary(labels: Labels, scores: Scores) -> dict[str, Any]:
     """Figures of one split, for the model card; an undefined one is None.
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from nightshift.errors import ContractError
 from nightshift.features.encoding import Ids, numbers_of
 from nightshift.features.specification import Field
+from tasks.ctr.train import metrics
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -253,19 +254,15 @@ def gain(plain: Doubles, trees: Floats, labels: Labels) -> tuple[float, float]:
     Returns:
         How much lower the mean log loss of the best mixture is, and its standard error, by pairs.
     """
-    before = _losses(plain, labels)
+    before = metrics.losses(plain, labels)
     best = (0.0, 0.0)
     for share in (0.25, 0.5, 0.75, 1.0):
-        gaps = before - _losses((1 - share) * plain + share * trees.astype(np.float64), labels)
+        mixed = (1 - share) * plain + share * trees.astype(np.float64)
+        gaps = before - metrics.losses(mixed, labels)
         mean = float(gaps.mean())
         if mean > best[0]:
             best = mean, float(gaps.std() / np.sqrt(len(gaps)))
     return best
-
-
-def _losses(logits: Doubles, labels: Labels) -> Doubles:
-    losses: Doubles = np.logaddexp(0.0, logits) - labels * logits
-    return losses
 
 
 def _seen(spec_fields: Sequence[Field], train: Columns) -> Seen:

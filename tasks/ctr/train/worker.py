@@ -36,6 +36,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     # OneFlow reads its environment at import.
     from tasks.ctr.train import (
         baseline,
+        binning,
         dataset,
         defaults,
         export,
@@ -80,6 +81,11 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         linear = baseline.fit(data) if asked.baseline else None
     elif judged.strength is not None:
         linear = baseline.fit(data, judged.strength)
+    straight = ""
+    if judged is None:
+        data, linear, straight = binning.choose(data, asked, linear, warm)
+    if straight:
+        asked = asked.replaced({"bins": 0})
     plain = data
     grown, count, why = planting.plant(data, spec, asked, linear, warm, exactly=judged is not None)
     if grown is not None:
@@ -93,7 +99,8 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         *(asked.replaced(given), defaults.facts_of(data), data.inputs),
         strength=None if linear is None else linear.strength,
     )
-    reasons |= {name: text for name, text in (("trees", why), ("block_rows", fits)) if text}
+    said_of = {"bins": straight, "trees": why, "block_rows": fits}
+    reasons |= {name: text for name, text in said_of.items() if text}
     reasons |= dict.fromkeys(given, "the model that training begins from has it")
     shape = models.Architecture(
         num_rows=data.vocabulary.num_rows,
