@@ -130,7 +130,8 @@ def as_text(made: Run) -> str:
         table(head, rows),
     ]
     held_out = [
-        f"  {one['release']}: held-out AUC {_number(one['held_out'])}, served "
+        f"  {one['release']}: held-out AUC {_number(one['held_out'])}"
+        f"{_interval(one.get('held_out_interval'))}, served "
         f"{_number(one['auc'])}{_interval(one['auc_interval'])} "
         f"({one['judged']} requests with final labels)"
         for one in value.get("releases", [])

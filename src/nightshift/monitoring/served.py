@@ -21,7 +21,7 @@ from nightshift import files, layout
 from nightshift.config.monitor import MonitorConfig
 from nightshift.data import reading
 from nightshift.data.declared import declared_tables
-from nightshift.errors import ContractError, NightshiftError
+from nightshift.errors import NightshiftError
 from nightshift.features.encoding import encode_field, numbers_of, unique_texts
 from nightshift.features.profile import FeatureProfile, number_buckets, weekday_of
 from nightshift.features.specification import FeatureSpec, Field
@@ -98,7 +98,7 @@ def measure(pipeline: Pipeline, *, until: dt.datetime | None = None) -> dict[str
             for (day, release), found in _grouped(served, labels, known, served.days)
         ],
         "releases": [
-            {"release": release, "held_out": _held_out(pipeline.store, release), **found}
+            {"release": release, **_held_out(pipeline.store, release), **found}
             for (_, release), found in _grouped(
                 served, labels, known, np.zeros(len(served.days), dtype=np.int64)
             )
@@ -404,11 +404,19 @@ def _of_time(pipeline: Pipeline, release: str) -> frozenset[str]:
     return frozenset(output.name for output in outputs if output.of_time)
 
 
-def _held_out(store: ReleaseStore, release: str) -> float | None:
+def _held_out(store: ReleaseStore, release: str) -> dict[str, Any]:
+    """AUC on the release's held-out days, and its 90 % interval; None where it is not known."""
+    folder = store.folder(release)
     try:
-        return store.folder(release).manifest().metrics.get("auc")
-    except (ContractError, NightshiftError):
-        return None
+        auc = folder.manifest().metrics.get("auc")
+    except NightshiftError:
+        return {"held_out": None, "held_out_interval": None}
+    try:
+        found = files.read_json(folder.reports / "quality.json")["curves"]["intervals"]["auc"]
+        interval = [float(one) for one in found]
+    except (NightshiftError, OSError, KeyError, TypeError, ValueError):
+        interval = None
+    return {"held_out": auc, "held_out_interval": interval}
 
 
 def _breaches(value: Mapping[str, Any], config: MonitorConfig) -> Iterable[str]:

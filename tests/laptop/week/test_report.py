@@ -96,7 +96,7 @@ def made(tmp_path):
     day = {"day": "2026-03-09", "release": "2026-03-08.001", "rows": 500, "auc": 0.7,
            "auc_interval": [0.61, 0.79], "expected_auc": None}  # fmt: skip
     release = {"release": "2026-03-08.001", "judged": 400, "auc": 0.7, "auc_interval": None,
-               "held_out": 0.75}  # fmt: skip
+               "held_out": 0.75, "held_out_interval": [0.7, 0.8]}  # fmt: skip
     files.write_json(
         served.report_path(pipeline),
         {"days": [day], "releases": [release, {**release, "judged": 0}], "warnings": ["odd"]},
@@ -113,7 +113,7 @@ def test_a_week_as_a_table(made):
     (row,) = [line for line in said.splitlines() if line.startswith("2026-03-09")]
     assert row.split() == ["2026-03-09", "2026-03-08.001", "500", "0.7000", "[0.61,", "0.79]",
                            "-", "12"]  # fmt: skip
-    assert said.count("held-out AUC 0.7500, served 0.7000 (400 requests with final labels)") == 1
+    assert said.count("held-out AUC 0.7500 [0.70, 0.80], served 0.7000 (400 requests") == 1
     assert "  warning: odd" in said
     # The release's name stands once.
     assert f"  {LAST}.001 withdrawn now: its mean is 0.47" in said

@@ -106,6 +106,16 @@ def test_figures_are_those_of_the_scores_that_were_served(pipeline, week):
     assert files.read_json(served.report_path(pipeline)) == value
 
 
+def test_the_held_out_auc_has_the_interval_of_the_quality_report(pipeline, week):
+    (bare,) = served.measure(pipeline, until=NOW)["releases"]
+    assert (bare["held_out"], bare["held_out_interval"]) == (0.78, None)
+    reports = pipeline.store.folder("2026-11-10.001").reports
+    intervals = {"auc": [0.7, 0.85], "logloss": None}
+    files.write_json(reports / "quality.json", {"curves": {"intervals": intervals}})
+    (whole,) = served.measure(pipeline, until=NOW)["releases"]
+    assert whole["held_out_interval"] == [0.7, 0.85]
+
+
 def test_the_expected_auc_of_calibrated_scores_is_what_comes():
     rng = np.random.default_rng(1)
     scores = rng.beta(0.5, 8, 200_000)
