@@ -86,7 +86,8 @@ def _tell(pipeline: Pipeline, value: dict[str, Any], key: str) -> None:
         pipeline.settings,
         Incident(
             key=key,
-            title=f"{pipeline.name}: release {value['live']} serves worse than it was judged",
+            title=f"{pipeline.name}: quality or features of release {value['live']} are out of "
+            "bounds",
             text=f"{told}{why}\n\nPage: {pipeline.settings.airflow_url}/nightshift/live/"
             f"{pipeline.name}\nGo back: ./nightshift rollback --pipeline {pipeline.name}",
             severity="warning",
