@@ -15,7 +15,9 @@ transformed training values:
   values are interpolated (Conover and Iman 1981, "Rank Transformations as a Bridge Between
   Parametric and Nonparametric Statistics")
 - `none`: x
-- `auto`: `quantile` for a column of more than `FEW` distinct values, else `standard`
+- `auto`: `quantile` for a column of more than `FEW` distinct values, else `standard`. Where training
+  asks for the values' own scale, such a column has `standard`, or a logarithm where it is skewed or
+  heavy-tailed
 
 All but `none` are held within +-`LIMIT`, so that one absurd value of a request cannot decide
 a score by itself.
@@ -44,6 +46,9 @@ FEW = 20
 
 KNOTS = 400
 """Knots of the `quantile` transform at most."""
+
+_MOST_SKEW = 2.0
+_MOST_KURTOSIS = 30.0
 
 SAMPLE = 2_000_000
 """Quantiles of more values than these are taken from evenly spaced ones."""
@@ -136,13 +141,16 @@ def _transformed(
     return raw
 
 
-def learn(values: Floats, field: Field, auto_bins: int = 0) -> NumberStatistics:
+def learn(
+    values: Floats, field: Field, auto_bins: int = 0, *, own_scale: bool = False
+) -> NumberStatistics:
     """Statistics of one field's training values.
 
     Args:
         values: raw float32 [n], NaN where one is missing.
         field: a field with a `number`.
         auto_bins: bins where the specification leaves their number to training.
+        own_scale: `auto` keeps the values' own scale instead of their ranks.
 
     Raises:
         DataError: `log1p` of negative values.
@@ -162,7 +170,8 @@ def learn(values: Floats, field: Field, auto_bins: int = 0) -> NumberStatistics:
     distinct = np.unique(known)
     transform = number.transform
     if transform == "auto":
-        transform = "quantile" if len(distinct) > FEW else "standard"
+        ranked = "quantile" if not own_scale else _own_scale(known)
+        transform = ranked if len(distinct) > FEW else "standard"
     if not len(known):
         # Nothing is known of the column: every value is as good as its absence.
         transform = "none" if transform == "none" else "standard"
@@ -173,6 +182,14 @@ def learn(values: Floats, field: Field, auto_bins: int = 0) -> NumberStatistics:
     return NumberStatistics(
         transform, low, high, fill, shift, scale, knots, levels, _edges(known, distinct, wanted)
     )
+
+
+def _own_scale(known: Doubles) -> str:
+    """The transform that keeps a scale: a logarithm where few values would have most of it."""
+    z = (known - known.mean()) / (known.std() or 1.0)
+    if abs(float((z**3).mean())) <= _MOST_SKEW and float((z**4).mean()) <= _MOST_KURTOSIS:
+        return "standard"
+    return "log1p" if known[0] >= 0 else "signed_log1p"
 
 
 def _fill(number: Number, known: Doubles) -> float | None:

@@ -143,6 +143,7 @@ def load(
     auto_bins: int | None = None,
     *,
     max_ids: int = 0,
+    own_scale: bool = False,
     scratch: Path | None = None,
     names: Sequence[str] = SPLITS,
 ) -> Dataset:
@@ -155,6 +156,7 @@ def load(
         auto_bins: bins of a number whose specification leaves them to training; None: by the
             data.
         max_ids: ids of a column that are known at most, the most frequent ones; 0: no limit.
+        own_scale: numbers whose transform is `auto` keep their own scale instead of their ranks.
         scratch: folder of a disk where the input is kept instead of in memory; None: in memory.
         names: the splits to read, `train` among them.
 
@@ -184,7 +186,7 @@ def load(
     bins = auto_bins
     if bins is None:
         bins = defaults.bins(len(labels["train"]), int(np.count_nonzero(labels["train"])))
-    inputs = _inputs(spec, stored["train"], bins)
+    inputs = _inputs(spec, stored["train"], bins, own_scale)
     vocabulary = _vocabulary(inputs, stored["train"], min_count, max_ids)
     splits = {}
     for name, path in sources.items():
@@ -258,12 +260,13 @@ class _Columns:
         return stored_column(_column(self.path, self.names[at]))
 
 
-def _inputs(spec: FeatureSpec, train: _Columns, auto_bins: int) -> Inputs:
+def _inputs(spec: FeatureSpec, train: _Columns, auto_bins: int, own_scale: bool) -> Inputs:
     statistics = {}
     at = 0
     for field in spec.fields:
         if field.number:
-            statistics[field.name] = learn(numbers_of(train[at]), field, auto_bins)
+            raw = numbers_of(train[at])
+            statistics[field.name] = learn(raw, field, auto_bins, own_scale=own_scale)
         at += field.width
     return Inputs(spec.fields, statistics)
 

@@ -104,6 +104,7 @@ def choose(
         bins(facts.rows, facts.positives),
         f"{size}: one for 50 of the rarer class, at most 32",
     )
+    found["scale"] = ("rank", "ranks do not mind heavy tails")
     batch = int(np.clip(2 ** round(np.log2(max(facts.rows / 400, 1))), 64, 1024))
     found["batch_size"] = (batch, f"{facts.rows} rows: about 400 steps an epoch, 64 to 1024 rows")
     found["learning_rate"] = (

@@ -113,6 +113,7 @@ class Hyperparameters(BaseModel):
     min_count: Annotated[Counted, Auto] = AUTO
     max_ids: Whole = 0
     bins: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1024), Auto] = AUTO
+    scale: Annotated[Literal["rank", "own"], Auto] = AUTO
 
     trees: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2000), Auto] = AUTO
 

@@ -63,12 +63,17 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         asked = asked.replaced({"block_rows": blocks})
     else:
         blocks, fits = asked.block_rows, ""
-    data = dataset.load(
-        *(options.dataset, spec, _given(asked.min_count), _given(asked.bins)),
-        max_ids=asked.max_ids,
-        scratch=options.checkpoint.parent if blocks else None,
-        names=dataset.SPLITS if judged is None else refit.SPLITS,
-    )
+
+    def load(bins: int | None, scale: str) -> dataset.Dataset:
+        return dataset.load(
+            *(options.dataset, spec, _given(asked.min_count), bins),
+            max_ids=asked.max_ids,
+            own_scale=scale == "own",
+            scratch=options.checkpoint.parent if blocks else None,
+            names=dataset.SPLITS if judged is None else refit.SPLITS,
+        )
+
+    data = load(_given(asked.bins), asked.scale)
     loaded = time.monotonic()
     rows = {name: len(split) for name, split in data.splits.items()}
     labels = data.splits["train"].labels
@@ -83,9 +88,11 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         linear = baseline.fit(data, judged.strength)
     straight = ""
     if judged is None:
-        data, linear, straight = binning.choose(data, asked, linear, warm)
+        data, linear, straight = binning.choose(
+            data, asked, linear, warm, lambda: load(0, "rank" if asked.scale == "rank" else "own")
+        )
     if straight:
-        asked = asked.replaced({"bins": 0})
+        asked = asked.replaced({"bins": 0, "scale": "rank" if asked.scale == "rank" else "own"})
     plain = data
     grown, count, why = planting.plant(data, spec, asked, linear, warm, exactly=judged is not None)
     if grown is not None:
@@ -99,7 +106,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         *(asked.replaced(given), defaults.facts_of(data), data.inputs),
         strength=None if linear is None else linear.strength,
     )
-    said_of = {"bins": straight, "trees": why, "block_rows": fits}
+    said_of = {"bins": straight, "scale": straight, "trees": why, "block_rows": fits}
     reasons |= {name: text for name, text in said_of.items() if text}
     reasons |= dict.fromkeys(given, "the model that training begins from has it")
     shape = models.Architecture(

@@ -139,3 +139,17 @@ def test_a_value_has_the_same_bits_alone_in_a_batch_and_after_a_round_trip(trans
 def test_broken_statistics_are_named():
     with pytest.raises(ContractError, match="here"):
         NumberStatistics.from_json({"transform": "none"}, "here")
+
+
+@pytest.mark.parametrize(
+    ("values", "transform"),
+    [
+        (np.linspace(-1.0, 1.0, 500), "standard"),
+        (np.exp(np.linspace(0.0, 12.0, 500)), "log1p"),
+        (np.tan(np.linspace(-1.57, 1.57, 500)), "signed_log1p"),
+        (np.arange(500) % 7, "standard"),
+    ],
+)
+def test_on_its_own_scale_only_heavy_tails_become_logarithms(values, transform):
+    assert learn(values.astype(np.float32), field(), own_scale=True).transform == transform
+    assert learn(values.astype(np.float32), field("none"), own_scale=True).transform == "none"

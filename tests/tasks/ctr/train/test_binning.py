@@ -1,4 +1,4 @@
-"""Whether numbers keep their bins: what is left without them, and what decides."""
+"""Whether numbers keep ranks and bins or become straight lines: what decides."""
 
 import pytest
 
@@ -34,9 +34,9 @@ for split, n in ROWS.items():
     drawn[split] |= {1 + at: x[:, at].view(np.uint32).astype(np.int64) for at in range(NUMBERS + 1)}
     drawn[split]["x"] = np.nan_to_num(x)
 
-def made(bins, logit):
+def made(bins, logit, own=False):
     statistics = {
-        field.name: learn(drawn["train"]["x"][:, at], field, bins)
+        field.name: learn(drawn["train"]["x"][:, at], field, bins, own_scale=own)
         for at, field in enumerate(fields[1:-1])
     }
     inputs = Inputs(fields, statistics)
@@ -60,7 +60,6 @@ slopes = np.linspace(-0.3, 0.3, NUMBERS + 1)
 def straight(x): return x @ slopes - 1.0
 def curved(x): return 1.5 * np.abs(x[:, 0]) - 1.5 * (np.abs(x[:, 1]) < 0.7) - 1.5
 LOGITS = {"straight": straight, "curved": curved}
-data = made(20, straight)
 """
 
 
@@ -68,31 +67,6 @@ data = made(20, straight)
 def _environment():
     if not TASKS_PYTHON.exists():
         pytest.skip(f"{TASKS_PYTHON} is not there; ./nightshift setup makes it")
-
-
-def test_without_bins_a_dataset_is_as_if_there_had_been_none():
-    found = evaluate(
-        SCRIPT
-        + """
-plain, wanted = binning.without(data), made(0, straight)
-pairs = [(plain.splits[name].tensors, wanted.splits[name].tensors) for name in drawn]
-answer = {
-    "bins": [sum(group.kind == "bin" for group in of.inputs.groups) for of in (data, plain)],
-    "same": [
-        getattr(a, part).tobytes() == getattr(b, part).tobytes()
-        and getattr(a, part).dtype == getattr(b, part).dtype
-        for a, b in pairs for part in ("rows", "weights", "dense")
-    ],
-    "parts": plain.inputs.part_names == wanted.inputs.part_names,
-    "table": plain.vocabulary.table_sizes == wanted.vocabulary.table_sizes,
-    "again": binning.without(plain) is plain,
-}
-"""
-    )
-    # The column that asks for four bins keeps them.
-    assert found["bins"] == [13, 1]
-    assert found["same"] == [True] * 6
-    assert (found["parts"], found["table"], found["again"]) == (True, True, True)
 
 
 def test_the_validation_rows_decide_unless_bins_are_given_or_nothing_can_judge():
@@ -104,11 +78,11 @@ asked = Hyperparameters(block_rows=0)
 for name, logit in LOGITS.items():
     data = made(20, logit)
     linear = baseline.fit(data)
-    chosen, fitted, why = binning.choose(data, asked, linear, None)
+    chosen, fitted, why = binning.choose(data, asked, linear, None, lambda: made(0, logit, True))
     answer[name] = [chosen is data, len(fitted.weights) == chosen.vocabulary.num_rows, why]
 data = made(20, straight)
 linear = baseline.fit(data)
-plain = binning.without(data)
+plain = made(0, straight, True)
 earlier = types.SimpleNamespace()
 binning.SavedModel = types.SimpleNamespace(load=lambda folder: earlier)
 one = Split(data.splits["valid"].tensors, np.zeros(ROWS["valid"], np.int8))
@@ -119,21 +93,25 @@ kept = {
     "no bins": (plain, asked, linear, None),
     "one class": (replace(data, splits={**data.splits, "valid": one}), asked, linear, None),
 }
-answer["kept"] = {name: binning.choose(*given)[0] is given[0] for name, given in kept.items()}
+answer["kept"] = {name: binning.choose(*given, lambda: plain)[0] is given[0] for name, given in kept.items()}
 answer["warm"] = []
-for model in (data, plain):
+for model in (data, plain, made(0, straight)):
     earlier.inputs = model.inputs
-    chosen, fitted, why = binning.choose(data, asked, linear, Path("earlier"))
-    same = chosen.inputs.part_names == model.inputs.part_names
-    answer["warm"].append([same, len(fitted.weights) == model.vocabulary.num_rows, why])
+    chosen, fitted, why = binning.choose(data, asked, linear, Path("earlier"), lambda: plain)
+    fits = len(fitted.weights) == chosen.vocabulary.num_rows
+    answer["warm"].append([chosen is data, chosen is plain, fits, why])
 """
     )
     kept, fits, why = found["straight"]
     assert (kept, fits) == (False, True)
-    assert "lower without, standard error" in why
+    assert "lower with numbers as straight lines, standard error" in why
     assert found["curved"] == [True, True, ""]
     assert found["kept"] == dict.fromkeys(found["kept"], True)
     assert found["warm"] == [
-        [True, True, ""],
-        [True, True, "the model that training begins from has none"],
+        [True, False, True, ""],
+        [
+            *(False, True, True),
+            "the model that training begins from has numbers as straight lines",
+        ],
+        [True, False, True, ""],
     ]
