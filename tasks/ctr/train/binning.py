@@ -65,7 +65,7 @@ def choose(
         other.logits(plain.splits["valid"].tensors), valid.labels
     )
     better, error = float(gaps.mean()), float(gaps.std() / np.sqrt(len(gaps)))
-    if better <= error:
+    if better <= 0:
         return data, linear, ""
     why = (
         f"the baseline's validation log loss is {better:.2g} lower with numbers as straight lines, "
