@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -245,7 +246,7 @@ class Pipeline:
     def data(self) -> Path:
         """Root of the source tables."""
         if self.config.data is not None:
-            return (self.folder / Path(self.config.data).expanduser()).resolve()
+            return Path(os.path.realpath(self.folder / Path(self.config.data).expanduser()))
         return self.settings.data / self.name
 
     @property
@@ -439,7 +440,9 @@ class Pipeline:
 
     def file(self, relative: str) -> Path:
         """A file named in `pipeline.yaml`: relative to the folder."""
-        return (self.folder / relative).resolve()
+        return Path(
+            os.path.realpath(self.folder / relative)
+        )  # resolve() fails at links in a circle
 
 
 def names(settings: Settings) -> list[str]:

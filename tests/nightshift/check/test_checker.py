@@ -262,6 +262,13 @@ def test_what_is_no_file_is_named_and_not_waited_for(settings, file, kind):
     assert any("not a plain file" in one.message for one in found), found
 
 
+def test_links_in_a_circle_are_named(settings):
+    for path in (settings.pipelines / "shop" / name for name in (GATES, QUERY, PIPELINE)):
+        path.unlink()
+        path.symlink_to(path.name)
+        assert any(one.file == str(path) for one in errors(settings)), path
+
+
 def test_another_pipelines_pipe_is_not_waited_for(settings):
     other = settings.pipelines / "other"
     other.mkdir()
