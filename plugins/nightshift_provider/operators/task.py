@@ -252,7 +252,9 @@ class NightshiftTaskOperator(WaitingOperator):
             runner.remove(spec)
             status = Status(Phase.ABSENT)
         given_up = status.exit_code == EXIT_TERMINAL
-        if status.phase is Phase.EXITED and not (given_up or self._ended_well(status, spec)):
+        # An engine that was killed while it started a container may say 0 of one that never ran.
+        ended = self._ended_well(status, spec) and Path(spec.result_path).exists()
+        if status.phase is Phase.EXITED and not (given_up or ended):
             self.log.info(
                 "%s of an earlier try ended with exit code %s; it is started anew",
                 spec.name,

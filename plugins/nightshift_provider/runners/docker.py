@@ -43,6 +43,18 @@ TMP_SIZE = "1g"
 SHM_BYTES = 256 * 1024 * 1024
 LOG_FILES = {"max-size": "32m", "max-file": "2"}
 _API_TIMEOUT_S = 60
+_PARTS_AWAY = (
+    "containerd.sock",
+    "connection refused",
+    "connection reset",
+    "transport is closing",
+    "ttrpc: closed",
+    "context canceled",
+    "shim disconnected",
+    "code = unavailable",
+)
+"""What an engine says, in lower case, whose containerd or shim has just ended or begins."""
+
 _FRACTION = re.compile(r"\.(\d+)Z?$")
 
 
@@ -133,12 +145,40 @@ class DockerRunner(Runner):
         return Status(Phase.RUNNING, **known)
 
     def start(self, spec: TaskSpec) -> None:
-        """Create the container, unless its name is taken, and start it."""
-        from docker.errors import APIError, ImageNotFound
+        """Create the container, unless its name is taken, and start it.
+
+        An engine that was killed while it started a container may refuse to start that one again:
+        it is made anew then, once.
+        """
+        from docker.errors import APIError
 
         Path(spec.state_dir).mkdir(parents=True, exist_ok=True)
         (Path(spec.state_dir) / "log_position.json").unlink(missing_ok=True)
         give_to_user(spec)
+        found = self._make(spec)
+        for again in (found, False):
+            with self._errors(f"start container {spec.name}"):
+                try:
+                    self.api.start(spec.name)
+                    return
+                except APIError as error:
+                    if error.status_code == 404:
+                        raise ServiceUnavailable(
+                            f"container {spec.name} vanished before it started"
+                        ) from error
+                    self.remove(spec)
+                    text = f"{self.where} cannot start {spec.image}: {error.explanation or error}"
+                    if _is_passing(text):
+                        raise ServiceUnavailable(text) from error
+                    if not again:
+                        raise ConfigurationError(text) from error
+            Path(spec.state_dir).mkdir(parents=True, exist_ok=True)
+            self._make(spec)
+
+    def _make(self, spec: TaskSpec) -> bool:
+        """Create the container; whether there was one of its name, which stays."""
+        from docker.errors import APIError, ImageNotFound
+
         with self._errors(f"create container {spec.name}"):
             try:
                 self._create(spec)
@@ -148,18 +188,8 @@ class DockerRunner(Runner):
             except APIError as error:
                 if error.status_code != 409:
                     raise
-        with self._errors(f"start container {spec.name}"):
-            try:
-                self.api.start(spec.name)
-            except APIError as error:
-                if error.status_code == 404:
-                    raise ServiceUnavailable(
-                        f"container {spec.name} vanished before it started"
-                    ) from error
-                self.remove(spec)
-                raise ConfigurationError(
-                    f"{self.where} cannot start {spec.image}: {error.explanation or error}"
-                ) from error
+                return True
+        return False
 
     def _create(self, spec: TaskSpec) -> None:
         from docker.types import DeviceRequest, LogConfig, Mount
@@ -333,6 +363,11 @@ def give_to_user(spec: TaskSpec) -> None:
             os.chown(folder, int(uid), int(gid))
             for name in names:
                 os.chown(os.path.join(folder, name), int(uid), int(gid), follow_symlinks=False)  # noqa: PTH118
+
+
+def _is_passing(text: str) -> bool:
+    """Whether a refusal to start tells of the engine's own parts, which come and go."""
+    return any(word in text.lower() for word in _PARTS_AWAY)
 
 
 def _seconds(position: str) -> float:

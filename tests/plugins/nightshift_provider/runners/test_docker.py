@@ -62,6 +62,14 @@ def containers(engine) -> list[str]:
     ).split()
 
 
+def create(engine, like, name, *command) -> None:
+    """A container of a name, labelled and mounted like another one, that is not started."""
+    labels = [f"--label={k}={v}" for k, v in like["Config"]["Labels"].items()]
+    mounts = [f"--mount=type=bind,src={m['Source']},dst={m['Target']}"
+              for m in like["HostConfig"]["Mounts"]]  # fmt: skip
+    engine.docker("create", "--network=none", f"--name={name}", *labels, *mounts, IMAGE, *command)
+
+
 @pytest.mark.parametrize("deferrable", [False, True])
 class TestBothModes:
     def test_a_task_that_ends_well(self, airflow, workshop, engine, deferrable, capfd):
@@ -138,11 +146,28 @@ class TestFoundAgain:
         # What a worker leaves that dies between the engine's two calls.
         spec = json.loads(engine.docker("inspect", name))[0]
         engine.docker("rm", name)
-        labels = [f"--label={k}={v}" for k, v in spec["Config"]["Labels"].items()]
-        mounts = [f"--mount=type=bind,src={m['Source']},dst={m['Target']}"
-                  for m in spec["HostConfig"]["Mounts"]]  # fmt: skip
-        engine.docker("create", "--network=none", f"--name={name}", *labels, *mounts, IMAGE,
-                      *spec["Config"]["Cmd"])  # fmt: skip
+        create(engine, spec, name, *spec["Config"]["Cmd"])
+        assert run.try_task("x") == "success"
+        assert len(starts(workshop)) == 2
+        assert containers(engine) == []
+
+    @pytest.mark.parametrize("command", ["/no/such/program", "true"])
+    def test_one_that_the_engine_lost_while_it_started_is_made_anew(
+        self, airflow, workshop, engine, command
+    ):
+        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0"))
+        assert run.try_task("x", run_triggerer=False) == "deferred"
+        let_go(workshop)
+        (name,) = containers(engine)
+        engine.docker("wait", name)
+        # One that cannot be started, or that ended with 0 and has written nothing.
+        spec = json.loads(engine.docker("inspect", name))[0]
+        engine.docker("rm", name)
+        Path(spec["Config"]["Cmd"][3]).unlink()
+        create(engine, spec, name, command)
+        if command == "true":
+            engine.docker("start", name)
+            assert engine.docker("wait", name).strip() == "0"
         assert run.try_task("x") == "success"
         assert len(starts(workshop)) == 2
         assert containers(engine) == []
