@@ -343,3 +343,15 @@ def test_a_full_disk_makes_the_log_refuse_all_that_follows(
             log.sync(number)
     with pytest.raises(LogError, match="only reads"):
         log.append({"n": 2})
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_log_that_is_no_plain_file_is_refused_and_what_it_leads_to_is_left_alone(tmp_path, kind):
+    (tmp_path / "log").mkdir()
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    path = tmp_path / "log" / "00000002.log"
+    path.symlink_to(precious) if kind == "link" else path.mkdir()
+    with pytest.raises(LogError, match="not a plain file"):
+        log_files(tmp_path / "log")
+    assert precious.read_text() == "mine"

@@ -42,8 +42,16 @@ class LogError(SqlError):
 
 
 def log_files(folder: Path) -> list[tuple[int, Path]]:
-    """The log's files by number."""
-    return sorted((int(path.stem), path) for path in folder.glob("*.log") if path.stem.isdecimal())
+    """The log's files by number.
+
+    Raises:
+        LogError: one is a link, a folder or a device: what it leads to would be written over.
+    """
+    found = sorted((int(path.stem), path) for path in folder.glob("*.log") if path.stem.isdecimal())
+    for _, path in found:
+        if path.is_symlink() or not path.is_file():
+            raise LogError(f"{path} is not a plain file: remove it, or restore it from a copy")
+    return found
 
 
 @dataclass(frozen=True)
@@ -288,7 +296,7 @@ class Log:
     def _open(self, number: int, before: int | None = None) -> int:
         """Open a file, begun with its title; ``before`` is the size of the file before it."""
         path = self.folder / f"{number:08d}.log"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
         try:
             if os.fstat(handle).st_size == 0:
                 _write(handle, _frame({_TITLE: {"number": number, "before": before}}))
