@@ -49,6 +49,46 @@ def rows(store: Store, name: str) -> list[Any]:
     return store.state.table("db", name).memory.scan().to_rows()
 
 
+def filled(data: Path) -> Path:
+    """A data folder whose snapshot names a segment of two rows; returns the segment."""
+    store = Store(data)
+    store.commit({"op": "create_database", "db": "db"})
+    number = create(store, "t")
+    store.commit({"op": "insert", "id": number, "rows": [["a", 1], ["b", 2]]})
+    store.close()
+    (segment,) = (data / "segments").iterdir()
+    return segment
+
+
+def test_a_flipped_bit_of_a_segment_or_a_snapshot_is_seen_at_start(tmp_path: Path) -> None:
+    segment = filled(tmp_path)
+    (snapshot,) = (tmp_path / "snapshots").glob("*.json")
+    for path in (segment, snapshot):
+        whole = path.read_bytes()
+        for place in range(0, len(whole), max(1, len(whole) // 50)):
+            damaged = bytearray(whole)
+            damaged[place] ^= 4
+            path.write_bytes(damaged)
+            with pytest.raises(StoreError, match=path.name):
+                Store(tmp_path)
+        path.write_bytes(whole)
+    store = Store(tmp_path)
+    assert rows(store, "t") == [("a", 1), ("b", 2)]
+    store.close()
+
+
+def test_a_data_folder_without_checksums_is_read(tmp_path: Path) -> None:
+    segment = filled(tmp_path)
+    bare = f"{segment.stem.partition('-')[0]}.arrow"
+    segment.rename(segment.with_name(bare))
+    (snapshot,) = (tmp_path / "snapshots").glob("*.json")
+    text = snapshot.read_text().splitlines()[0].replace(segment.name, bare)
+    snapshot.write_text(text)
+    store = Store(tmp_path)
+    assert rows(store, "t") == [("a", 1), ("b", 2)]
+    store.close()
+
+
 def test_a_segment_reads_back_every_type(tmp_path: Path) -> None:
     names = ["BOOL", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "STRING", "DATE", "TIMESTAMP"]
     schema = Schema(tuple(ColumnDef(name, SqlType[name]) for name in names))

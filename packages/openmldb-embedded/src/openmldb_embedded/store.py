@@ -5,8 +5,8 @@ Layout of the folder::
     LOCK                        held (flock) by the one server that uses the folder
     log/00000007.log            changes since the snapshot (see wal.py)
     log.head                    number of the newest log
-    snapshots/00000007.json     the state at the start of log 7; names the segments
-    segments/<name>.arrow       online rows, written once
+    snapshots/00000007.json     the state at the start of log 7, and a checksum; names the segments
+    segments/<name>-<checksum>.arrow   online rows, written once
     offline/<table id>/*.parquet   deep copies of LOAD DATA
     staging/                    what jobs have not finished; emptied at start
     jobs/<id>.log               what SHOW JOBLOG shows
@@ -23,6 +23,7 @@ import os
 import shutil
 import threading
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,15 @@ def read_segment(path: Path, schema: Schema) -> Batch:
     return Batch.from_arrow(table, schema.fields)
 
 
+def checksum(path: Path) -> str:
+    """CRC-32 of a file, as the names of segments end with it."""
+    found = 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            found = zlib.crc32(piece, found)
+    return f"{found:08x}"
+
+
 class Store:
     """The durable state. ``commit`` is thread-safe; readers take what they need from ``state``."""
 
@@ -108,14 +118,18 @@ class Store:
         self._take_guard()
         shutil.rmtree(self.data / "staging", ignore_errors=True)
         (self.data / "staging").mkdir()
-        self.state = State(lambda name, schema: read_segment(self._segment(name), schema))
+        self.state = State(self._whole_segment)
         self._snapshotting = threading.Lock()
         self._adopting: set[str] = set()
         self._snapshotted: set[str] = set()
         """Segments that the snapshot names: the next start reads them, dropped since or not."""
         self.superseded: list[tuple[OfflinePart, ...]] = []
         """Offline parts that a commit under way replaces; removed once it is durable."""
-        self._recover()
+        try:
+            self._recover()
+        except BaseException:
+            self._guard.close()
+            raise
 
     def _take_guard(self) -> None:
         try:
@@ -134,6 +148,27 @@ class Store:
     def _segment(self, name: str) -> Path:
         return self.data / "segments" / name
 
+    def _whole_segment(self, name: str, schema: Schema) -> Batch:
+        """Read a segment of ours.
+
+        Raises:
+            StoreError: It is gone, or not as it was written.
+        """
+        path = self._segment(name)
+        # A data folder that an earlier server wrote has names without one.
+        _, _, written = path.stem.partition("-")
+        try:
+            if written and checksum(path) != written:
+                raise StoreError(
+                    f"the segment {path} is not as it was written (its checksum differs): the disk "
+                    f"or something else changed it; restore the data folder from a copy"
+                )
+            return read_segment(path, schema)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"the segment {path} cannot be read ({error}): restore the data folder from a copy"
+            ) from error
+
     def _snapshots(self) -> list[tuple[int, Path]]:
         folder = self.data / "snapshots"
         return sorted((int(p.stem), p) for p in folder.glob("*.json") if p.stem.isdecimal())
@@ -144,7 +179,7 @@ class Store:
         if snapshots:
             first, path = snapshots[-1]
             try:
-                dump = json.loads(path.read_bytes())
+                dump = _unsealed(path.read_bytes())
                 self.state.load(dump)
                 self._snapshotted = _segments_of(dump)
             except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -200,7 +235,7 @@ class Store:
 
     def adopt_segment(self, staged: Path) -> str:
         """Move a staged segment to its place and return its name."""
-        name = f"{uuid.uuid4().hex}.arrow"
+        name = f"{uuid.uuid4().hex}-{checksum(staged)}.arrow"
         with self.lock:
             self._adopting.add(name)  # before it is there: no sweep may take it
             staged.rename(self._segment(name))
@@ -271,16 +306,13 @@ class Store:
         records = {record["id"]: record for record in dump["tables"]}
         for table, rows, start, kept in work:
             if rows.num_rows:
-                name = f"{uuid.uuid4().hex}.arrow"
-                with self.lock:
-                    self._adopting.add(name)
-                write_segment(_arrow(rows), self._segment(name))
-                kept = [*kept, name]
+                with self.scratch() as folder:
+                    write_segment(_arrow(rows), folder / "rows.arrow")
+                    kept = [*kept, self.adopt_segment(folder / "rows.arrow")]
             records[table.id]["segments"] = kept
             table.segments = kept
             table.persisted = start + rows.num_rows
-        sync(self.data / "segments")
-        payload = json.dumps(dump, separators=(",", ":")).encode()
+        payload = _sealed(dump)
         write_durably(self.data / "snapshots" / f"{number:08d}.json", payload)
         self._snapshotted = _segments_of(dump)
         for old, path in self._snapshots():
@@ -345,6 +377,25 @@ class Store:
                 self.snapshot()
         self.log.close()
         self._guard.close()
+
+
+def _sealed(dump: Record) -> bytes:
+    """A snapshot's text: a line of JSON, and one of its checksum."""
+    payload = json.dumps(dump, separators=(",", ":")).encode()
+    return payload + f"\n{zlib.crc32(payload):08x}\n".encode()
+
+
+def _unsealed(text: bytes) -> Record:
+    """What ``_sealed`` was given; the snapshots of an earlier server have no checksum.
+
+    Raises:
+        ValueError: It is not as it was written.
+    """
+    payload, _, seal = text.partition(b"\n")
+    if seal and seal.strip() != f"{zlib.crc32(payload):08x}".encode():
+        raise ValueError("its checksum differs")
+    dump: Record = json.loads(payload)
+    return dump
 
 
 def _segments_of(dump: Record) -> set[str]:
