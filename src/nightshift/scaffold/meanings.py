@@ -110,10 +110,10 @@ def words(tables: Mapping[str, Mapping[str, Meaning]]) -> dict[str, str]:
 def _between(values: pa.ChunkedArray, unit: str) -> bool:
     """Whether all of a column's numbers are times of this century in a unit."""
     import pyarrow.compute as pc
-    from openmldb_files.convert import _TICKS
+    from openmldb_files.convert import TICKS
 
     bounds = pc.min_max(values).as_py()
-    seconds = [bounds[end] / _TICKS[unit] for end in ("min", "max")]
+    seconds = [bounds[end] / TICKS[unit] for end in ("min", "max")]
     utc = dt.timezone.utc
     low, high = (moment.replace(tzinfo=utc).timestamp() for moment in (_FROM, _TO))
     return all(low <= one < high for one in seconds)

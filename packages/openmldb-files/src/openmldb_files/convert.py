@@ -36,7 +36,7 @@ NULL_IF_MISSING: Final = "null-if-missing"
 TIME = pa.timestamp("us")
 """Times are kept in microseconds; finer ones are cut towards the past."""
 
-_TICKS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+TICKS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _BITS: Final = {"int16": 16, "int32": 32, "int64": 64}
 _DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
 _MOMENT: Final = (
@@ -299,7 +299,7 @@ def microseconds(column: pa.Array) -> pa.Array:
     if unit == "ns":
         ticks = floor_divide(ticks, 1000)
     elif unit in ("s", "ms"):
-        factor = 1_000_000 // _TICKS[unit]
+        factor = 1_000_000 // TICKS[unit]
         far = pc.less_equal(
             pc.abs(ticks.cast(pa.float64(), safe=False)), 2.0**63 / factor * (1 - 2.0**-50)
         )
@@ -487,7 +487,7 @@ def _readings(column: pa.Array) -> str:
     first = int(str(_first(column)))
     found = []
     for unit in UNITS:
-        seconds = first / _TICKS[unit]
+        seconds = first / TICKS[unit]
         if abs(seconds) < 2e10:
             moment = _EPOCH + dt.timedelta(seconds=seconds)
             found.append(f"{unit}: {moment:%Y-%m-%d %H:%M}")
