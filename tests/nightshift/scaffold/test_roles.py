@@ -63,6 +63,13 @@ def test_windows_are_kept_by_what_comes_again_ids_first():
     assert keys == ["person_id", "page"]
 
 
+def test_whom_and_what_a_row_is_about_comes_first_also_by_numbers():
+    views = table("views", text("view_id", ROWS), time("at"), text("genres", 30), text("job", 21),
+                  text("year", 40), number("member", 90), number("Movie", 170))  # fmt: skip
+    likes = table("likes", text("view_id", 90), rows=90)
+    assert decide(of(views, likes)).keys == ["Movie", "member", "year"]
+
+
 def test_windows_are_kept_by_numbers_only_where_there_is_nothing_better():
     numbers = [number("leaves_at_time", 300), number("price", 200), number("member_id", 100)]
     visit = table("visit", text("visit_id", ROWS), time("at"), *numbers, text("page", 50))
