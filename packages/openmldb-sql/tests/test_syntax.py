@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 from openmldb_sql.parse import parse_select
-from openmldb_sql.syntax import Call, ColumnRef, Literal, NamedTable, Select, nodes
+from openmldb_sql.syntax import (
+    Call,
+    ColumnRef,
+    Literal,
+    NamedTable,
+    Select,
+    conjuncts,
+    nodes,
+    show,
+)
 
 QUERY = """
 WITH early AS (SELECT a1 FROM t1 WHERE a2 IS NULL)
@@ -35,3 +44,15 @@ def test_outer_nodes_come_before_what_they_hold() -> None:
 @pytest.mark.parametrize("tree", [None, 1, "text", (), [], {}, Select])
 def test_what_is_not_a_node_has_none(tree: object) -> None:
     assert list(nodes(tree)) == []
+
+
+def test_the_terms_that_and_joins_come_from_left_to_right() -> None:
+    (select,) = [
+        one
+        for one in nodes(parse_select("SELECT a FROM t WHERE a = 1 AND (b OR c) AND (d AND e)"))
+        if isinstance(one, Select)
+    ]
+    found = [show(term) for term in conjuncts(select.where)]
+    assert len(found) == 4
+    assert "OR" in found[1]
+    assert list(conjuncts(None)) == []

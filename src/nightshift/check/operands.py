@@ -142,7 +142,7 @@ class _Walk:
                 return _renamed(inner, alias) if alias else inner
             case s.Join():
                 both = self.source(ref.left, scope) + self.source(ref.right, scope)
-                for term in _conjuncts(ref.condition):
+                for term in s.conjuncts(ref.condition):
                     if not _key(term):  # told with what the query reads
                         self.expression(term, both)
                 return both
@@ -338,14 +338,6 @@ def _fix(text: s.Expr, other: s.Expr, kind: str) -> str:
 
 def _renamed(fields: _Fields, alias: str) -> _Fields:
     return tuple(dataclasses.replace(one, tables=(alias,)) for one in fields)
-
-
-def _conjuncts(expr: s.Expr | None) -> Iterator[s.Expr]:
-    if isinstance(expr, s.Binary) and expr.op == "AND":
-        yield from _conjuncts(expr.left)
-        yield from _conjuncts(expr.right)
-    elif expr is not None:
-        yield expr
 
 
 def _key(term: s.Expr) -> bool:

@@ -300,7 +300,7 @@ class _Reading:
         keys: list[tuple[str, Column]] = []
         before: set[str] = set()
         whole = right.whole
-        for term in _conjuncts(ref.condition):
+        for term in s.conjuncts(ref.condition):
             key = self.equality(term, left, right)
             if key is None:
                 whole = False
@@ -635,14 +635,6 @@ def _shifts(expr: s.Expr, op: str) -> bool:
 def _of_time(expr: s.Expr, used: Sequence[_Field]) -> bool:
     windowed = any(call.over is not None for call in _all(expr, s.Call))
     return bool(used) and not windowed and all(one.of_time for one in used)
-
-
-def _conjuncts(expr: s.Expr | None) -> Iterator[s.Expr]:
-    if isinstance(expr, s.Binary) and expr.op == "AND":
-        yield from _conjuncts(expr.left)
-        yield from _conjuncts(expr.right)
-    elif expr is not None:
-        yield expr
 
 
 def _with_ctes(query: s.Query, scope: _Scope) -> _Scope:

@@ -266,6 +266,15 @@ def nodes(tree: Any) -> Iterator[Any]:
             yield from nodes(getattr(tree, f.name))
 
 
+def conjuncts(expr: Expr | None) -> Iterator[Expr]:
+    """The terms that AND joins, from left to right; none of no condition."""
+    if isinstance(expr, Binary) and expr.op == "AND":
+        yield from conjuncts(expr.left)
+        yield from conjuncts(expr.right)
+    elif expr is not None:
+        yield expr
+
+
 def show(expr: Expr) -> str:
     """The expression's text as OpenMLDB names an output column without an alias."""
     match expr:

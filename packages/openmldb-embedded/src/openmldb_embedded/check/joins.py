@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import replace
 
 from openmldb_sql import syntax as s
@@ -73,7 +72,7 @@ class Joins:
         width = len(left.fields)
         pairs: list[tuple[Expr, Expr]] = []
         rest: list[Expr] = []
-        for term in _conjuncts(ref.condition):
+        for term in s.conjuncts(ref.condition):
             pair = self._equality(term, context, width)
             if pair is not None:
                 pairs.append(pair)
@@ -178,7 +177,7 @@ def _date_key(day: dt.date) -> str:
 
 def _is_empty_text(condition: s.Expr) -> bool:
     """Whether the only equality of an ON has an empty text on a side."""
-    equal = [t for t in _conjuncts(condition) if isinstance(t, s.Binary) and t.op == "="]
+    equal = [t for t in s.conjuncts(condition) if isinstance(t, s.Binary) and t.op == "="]
     return len(equal) == 1 and any(
         isinstance(side, s.Literal) and side.value == "" for side in (equal[0].left, equal[0].right)
     )
@@ -263,14 +262,6 @@ def _appended(node: Node, width: int, at: int) -> Project:
     places = [*range(width), at]
     exprs = tuple(Col(i, node.fields[i].type, node.fields[i].name) for i in places)
     return Project((*node.fields[:width], Field("", exprs[-1].type)), node, exprs)
-
-
-def _conjuncts(e: s.Expr) -> Iterator[s.Expr]:
-    if isinstance(e, s.Binary) and e.op == "AND":
-        yield from _conjuncts(e.left)
-        yield from _conjuncts(e.right)
-    else:
-        yield e
 
 
 def _sides(e: Expr, width: int) -> set[str]:
