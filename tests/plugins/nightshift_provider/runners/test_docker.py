@@ -70,6 +70,18 @@ def create(engine, like, name, *command) -> None:
     engine.docker("create", "--network=none", f"--name={name}", *labels, *mounts, IMAGE, *command)
 
 
+def ended_and_removed(airflow, workshop, engine):
+    """A deferred run whose container has ended and is gone: the run, its name and what it was."""
+    run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0"))
+    assert run.try_task("x", run_triggerer=False) == "deferred"
+    let_go(workshop)
+    (name,) = containers(engine)
+    engine.docker("wait", name)
+    spec = json.loads(engine.docker("inspect", name))[0]
+    engine.docker("rm", name)
+    return run, name, spec
+
+
 @pytest.mark.parametrize("deferrable", [False, True])
 class TestBothModes:
     def test_a_task_that_ends_well(self, airflow, workshop, engine, deferrable, capfd):
@@ -138,14 +150,8 @@ class TestFoundAgain:
         assert len(starts(workshop)) == 1
 
     def test_one_created_and_not_started_is_started(self, airflow, workshop, engine):
-        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0"))
-        assert run.try_task("x", run_triggerer=False) == "deferred"
-        let_go(workshop)
-        (name,) = containers(engine)
-        engine.docker("wait", name)
+        run, name, spec = ended_and_removed(airflow, workshop, engine)
         # What a worker leaves that dies between the engine's two calls.
-        spec = json.loads(engine.docker("inspect", name))[0]
-        engine.docker("rm", name)
         create(engine, spec, name, *spec["Config"]["Cmd"])
         assert run.try_task("x") == "success"
         assert len(starts(workshop)) == 2
@@ -155,14 +161,8 @@ class TestFoundAgain:
     def test_one_that_the_engine_lost_while_it_started_is_made_anew(
         self, airflow, workshop, engine, command
     ):
-        run = airflow.run(body(workshop, "wait", "deferrable=True, defer_after_s=0"))
-        assert run.try_task("x", run_triggerer=False) == "deferred"
-        let_go(workshop)
-        (name,) = containers(engine)
-        engine.docker("wait", name)
+        run, name, spec = ended_and_removed(airflow, workshop, engine)
         # One that cannot be started, or that ended with 0 and has written nothing.
-        spec = json.loads(engine.docker("inspect", name))[0]
-        engine.docker("rm", name)
         Path(spec["Config"]["Cmd"][3]).unlink()
         create(engine, spec, name, command)
         if command == "true":
