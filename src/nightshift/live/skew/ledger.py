@@ -163,9 +163,10 @@ def _of_release(
     try:
         said(f"{requests.release}: {len(requests)} requests; what training sees of them")
         world = asked.world(sql)
-        truth = asked.training(sql)
-        now = asked.training(current) if sql.split() != current.split() else None
-        key = next(k for k in spec.keys if k in truth.column_names)
+        key = next(k for k in spec.keys if k in asked.training(sql).column_names)
+        truth = _plain(asked.training(sql), requests, key)
+        changed = sql.split() != current.split()
+        now = _now(asked.training(current), pipeline, requests) if changed else None
         score = score_of(requests.model, requests.version)
         release = Release(
             pipeline, world, sql, spec, features, [sql_types[one] for one in features],
@@ -174,7 +175,11 @@ def _of_release(
         )  # fmt: skip
         pairs = world.keys.get(pipeline.features.tables.request_table, [])
         shares = (
-            Share(one, _plain(truth, one, key), None if now is None else _now(now, pipeline, one))
+            Share(
+                one,
+                _of(truth, one, key),
+                None if now is None else (_of(now[0], one, now[1]), now[1]),
+            )
             for one in requests.parts(pairs[0][1] if pairs else (), part)
         )
         made = workers.found_of(release, shares, asked.client, said, len(requests) > part)
@@ -192,13 +197,18 @@ def _now(given: pa.Table, pipeline: Pipeline, requests: Requests) -> tuple[pa.Ta
 def _plain(truth: pa.Table, requests: Requests, key: str) -> pa.Table:
     """The rows of logged requests, with times in milliseconds and ids as text."""
     ids = truth[key].cast(pa.string())
-    truth = truth.set_column(truth.column_names.index(key), key, ids)
-    truth = truth.filter(pc.is_in(ids, value_set=requests.log["request_id"].combine_chunks()))
+    truth = _of(truth.set_column(truth.column_names.index(key), key, ids), requests, key)
     for at, item in enumerate(truth.schema):
         if pa.types.is_timestamp(item.type):
             millis = truth[item.name].cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
             truth = truth.set_column(at, item.name, millis)
     return truth
+
+
+def _of(truth: pa.Table, requests: Requests, key: str) -> pa.Table:
+    """The rows of logged requests, where ids are text."""
+    asked = requests.log["request_id"].combine_chunks()
+    return truth.filter(pc.is_in(truth[key], value_set=asked))
 
 
 def _held(world: World, requests: Requests) -> dict[str, Sequence[Path]]:
