@@ -32,6 +32,7 @@ def read_report(folder: ReleaseFolder, name: str) -> dict[str, Any]:
 
 def of_pipeline(store: ReleaseStore, rows: Sequence[Row], dag_id: str) -> list[Markup]:
     """The charts of a pipeline's releases, oldest first from left to right."""
+    from nightshift.gates.curves import interval_of
     from nightshift_provider.pages import charts
 
     made = [row for row in rows if row.release_id and row.state != "broken"][-SHOWN:]
@@ -42,7 +43,7 @@ def of_pipeline(store: ReleaseStore, rows: Sequence[Row], dag_id: str) -> list[M
         folder = store.folder(row.release_id)
         quality = read_report(folder, "quality")
         for name, rows_of in figures.items():
-            low, high = _interval(quality, name)
+            low, high = interval_of(quality, name) or (None, None)
             rows_of.append(
                 {"x": row.release_id, "value": _number(getattr(row, name)), "low": low,
                  "high": high, "series": row.state}
@@ -132,15 +133,6 @@ def step_seconds(dag_id: str) -> list[dict[str, Any]]:
         for run, task, seconds in ordered
         if seconds
     ]
-
-
-def _interval(quality: Mapping[str, Any], name: str) -> tuple[float | None, float | None]:
-    curves = quality.get("curves")
-    intervals = curves.get("intervals") if isinstance(curves, dict) else None
-    pair = intervals.get(name) if isinstance(intervals, dict) else None
-    if not isinstance(pair, list) or len(pair) != 2:
-        return None, None
-    return _number(pair[0]), _number(pair[1])
 
 
 def _drift(folder: ReleaseFolder, release: str) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,23 @@ def of(labels: Bools, scores: Floats, *, confidence: float = 0.9) -> dict[str, A
             "logloss": _pair(logloss_interval(labels, scores, confidence=confidence)),
         },
     }
+
+
+def interval_of(quality: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    """The interval of a figure in a report `quality` that is kept; None where there is none.
+
+    Args:
+        quality: the report, which may be odd.
+        name: `auc` or `logloss`.
+    """
+    found: Any = quality
+    for key in ("curves", "intervals", name):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if not isinstance(found, list) or len(found) != 2:
+        return None
+    if any(isinstance(one, bool) or not isinstance(one, (int, float)) for one in found):
+        return None
+    return float(found[0]), float(found[1])
 
 
 def roc(labels: Bools, scores: Floats) -> list[list[float]] | None:

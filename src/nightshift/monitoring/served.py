@@ -412,11 +412,11 @@ def _held_out(store: ReleaseStore, release: str) -> dict[str, Any]:
     except NightshiftError:
         return {"held_out": None, "held_out_interval": None}
     try:
-        found = files.read_json(folder.reports / "quality.json")["curves"]["intervals"]["auc"]
-        interval = [float(one) for one in found]
-    except (NightshiftError, OSError, KeyError, TypeError, ValueError):
-        interval = None
-    return {"held_out": auc, "held_out_interval": interval}
+        quality = files.read_json(folder.reports / "quality.json")
+    except (NightshiftError, OSError):
+        quality = {}
+    interval = curves.interval_of(quality, "auc")
+    return {"held_out": auc, "held_out_interval": None if interval is None else list(interval)}
 
 
 def _breaches(value: Mapping[str, Any], config: MonitorConfig) -> Iterable[str]:
