@@ -61,10 +61,10 @@ def choose(
         return data, linear, ""
     plain = load()
     other = baseline.fit(plain)
-    gaps = metrics.losses(linear.logits(valid.tensors), valid.labels) - metrics.losses(
-        other.logits(plain.splits["valid"].tensors), valid.labels
+    better, error = metrics.mean_gap(
+        metrics.losses(linear.logits(valid.tensors), valid.labels),
+        metrics.losses(other.logits(plain.splits["valid"].tensors), valid.labels),
     )
-    better, error = float(gaps.mean()), float(gaps.std() / np.sqrt(len(gaps)))
     if better <= 0:
         return data, linear, ""
     why = (

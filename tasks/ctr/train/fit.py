@@ -23,7 +23,7 @@ from tasks.ctr.train.graph import TrainGraph, learning_rate
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.metrics import auc, logloss, stopping_score
 from tasks.ctr.train.models import Architecture, Network, build, parameters, views
-from tasks.ctr.train.models.base import BIAS
+from tasks.ctr.train.models.base import BIAS, FIRST_ORDER
 from tasks.ctr.train.scoring import score
 from tasks.entry import Stopped, log
 
@@ -32,10 +32,6 @@ _LONG_WAIT_S = 0.5
 _PROGRESS_EVERY_S = 5.0
 _SEEN_ROWS = 20_000
 """Training rows whose AUC each epoch shows, beside that of the validation rows."""
-
-
-FIRST_ORDER = "linear.weight"
-"""The table of the ids' own weights, which a logistic regression has, too."""
 
 
 class StopSignal:

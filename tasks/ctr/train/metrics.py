@@ -45,6 +45,12 @@ def losses(logits: npt.NDArray[np.float64], labels: Labels) -> npt.NDArray[np.fl
     return found
 
 
+def mean_gap(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """How much lower the second of two losses is in the mean, and its standard error, by pairs."""
+    gaps = one - other
+    return float(gaps.mean()), float(gaps.std() / np.sqrt(len(gaps)))
+
+
 def summary(labels: Labels, scores: Scores) -> dict[str, Any]:
     """Figures of one split, for the model card; an undefined one is None.
 

@@ -21,7 +21,7 @@ from tasks.ctr.train.fit import Fitted
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.metrics import auc, logloss, stopping_score
 from tasks.ctr.train.models import Architecture, build, views
-from tasks.ctr.train.models.base import BIAS
+from tasks.ctr.train.models.base import BIAS, FIRST_ORDER
 from tasks.ctr.train.scoring import score
 
 BOTH = "both"
@@ -129,7 +129,7 @@ def mean(shape: Architecture, one: Arrays, other: Arrays) -> tuple[Architecture,
     values: Arrays = {}
     for name, a in one.items():
         b = other[name]
-        if name in ("linear.weight", BIAS):
+        if name in (FIRST_ORDER, BIAS):
             values[name] = (a + b) / np.float32(2)
         elif name == "embedding.weight":
             values[name] = np.concatenate([a, b], axis=1)

@@ -258,10 +258,9 @@ def gain(plain: Doubles, trees: Floats, labels: Labels) -> tuple[float, float]:
     best = (0.0, 0.0)
     for share in (0.25, 0.5, 0.75, 1.0):
         mixed = (1 - share) * plain + share * trees.astype(np.float64)
-        gaps = before - metrics.losses(mixed, labels)
-        mean = float(gaps.mean())
-        if mean > best[0]:
-            best = mean, float(gaps.std() / np.sqrt(len(gaps)))
+        found = metrics.mean_gap(before, metrics.losses(mixed, labels))
+        if found[0] > best[0]:
+            best = found
     return best
 
 

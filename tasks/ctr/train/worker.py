@@ -86,13 +86,11 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         linear = baseline.fit(data) if asked.baseline else None
     elif judged.strength is not None:
         linear = baseline.fit(data, judged.strength)
-    straight = ""
+    straight, scale = "", "rank" if asked.scale == "rank" else "own"
     if judged is None:
-        data, linear, straight = binning.choose(
-            data, asked, linear, warm, lambda: load(0, "rank" if asked.scale == "rank" else "own")
-        )
+        data, linear, straight = binning.choose(data, asked, linear, warm, lambda: load(0, scale))
     if straight:
-        asked = asked.replaced({"bins": 0, "scale": "rank" if asked.scale == "rank" else "own"})
+        asked = asked.replaced({"bins": 0, "scale": scale})
     plain = data
     grown, count, why = planting.plant(data, spec, asked, linear, warm, exactly=judged is not None)
     if grown is not None:
@@ -131,7 +129,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     begins = linear is not None and chosen.linear_start != "zero"
     names = ["baseline" if begins else "zero"]
     if linear is not None and begins and warm is None:
-        if chosen.linear_start in starts.TWO and fit.FIRST_ORDER in plan:
+        if chosen.linear_start in starts.TWO and models.FIRST_ORDER in plan:
             names.append("zero")
         first = linear if grown is None else baseline.fit(data, linear.strength)
         start = fit.begin_with(start, first.weights, first.bias)

@@ -12,6 +12,7 @@ import oneflow as flow
 from nightshift.modules import class_of
 from tasks.ctr.train.hyperparameters import Family
 from tasks.ctr.train.models.base import (
+    FIRST_ORDER,
     Architecture,
     Network,
     Plan,
@@ -27,6 +28,7 @@ FAMILIES: dict[str, type[Network]] = {
 
 __all__ = [
     "FAMILIES",
+    "FIRST_ORDER",
     "Architecture",
     "Network",
     "Plan",

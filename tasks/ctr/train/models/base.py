@@ -27,6 +27,9 @@ MASK_LEVELS = 256
 BIAS = "out.bias"
 """The parameter of every family that is added to each logit."""
 
+FIRST_ORDER = "linear.weight"
+"""The table of the ids' own weights, which a logistic regression has, too."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -160,7 +163,7 @@ def wide_and_deep(shape: Architecture) -> Plan:
     """Embeddings, first-order weights, and a DNN over the embeddings with its logit."""
     return {
         "embedding.weight": table(shape.num_rows, shape.embedding_dim),
-        "linear.weight": table(shape.num_rows, 1, "zeros"),
+        FIRST_ORDER: table(shape.num_rows, 1, "zeros"),
         **mlp("dnn", [shape.flat, *shape.hidden]),
         **out(shape.hidden[-1]),
     }
@@ -242,7 +245,7 @@ class Network(nn.Module):  # type: ignore[misc]
             if weight is not None:
                 setattr(self, name, nn.Embedding(*weight.shape))
         self.has_embedding = "embedding.weight" in plan
-        self.has_linear = "linear.weight" in plan
+        self.has_linear = FIRST_ORDER in plan
 
     @classmethod
     def plan(cls, shape: Architecture) -> Plan:

@@ -41,7 +41,7 @@ class DeepFEFM(Network):
         count = shape.num_fields * (shape.num_fields - 1) // 2
         return {
             "embedding.weight": base.table(shape.num_rows, k),
-            "linear.weight": base.table(shape.num_rows, 1, "zeros"),
+            base.FIRST_ORDER: base.table(shape.num_rows, 1, "zeros"),
             "field_pair": base.glorot(k, k, count, k, k),
             **base.mlp("dnn", [shape.flat + count, *shape.hidden]),
             **base.out(shape.hidden[-1]),

@@ -33,7 +33,7 @@ class FFM(Network):
         """A table with F vectors a row, the weights, the bias."""
         return {
             "embedding.weight": base.table(shape.num_rows, shape.num_fields * shape.embedding_dim),
-            "linear.weight": base.table(shape.num_rows, 1, "zeros"),
+            base.FIRST_ORDER: base.table(shape.num_rows, 1, "zeros"),
             base.BIAS: base.Weight((1,), "odds"),
         }
 

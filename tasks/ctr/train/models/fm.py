@@ -33,7 +33,7 @@ class FM(Network):
         """Two tables and the bias."""
         return {
             "embedding.weight": base.table(shape.num_rows, shape.embedding_dim),
-            "linear.weight": base.table(shape.num_rows, 1, "zeros"),
+            base.FIRST_ORDER: base.table(shape.num_rows, 1, "zeros"),
             base.BIAS: base.Weight((1,), "odds"),
         }
 

@@ -30,7 +30,7 @@ class LR(Network):
     def plan(cls, shape: Architecture) -> Plan:
         """A weight an id, and the bias."""
         return {
-            "linear.weight": base.table(shape.num_rows, 1, "zeros"),
+            base.FIRST_ORDER: base.table(shape.num_rows, 1, "zeros"),
             base.BIAS: base.Weight((1,), "odds"),
         }
 

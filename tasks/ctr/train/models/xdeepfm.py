@@ -54,7 +54,7 @@ class XDeepFM(Network):
         }
         return {
             "embedding.weight": base.table(shape.num_rows, shape.embedding_dim),
-            "linear.weight": base.table(shape.num_rows, 1, "zeros"),
+            base.FIRST_ORDER: base.table(shape.num_rows, 1, "zeros"),
             **cin,
             **base.mlp("dnn", [shape.flat, *shape.hidden]),
             **base.out(sum(sizes) + shape.hidden[-1]),
