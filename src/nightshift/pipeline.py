@@ -246,7 +246,7 @@ class Pipeline:
     def data(self) -> Path:
         """Root of the source tables."""
         if self.config.data is not None:
-            return Path(os.path.realpath(self.folder / Path(self.config.data).expanduser()))
+            return self.file(str(Path(self.config.data).expanduser()))
         return self.settings.data / self.name
 
     @property
@@ -440,9 +440,8 @@ class Pipeline:
 
     def file(self, relative: str) -> Path:
         """A file named in `pipeline.yaml`: relative to the folder."""
-        return Path(
-            os.path.realpath(self.folder / relative)
-        )  # resolve() fails at links in a circle
+        # resolve() fails at links in a circle.
+        return Path(os.path.realpath(self.folder / relative))
 
 
 def names(settings: Settings) -> list[str]:

@@ -249,9 +249,9 @@ def _binary(op: str, left: Any, right: Any) -> Any:
 
 
 def _cast(value: Any, type_: SqlType) -> Any:
-    if value is None or not isinstance(value, (bool, int, float)):
-        if value is None:
-            return None
+    if value is None:
+        return None
+    if not isinstance(value, (bool, int, float)):
         raise _NotKnown
     if type_ is SqlType.BOOL:
         return bool(value)
