@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nightshift.features.encoding import NULL_TEXT
 from nightshift.features.specification import Field
+from nightshift.features.stability import expected_profile, psi
 
 TOP = 50
 """So many values a feature are listed; the others are summed."""
@@ -18,8 +19,17 @@ TOP = 50
 _LONGEST = 200
 
 
+MOST_BY_DAY = 5000
+"""A feature of more distinct values than these is not counted by the day."""
+
 MOST_BY_WEEKDAY = 200
-"""A feature of more distinct values than these is not counted by the day of the week."""
+"""A feature of more distinct values than these is not summed up by the day of the week."""
+
+MOST_STRETCHES = 60
+"""So many stretches of days are compared with the other days, evenly spread over the data."""
+
+USUAL_QUANTILE = 0.95
+"""Of the stretches' indices, this quantile is what is usual."""
 
 WEEK = 7
 
@@ -67,34 +77,52 @@ def _bucket(key: int) -> bytes:
 
 
 class FeatureProfile:
-    """Counts of one feature's canonical texts over many batches.
+    """Counts of one feature's canonical texts over many batches, by day.
 
-    Memory grows with the number of distinct values, not with rows.
+    Memory grows with the number of distinct values and of days, not with rows.
     """
 
     def __init__(self, field: Field) -> None:
         self.field = field
         self.counts: Counter[bytes] = Counter()
         self.weekday_rows = np.zeros(WEEK, dtype=np.int64)
-        self._by_weekday: list[Counter[bytes]] | None = [Counter() for _ in range(WEEK)]
+        self._places: dict[bytes, int] = {}
+        self._by_day: dict[int, npt.NDArray[np.int32]] | None = {}
 
     def add(
         self,
         texts: list[bytes],
         codes: npt.NDArray[np.int64],
-        weekdays: npt.NDArray[np.int64] | None = None,
+        days: npt.NDArray[np.int32] | None = None,
     ) -> None:
-        """Count a batch: k texts, codes [n] into them, and the rows' days of the week [n]."""
+        """Count a batch: k texts, codes [n] into them, and the rows' days since 1970 [n]."""
         _count(self.counts, texts, codes)
-        if weekdays is None:
-            self._by_weekday = None
+        if days is None:
+            self._by_day = None
             return
-        self.weekday_rows += np.bincount(weekdays, minlength=WEEK)
-        if len(self.counts) > MOST_BY_WEEKDAY:
-            self._by_weekday = None
-        if self._by_weekday is not None:
-            for day in np.unique(weekdays):
-                _count(self._by_weekday[day], texts, codes[weekdays == day])
+        self.weekday_rows += np.bincount(weekday_of(days), minlength=WEEK)
+        if len(self.counts) > MOST_BY_DAY:
+            self._by_day = None
+        if self._by_day is not None:
+            self._count_days(self._by_day, texts, codes, days)
+
+    def _count_days(
+        self,
+        by_day: dict[int, npt.NDArray[np.int32]],
+        texts: list[bytes],
+        codes: npt.NDArray[np.int64],
+        days: npt.NDArray[np.int32],
+    ) -> None:
+        present, codes = np.unique(codes, return_inverse=True)
+        numbers, at = np.unique(days, return_inverse=True)
+        places = [self._places.setdefault(texts[n], len(self._places)) for n in present]
+        table = np.bincount(at * len(present) + codes, minlength=len(numbers) * len(present))
+        for day, counted in zip(
+            numbers.tolist(), table.reshape(len(numbers), len(present)), strict=True
+        ):
+            before = by_day.get(day, np.zeros(0, dtype=np.int32))
+            by_day[day] = np.pad(before, (0, len(self._places) - len(before)))
+            np.add.at(by_day[day], places, counted.astype(np.int32))
 
     @property
     def distinct(self) -> int:
@@ -110,14 +138,109 @@ class FeatureProfile:
         `weekday_rows` are the rows by day of the week from Monday on; `weekdays` the same summary
         for each day of the week, None where a feature has too many values for it.
         """
-        by_weekday = self._by_weekday
+        weekdays = None
+        if self._by_day is not None and self.distinct <= MOST_BY_WEEKDAY:
+            weekdays = self._days().weekdays()
         return {
             **_summary(self.counts, _top(self.counts)),
             "weekday_rows": self.weekday_rows.tolist(),
-            "weekdays": None
-            if by_weekday is None
-            else [_summary(counts, _top(counts)) for counts in by_weekday],
+            "weekdays": weekdays,
         }
+
+    def usual(self, lengths: Iterable[int]) -> list[dict[str, Any]]:
+        """How far stretches of days lie from the other days, beyond what chance explains.
+
+        Each stretch of so many days is taken for the newest days, the other days for what a
+        model learned from, and their index is measured as a night measures it, days of the week
+        included.
+
+        Args:
+            lengths: lengths of stretches, in days.
+
+        Returns:
+            For each length that leaves other days: `days`, `stretches` and `psi`, the 95 %
+            quantile of what their indices are above chance. Empty where the days were not
+            counted apart.
+        """
+        if not self._by_day:
+            return []
+        days, found = self._days(), []
+        for length in sorted(set(lengths)):
+            indices = days.indices(length)
+            if indices:
+                usual = float(np.quantile(indices, USUAL_QUANTILE, method="higher"))
+                found.append({"days": length, "stretches": len(indices), "psi": round(usual, 6)})
+        return found
+
+    def _days(self) -> _Days:
+        by_day = self._by_day or {}
+        table = np.zeros((len(by_day), len(self._places)), dtype=np.int64)
+        for row, day in enumerate(sorted(by_day)):
+            table[row, : len(by_day[day])] = by_day[day]
+        return _Days(np.array(sorted(by_day), dtype=np.int32), list(self._places), table)
+
+
+class _Days:
+    """Counts by day [d] and value [v].
+
+    Args:
+        days: int32 [d], days since 1970, ascending.
+        texts: [v], the values.
+        table: int64 [d, v].
+    """
+
+    def __init__(
+        self, days: npt.NDArray[np.int32], texts: Sequence[bytes], table: npt.NDArray[np.int64]
+    ) -> None:
+        order = sorted(range(len(texts)), key=lambda at: texts[at])
+        self.days, self.weekday = days, weekday_of(days)
+        self.texts = [texts[at] for at in order]
+        self.table = table[:, order]
+
+    def weekdays(self) -> list[dict[str, Any]]:
+        """A summary for each day of the week, Monday first."""
+        return [self._of(self.weekday == day) for day in range(WEEK)]
+
+    def indices(self, length: int) -> list[float]:
+        """By stretch of `length` days that has rows: its index beyond chance, 0 at least."""
+        found: list[float] = []
+        if not len(self.days):
+            return found
+        starts = np.arange(self.days[0], self.days[-1] - length + 2)
+        if len(starts) > MOST_STRETCHES:
+            starts = starts[np.linspace(0, len(starts) - 1, MOST_STRETCHES).astype(np.int64)]
+        for start in starts:
+            inside = (self.days >= start) & (self.days < start + length)
+            if inside.any() and not inside.all():
+                found.append(self._index(inside))
+        return found
+
+    def _index(self, inside: npt.NDArray[np.bool_]) -> float:
+        newest, others = self._of(inside), self._of(~inside)
+        if len(self.texts) <= MOST_BY_WEEKDAY:
+            rows = self.table[inside].sum(axis=1)
+            weekday_rows = np.bincount(self.weekday[inside], weights=rows, minlength=WEEK)
+            newest["weekday_rows"] = weekday_rows.tolist()
+            others["weekdays"] = [
+                self._of(~inside & (self.weekday == day)) if weekday_rows[day] else {"rows": 0}
+                for day in range(WEEK)
+            ]
+        index, chance = psi(expected_profile(others, newest), newest)
+        return max(0.0, index - chance)
+
+    def _of(self, chosen: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        """The summary of the chosen days."""
+        counts = self.table[chosen].sum(axis=0)
+        present = np.flatnonzero(counts)
+        # Ties in text order, as in `_top`: the texts are sorted, and so is a stable order.
+        present = present[np.argsort(-counts[present], kind="stable")]
+        kept = present[: TOP + 1]
+        top = [self.texts[at] for at in kept if self.texts[at] != NULL_TEXT][:TOP]
+        few = {self.texts[at]: int(counts[at]) for at in kept}
+        nulls = 0
+        if NULL_TEXT in self.texts:
+            nulls = int(counts[self.texts.index(NULL_TEXT)])
+        return _shares(few, top, rows=int(counts.sum()), distinct=len(present), nulls=nulls)
 
 
 def _count(counts: Counter[bytes], texts: list[bytes], codes: npt.NDArray[np.int64]) -> None:
@@ -133,8 +256,13 @@ def _top(counts: Counter[bytes]) -> list[bytes]:
 
 
 def _summary(counts: Counter[bytes], top: Iterable[bytes]) -> dict[str, Any]:
-    rows = sum(counts.values())
-    nulls = counts.get(NULL_TEXT, 0)
+    rows, nulls = sum(counts.values()), counts.get(NULL_TEXT, 0)
+    return _shares(counts, top, rows=rows, distinct=len(counts), nulls=nulls)
+
+
+def _shares(
+    counts: Mapping[bytes, int], top: Iterable[bytes], *, rows: int, distinct: int, nulls: int
+) -> dict[str, Any]:
     bins: dict[str, float] = {}
     listed = 0
     for text in top:
@@ -143,7 +271,7 @@ def _summary(counts: Counter[bytes], top: Iterable[bytes]) -> dict[str, Any]:
         listed += counts[text]
     return {
         "rows": rows,
-        "distinct": len(counts),
+        "distinct": distinct,
         "null_share": nulls / max(rows, 1),
         "bins": bins,
         "other_share": (rows - nulls - listed) / max(rows, 1),

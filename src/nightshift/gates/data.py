@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,66 +10,11 @@ from nightshift import files
 from nightshift.config.gates import Level
 from nightshift.errors import ContractError
 from nightshift.features.specification import FeatureSpec
+from nightshift.features.stability import expected_profile, psi, usual_psi
 from nightshift.gates import days_page
 from nightshift.gates.base import Finding, report
 from nightshift.night import Night
 from nightshift.registry import pointer
-
-
-def psi(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> tuple[float, float]:
-    """Population stability index of one feature, and how large chance alone makes it.
-
-    The index is sum((a - e) * ln(a / e)) over bins (Siddiqi, 2006): NULL, each value that either
-    side lists, and all others. A value that one side does not list has, there, the mean share
-    of its unlisted values. Shares are held above half a row, so that an empty bin is finite.
-
-    Under no drift the index is about (1/n + 1/m) * chi-squared with (bins - 1) degrees of
-    freedom (Yurdakul, 2018); the second figure is its 95 % quantile.
-
-    Args:
-        expected: the champion's profile: rows, distinct, null_share, bins, other_share.
-        actual: tonight's profile, likewise.
-
-    Returns:
-        (index, index that 5 % of undrifted samples exceed); both 0 where a side has no rows.
-    """
-    if not expected["rows"] or not actual["rows"]:
-        return 0.0, 0.0
-    values = sorted({*expected["bins"], *actual["bins"]})
-    one, two = _shares(expected, values), _shares(actual, values)
-    least = [0.5 / expected["rows"], 0.5 / actual["rows"]]
-    index, bins = 0.0, 0
-    for e, a in zip(one, two, strict=True):
-        if e <= 0 and a <= 0:
-            continue
-        bins += 1
-        e, a = max(e, least[0]), max(a, least[1])
-        index += (a - e) * math.log(a / e)
-    spread = 1 / expected["rows"] + 1 / actual["rows"]
-    return index, spread * _chi2_95(bins - 1)
-
-
-def _shares(profile: Mapping[str, Any], values: Sequence[str]) -> list[float]:
-    bins = profile["bins"]
-    other = float(profile["other_share"])
-    unlisted = int(profile["distinct"]) - len(bins) - (1 if profile["null_share"] else 0)
-    mean = other / unlisted if unlisted > 0 else 0.0
-    shares = []
-    for value in values:
-        if value in bins:
-            shares.append(float(bins[value]))
-        else:
-            shares.append(min(mean, other))
-            other -= shares[-1]
-    return [float(profile["null_share"]), *shares, max(other, 0.0)]
-
-
-def _chi2_95(degrees: int) -> float:
-    """95 % quantile of chi-squared (Wilson and Hilferty, 1931)."""
-    if degrees < 1:
-        return 0.0
-    k = 2 / (9 * degrees)
-    return float(degrees * (1 - k + 1.6449 * math.sqrt(k)) ** 3)
 
 
 def check(night: Night, release: str | None) -> dict[str, Any]:
@@ -319,39 +263,6 @@ def _days(card: Mapping[str, Any], levels: Mapping[str, Any]) -> list[Finding]:
     return findings
 
 
-def expected_profile(champion: Mapping[str, Any], recent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the champion's training rows would show on the recent rows' days of the week.
-
-    A feature that follows the week (a weekday, or what people do on Sundays) differs from a whole
-    month by its nature, when the newest days hold but some of the weekdays. So each day of the
-    week of the training data is weighted as it stands among the recent rows.
-
-    Args:
-        champion: the training profile of a feature.
-        recent: tonight's.
-
-    Returns:
-        A profile like `champion`; `champion` itself where the days of the week are not known.
-    """
-    parts, weights = champion.get("weekdays"), recent.get("weekday_rows")
-    if not parts or not weights or not sum(weights):
-        return champion
-    used = [(part, n / sum(weights)) for part, n in zip(parts, weights, strict=True) if n]
-    if any(not part["rows"] for part, _ in used):
-        return champion
-    bins: dict[str, float] = {}
-    for part, weight in used:
-        for value, share in part["bins"].items():
-            bins[value] = bins.get(value, 0.0) + weight * share
-    return {
-        "rows": sum(part["rows"] for part, _ in used),
-        "distinct": champion["distinct"],
-        "null_share": sum(weight * part["null_share"] for part, weight in used),
-        "bins": bins,
-        "other_share": sum(weight * part["other_share"] for part, weight in used),
-    }
-
-
 IDENTIFIER_VALUES, IDENTIFIER_SHARE = 1000, 0.05
 """More values than these, and more than this share of the rows: new ones come every day."""
 
@@ -380,10 +291,13 @@ def _drift(
 ) -> tuple[dict[str, Any], list[Finding]]:
     drifted: dict[str, Any] = {}
     findings = []
+    days = int(card.get("window", {}).get("newer_days", 0))
     for name in card["features"] if names is None else names:
         recent = card["features"][name]["recent"]
         expected = expected_profile(champion["features"][name], recent)
-        index, noise = psi(expected, recent)
+        index, chance = psi(expected, recent)
+        usual, stretch = usual_psi(champion["features"][name], days)
+        noise = chance + usual
         judged = name not in gate["except"] and not is_identifier(champion["features"][name])
         drifted[name] = {"psi": round(index, 6), "noise": round(noise, 6), "judged": judged}
         if not judged:
@@ -395,9 +309,18 @@ def _drift(
                         "drift",
                         "fail" if level == "fail" else "warn",
                         f"{name} has drifted from the training data of {champion_id}: PSI "
-                        f"{index:.3f}, {level} above {bound:g} (and {noise:.3f} that chance "
-                        "explains)",
+                        f"{index:.3f}, {level} above {bound:g} (and "
+                        f"{_allowance(chance, usual, stretch)})",
                     )
                 )
                 break
     return drifted, findings
+
+
+def _allowance(chance: float, usual: float, days: int) -> str:
+    """What is added to a threshold, and why."""
+    words = f"{chance:.3f} that chance explains"
+    if not usual:
+        return words
+    stretches = "single days" if days == 1 else f"stretches of {days} days"
+    return f"{words}, and {usual:.3f} by which {stretches} of that data differ from its other days"

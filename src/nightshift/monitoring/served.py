@@ -23,10 +23,11 @@ from nightshift.data import reading
 from nightshift.data.declared import declared_tables
 from nightshift.errors import NightshiftError
 from nightshift.features.encoding import encode_field, numbers_of, unique_texts
-from nightshift.features.profile import FeatureProfile, number_buckets, weekday_of
+from nightshift.features.profile import FeatureProfile, number_buckets
 from nightshift.features.specification import FeatureSpec, Field
+from nightshift.features.stability import expected_profile, psi, usual_psi
 from nightshift.gates import curves, measures
-from nightshift.gates.data import expected_profile, is_identifier, psi
+from nightshift.gates.data import is_identifier
 from nightshift.gates.maturity import label_column
 from nightshift.live.folders import live_folder
 from nightshift.live.log import ANSWERED, FEATURE, REQUEST, RequestLog
@@ -190,7 +191,7 @@ def _texts(column: Any) -> npt.NDArray[np.object_]:
 def _profile(
     found: Served, batch: Any, spec: FeatureSpec, releases: Any, days: npt.NDArray[np.int64]
 ) -> None:
-    weekdays = weekday_of((days - EPOCH.toordinal()).astype(np.int32))
+    numbers = (days - EPOCH.toordinal()).astype(np.int32)
     for position, one in enumerate(spec.fields):
         counted = _codes(batch[FEATURE + one.name], one)
         if counted is None:
@@ -200,7 +201,7 @@ def _profile(
             profiles = found.profiles.setdefault(
                 (release, day), [FeatureProfile(f) for f in spec.fields]
             )
-            profiles[position].add(counted[0], counted[1][mine], weekdays[mine])
+            profiles[position].add(counted[0], counted[1][mine], numbers[mine])
 
 
 def _codes(column: Any, one: Field) -> tuple[list[bytes], npt.NDArray[np.int64]] | None:
@@ -348,6 +349,7 @@ def _drift(store: ReleaseStore, served: Served, spec: FeatureSpec) -> list[dict[
             if champion is None or live["rows"] < LEAST_ROWS or is_identifier(champion):
                 continue
             index, noise = psi(expected_profile(champion, live), live)
+            noise += usual_psi(champion, 1)[0]
             found.append(
                 {"day": dt.date.fromordinal(day).isoformat(), "release": release, "feature": name,
                  "psi": round(index, 4), "noise": round(noise, 4)}

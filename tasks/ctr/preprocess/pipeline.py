@@ -28,7 +28,7 @@ from nightshift.features.encoding import (
     stored_types,
     unique_texts,
 )
-from nightshift.features.profile import FeatureProfile, number_buckets, weekday_of
+from nightshift.features.profile import FeatureProfile, number_buckets
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
 from tasks.ctr.preprocess.daily import Daily
 from tasks.ctr.preprocess.ordering import RowSorter, in_blocks
@@ -210,7 +210,7 @@ def _write_splits(
                 plan.is_newer_than_train(days),
                 trained,
                 recent,
-                weekday_of(days),
+                days,
             )
             written = pa.RecordBatch.from_arrays(
                 [
@@ -255,7 +255,7 @@ def _encode(
     is_recent: npt.NDArray[np.bool_],
     trained: list[FeatureProfile],
     recent: list[FeatureProfile],
-    weekdays: npt.NDArray[np.int64],
+    days: npt.NDArray[np.int32],
 ) -> list[pa.Array]:
     """The features' columns of a batch; its values are counted into the profiles on the way."""
     encoded = []
@@ -267,8 +267,8 @@ def _encode(
         else:
             texts, codes = unique_texts(column, field)
             ids = encode_field(column, field) if field.tokens else hash_texts(texts)[codes][:, None]
-        trained[position].add(texts, codes[in_train], weekdays[in_train])
-        recent[position].add(texts, codes[is_recent], weekdays[is_recent])
+        trained[position].add(texts, codes[in_train], days[in_train])
+        recent[position].add(texts, codes[is_recent], days[is_recent])
         encoded.append(ids)
     return stored_columns(spec, encoded)
 
@@ -314,6 +314,7 @@ def _card(
             "type": field.type,
             "decimals": field.decimals,
             **trained[at].summary(),
+            "usual": trained[at].usual({1, plan.rule.newest_days}),
             "recent": recent[at].summary(),
         }
         for at, field in enumerate(spec.fields)
@@ -325,6 +326,7 @@ def _card(
             "first_day": date_of(rule.first_day),
             "last_day": date_of(rule.last_day),
             "last_judged_day": date_of(rule.last_judged_day),
+            "newer_days": plan.newer_days,
             "train_days": rule.train_days,
             "label_settle_days": rule.label_settle_days,
             "test_days": rule.test_days,

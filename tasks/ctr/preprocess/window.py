@@ -59,6 +59,11 @@ class WindowRule:
         """Last day whose labels have settled."""
         return self.last_day - self.label_settle_days
 
+    @property
+    def newest_days(self) -> int:
+        """Days after the last training day, where each day has judged rows; at least 1."""
+        return max(1, self.label_settle_days + self.test_days + self.valid_days)
+
 
 def rule_of(
     ds: str,
@@ -147,8 +152,14 @@ class Plan:
 
     def is_newer_than_train(self, days: Days) -> npt.NDArray[np.bool_]:
         """Rows of the days after the last training day, up to the run's date: bool [n]."""
-        last_train = max(day for day, split in self.split_of_day.items() if split == TRAIN)
+        last_train = self.rule.last_day - self.newer_days
         return (days > last_train) & (days <= self.rule.last_day)
+
+    @property
+    def newer_days(self) -> int:
+        """Days after the last training day, up to and with the run's date."""
+        last_train = max(day for day, split in self.split_of_day.items() if split == TRAIN)
+        return self.rule.last_day - last_train
 
     def days_in(self, split: int) -> list[int]:
         """Day numbers of a split, oldest first."""

@@ -7,8 +7,12 @@ import pyarrow as pa
 import pytest
 
 from nightshift.features.encoding import unique_texts
-from nightshift.features.profile import TOP, FeatureProfile, weekday_of
+from nightshift.features.profile import MOST_BY_DAY, TOP, FeatureProfile, weekday_of
 from nightshift.features.specification import Field
+from nightshift.features.stability import psi, usual_psi
+
+MONDAY = 4
+"""The first Monday since 1970."""
 
 
 def profile_of(*batches, sql="string", decimals=None):
@@ -57,7 +61,7 @@ def test_days_of_the_week_are_counted_apart():
     field = Field("x", "string", "categorical")
     profile = FeatureProfile(field)
     texts, codes = unique_texts(pa.array(["a", "a", "b", None]), field)
-    profile.add(texts, codes, np.array([0, 0, 6, 6]))
+    profile.add(texts, codes, np.array([MONDAY, MONDAY, MONDAY + 6, MONDAY + 6], np.int32))
     summary = profile.summary()
     assert summary["weekday_rows"] == [2, 0, 0, 0, 0, 0, 2]
     monday, *_, sunday = summary["weekdays"]
@@ -69,7 +73,7 @@ def test_the_days_of_the_week_are_not_kept_for_identifiers():
     field = Field("x", "string", "categorical")
     profile = FeatureProfile(field)
     texts, codes = unique_texts(pa.array([str(n) for n in range(1000)]), field)
-    profile.add(texts, codes, np.zeros(1000, np.int64))
+    profile.add(texts, codes, np.zeros(1000, np.int32))
     assert profile.summary()["weekdays"] is None
 
 
@@ -78,3 +82,76 @@ def test_days_of_the_week_are_those_of_the_calendar():
         date = dt.date.fromisoformat(day)
         number = np.array([(date - dt.date(1970, 1, 1)).days], np.int32)
         assert weekday_of(number)[0] == date.weekday()
+
+
+def by_day(values, days):
+    field = Field("x", "string", "categorical")
+    profile = FeatureProfile(field)
+    # In two batches, the days mixed, and not every value in each.
+    for part in (slice(0, None, 2), slice(1, None, 2)):
+        texts, codes = unique_texts(pa.array(values[part]), field)
+        profile.add(texts, codes, np.array(days[part], np.int32))
+    return profile
+
+
+def rows_of_few_users(seed, days=30, users=6, rows=50):
+    """Each day's rows are those of a few users; a user has one age."""
+    rng = np.random.default_rng(seed)
+    ages = rng.integers(20, 40, (days, users))
+    return ages.repeat(rows, axis=1).ravel().astype(str).tolist(), np.arange(days).repeat(
+        users * rows
+    )
+
+
+def test_single_days_of_whole_numbers_give_the_index_of_the_formula():
+    # Day 0 holds a and b half and half, day 1 holds them 1 to 4.
+    days = [0] * 1000 + [1] * 1000
+    profile = by_day(["a", "b"] * 500 + ["a", "b", "b", "b", "b"] * 200, days)
+    gap = 0.3 * np.log(0.5 / 0.2) - 0.3 * np.log(0.5 / 0.8)
+    # Less what chance explains: 1/n + 1/m times the 95 % quantile of chi-squared, 3.84.
+    (found,) = profile.usual({1, 2, 5})
+    assert (found["days"], found["stretches"]) == (1, 2)
+    assert found["psi"] == pytest.approx(gap - 3.84 * 2 / 1000, abs=2e-4)
+
+
+def test_rows_drawn_one_by_one_have_no_usual_drift_and_those_of_few_users_do():
+    rng = np.random.default_rng(4)
+    alike = by_day(rng.integers(20, 40, 9000).astype(str).tolist(), np.arange(30).repeat(300))
+    assert alike.usual({4})[0]["psi"] < 0.05
+    assert by_day(*rows_of_few_users(1)).usual({4})[0]["psi"] > 0.5
+
+
+def test_new_days_of_few_users_are_no_news_and_another_unit_is():
+    over = {"as before": 0, "in months": 0}
+    for seed in range(20):
+        values, days = rows_of_few_users(seed)
+        is_new = days >= 26
+        first = int(np.argmax(is_new))
+        old, new = values[:first], values[first:]
+        champion = by_day(old, days[~is_new])
+        known = {**champion.summary(), "usual": champion.usual({1, 4})}
+        for name, column in (
+            ("as before", new),
+            ("in months", [str(12 * int(value)) for value in new]),
+        ):
+            index, chance = psi(known, by_day(column, days[is_new]).summary())
+            over[name] += index > 2 + chance + usual_psi(known, 4)[0]
+    assert over == {"as before": 0, "in months": 20}
+
+
+def test_a_weekday_column_has_no_usual_drift():
+    days = np.arange(28).repeat(100)
+    profile = by_day((days % 7).astype(str).tolist(), days)
+    assert [one["psi"] for one in profile.usual({1, 4})] == [0.0, 0.0]
+
+
+def test_days_of_a_feature_of_too_many_values_are_not_kept():
+    profile = by_day([str(n) for n in range(MOST_BY_DAY + 1)] * 2, [0, 1] * (MOST_BY_DAY + 1))
+    assert profile.usual({1}) == []
+    assert profile_of(["a", "b"]).usual({1}) == []
+
+
+def test_stretches_pass_over_days_without_rows():
+    profile = by_day(["a"] * 10 + ["b"] * 10, [0] * 10 + [40] * 10)
+    (found,) = profile.usual({4})
+    assert found["stretches"] == 2

@@ -246,6 +246,18 @@ def test_days_are_counted_with_their_labels_and_missing_values(dataset):
         assert day["nulls"].get("product", 0) == rows["product"].null_count
 
 
+def test_the_card_tells_how_far_days_of_training_differ_from_the_others(dataset):
+    # Five days to train, two to validate, two to test, and three that have not settled: stretches
+    # of seven days leave no other days.
+    assert card(dataset)["window"]["newer_days"] == 7
+    for name, feature in card(dataset)["features"].items():
+        (usual,) = feature["usual"]
+        assert (usual["days"], usual["stretches"]) == (1, 5), name
+        # The rows are drawn one by one: days differ by no more than chance explains. Only the
+        # weekday is another on each of five days.
+        assert (usual["psi"] > 2) if name == "weekday" else (usual["psi"] < 0.25), name
+
+
 def test_a_missing_label_counts_as_declared(workshop):
     folder = workshop.features()
     expected = {}
