@@ -11,7 +11,7 @@ import datetime as dt
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -30,6 +30,9 @@ MAX_PROBLEMS = 20
 
 FIRST_YEAR = 1900
 """OpenMLDB stores a date as years since 1900 and refuses those before."""
+
+LAST_MS = 253_402_214_400_000
+"""The last moment of a row, in milliseconds since 1970: the year 9999 ends here in every zone."""
 
 _DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
@@ -142,7 +145,18 @@ _TAKES: dict[str, dict[type, Take]] = {
 }
 """By SQL type and type of the JSON value: what checks it and makes it the API server's."""
 
-for _takes in _TAKES.values():
+
+def _moment(value: int | None) -> int | None:
+    """A time in milliseconds, if a row can have been then."""
+    if value is None or 0 <= value <= LAST_MS:
+        return value
+    raise ValueError("lies before 1970 or after 9999, and says when a row was")
+
+
+_MOMENT: dict[type, Take] = {int: _moment, str: lambda text: _moment(_milliseconds(text))}
+"""As `_TAKES`, of a timestamp that says when a row was."""
+
+for _takes in (*_TAKES.values(), _MOMENT):
     _takes[type(None)] = _same
 
 
@@ -167,14 +181,20 @@ class RowReader:
     """Reads rows of one request schema.
 
     Args:
-        schema: columns of the request table.
+        schema: columns of the table.
+        moments: timestamps that say when a row was, and by which rows are kept and found:
+            OpenMLDB refuses a negative one, and no window reaches to one beyond the calendar.
     """
 
-    def __init__(self, schema: Sequence[Column]) -> None:
+    def __init__(self, schema: Sequence[Column], moments: Iterable[str] = ()) -> None:
         self.names = tuple(name for name, _ in schema)
         self.kinds = tuple(sql_type(kind) for _, kind in schema)
         self._known = frozenset(self.names)
-        self._takes = tuple(_TAKES.get(kind, {}) for kind in self.kinds)
+        self._moments = frozenset(moments) & self._known
+        self._takes = tuple(
+            _MOMENT if kind == "timestamp" and name in self._moments else _TAKES.get(kind, {})
+            for name, kind in zip(self.names, self.kinds, strict=True)
+        )
         picked = itemgetter(*self.names)
         self._pick: Callable[[Any], tuple[Any, ...]] = (
             picked if len(self.names) > 1 else lambda row: (picked(row),)
@@ -265,7 +285,10 @@ class RowReader:
         checked = []
         for name, kind, value in zip(self.names, self.kinds, values, strict=True):
             try:
-                checked.append(check_value(value, kind))
+                made = check_value(value, kind)
+                if kind == "timestamp" and name in self._moments:
+                    _moment(made)
+                checked.append(made)
             except ValueError as error:  # noqa: PERF203
                 checked.append(None)
                 problems.append(Problem(number, name, str(error)))

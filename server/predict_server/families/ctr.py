@@ -22,6 +22,7 @@ from nightshift.config.live import ShadowConfig
 from nightshift.errors import ContractError, DeadlineExceeded, NightshiftError
 from nightshift.features.encoding import Ids, RowEncoder, shown
 from nightshift.features.specification import FeatureSpec, sql_type
+from nightshift.features.tables import SourceTables
 from nightshift.live.share import position
 from nightshift.openmldb.protocol import DeploymentInfo
 from nightshift.recommend.recommender import Candidates, Recommender
@@ -97,6 +98,7 @@ class CtrRelease(Release):
         context: the server.
         made: the release's retrieval; None where it does not recommend.
         role: how its answers are logged: `live` or `canary`.
+        moment: the request's field that says when it was; None where that is not known.
 
     Raises:
         ContractError: retrieval and deployment do not fit each other.
@@ -110,6 +112,7 @@ class CtrRelease(Release):
         context: Context,
         made: Recommender | None = None,
         role: str = "live",
+        moment: str | None = None,
     ) -> None:
         self.pointer = pointer
         self.shadow: Shadow | None = None
@@ -125,7 +128,7 @@ class CtrRelease(Release):
         self._encoder = RowEncoder(spec, self.feature_names)
         self._context = context
         self._subject: Subject | None = None
-        self._reader = RowReader(self.request_schema)
+        self._reader = RowReader(self.request_schema, () if moment is None else (moment,))
         self._rows_scored = context.metrics.rows(pointer.release_id)
         self._names = {
             "release": pointer.release_id,
@@ -598,12 +601,15 @@ class Files:
     Attributes:
         spec: the feature specification.
         made: the retrieval; None where it does not recommend.
+        moment: the request's field that says when it was; None where the release is of before
+            releases kept their tables.
         canary: of the canary; what is wrong with them.
         shadow: of the release before; what is wrong with them.
     """
 
     spec: FeatureSpec
     made: Recommender | None
+    moment: str | None = None
     canary: Files | NightshiftError | None = None
     shadow: Files | NightshiftError | None = None
 
@@ -634,7 +640,9 @@ def _read_one(pointer: LivePointer, releases: Path) -> Files:
             f"{pointer.feature_spec} has schema hash {spec.schema_hash} and release "
             f"{pointer.release_id} was tested with {pointer.spec_hash}; the file was changed"
         )
-    return Files(spec, _retrieval_of(pointer, releases))
+    tables = ReleaseFolder(releases / pointer.release_id).tables
+    moment = SourceTables.load(tables).request_time if tables.is_file() else None
+    return Files(spec, _retrieval_of(pointer, releases), moment)
 
 
 def _retrieval_of(pointer: LivePointer, releases: Path) -> Recommender | None:
@@ -691,7 +699,7 @@ async def _prepare_one(
 ) -> CtrRelease:
     info = await context.openmldb.describe(*deployment_of(pointer))
     read.spec.check_columns(info.output_schema)
-    release = CtrRelease(pointer, read.spec, info, context, read.made, role)
+    release = CtrRelease(pointer, read.spec, info, context, read.made, role, read.moment)
     # A model whose process died is READY to Triton: only an inference shows it.
     ids = np.zeros((1, read.spec.width), dtype=np.int64)
     await release._infer(ids, context.settings.predict_timeout_s)

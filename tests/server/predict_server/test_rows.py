@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from predict_server.errors import InvalidRows, RequestError
-from predict_server.rows import check_value, parse_json, read_rows
+from predict_server.rows import RowReader, check_value, parse_json, read_rows
 
 SCHEMA = [("reqId", "string"), ("eventTime", "timestamp"), ("n", "int32")]
 GOOD = {"reqId": "a", "eventTime": 1458045784000, "n": 3}
@@ -38,6 +38,36 @@ def test_every_way_to_write_a_row_gives_the_same_row(payload):
 def test_rows_keep_their_order_and_may_mix_objects_and_arrays():
     rows = [GOOD, ["b", 1, 2], {**GOOD, "reqId": None}]
     assert read(rows) == [VALUES, ["b", 1, 2], [None, 1458045784000, 3]]
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        (0, True),
+        (-1, False),
+        (253_402_214_400_000, True),
+        (10**18, False),
+        (-(2**63), False),
+        ("9999-12-30T23:59:59Z", True),
+        ("9999-12-31T23:59:59Z", False),
+        ("1969-12-31T23:59:59Z", False),
+        ("0001-01-01T00:00:00+00:00", False),
+        (None, True),
+    ],
+)
+@pytest.mark.parametrize("as_object", [True, False])
+def test_the_time_of_a_row_lies_in_the_calendar_and_other_times_may_not(value, fits, as_object):
+    row = {**GOOD, "eventTime": value} if as_object else ["a", value, 3]
+    assert len(read([row])) == 1
+    reader = RowReader(SCHEMA, ["eventTime", "of_another_table"])
+    if fits:
+        assert reader.read([row], max_rows=1) == read([row])
+    else:
+        with pytest.raises(InvalidRows) as refused:
+            reader.read([row], max_rows=1)
+        (problem,) = refused.value.problems
+        assert (problem.row, problem.field) == (0, "eventTime")
+        assert "lies before 1970 or after 9999" in problem.problem
 
 
 def test_a_table_that_has_a_column_named_rows_is_not_mistaken():

@@ -1,12 +1,14 @@
 """Requests of rows over HTTP, between the real OpenMLDB, the real Triton and real models."""
 
 import json
+import shutil
 import threading
 import time
 
 import httpx
 import pytest
 
+from nightshift.pipeline import Pipeline
 from tests.server.predict_server.conftest import row
 
 
@@ -51,6 +53,31 @@ def test_explain_shows_the_deployments_features_and_the_ids(house, live_first):
     assert answer["features"]["count"] == 2
     assert list(answer["ids"]) == list(house.spec.names)
     assert all(-(2**63) <= int(value) < 2**63 for value in answer["ids"].values())
+
+
+@pytest.fixture
+def with_tables(house, predict):
+    """The shared server, whose release kept the declaration of its tables, as releases do."""
+    folder = Pipeline.load(house.settings).releases / house.pairs[0].release_id
+    folder.mkdir()
+    (folder / "tables.yaml").write_text(
+        "{version: 1, events: {requests: eventTime}, requests: {table: requests, id: reqId}}"
+    )
+    house.switch(house.pairs[0])
+    yield predict
+    shutil.rmtree(folder)
+    house.switch(house.pairs[0])
+
+
+def test_a_request_is_of_a_time_in_the_calendar(with_tables):
+    with_tables.ask(row(1, eventTime="9999-12-30T00:00:00Z"))
+    for moment in (10**18, -1, "0001-01-01T00:00:00Z", "9999-12-31T23:00:00Z"):
+        answer = with_tables.ask([row(0), row(1, eventTime=moment)], status=422)
+        assert answer["message"].startswith("row 1, field eventTime: lies before 1970 or after")
+        candidate = {key: value for key, value in row(1).items() if key != "eventTime"}
+        asked = {"user": {"eventTime": moment}, "candidates": [candidate]}
+        answer = with_tables.ask(asked, "/rank", status=422)
+        assert "field eventTime: lies before 1970" in answer["message"]
 
 
 def test_wrong_rows_are_422_and_name_row_and_field(live_first):
