@@ -192,12 +192,16 @@ class AirflowApi:
         ]
 
     def log_lines(self, dag_id: str, run_id: str, task: Task) -> list[str]:
-        """A task's log of its latest attempt, one text a line, with what an error said."""
+        """A task's log of its latest attempt, one text a line, with what an error said.
+
+        What Airflow notes of itself around a task is left out, unless there is nothing else.
+        """
         attempt = max(task.attempt, 1)
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task.name}/logs/{attempt}"
         content = self.request("GET", f"{path}?full_content=true&map_index={task.map_index}")
+        entries = content["content"]
         lines: list[str] = []
-        for entry in content["content"]:
+        for entry in [one for one in entries if not _is_airflows_own(one)] or entries:
             if isinstance(entry, str):
                 lines.append(entry)
                 continue
@@ -207,6 +211,17 @@ class AirflowApi:
                 for detail in entry.get("error_detail") or ()
             )
         return lines
+
+
+def _is_airflows_own(entry: Any) -> bool:
+    """Whether a line of a log is about Airflow's worker and not of the task."""
+    if isinstance(entry, str):
+        return False
+    if str(entry.get("event", "")).startswith(("::group::", "::endgroup::")):
+        return True
+    logger = str(entry.get("logger", ""))
+    own = logger in ("task", "py.warnings") or logger.startswith("airflow.")
+    return own and entry.get("level") in ("debug", "info", "warning")
 
 
 def _run_path(dag_id: str, run_id: str) -> str:

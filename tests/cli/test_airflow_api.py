@@ -83,6 +83,25 @@ def test_tasks_and_what_their_logs_say(airflow, api):
     }
     airflow.answers[f"GET {run}/train/logs/1?full_content=true&map_index=-1"] = (
         200,
-        {"content": ["::group::", error]},
+        {"content": ["of a file", error]},
     )
-    assert api.log_lines("d", "r", task) == ["::group::", "error failed", "E: v"]
+    assert api.log_lines("d", "r", task) == ["of a file", "error failed", "E: v"]
+
+
+def test_what_airflow_notes_around_a_task_is_shown_only_where_there_is_nothing_else(airflow, api):
+    around = [
+        {"event": "::group::Log message source details", "sources": ["/logs/attempt=1.log"]},
+        {"level": "info", "event": "::group::Pre Execute", "logger": "task"},
+        {"level": "warning", "event": "old syntax", "logger": "py.warnings"},
+        {"level": "info", "event": "Filling up the DagBag", "logger": "airflow.dag_processing"},
+    ]
+    said = [
+        {"level": "info", "event": "epoch 1", "logger": "nightshift.train"},
+        {"level": "error", "event": "Task failed with exception", "logger": "task"},
+    ]
+    place = "GET /api/v2/dags/d/dagRuns/r/taskInstances/train/logs/1?full_content=true&map_index=-1"
+    task = Task("train", "failed", 1, -1, 0)
+    airflow.answers[place] = (200, {"content": [*around, *said]})
+    assert api.log_lines("d", "r", task) == ["info epoch 1", "error Task failed with exception"]
+    airflow.answers[place] = (200, {"content": around})
+    assert len(api.log_lines("d", "r", task)) == len(around)
