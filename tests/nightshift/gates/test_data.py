@@ -72,7 +72,19 @@ def test_what_the_days_of_training_differ_by_is_no_news():
     usual[1]["psi"] = 1.0
     report = drift.judge(drifted, SPEC, GATES, champion_card=champion, champion_id="a")
     assert "user_age has drifted" in report["failures"][0]
+    assert "data.drift.except" in report["failures"][0]
     assert "and 1.000 by which stretches of 4 days of that data differ" in report["failures"][0]
+
+
+def test_a_champion_that_did_not_measure_its_days_is_judged_by_tonights():
+    """A release of an earlier version has none in its card."""
+    drifted = card(window={"newer_days": 4})
+    feature = drifted["features"]["user_age"]
+    feature["recent"] = profile({"a": 5, "c": 95})
+    asked = {"champion_card": card(), "champion_id": "2016-04-10.001"}
+    assert drift.judge(drifted, SPEC, GATES, **asked)["status"] == "fail"
+    feature["usual"] = [{"days": 4, "stretches": 17, "psi": 50.0}]
+    assert drift.judge(drifted, SPEC, GATES, **asked)["status"] == "pass"
 
 
 def test_ids_are_measured_and_not_judged():
