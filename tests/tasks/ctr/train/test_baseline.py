@@ -136,7 +136,7 @@ def test_every_optimizer_schedule_and_loss_learns(trained, changes):
     assert result["test"]["auc"] > 0.62
 
 
-def test_the_networks_input_stays_as_it_is(workshop):
+def test_the_networks_input_stays_as_it_is_and_unknown_ids_weigh_nothing(workshop):
     """Tokens come in any order and more than once, which a sparse matrix does not keep."""
     found = workshop.evaluate(
         """
@@ -152,8 +152,11 @@ labels = rng.integers(0, 2, 200).astype(np.int8)
 answer = {}
 for name, given in (("weighted", weights), ("plain", None)):
     split = Split(Tensors(rows.copy(), None if given is None else given.copy(), None), labels)
+    # Three columns of ids, whose unknown ones are row 0, and one of a number, whose row is 5.
     data = SimpleNamespace(
-        splits={"train": split, "valid": split}, vocabulary=SimpleNamespace(num_rows=6)
+        splits={"train": split, "valid": split}, vocabulary=SimpleNamespace(num_rows=6),
+        offsets=np.array([0, 0, 0, 5]),
+        inputs=SimpleNamespace(may_be_unknown=lambda: np.array([True, True, True, False])),
     )
     fitted = baseline.fit(data)
     logits = fitted.logits(split.tensors)
@@ -162,9 +165,11 @@ for name, given in (("weighted", weights), ("plain", None)):
         "kept": bool((split.tensors.rows == rows).all()),
         "weights_kept": given is None or bool((split.tensors.weights == weights).all()),
         "gap": float(np.abs(logits - own.sum(axis=1) - fitted.bias).max()),
+        "weights": fitted.weights.tolist(),
     }
 """
     )
     for answer in found.values():
         assert answer["kept"] and answer["weights_kept"]
         assert answer["gap"] < 1e-9
+        assert [weight == 0 for weight in answer["weights"]] == [True] + [False] * 5
