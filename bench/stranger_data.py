@@ -534,11 +534,59 @@ def trend(rows: int, seed: int) -> Made:
     return _made(rng, _clicked(rng, logit, 0.04), ids, numbers)
 
 
+def survey(rows: int, seed: int) -> Made:
+    """Answers to thirty questions on scales of three to seven, each with an effect of its own. 4 %."""
+    rng = np.random.default_rng([seed, 15])
+    answers: dict[str, Any] = {}
+    logit = np.zeros(rows)
+    for at in range(30):
+        size = int(rng.integers(3, 8))
+        answer = _drawn(rng, rows, size, 0.2)
+        logit += rng.normal(0.0, 0.2, size)[answer]
+        answers[f"q{at}"] = answer
+    ids = {name: answers.pop(name) for name in [f"q{at}" for at in range(15)]}
+    return _made(rng, _clicked(rng, logit, 0.04), ids, answers)
+
+
+def auctions(rows: int, seed: int) -> Made:
+    """A price that counts against what its category costs elsewhere, a rank, a reserve. 2 %."""
+    rng = np.random.default_rng([seed, 16])
+    category, seller = _drawn(rng, rows, 150, 0.8), _drawn(rng, rows, 4_000, 0.9)
+    usual = rng.normal(4.0, 1.2, 150)[category]
+    price = np.exp(usual + rng.normal(0.0, 0.5, rows))
+    rank, bids = rng.integers(1, 21, rows), rng.poisson(rng.gamma(0.8, 5.0, rows))
+    reserve = price * rng.uniform(0.3, 0.9, rows)
+    logit = -1.1 * (np.log(price) - usual) - 0.6 * np.log(rank) + 0.35 * np.log1p(bids)
+    logit += 0.4 * rng.normal(size=150)[category] + 0.4 * rng.normal(size=4_000)[seller]
+    logit += 0.5 * (reserve / price - 0.6) * (bids > 3)
+    numbers = {"price": price, "rank": rank, "bids": bids.astype(np.int64)}
+    numbers["reserve"] = pa.array(reserve, mask=rng.random(rows) < 0.3)
+    label = _clicked(rng, logit, 0.02)
+    return _made(rng, label, {"category": category, "seller": seller}, numbers)
+
+
+def seasons(rows: int, seed: int) -> Made:
+    """What is wanted depends on the hour and the day of the week; users have habits. 5 %."""
+    rng = np.random.default_rng([seed, 17])
+    hour, weekday = rng.integers(0, 24, rows), (np.arange(rows) * DAYS // rows) % 7
+    topic, user = _drawn(rng, rows, 80, 0.7), _drawn(rng, rows, 8_000, 0.8)
+    phase, height = rng.uniform(0, 2 * np.pi, 80), rng.gamma(2.0, 0.3, 80)
+    logit = height[topic] * np.cos(hour / 24 * 2 * np.pi - phase[topic])
+    logit += 0.4 * rng.normal(size=(80, 2))[topic, (weekday >= 5).astype(int)]
+    logit += 0.5 * rng.normal(size=8_000)[user] + 0.4 * rng.normal(size=80)[topic]
+    idle, depth = rng.exponential(3.0, rows), rng.geometric(0.25, rows)
+    logit += -0.3 * np.log1p(idle) + 0.2 * np.minimum(depth, 6)
+    ids = {"hour": hour, "weekday": weekday, "topic": topic, "user": user}
+    numbers = {"idle_days": idle, "depth": depth.astype(np.int64)}
+    return _made(rng, _clicked(rng, logit, 0.05), ids, numbers)
+
+
 MADE: dict[str, Callable[[int, int], Made]] = {
     made.__name__: made
     for made in (
         *(clicks, criteo, steps, tails, ids, rare, newcomers, numbers, tags, drift),
         *(pairs, curves, longtail, counts, weak, codes, trend),
+        *(survey, auctions, seasons),
     )
 }
 """By name what makes a table of so many rows with a seed, and its specification."""
