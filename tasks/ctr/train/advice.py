@@ -23,9 +23,11 @@ def of(
     epochs = len(progress.history)
     best = 1 + (0 if progress.best_epoch is None else progress.best_epoch)
     if epochs > 1 and best <= 1:
-        what = "the start" if best == 0 else "epoch 1"
+        what = (
+            "no epoch is surely better than the start" if best == 0 else "overfits from epoch 1 on"
+        )
         found.append(
-            f"best epoch {best} of {epochs}: overfits from {what} on; try a lower learning_rate, "
+            f"best epoch {best} of {epochs}: {what}; try a lower learning_rate, "
             "a higher l2_embedding or dropout, a smaller embedding_dim or hidden, a higher "
             "min_count, or more train_days"
         )

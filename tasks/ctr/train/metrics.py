@@ -35,8 +35,14 @@ def auc(labels: Labels, scores: Scores) -> float | None:
 
 def logloss(labels: Labels, scores: Scores) -> float:
     """Mean negative log likelihood, in nats; scores are clipped to [1e-7, 1 - 1e-7]."""
+    return float(losses_of_scores(scores, labels).mean())
+
+
+def losses_of_scores(scores: Scores, labels: Labels) -> npt.NDArray[np.float64]:
+    """Each row's negative log likelihood, in nats, by its clipped score: float64 [n]."""
     p = np.clip(scores.astype(np.float64), _CLIP, 1 - _CLIP)
-    return float(-np.mean(np.where(labels == 1, np.log(p), np.log1p(-p))))
+    found: npt.NDArray[np.float64] = -np.where(labels == 1, np.log(p), np.log1p(-p))
+    return found
 
 
 def losses(logits: npt.NDArray[np.float64], labels: Labels) -> npt.NDArray[np.float64]:

@@ -4,12 +4,16 @@ A network that begins at the logistic regression stays near it, one that begins 
 something else, and which of the two is ahead differs from data to data. Their mean is steadier than
 either. It is no larger thing to serve than another network: the mean of two factorisation machines
 with deep networks is one of both widths (`mean`), so nothing but training knows that there were two.
+
+A network that begins at the regression has to be better than it by more than chance: a simple model
+that may be as good is the better bet on rows that nobody has seen (the one-standard-error rule of
+Breiman et al. 1984, "Classification and Regression Trees"). Else the regression stays.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,19 +23,25 @@ from tasks.ctr.train.checkpoint import Arrays
 from tasks.ctr.train.dataset import Split
 from tasks.ctr.train.fit import Fitted
 from tasks.ctr.train.hyperparameters import Hyperparameters
-from tasks.ctr.train.metrics import auc, logloss, stopping_score
-from tasks.ctr.train.models import Architecture, build, views
+from tasks.ctr.train.metrics import auc, logloss, losses_of_scores, mean_gap, stopping_score
+from tasks.ctr.train.models import Architecture, Network, build, views
 from tasks.ctr.train.models.base import BIAS, FIRST_ORDER
 from tasks.ctr.train.scoring import score
 
 BOTH = "both"
 """The name of the mean, beside those of the starts."""
 
+BASELINE = "baseline"
+"""The name of the start at the logistic regression."""
+
 TWO = ("validation", BOTH)
 """Values of `linear_start` that train from both starts."""
 
 FAMILIES = ("deepfm", "fm", "wide_deep")
 """Families whose mean is a network of the same family."""
+
+_BLOCKS = 40
+"""Stretches of time that the validation rows are cut into: rows of one hour share much."""
 
 _FIRST_LAYER = "dnn.0.weight"
 
@@ -44,11 +54,14 @@ class Outcome:
         name: the start whose network was kept, or `both`.
         fitted: the model; of `both` with the progress of the better start.
         rated: what the validation rows give each, by name; empty where they were not asked.
+        doubted: why the start itself was kept although a trained network was rated higher; empty
+            where none was.
     """
 
     name: str
     fitted: Fitted
     rated: Mapping[str, float]
+    doubted: str = ""
 
 
 def choose(
@@ -87,18 +100,66 @@ def choose(
     return Outcome(better, found[better], rated)
 
 
+def unless_doubtful(
+    outcome: Outcome,
+    found: Mapping[str, Fitted],
+    begun: Callable[[], Network],
+    valid: Split,
+    device: str,
+) -> Outcome:
+    """What was chosen, or the regression that training began at where that may be as good.
+
+    Args:
+        outcome: what was chosen.
+        found: the trained networks by the name of their start, `baseline` among them.
+        begun: gives the network that answers as the regression.
+        valid: the validation rows, in the order of time.
+        device: `cpu` or `cuda`.
+    """
+    if outcome.name == BASELINE and outcome.fitted.progress.best_epoch == -1:
+        return outcome
+    start = begun()
+    ours, theirs = (
+        losses_of_scores(score(network, valid.tensors, device), valid.labels)
+        for network in (outcome.fitted.network, start)
+    )
+    better, error = mean_gap(theirs, ours)
+    error = max(error, _error_by_blocks(theirs - ours))
+    if better > error:
+        return outcome
+    doubted = (
+        "the regression itself is kept: the validation log loss of the network "
+        f"({outcome.name}) is {better:.2g} lower, no more than its standard error {error:.2g}"
+    )
+    progress = replace(found[BASELINE].progress, best_epoch=-1)
+    return Outcome(BASELINE, Fitted(start, progress), outcome.rated, doubted)
+
+
+def _error_by_blocks(gaps: npt.NDArray[np.float64]) -> float:
+    """The standard error of a mean of rows in the order of time, of which neighbours are alike."""
+    blocks = np.array_split(gaps - gaps.mean(), _BLOCKS)
+    return float(np.sqrt(sum(block.sum() ** 2 for block in blocks)) / len(gaps))
+
+
 def said(outcome: Outcome) -> str:
     """Why the model card's `linear_start` is what it is."""
     if not outcome.rated:
-        return "there is one start"
-    found = ", ".join(f"{name} {rated:.4f}" for name, rated in outcome.rated.items())
-    return f"by the validation rows: {found}"
+        why = "there is one start"
+    else:
+        found = ", ".join(f"{name} {rated:.4f}" for name, rated in outcome.rated.items())
+        why = f"by the validation rows: {found}"
+    return f"{why}; {outcome.doubted}" if outcome.doubted else why
 
 
 def epochs(outcome: Outcome, found: Mapping[str, Fitted]) -> int | dict[str, int]:
     """The best epoch, 0 being the start; of the mean by the name of the start."""
-    by_start = {name: 1 + (each.progress.best_epoch or 0) for name, each in found.items()}
-    return by_start if outcome.name == BOTH else by_start[outcome.name]
+    if outcome.name == BOTH:
+        return {name: _epoch(each) for name, each in found.items()}
+    return _epoch(outcome.fitted)
+
+
+def _epoch(fitted: Fitted) -> int:
+    return 1 + (fitted.progress.best_epoch or 0)
 
 
 def best(found: Mapping[str, Fitted]) -> float:

@@ -127,9 +127,10 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
     start = fresh()
     begins = linear is not None and chosen.linear_start != "zero"
-    names = ["baseline" if begins else "zero"]
-    if linear is not None and begins and warm is None:
-        if chosen.linear_start in starts.TWO and models.FIRST_ORDER in plan:
+    names = [starts.BASELINE if begins else "zero"]
+    first = None
+    if linear is not None and begins and warm is None and models.FIRST_ORDER in plan:
+        if chosen.linear_start in starts.TWO:
             names.append("zero")
         first = linear if grown is None else baseline.fit(data, linear.strength)
         start = fit.begin_with(start, first.weights, first.bias)
@@ -150,7 +151,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             stores.insert(0, store)
             trainer = fit.Trainer(
                 *(data, shape, chosen, start, store, stop, options.device),
-                judge_start=name == "baseline",
+                judge_start=name == starts.BASELINE,
                 rival=starts.best(found),
                 until=until,
                 rates=None if judged is None else judged.unknown_rates(data),
@@ -166,12 +167,23 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         *(found, chosen, None if judged is not None else data.splits["valid"], options.device),
         may_mix=may_mix,
     )
+    if first is not None and judged is None and chosen.linear_start != starts.BOTH:
+        weights, bias = first.weights, first.bias
+        outcome = starts.unless_doubtful(
+            outcome,
+            found,
+            lambda: models.build(shape, fit.begin_with(fresh(), weights, bias), options.device),
+            *(data.splits["valid"], options.device),
+        )
     fitted, epochs = outcome.fitted, starts.epochs(outcome, found)
     seconds = sum(each.progress.seconds for each in found.values())
     found.clear()
     if chosen.linear_start in starts.TWO:
         chosen = chosen.replaced({"linear_start": outcome.name})
         reasons["linear_start"] = starts.said(outcome)
+    elif outcome.doubted:
+        why = reasons.get("linear_start", "as asked")
+        reasons["linear_start"] = f"{why}; {outcome.doubted}"
     figures, compared = {}, None
     for name in ("valid", "test") if judged is None else ():
         split = data.splits[name]

@@ -23,7 +23,7 @@ def ended(epochs, best):
     ("epochs", "best", "words"),
     [
         (4, 1, "best epoch 1 of 4: overfits from epoch 1"),
-        (3, 0, "best epoch 0 of 3: overfits from the start"),
+        (3, 0, "best epoch 0 of 3: no epoch is surely better than the start"),
         (4, 4, "best epoch 4 of 4, the last one allowed"),
     ],
 )

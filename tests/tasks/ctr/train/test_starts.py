@@ -115,6 +115,60 @@ for asked, may_mix, scores, _ in cases:
         assert ("both" in outcome["said"]) == may_mix
 
 
+def test_the_regression_stays_unless_a_network_is_better_by_more_than_chance():
+    found = evaluate(
+        """
+import numpy as np
+from tasks.ctr.train import models, starts
+from tasks.ctr.train.checkpoint import Progress
+from tasks.ctr.train.dataset import Split
+from tasks.ctr.train.fit import Fitted
+from tasks.ctr.train.inputs import Tensors
+shape = models.Architecture(num_rows=3, num_fields=1, embedding_dim=2, hidden=(2,), family="lr")
+
+def network(*weights):
+    values = models.initial_parameters(models.plan(shape), seed=1, init_std=0.1, base_rate=0.5)
+    values[models.FIRST_ORDER] = np.array(weights, np.float32)[:, None]
+    return models.build(shape, values, "cpu")
+
+# Of id 1 a fourth are positives, of id 2 three fourths.
+rows = np.array([1, 1, 1, 1, 2, 2, 2, 2], np.int32)
+labels = np.array([1, 0, 0, 0, 1, 1, 1, 0], np.int8)
+answer = []
+order = np.argsort((rows == 2) != labels, kind="stable")
+# Weights of 1.8 make the mean loss fall by 0.09: more than the standard error of 160 rows, 0.06, and
+# less than that of 8, or of 40 stretches of rows that are alike, 0.12.
+cases = (((0, -1.8, 1.8), 20, False), ((0, -1.8, 1.8), 1, False), ((0, -1.8, 1.8), 20, True),
+         ((0, 0, 0), 20, False), ((0, 1, -1), 20, False))
+for weights, times, alike in cases:
+    at = np.repeat(order, times) if alike else np.tile(np.arange(8), times)
+    valid = Split(Tensors(rows[at][:, None], None, None), labels[at])
+    for name in ("baseline", "zero"):
+        fitted = Fitted(network(*weights), Progress(best_epoch=2, best_score=0.9))
+        both = {"baseline": Fitted(network(0, 0, 0), Progress(best_epoch=1)), "zero": fitted}
+        given = both if name == "zero" else {"baseline": fitted}
+        chosen = starts.Outcome(name, fitted, {})
+        begun = network(0, 0, 0)
+        outcome = starts.unless_doubtful(chosen, given, lambda: begun, valid, "cpu")
+        answer.append({
+            "name": outcome.name,
+            "epochs": starts.epochs(outcome, given),
+            "is_start": outcome.fitted.network is begun,
+            "said": starts.said(outcome),
+        })
+"""
+    )
+    better, *rest = [found[at : at + 2] for at in range(0, len(found), 2)]
+    assert [(one["name"], one["epochs"], one["is_start"]) for one in better] == [
+        ("baseline", 3, False),
+        ("zero", 3, False),
+    ]
+    for one in (one for pair in rest for one in pair):
+        assert (one["name"], one["epochs"], one["is_start"]) == ("baseline", 0, True)
+        assert "no more than its standard error" in one["said"]
+    assert all("standard error" not in one["said"] for one in better)
+
+
 @pytest.fixture(scope="module")
 def made(dataset):
     """A network from each start, and their mean."""

@@ -18,8 +18,9 @@ def golden_of(workshop):
 
 @pytest.fixture(scope="module")
 def trained(dataset):
-    """A model with the default hyper-parameters but small batches."""
-    _, result = dataset.train("dataset", "--set", "batch_size=100", out="trained")
+    """A model with the default hyper-parameters but small batches, from nothing."""
+    sets = ("--set", "batch_size=100", "--set", "linear_start=zero")
+    _, result = dataset.train("dataset", *sets, out="trained")
     return dataset, result
 
 
@@ -52,7 +53,7 @@ def test_it_writes_model_card_metrics_and_golden_rows(trained):
     assert lines[card["best_epoch"] - 1]["valid_auc"] == pytest.approx(card["valid"]["auc"])
     assert lines[1]["learning_rate"] == pytest.approx(0.9 * lines[0]["learning_rate"])
     assert card["hyperparameters"]["batch_size"] == 100
-    assert card["overrides"] == ["batch_size=100"]
+    assert card["overrides"] == ["batch_size=100", "linear_start=zero"]
     assert card["schema_hash"] == FeatureSpec.load(workshop.spec).schema_hash
     assert card["dataset"]["sha256"] == result["dataset_sha256"]
     assert card["versions"]["oneflow"] == "0.9.0"
