@@ -8,18 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
-from nightshift.scaffold.survey import TIME, Column, Table
+from nightshift.scaffold.survey import TIME, WHO_OR_WHAT, Column, Table
 
 _KEY_TYPES = ("string", "int16", "int32", "int64")
 _ID = re.compile(r"(?i)(?:^|_)(?:req|request|imp|impression|event|row|show|session)s?_?id$|^id$")
 _LABEL = re.compile(r"(?i)label|click|convert|conversion|purchase|order|buy|bought|value|target|y$")
-_WHO_OR_WHAT = re.compile(
-    r"(?i)id$|^(?:user|member|customer|client|visitor|account|device|player|"
-    r"item|product|sku|article|movie|film|song|book|ad|campaign|advertiser|"
-    r"shop|store|merchant|seller|site|publisher)$"
-)
-"""Names of columns that say whom or what a row is about, also by numbers."""
-
 MOST_KEYS = 3
 MOST_EVENT_KEYS = 2
 
@@ -378,7 +371,7 @@ def _keys(table: Table, request_id: str, request_time: str) -> list[str]:
 def _as_key(column: Column) -> tuple[bool, bool, bool, int]:
     """Ids first, then text; a number may be an amount, and one that is called a time is no key."""
     return (
-        not _WHO_OR_WHAT.search(column.name),
+        not WHO_OR_WHAT.search(column.name),
         bool(TIME.search(column.name)),
         column.sql != "string",
         -column.distinct,

@@ -24,6 +24,12 @@ _MAX_CATEGORIES = 0.5
 _MOST_FRESH = 0.8
 """Of a column whose values are ids that pass, such as sessions: a model never sees them again."""
 NAMES_A_KIND = re.compile(r"(?i)(?:^|_)(?:id|code|type|kind|cat|category)$|id$")
+WHO_OR_WHAT = re.compile(
+    r"(?i)id$|^(?:user|member|customer|client|visitor|account|device|player|"
+    r"item|product|sku|article|movie|film|song|book|ad|campaign|advertiser|"
+    r"shop|store|merchant|seller|site|publisher)$"
+)
+"""Names of columns that say whom or what a row is about, also by numbers."""
 _FEW = 50
 """Distinct values of a column up to which it is known how often each is there."""
 
@@ -136,7 +142,8 @@ class Table:
     def _is_id(self, column: Column) -> bool:
         """Whether values of a column are names, even where they are numbers."""
         if column.sql in WHOLE:
-            return NAMES_A_KIND.search(column.name) is not None or column.distinct <= 100
+            named = NAMES_A_KIND.search(column.name) or WHO_OR_WHAT.search(column.name)
+            return named is not None or column.distinct <= 100
         return column.sql not in ("float", "double")
 
     def is_unique(self, name: str) -> bool:
