@@ -480,7 +480,14 @@ class _Checker:
             requests = self._requests
             source = declared[tables.label_table or tables.request_table]
             found = labels.positives(pipeline, spec, query, reach, list(source.columns), requests)
-            if found is not None:
+            if found is not None and found.odd is not None:
+                self.add(
+                    pipeline.features.sql, spec.label,
+                    f"the label is {found.odd!r} for requests of the newest days; a night fails on "
+                    "what is not 0, 1 or NULL",
+                    "compare it in the query, such as CASE WHEN ... THEN 1 ELSE 0 END",
+                )  # fmt: skip
+            elif found is not None:
                 self._doubt(file, bounds.share_of_positives(gates, found))
             self._doubt(file, bounds.days_of_rows(gates, requests))
             self._doubt(file, bounds.nulls(pipeline, gates, outputs, requests))

@@ -52,11 +52,14 @@ class Positives:
         judged: requests with a label, or that count as one.
         positive: of them.
         days: how many days were read.
+        odd: a value of a label other than 0, 1 and NULL, by which a night fails; None where there
+            is none.
     """
 
     judged: int
     positive: int
     days: int
+    odd: Any = None
 
     @property
     def share(self) -> float:
@@ -100,16 +103,25 @@ def positives(
         if not count or not files or reading.rows(files) > 2 * MOST_ROWS:
             return None
         ones = zeros = 0
+        odd = None
+        if tables.label_table is not None:  # a request without a row of it
+            odd = _odd(value_of(expr, dict.fromkeys(used)))
         for row, many in _counted(files, used, keys):
             value = value_of(expr, row)
+            odd = _odd(value) if odd is None else odd
             ones += many if value else 0
             zeros += many if value is not None and not value else 0
         if tables.label_absent == 0:
-            return Positives(count, min(ones, count), len(days))
+            return Positives(count, min(ones, count), len(days), odd)
         if tables.label_absent == 1:
-            return Positives(count, max(0, count - zeros), len(days))
-        return Positives(ones + zeros, ones, len(days))
+            return Positives(count, max(0, count - zeros), len(days), odd)
+        return Positives(ones + zeros, ones, len(days), odd)
     return None
+
+
+def _odd(value: Any) -> Any:
+    """A label's value that is none; None where it is one."""
+    return None if value is None or value in (0, 1) else value
 
 
 def _expression(query: str, label: str, columns: Sequence[str]) -> s.Expr:

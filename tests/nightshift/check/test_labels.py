@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from openmldb_sql.parse import parse_select
 
-from nightshift.check import doubts, labels
+from nightshift.check import check_pipeline, doubts, labels
 from nightshift.check.labels import value_of
 from nightshift.features import lineage
 from nightshift.pipeline import Pipeline
@@ -82,6 +82,25 @@ def test_the_label_is_computed_as_the_query_computes_it(clicks, expression, posi
     )
     plant(clicks, QUERY, r"`label`\.`actionValue` AS", f"{expression} AS")
     assert counted(clicks).positive == positive
+
+
+@pytest.mark.parametrize(
+    ("expression", "odd"),
+    [
+        ("ifnull(`label`.`actionValue`, 0)", None),
+        ("CASE WHEN isnull(`label`.`actionValue`) THEN NULL ELSE 2 END", 2),
+        ("CASE WHEN isnull(`label`.`actionValue`) THEN -1 ELSE 1 END", -1),
+        ("CASE WHEN `label`.`actionValue` = 1 THEN 1 WHEN `label`.`actionValue` = 0 THEN 5 END", 5),
+    ],
+)
+def test_a_label_other_than_0_and_1_is_an_error_before_the_night(clicks, expression, odd):
+    plant(clicks, TABLES, r"^label: action", "label: {table: action, settles: {days: 0}}")
+    plant(clicks, QUERY, r"`label`\.`actionValue` AS", f"{expression} AS")
+    assert counted(clicks).odd == odd
+    told = [one for one in check_pipeline(clicks, "shop") if "0, 1 or NULL" in one.message]
+    assert [one.message.startswith(f"the label is {odd} for") for one in told] == (
+        [True] if odd is not None else []
+    )
 
 
 def test_a_label_that_is_computed_otherwise_is_not_known(clicks):
