@@ -26,7 +26,7 @@ MOST_BY_WEEKDAY = 200
 """A feature of more distinct values than these is not summed up by the day of the week."""
 
 MOST_STRETCHES = 60
-"""So many stretches of days are compared with the other days, evenly spread over the data."""
+"""So many stretches of days are compared with the days before, evenly spread over the data."""
 
 USUAL_QUANTILE = 0.95
 """Of the stretches' indices, this quantile is what is usual."""
@@ -148,17 +148,17 @@ class FeatureProfile:
         }
 
     def usual(self, lengths: Iterable[int]) -> list[dict[str, Any]]:
-        """How far stretches of days lie from the other days, beyond what chance explains.
+        """How far stretches of days lie from the days before them, beyond what chance explains.
 
-        Each stretch of so many days is taken for the newest days, the other days for what a
+        Each stretch of so many days is taken for the newest days, all days before it for what a
         model learned from, and their index is measured as a night measures it, days of the week
-        included.
+        included. The first half of the days is only learned from.
 
         Args:
             lengths: lengths of stretches, in days.
 
         Returns:
-            For each length that leaves other days: `days`, `stretches` and `psi`, the 95 %
+            For each length that fits: `days`, `stretches` and `psi`, the 95 %
             quantile of what their indices are above chance. Empty where the days were not
             counted apart.
         """
@@ -196,51 +196,61 @@ class _Days:
         self.days, self.weekday = days, weekday_of(days)
         self.texts = [texts[at] for at in order]
         self.table = table[:, order]
+        self._null = self.texts.index(NULL_TEXT) if NULL_TEXT in self.texts else None
 
     def weekdays(self) -> list[dict[str, Any]]:
         """A summary for each day of the week, Monday first."""
-        return [self._of(self.weekday == day) for day in range(WEEK)]
+        return [self._of(self.table[self.weekday == day].sum(axis=0)) for day in range(WEEK)]
 
     def indices(self, length: int) -> list[float]:
         """By stretch of `length` days that has rows: its index beyond chance, 0 at least."""
         found: list[float] = []
         if not len(self.days):
             return found
-        starts = np.arange(self.days[0], self.days[-1] - length + 2)
+        half = (self.days[-1] - self.days[0] + 2) // 2
+        starts = np.arange(self.days[0] + half, self.days[-1] - length + 2)
         if len(starts) > MOST_STRETCHES:
             starts = starts[np.linspace(0, len(starts) - 1, MOST_STRETCHES).astype(np.int64)]
+        before = np.vstack([np.zeros_like(self.table[:1]), self.table.cumsum(axis=0)])
         for start in starts:
-            inside = (self.days >= start) & (self.days < start + length)
-            if inside.any() and not inside.all():
-                found.append(self._index(inside))
+            first, end = np.searchsorted(self.days, [start, start + length])
+            if first < end:
+                found.append(self._index(first, end, before[first], before[end] - before[first]))
         return found
 
-    def _index(self, inside: npt.NDArray[np.bool_]) -> float:
-        newest, others = self._of(inside), self._of(~inside)
+    def _index(
+        self, first: int, end: int, before: npt.NDArray[np.int64], inside: npt.NDArray[np.int64]
+    ) -> float:
+        newest, learned = self._of(inside), self._of(before)
         if len(self.texts) <= MOST_BY_WEEKDAY:
-            rows = self.table[inside].sum(axis=1)
-            weekday_rows = np.bincount(self.weekday[inside], weights=rows, minlength=WEEK)
+            rows = self.table[first:end].sum(axis=1)
+            weekday_rows = np.bincount(self.weekday[first:end], weights=rows, minlength=WEEK)
             newest["weekday_rows"] = weekday_rows.tolist()
-            others["weekdays"] = [
-                self._of(~inside & (self.weekday == day)) if weekday_rows[day] else {"rows": 0}
+            past, weekday = self.table[:first], self.weekday[:first]
+            learned["weekdays"] = [
+                self._of(past[weekday == day].sum(axis=0)) if weekday_rows[day] else {"rows": 0}
                 for day in range(WEEK)
             ]
-        index, chance = psi(expected_profile(others, newest), newest)
+        index, chance = psi(expected_profile(learned, newest), newest)
         return max(0.0, index - chance)
 
-    def _of(self, chosen: npt.NDArray[np.bool_]) -> dict[str, Any]:
-        """The summary of the chosen days."""
-        counts = self.table[chosen].sum(axis=0)
+    def _of(self, counts: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """The summary of counts by value."""
         present = np.flatnonzero(counts)
+        distinct = len(present)
+        if distinct > TOP + 1:  # those that may be among the first, ties with the last included
+            least = np.partition(counts[present], distinct - TOP - 1)[distinct - TOP - 1]
+            present = present[counts[present] >= least]
         # Ties in text order, as in `_top`: the texts are sorted, and so is a stable order.
         present = present[np.argsort(-counts[present], kind="stable")]
-        kept = present[: TOP + 1]
-        top = [self.texts[at] for at in kept if self.texts[at] != NULL_TEXT][:TOP]
-        few = {self.texts[at]: int(counts[at]) for at in kept}
-        nulls = 0
-        if NULL_TEXT in self.texts:
-            nulls = int(counts[self.texts.index(NULL_TEXT)])
-        return _shares(few, top, rows=int(counts.sum()), distinct=len(present), nulls=nulls)
+        top = [at for at in present[: TOP + 1] if at != self._null][:TOP]
+        return _shares(
+            {self.texts[at]: int(counts[at]) for at in top},
+            [self.texts[at] for at in top],
+            rows=int(counts.sum()),
+            distinct=distinct,
+            nulls=0 if self._null is None else int(counts[self._null]),
+        )
 
 
 def _count(counts: Counter[bytes], texts: list[bytes], codes: npt.NDArray[np.int64]) -> None:

@@ -97,10 +97,11 @@ def expected_profile(champion: Mapping[str, Any], recent: Mapping[str, Any]) -> 
 
 
 def usual_psi(champion: Mapping[str, Any], days: int) -> tuple[float, int]:
-    """By how much a stretch of the training data's days differs from its other days.
+    """By how much a stretch of the training data's days differs from the days before it.
 
-    Rows are no independent draws: a few users make most rows of a day, and days differ. A handful
-    of days then differs from a month by far more than its number of rows explains. The training
+    Rows are no independent draws: a few users make most rows of a day, and days and seasons
+    differ. A handful of days then differs from the months before by far more than its number of
+    rows explains. The training
     data itself shows by how much (`FeatureProfile.usual`); only what is beyond that is news.
 
     Args:

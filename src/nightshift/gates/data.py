@@ -326,4 +326,4 @@ def _allowance(chance: float, usual: float, days: int) -> str:
     if not usual:
         return words
     stretches = "single days" if days == 1 else f"stretches of {days} days"
-    return f"{words}, and {usual:.3f} by which {stretches} of that data differ from its other days"
+    return f"{words}, and {usual:.3f} by which {stretches} of that data differ from the days before"

@@ -9,7 +9,7 @@ import pytest
 from nightshift.features.encoding import unique_texts
 from nightshift.features.profile import MOST_BY_DAY, TOP, FeatureProfile, weekday_of
 from nightshift.features.specification import Field
-from nightshift.features.stability import psi, usual_psi
+from nightshift.features.stability import expected_profile, psi, usual_psi
 
 MONDAY = 4
 """The first Monday since 1970."""
@@ -110,7 +110,7 @@ def test_single_days_of_whole_numbers_give_the_index_of_the_formula():
     gap = 0.3 * np.log(0.5 / 0.2) - 0.3 * np.log(0.5 / 0.8)
     # Less what chance explains: 1/n + 1/m times the 95 % quantile of chi-squared, 3.84.
     (found,) = profile.usual({1, 2, 5})
-    assert (found["days"], found["stretches"]) == (1, 2)
+    assert (found["days"], found["stretches"]) == (1, 1)
     assert found["psi"] == pytest.approx(gap - 3.84 * 2 / 1000, abs=2e-4)
 
 
@@ -139,6 +139,25 @@ def test_new_days_of_few_users_are_no_news_and_another_unit_is():
     assert over == {"as before": 0, "in months": 20}
 
 
+def test_stretches_are_measured_as_a_night_measures_its_newest_days():
+    rng = np.random.default_rng(8)
+    days = np.arange(20).repeat(400)
+    # More values than are listed, many of them equally frequent, NULL among them.
+    values = [None if n % 50 == 7 else f"v{n:03d}" for n in rng.geometric(0.02, len(days)).tolist()]
+    found = {}
+    for length in (1, 5):
+        for start in range(10, 20 - length + 1):
+            first, last = 400 * start, 400 * (start + length)
+            old = by_day(values[:first], days[:first]).summary()
+            new = by_day(values[first:last], days[first:last]).summary()
+            index, chance = psi(expected_profile(old, new), new)
+            found.setdefault(length, []).append(max(0.0, index - chance))
+    for usual in by_day(values, days).usual({1, 5}):
+        expected = np.quantile(found[usual["days"]], 0.95, method="higher")
+        assert usual["stretches"] == len(found[usual["days"]])
+        assert usual["psi"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_weekday_column_has_no_usual_drift():
     days = np.arange(28).repeat(100)
     profile = by_day((days % 7).astype(str).tolist(), days)
@@ -154,4 +173,22 @@ def test_days_of_a_feature_of_too_many_values_are_not_kept():
 def test_stretches_pass_over_days_without_rows():
     profile = by_day(["a"] * 10 + ["b"] * 10, [0] * 10 + [40] * 10)
     (found,) = profile.usual({4})
-    assert found["stretches"] == 2
+    assert found["stretches"] == 1
+    assert found["psi"] > 2
+
+
+def test_what_goes_with_the_season_is_no_news_before_a_year_is_there_and_another_unit_is():
+    rng = np.random.default_rng(12)
+    days = np.arange(138).repeat(100)
+    # Degrees Fahrenheit, from July on.
+    degrees = np.round(70 + 25 * np.cos(2 * np.pi * days / 365) + rng.normal(0, 8, len(days)))
+    is_new = days >= 110
+    old, new = degrees[~is_new], degrees[is_new]
+    champion = by_day(old.astype(str).tolist(), days[~is_new])
+    known = {**champion.summary(), "usual": champion.usual({1, 28})}
+    above = {}
+    for name, column in (("as before", new), ("Celsius", np.round((new - 32) / 1.8))):
+        index, chance = psi(known, by_day(column.astype(str).tolist(), days[is_new]).summary())
+        above[name] = index - chance - usual_psi(known, 28)[0]
+    assert psi(known, by_day(new.astype(str).tolist(), days[is_new]).summary())[0] > 1.5
+    assert above["as before"] < 2 < above["Celsius"]
