@@ -288,9 +288,11 @@ class _Reader:
             if not there:
                 continue
             listing = list_files(there[0])
-            if listing.empty:
+            for path in listing.empty:
+                if not path.is_file():  # a pipe, a device: it has no bytes either
+                    raise FileError(path, "it is not a plain file", hint="remove it")
                 raise FileError(
-                    listing.empty[0],
+                    path,
                     "the file is empty (0 bytes): an upload or a writer broke off",
                     hint="write it again, or remove it",
                 )

@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import gzip
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -317,6 +318,11 @@ def test_hidden_files_do_not_count_and_empty_ones_are_named(case):
     (case.source / "click" / "part-1.parquet").touch()
     with pytest.raises(DataError, match=r"part-1\.parquet: the file is empty"):
         case.load()
+
+
+def test_a_pipe_is_named_and_not_waited_for(case):
+    os.mkfifo(case.source / "click" / "part-1.parquet")
+    case.refuse(r"part-1\.parquet: it is not a plain file")
 
 
 def test_the_files_of_other_formats_are_not_guessed_at(case):
