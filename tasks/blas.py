@@ -1,8 +1,9 @@
 """The library that does OneFlow's matrix products on a CPU.
 
-OneFlow's wheel holds an OpenBLAS of 2020, without AVX-512. It calls it by name (`cblas_sgemm`)
-through the dynamic linker, so a library of the same names that is loaded before it, with its symbols
-open to all, takes its place. Intel's MKL is such a library, and about twice as fast.
+OneFlow's wheel holds an OpenBLAS of 2020, without AVX-512, which makes a product in one thread. It
+calls it by name (`cblas_sgemm`) through the dynamic linker, so a library of the same names that is
+loaded before it, with its symbols open to all, takes its place. Intel's MKL is such a library, and
+shares a product among the threads.
 """
 
 from __future__ import annotations
