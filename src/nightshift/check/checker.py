@@ -457,6 +457,7 @@ class _Checker:
             with self._told(self.pipeline.data):
                 self._doubt(files.sql, doubts.shared_label(self.pipeline, reach))
             self._future(declared, reach)
+            self._unordered(declared, reach)
         if reach is not None and spec is not None:
             self._lookback(spec)
             self._origins(spec, {output.name: output for output in outputs})
@@ -565,6 +566,23 @@ class _Checker:
                 "learn from what is not known when a request is served",
                 f"add AND {table}.{time} <= {files.tables.request_table}."
                 f"{files.tables.request_time} to its condition", warn=True,
+            )  # fmt: skip
+
+    def _unordered(self, declared: Mapping[str, Declared], reach: Reach) -> None:
+        """Joins of events without ORDER BY, which training and serving answer by other rows."""
+        files = self.pipeline.features
+        for join in reach.joins:
+            table = reach.read(join.read).table
+            time = declared[table].time if table in declared else None
+            if time is None or join.order or join.stands or join.groups is not None:
+                continue
+            if table in (files.tables.label_table, files.tables.request_table):
+                continue
+            self.add(
+                files.sql, f"LAST JOIN {table}",
+                "it has no ORDER BY: of several rows that it finds training takes an arbitrary one, "
+                "and a request that is served the newest",
+                f"write LAST JOIN {table} ORDER BY {table}.{time} ON ...", warn=True,
             )  # fmt: skip
 
     def _origins(self, spec: FeatureSpec, outputs: Mapping[str, Output]) -> None:

@@ -92,6 +92,11 @@ SLIPS = [
      ("LAST JOIN `bo_comment` AS `c` ORDER BY `c`.`ingestionTime`\n"
       "        ON `flattenRequest`.`sku_id` = `c`.`sku_id`\n    LAST JOIN `bo_product` AS `product`"),
      "LAST JOIN bo_comment", "from after it", "bo_comment.ingestionTime <= "),
+    (QUERY, r"LAST JOIN `bo_product` AS `product`",
+     ("LAST JOIN `bo_comment` AS `c` ON `flattenRequest`.`sku_id` = `c`.`sku_id`\n"
+      "        AND `c`.`ingestionTime` <= `flattenRequest`.`eventTime`\n"
+      "    LAST JOIN `bo_product` AS `product`"),
+     "LAST JOIN bo_comment", "arbitrary", "ORDER BY bo_comment.ingestionTime"),
     # feature_spec.yaml
     (SPEC, r"^label: .*", "label: [action_value]", "label", "action_value", "column"),
     (SPEC, SEX, "  user_sex: string\n  action_value: int32", "", "action_value is given twice",
