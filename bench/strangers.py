@@ -14,7 +14,8 @@ mean little, `rare` clicks with 0.2 % positives, `numbers` and `tags` numbers or
 `curves` heavy-tailed numbers with gaps and no straight line, `longtail` ids of power laws with 0.2 %
 positives, `counts` counts and amounts that are mostly 0, `weak` very many columns that say a little,
 `codes` whole numbers that are codes and -999 for a missing one, `trend` numbers that grow with time
-beyond what was learned. `movielens` is MovieLens-100k, read out of the wheel,
+beyond what was learned, `survey` answers on small scales, `auctions` a price beside what its
+category costs, `seasons` what is wanted at an hour. `movielens` is MovieLens-100k, read out of the wheel,
 label rating >= 4, split by time. `jd` is an export of the JD features, judged on twelve days:
 
     ./nightshift data generate --days 54 --seed 3 --end 2026-11-19
