@@ -12,6 +12,9 @@ from nightshift.layout import RunFolder
 from nightshift.pipeline import Pipeline
 from nightshift.registry.pointer import read_live
 
+_MOST_DAYS = 7
+"""So many held-out days are named one by one."""
+
 
 def report(pipeline: Pipeline, ds: str, run_id: str) -> None:
     """Print the report of a run."""
@@ -43,12 +46,19 @@ def _features(folder: RunFolder, model_card: dict[str, Any]) -> list[tuple[str, 
     return [
         ("rows", _rows(splits)),
         ("features", str(len(data_card.get("fields", [])))),
-        ("held-out days", ", ".join(day["day"] for day in days)),
+        ("held-out days", _days([day["day"] for day in days])),
         ("AUC on them", _figure(test.get("auc"))),
         *_refit(folder.refit_model / "model_card.json"),
         ("log loss on them", f"{_figure(test.get('logloss'))} (constant prediction: {base})"),
         ("data card", str(folder.dataset / "data_card.json")),
     ]
+
+
+def _days(days: list[str]) -> str:
+    """Few days by name, more by the first and the last."""
+    if len(days) <= _MOST_DAYS:
+        return ", ".join(days)
+    return f"{min(days)} to {max(days)}, {len(days)} days"
 
 
 def _refit(card: Path) -> list[tuple[str, str]]:

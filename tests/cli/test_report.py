@@ -51,6 +51,13 @@ def test_a_night_without_a_refit_names_figures_and_no_missing_file(pipeline, fol
     assert "refit on" not in text
 
 
+def test_many_held_out_days_are_told_by_the_first_and_the_last(pipeline, folder, capsys):
+    card = json.loads((folder.dataset / "data_card.json").read_text())
+    card["splits"]["test"]["days"] = [{"day": f"2026-11-{d:02d}"} for d in range(1, 15)]
+    write(folder.dataset / "data_card.json", card)
+    assert "held-out days     2026-11-01 to 2026-11-14, 14 days" in shown(pipeline, capsys)
+
+
 def test_a_refit_names_the_days_that_its_release_learned_from(pipeline, folder, capsys):
     learned = {"first_day": "2026-10-18", "last_day": "2026-11-16", "rows": 21600}
     write(folder.refit_model / "model_card.json", {"refit": {"learned": learned}})

@@ -14,7 +14,15 @@ import yaml
 from nightshift.scaffold import meanings
 from nightshift.scaffold.roles import Joined, Roles
 from nightshift.scaffold.survey import Column, Table
-from nightshift.scaffold.windows import DAYS, Windows, aggregates, free, spans
+from nightshift.scaffold.windows import (
+    DAYS,
+    LABELS_AFTER,
+    Windows,
+    aggregates,
+    free,
+    past_labels,
+    spans,
+)
 from nightshift.zones import Zone
 
 _SQL_NAMES = {
@@ -114,7 +122,8 @@ def create_tables(roles: Roles, expiry: Expiry | None = None) -> str:
             _index(roles.requests.name, key, roles.request_time, keeps)
         )
     indexes[roles.labels.name] = [
-        _index(roles.labels.name, roles.label_key, roles.label_time, keeps)
+        _index(roles.labels.name, key, roles.label_time, keeps)
+        for key in (roles.label_key, *roles.label_spans)
     ]
     for joined in roles.joined:
         indexes[joined.table.name] = [
@@ -189,6 +198,12 @@ def _meanings(roles: Roles) -> str:
 def _label(roles: Roles, window: Window) -> str:
     """The key `label`."""
     name, settles = roles.labels.name, f"  settles: {{days: {window.settle_days}}}\n"
+    if roles.label_spans:
+        settles += (
+            "  # So long after its time a label is in the online store: windows over past labels end\n"
+            "  # so long before a request.\n"
+            f"  delay: {{days: {LABELS_AFTER}}}\n"
+        )
     if roles.label_from is not None:
         return (
             "# A column of the requests' files; it is not there yet when a request is served, so it is\n"
@@ -281,7 +296,25 @@ def _earlier(roles: Roles) -> list[tuple[str, str, str]]:
 
 
 def _windows(roles: Roles) -> list[Windows]:
-    """The windows over the tables of events."""
+    """The windows over the tables of events, and over past labels."""
+    return [*_event_windows(roles), *_label_windows(roles)]
+
+
+def _label_windows(roles: Roles) -> list[Windows]:
+    label = None if roles.label is None else roles.labels.column(roles.label)
+    return [
+        Windows(
+            *(roles.labels, key, str(roles.label_time)),
+            *(roles.requests, roles.request_id, roles.request_time),
+            past_labels(label),
+            (span,),
+            LABELS_AFTER,
+        )
+        for key, span in roles.label_spans.items()
+    ]
+
+
+def _event_windows(roles: Roles) -> list[Windows]:
     return [
         Windows(
             *(joined.table, key, joined.time, roles.requests, roles.request_id, roles.request_time),

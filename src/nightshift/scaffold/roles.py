@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from nightshift.config.yamlfile import nearest
 from nightshift.errors import ConfigurationError
 from nightshift.scaffold.survey import TIME, WHO_OR_WHAT, Column, Table
+from nightshift.scaffold.windows import LABELS_AFTER, label_span
 
 _KEY_TYPES = ("string", "int16", "int32", "int64")
 _ID = re.compile(r"(?i)(?:^|_)(?:req|request|imp|impression|event|row|show|session)s?_?id$|^id$")
@@ -54,6 +55,8 @@ class Roles:
         label_time: its column of the time; None for a table without one.
         label_from: the folder or file that the label's table comes out of, where that is the
             requests'; None where it has its own.
+        label_spans: by key how far windows over past labels reach back, of `windows.DAYS`; empty
+            where there are none.
         joined: further tables.
         unused: tables that share no key, with the reason.
         guesses: what was decided without being told, one sentence each.
@@ -71,6 +74,7 @@ class Roles:
     unused: dict[str, str] = field(default_factory=dict)
     guesses: list[str] = field(default_factory=list)
     label_from: str | None = None
+    label_spans: dict[str, str] = field(default_factory=dict)
 
 
 def decide(
@@ -120,6 +124,12 @@ def decide(
     )
     if roles.keys:
         guesses.append(f"earlier requests are counted by {', '.join(roles.keys)}")
+    roles.label_spans = _label_spans(roles)
+    if roles.label_spans:
+        guesses.append(
+            f"past labels are features, by {', '.join(roles.label_spans)}: those older than "
+            f"{LABELS_AFTER} days at a request, when a night has loaded them for sure"
+        )
     _check_positives(roles, guessed)
     _join(tables, roles)
     return roles
@@ -189,18 +199,23 @@ def _apart(
         f"label: {whole.name}.{label}, which is no part of a request: the table {name} of it is "
         f"loaded from the files of {whole.name}"
     )
-    columns = [c for c in whole.columns if c.name in (request_id, time, label)]
-    kept = {name: meaning for name, meaning in whole.meanings.items() if name != label}
+    rest = replace(
+        whole,
+        columns=tuple(c for c in whole.columns if c.name != label),
+        meanings={name: meaning for name, meaning in whole.meanings.items() if name != label},
+    )
+    # The keys, too: windows over past labels are kept by them.
+    own = {request_id, time, label, *_keys(rest, request_id, time)}
+    columns = [c for c in whole.columns if c.name in own]
     labels = replace(
         whole,
         name=name,
         columns=tuple(columns),
         shared={request_id: whole.shared[request_id]},
-        meanings={n: m for n, m in whole.meanings.items() if n in (request_id, time, label)},
+        meanings={name: meaning for name, meaning in whole.meanings.items() if name in own},
         left_out={},
     )
-    rest = tuple(c for c in whole.columns if c.name != label)
-    return replace(whole, columns=rest, meanings=kept), labels
+    return rest, labels
 
 
 def _check_positives(roles: Roles, guessed: bool) -> None:
@@ -366,6 +381,20 @@ def _keys(table: Table, request_id: str, request_time: str) -> list[str]:
     ]
     able.sort(key=_as_key)
     return [c.name for c in able[:MOST_KEYS]]
+
+
+def _label_spans(roles: Roles) -> dict[str, str]:
+    """By key of the requests that the labels have, too, how far back past labels are counted."""
+    labels, time = roles.labels, roles.label_time
+    if time is None:
+        return {}
+    kinds = {column.name: column.sql for column in labels.columns}
+    spans = {
+        key: label_span(labels, key, time)
+        for key in roles.keys
+        if key != roles.label_key and kinds.get(key) == roles.requests.column(key).sql
+    }
+    return {key: span for key, span in spans.items() if span is not None}
 
 
 def _as_key(column: Column) -> tuple[bool, bool, bool, int]:

@@ -20,6 +20,13 @@ DAYS = {"1d": 1, "7d": 7, "30d": 30, "90d": 90, "180d": 180}
 
 _PAIRS = (("1d", "7d"), ("7d", "30d"), ("30d", "90d"), ("30d", "180d"))
 
+LABELS_AFTER = 2
+"""Days after its time from which on a label is in the online store, whatever the hour: the nights
+fill it, and a night takes some hours of the next day."""
+
+_ENOUGH_LABELS = 100
+"""Labels of a key that a share should be of."""
+
 _MOST_VALUES = 8
 _MOST_AGGREGATES = 12
 """Of a window: more columns of a table than that are left to the user."""
@@ -69,6 +76,7 @@ class Windows:
         request_time: its time.
         aggregates: what each window computes.
         spans: how far the windows reach back, of `DAYS`.
+        until_days: how many days before the request the windows end; 0: at it.
     """
 
     table: Table
@@ -79,6 +87,7 @@ class Windows:
     request_time: str
     aggregates: tuple[Aggregate, ...]
     spans: tuple[str, ...]
+    until_days: int = 0
 
     @property
     def name(self) -> str:
@@ -118,19 +127,24 @@ class Windows:
             *(f"`{name}`" for name in used),
         )
         events = f"SELECT {', '.join(of_event)}, bigint(1) AS {is_event} FROM `{self.table.name}`"
+        end, kept_out = "0s", "EXCLUDE CURRENT_TIME INSTANCE_NOT_IN_WINDOW"
+        about = f"Rows of {self.table.name} before the request, by {self.key}."
+        if self.until_days:
+            end, kept_out = f"{self.until_days}d", "INSTANCE_NOT_IN_WINDOW"
+            about = f"Labels known {self.until_days} days before the request, by {self.key}."
         frames = ",\n        ".join(
             f"{self.name}_{span} AS (\n"
             f"            UNION ({events})\n"
             f"            PARTITION BY `{self.key}` ORDER BY {at}\n"
-            f"            ROWS_RANGE BETWEEN {span} PRECEDING AND 0s PRECEDING MAXSIZE 1000\n"
-            "            EXCLUDE CURRENT_TIME INSTANCE_NOT_IN_WINDOW)"
+            f"            ROWS_RANGE BETWEEN {span} PRECEDING AND {end} PRECEDING MAXSIZE 1000\n"
+            f"            {kept_out})"
             for span in self.spans
         )
         computed = ",\n        ".join([f"{row_id} AS `{self.id_column}`", *listed])
         return f"""\
 LAST JOIN
 (
-    -- Rows of {self.table.name} before the request, by {self.key}. The request itself takes part
+    -- {about} The request itself takes part
     -- as a row of empty values.
     SELECT
         {computed}
@@ -179,6 +193,48 @@ def aggregates(table: Table, without: Collection[str | None]) -> list[Aggregate]
         elif kind == "categorical":
             found += _counts(column)
     return found[:_MOST_AGGREGATES]
+
+
+def label_span(table: Table, key: str, time: str) -> str | None:
+    """How far a window over past labels reaches back: as far as it takes to see some of a key.
+
+    Args:
+        table: the labels.
+        key: column that the window is kept by.
+        time: column of the labels' time.
+
+    Returns:
+        One of `DAYS`; None where the days are too few for any.
+    """
+    at = table.column(time)
+    if at.least is None:
+        return None
+    days = max(1.0, (at.greatest - at.least).total_seconds() / 86_400)
+    a_day = table.seen / max(1, table.column(key).distinct) / days
+    able = [span for span in DAYS if LABELS_AFTER < DAYS[span] <= days / 4]
+    found = (span for span in able if a_day * (DAYS[span] - LABELS_AFTER) >= _ENOUGH_LABELS)
+    return next(found, able[-1] if able else None)
+
+
+def past_labels(label: Column | None) -> tuple[Aggregate, ...]:
+    """What a window over past labels computes: how many there were, and the positives' share.
+
+    Args:
+        label: column of the label; None where each row is a positive.
+    """
+    if label is None:
+        return (Aggregate("rows", "count({is_event}) OVER {w}", "int64"),)
+    quoted = f"`{label.name}`"
+    count = f"count({quoted}) OVER {{w}}"
+    one = "true" if label.sql == "bool" else "1"
+    share = (
+        f"CASE WHEN {count} > 0\n             THEN double(count_where({quoted}, {quoted} = {one}) "
+        f"OVER {{w}}) / {count} ELSE NULL END"
+    )
+    return (
+        Aggregate("rows", count, "int64", label),
+        Aggregate(f"{label.name}_share", share, "double", label),
+    )
 
 
 def _is_amount(column: Column) -> bool:

@@ -1,5 +1,8 @@
 """Which table plays which part, from names and counts alone."""
 
+import datetime as dt
+from dataclasses import replace
+
 import pytest
 
 from nightshift.errors import ConfigurationError
@@ -98,12 +101,25 @@ def test_a_label_among_the_requests_columns_becomes_a_table_of_its_own(given):
         "flat",
         "visit_id",
     )
-    assert [c.name for c in roles.labels.columns] == ["visit_id", "at", wanted]
+    # With the keys of windows over past labels.
+    assert [c.name for c in roles.labels.columns] == ["visit_id", "at", "page", "age", wanted]
     assert wanted not in [c.name for c in roles.requests.columns]
     assert (roles.requests.name, roles.label_time) == ("flat", "at")
     assert any(
         f"label: flat.{wanted}, which is no part of a request" in one for one in roles.guesses
     )
+
+
+@pytest.mark.parametrize(("days", "spans"), [(5, {}), (40, {"page": "7d", "age": "7d"})])
+def test_past_labels_are_counted_by_the_keys_that_both_tables_have(days, spans):
+    start = dt.datetime(2026, 5, 1, tzinfo=dt.timezone.utc)
+    at = Column("at", "timestamp", ROWS, 0, start, start + dt.timedelta(days=days))
+    roles = decide(of(replace(FLAT, columns=(FLAT.columns[0], at, *FLAT.columns[2:])), PAGE))
+    assert roles.label_spans == spans
+    assert any("past labels are features" in one for one in roles.guesses) == bool(spans)
+    # Labels without the key, or without a time, have none.
+    for other in (CLICK, table("click", text("visit_id", 90), number("clicked", 2, 0, 1), rows=90)):
+        assert decide(of(VISIT, other)).label_spans == {}
 
 
 def test_a_column_of_a_table_that_names_requests_is_the_label_rather_than_one_of_theirs():

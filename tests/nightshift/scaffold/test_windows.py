@@ -137,6 +137,60 @@ def test_the_windows_count_what_lies_before_the_request(folder, proposed, tmp_pa
             assert got[f"done_by_visitor_mobile_{span}"] == sum(e["mobile"] for e in seen)
 
 
+def seen_folder(root):
+    """One flat table of 40 days: what a member was shown, and whether it was taken."""
+    rng = np.random.default_rng(6)
+    n = 1200
+    at = np.datetime64("2026-05-01T01:00:00", "ms") + np.sort(
+        rng.integers(0, 40 * 86_400, n)
+    ) * np.timedelta64(1, "s")
+    (root / "seen").mkdir(parents=True)
+    columns = {
+        "seen_id": pa.array(np.arange(n), pa.int64()),
+        "seen_at": pa.array(at, pa.timestamp("ms")),
+        "member": pa.array([f"m{i}" for i in rng.integers(0, 25, n)]),
+        "taken": pa.array(rng.random(n) < 0.3, mask=rng.random(n) < 0.1),
+    }
+    pq.write_table(pa.table(columns), root / "seen" / "part-0.parquet")
+    return root
+
+
+@pytest.mark.services
+def test_past_labels_are_counted_up_to_two_days_before_the_request(tmp_path):
+    """Against a loop over the rows; a label that is not known is none of them."""
+    folder = seen_folder(tmp_path / "from")
+    roles = deciding.decide(looking.survey(folder), label="taken")
+    assert roles.label_spans == {"member": "7d"}
+    texts = writing.contents("seen", roles, writing.window_of(roles, 0, 300), 300)
+    assert "delay: {days: 2}" in texts["tables.yaml"]
+    assert "seen_label_by_member_taken_share_7d: {type: double}" in texts["feature_spec.yaml"]
+    part = re.search(r"-- Labels known.*?\n    (SELECT.*)\n\) AS seen", texts["features.sql"], re.S)
+    rows = pq.read_table(folder / "seen").to_pylist()
+    labels = [{k: row[k] for k in ("seen_id", "seen_at", "member", "taken")} for row in rows]
+    requests = [{k: row[k] for k in ("seen_id", "seen_at", "member")} for row in rows[::30]]
+    server = ServerProcess(tmp_path / "openmldb").start()
+    try:
+        server.do("CREATE DATABASE db")
+        for statement in texts["create_tables.sql"].split(";")[:-1]:
+            server.do(re.sub(r"(?m)^--.*", "", statement).strip())
+        for name, some in (("seen", requests), ("seen_label", labels)):
+            put(server, name, some)
+        found = {row[0]: row[1:] for row in server.do(part[1])}
+    finally:
+        server.end()
+    for request in requests:
+        since, until = (request["seen_at"] - dt.timedelta(days=days) for days in (7, 2))
+        known = [
+            row["taken"]
+            for row in labels
+            if row["member"] == request["member"]
+            and since <= row["seen_at"] <= until
+            and row["taken"] is not None
+        ]
+        share = sum(known) / len(known) if known else None
+        assert found[request["seen_id"]] == [len(known), share]
+
+
 def put(server, table, rows):
     def literal(value):
         if value is None:
