@@ -24,6 +24,8 @@ from nightshift.zones import Zone
 
 _ENOUGH_POSITIVES = 100
 _MOST_HELD_DAYS = 7
+_DAYS_A_HELD_DAY = 12
+"""One of so many days that a night learns from is held out, and one validates, up to a week."""
 _ENOUGH_ROWS = 200_000
 """Requests that a night learns from, where that takes more days than usual."""
 _TRAIN_DAYS, _MOST_TRAIN_DAYS = 30, 180
@@ -73,7 +75,10 @@ def window_of(
     enough = -(-_ENOUGH_ROWS * span // max(1, roles.requests.rows))
     # Three quarters of the days, so that nights of the last days find their whole window.
     most = max(_TRAIN_DAYS, min(enough, _MOST_TRAIN_DAYS))
-    train = max(2 * held + 1 + settle_days, min(most + settle_days, span * 3 // 4))
+    usual = min(most + settle_days, span * 3 // 4)
+    # Where days hold few requests, one differs much from the next.
+    held = max(held, min(_MOST_HELD_DAYS, usual // _DAYS_A_HELD_DAY))
+    train = max(2 * held + 1 + settle_days, usual)
     return Window(first, last, min(train, span), held, held, settle_days)
 
 

@@ -260,3 +260,26 @@ def test_a_name_that_sql_does_not_take_is_refused_with_file_and_column(tmp_path)
     pq.write_table(pa.table({"user-id": [1]}), tmp_path / "shown" / "part-0.parquet")
     with pytest.raises(DataError, match=r"part-0\.parquet.*user-id.*rename"):
         looking.survey(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("days", "rows", "positives", "train", "held"),
+    [
+        (60, 600_000, 30_000, 30, 2),  # full days: 30 are enough to learn from
+        (240, 48_000, 24_000, 180, 7),  # few requests a day: a twelfth of 180 is a week at most
+        (120, 24_000, 12_000, 90, 7),
+        (30, 30_000, 9_000, 22, 2),
+        (30, 30_000, 300, 22, 5),  # but 100 positives take more, a sixth of the days at most
+    ],
+)
+def test_days_of_few_requests_are_held_out_up_to_a_week(folder, days, rows, positives, train, held):
+    roles = propose(folder, requests="impressions", labels="clicks")
+    first = dt.datetime(2026, 1, 1, 8, tzinfo=dt.timezone.utc)
+    last = first + dt.timedelta(days=days - 1)
+    columns = [
+        replace(c, least=first, greatest=last) if c.name == "shown_at" else c
+        for c in roles.requests.columns
+    ]
+    requests = replace(roles.requests, columns=tuple(columns), rows=rows, days=())
+    window = writing.window_of(replace(roles, requests=requests), 0, positives)
+    assert (window.train_days, window.test_days, window.valid_days) == (train, held, held)
