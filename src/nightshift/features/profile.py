@@ -113,12 +113,15 @@ class FeatureProfile:
         codes: npt.NDArray[np.int64],
         days: npt.NDArray[np.int32],
     ) -> None:
-        present, codes = np.unique(codes, return_inverse=True)
-        numbers, at = np.unique(days, return_inverse=True)
+        if not len(codes):
+            return
+        present, codes = _distinct(codes)
+        first = int(days.min())
+        numbers, at = _distinct(days.astype(np.int64) - first)
         places = [self._places.setdefault(texts[n], len(self._places)) for n in present]
         table = np.bincount(at * len(present) + codes, minlength=len(numbers) * len(present))
         for day, counted in zip(
-            numbers.tolist(), table.reshape(len(numbers), len(present)), strict=True
+            (numbers + first).tolist(), table.reshape(len(numbers), len(present)), strict=True
         ):
             before = by_day.get(day, np.zeros(0, dtype=np.int32))
             by_day[day] = np.pad(before, (0, len(self._places) - len(before)))
@@ -251,6 +254,16 @@ class _Days:
             distinct=distinct,
             nulls=0 if self._null is None else int(counts[self._null]),
         )
+
+
+def _distinct(
+    values: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """`np.unique` with the inverse, of small whole numbers from 0 on: it counts and does not sort."""
+    found = np.flatnonzero(np.bincount(values))
+    at = np.empty(len(found) and int(found[-1]) + 1, dtype=np.int64)
+    at[found] = np.arange(len(found))
+    return found, at[values]
 
 
 def _count(counts: Counter[bytes], texts: list[bytes], codes: npt.NDArray[np.int64]) -> None:
