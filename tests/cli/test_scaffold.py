@@ -69,7 +69,10 @@ def test_one_flat_file_of_another_worlds_types_becomes_tables_that_load_and_pass
         pa.concat_tables(map(pq.read_table, sorted((laid / name).glob("*/*.parquet"))))
         for name in ("calls_label", "calls")
     )
-    assert (labels.column_names, labels.num_rows) == (["call", "called_at", "converted"], count)
+    assert (labels.column_names, labels.num_rows) == (
+        ["call", "called_at", "customer", "age", "converted"],
+        count,
+    )
     assert pc.sum(labels["converted"]).as_py() == -(-count // 7)
     assert calls.column_names == ["call", "called_at", "customer", "fee", "age"]
     first = calls.sort_by("call").slice(0, 1).to_pylist()[0]

@@ -291,7 +291,7 @@ def _drift(
 ) -> tuple[dict[str, Any], list[Finding]]:
     drifted: dict[str, Any] = {}
     findings = []
-    days = int(card.get("window", {}).get("newer_days", 0))
+    days = int(card.get("newer_days", 0))
     for name in card["features"] if names is None else names:
         recent = card["features"][name]["recent"]
         expected = expected_profile(champion["features"][name], recent)

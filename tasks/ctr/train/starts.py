@@ -40,9 +40,6 @@ TWO = ("validation", BOTH)
 FAMILIES = ("deepfm", "fm", "wide_deep")
 """Families whose mean is a network of the same family."""
 
-_BLOCKS = 40
-"""Stretches of time that the validation rows are cut into: rows of one hour share much."""
-
 _FIRST_LAYER = "dnn.0.weight"
 
 
@@ -124,7 +121,6 @@ def unless_doubtful(
         for network in (outcome.fitted.network, start)
     )
     better, error = mean_gap(theirs, ours)
-    error = max(error, _error_by_blocks(theirs - ours))
     if better > error:
         return outcome
     doubted = (
@@ -133,12 +129,6 @@ def unless_doubtful(
     )
     progress = replace(found[BASELINE].progress, best_epoch=-1)
     return Outcome(BASELINE, Fitted(start, progress), outcome.rated, doubted)
-
-
-def _error_by_blocks(gaps: npt.NDArray[np.float64]) -> float:
-    """The standard error of a mean of rows in the order of time, of which neighbours are alike."""
-    blocks = np.array_split(gaps - gaps.mean(), _BLOCKS)
-    return float(np.sqrt(sum(block.sum() ** 2 for block in blocks)) / len(gaps))
 
 
 def said(outcome: Outcome) -> str:

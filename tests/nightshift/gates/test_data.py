@@ -59,7 +59,7 @@ def test_drifted_feature_is_rejected_by_name():
 
 
 def test_what_the_days_of_training_differ_by_is_no_news():
-    champion, drifted = card(), card(window={"newer_days": 4})
+    champion, drifted = card(), card(newer_days=4)
     drifted["features"]["user_age"]["recent"] = profile({"a": 5, "c": 95})
     first = drift.judge(drifted, SPEC, GATES, champion_card=champion, champion_id="a")
     index = first["drift"]["user_age"]["psi"]
@@ -78,7 +78,7 @@ def test_what_the_days_of_training_differ_by_is_no_news():
 
 def test_a_champion_that_did_not_measure_its_days_is_judged_by_tonights():
     """A release of an earlier version has none in its card."""
-    drifted = card(window={"newer_days": 4})
+    drifted = card(newer_days=4)
     feature = drifted["features"]["user_age"]
     feature["recent"] = profile({"a": 5, "c": 95})
     asked = {"champion_card": card(), "champion_id": "2016-04-10.001"}

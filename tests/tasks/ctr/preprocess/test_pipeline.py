@@ -249,7 +249,7 @@ def test_days_are_counted_with_their_labels_and_missing_values(dataset):
 def test_the_card_tells_how_far_days_of_training_differ_from_the_others(dataset):
     # Five days to train, two to validate, two to test, and three that have not settled: stretches
     # of seven days do not fit. Of single days, the last two of the five have enough before them.
-    assert card(dataset)["window"]["newer_days"] == 7
+    assert card(dataset)["newer_days"] == 7
     for name, feature in card(dataset)["features"].items():
         (usual,) = feature["usual"]
         assert (usual["days"], usual["stretches"]) == (1, 2), name
