@@ -123,9 +123,14 @@ def unless_doubtful(
     better, error = mean_gap(theirs, ours)
     if better > error:
         return outcome
+    gap = (
+        f"{better:.2g} lower, no more than its standard error"
+        if better >= 0
+        else f"{-better:.2g} higher, standard error"
+    )
     doubted = (
         "the regression itself is kept: the validation log loss of the network "
-        f"({outcome.name}) is {better:.2g} lower, no more than its standard error {error:.2g}"
+        f"({outcome.name}) is {gap} {error:.2g}"
     )
     progress = replace(found[BASELINE].progress, best_epoch=-1)
     return Outcome(BASELINE, Fitted(start, progress), outcome.rated, doubted)

@@ -165,7 +165,9 @@ for weights, times, alike in cases:
     ]
     for one in (one for pair in rest for one in pair):
         assert (one["name"], one["epochs"], one["is_start"]) == ("baseline", 0, True)
-        assert "no more than its standard error" in one["said"]
+        assert "the regression itself is kept" in one["said"]
+    higher = [["higher, standard error" in one["said"] for one in pair] for pair in rest]
+    assert higher == [[False, False]] * 3 + [[True, True]]
     assert all("standard error" not in one["said"] for one in better)
 
 
