@@ -220,7 +220,7 @@ def _is_airflows_own(entry: Any) -> bool:
     if str(entry.get("event", "")).startswith(("::group::", "::endgroup::")):
         return True
     logger = str(entry.get("logger", ""))
-    own = logger in ("task", "py.warnings") or logger.startswith("airflow.")
+    own = logger in ("task", "py.warnings") or logger.startswith("airflow.dag_processing")
     return own and entry.get("level") in ("debug", "info", "warning")
 
 

@@ -96,7 +96,7 @@ def test_what_airflow_notes_around_a_task_is_shown_only_where_there_is_nothing_e
         {"level": "info", "event": "Filling up the DagBag", "logger": "airflow.dag_processing"},
     ]
     said = [
-        {"level": "info", "event": "epoch 1", "logger": "nightshift.train"},
+        {"level": "info", "event": "epoch 1", "logger": "airflow.task.operators.Task"},
         {"level": "error", "event": "Task failed with exception", "logger": "task"},
     ]
     place = "GET /api/v2/dags/d/dagRuns/r/taskInstances/train/logs/1?full_content=true&map_index=-1"
