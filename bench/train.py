@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
@@ -35,11 +36,17 @@ NETWORK = (
 """What is measured; the defaults would follow from the rows."""
 
 
+def sizes_of_fields(ids: int, fields: int) -> npt.NDArray[np.int64]:
+    """How many distinct ids each field has, `ids` over all: few in the first, many in the last."""
+    sizes = np.maximum(2, np.geomspace(2, ids, fields).astype(np.int64))
+    scaled: npt.NDArray[np.int64] = np.maximum(2, sizes * ids // sizes.sum())
+    return scaled
+
+
 def write_dataset(folder: Path, spec: FeatureSpec, options: argparse.Namespace) -> None:
     """Splits of random ids, `--ids` distinct ones over all fields, Zipf-like by field."""
     rng = np.random.default_rng(options.seed)
-    sizes = np.maximum(2, np.geomspace(2, options.ids, options.fields).astype(int))
-    sizes = np.maximum(2, sizes * options.ids // sizes.sum())
+    sizes = sizes_of_fields(options.ids, options.fields)
     hashes = [rng.integers(-(2**63), 2**63 - 1, size) for size in sizes]
     weights = [rng.normal(size=size) for size in sizes]
     card = {"ds": "2024-01-31", "window": {}, "schema_hash": spec.schema_hash, "warnings": []}

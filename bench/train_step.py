@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.train import sizes_of_fields
 from tasks import blas, runtime
 
 FIELDS, DIM, HIDDEN, ROWS, STEPS = 41, 16, (400, 400, 400), 100_000, 8
@@ -55,13 +55,6 @@ def variants() -> list[Variant]:
     return found
 
 
-def fields() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Distinct ids and first row of each field, as `bench.train` lays them out."""
-    sizes = np.geomspace(2, ROWS, FIELDS).astype(int)
-    sizes = np.maximum(2, sizes * ROWS // sizes.sum()).astype(np.int32)
-    return sizes, (np.cumsum(sizes) - sizes).astype(np.int32)
-
-
 def made(variant: Variant, batch: int) -> Callable[[int], None]:
     """What runs so many steps of a variant."""
     import oneflow as flow
@@ -86,10 +79,11 @@ def made(variant: Variant, batch: int) -> Callable[[int], None]:
     compiled = graph.TrainGraph(network, chosen, 100)
     rng = np.random.default_rng(0)
     widths = variant.hidden if variant.dropout else ()
-    sizes, offsets = fields()
+    sizes = sizes_of_fields(ROWS, FIELDS)
+    offsets = np.cumsum(sizes) - sizes
     given = []
     for _ in range(STEPS):
-        picks = offsets + (sizes * rng.random((batch, FIELDS)) ** 2).astype(np.int32)
+        picks = (offsets + (sizes * rng.random((batch, FIELDS)) ** 2).astype(int)).astype(np.int32)
         arrays: list[Any] = [picks]
         arrays += [(rng.random(batch) < 0.03).astype(np.float32), np.ones(batch, np.float32)]
         arrays += [(rng.random((batch, width)) < 0.8).astype(np.uint8) for width in widths]

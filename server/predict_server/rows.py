@@ -190,9 +190,10 @@ class RowReader:
         self.names = tuple(name for name, _ in schema)
         self.kinds = tuple(sql_type(kind) for _, kind in schema)
         self._known = frozenset(self.names)
-        self._moments = frozenset(moments) & self._known
+        timestamps = {n for n, k in zip(self.names, self.kinds, strict=True) if k == "timestamp"}
+        self._moments = timestamps.intersection(moments)
         self._takes = tuple(
-            _MOMENT if kind == "timestamp" and name in self._moments else _TAKES.get(kind, {})
+            _MOMENT if name in self._moments else _TAKES.get(kind, {})
             for name, kind in zip(self.names, self.kinds, strict=True)
         )
         picked = itemgetter(*self.names)
@@ -286,7 +287,7 @@ class RowReader:
         for name, kind, value in zip(self.names, self.kinds, values, strict=True):
             try:
                 made = check_value(value, kind)
-                if kind == "timestamp" and name in self._moments:
+                if name in self._moments:
                     _moment(made)
                 checked.append(made)
             except ValueError as error:  # noqa: PERF203

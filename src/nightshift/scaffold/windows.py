@@ -167,11 +167,9 @@ def spans(table: Table, key: str, time: str) -> tuple[str, str]:
         key: column that windows are kept by.
         time: column of the rows' time.
     """
-    at = table.column(time)
-    if at.least is None:
+    days, a_day = _pace(table, key, time)
+    if not days:
         return _PAIRS[0]
-    days = max(1.0, (at.greatest - at.least).total_seconds() / 86_400)
-    a_day = table.seen / max(1, table.column(key).distinct) / days
     able = [pair for pair in _PAIRS if DAYS[pair[1]] <= days / 2] or [_PAIRS[0]]
     return next((pair for pair in able if a_day * DAYS[pair[1]] >= 1), able[-1])
 
@@ -195,6 +193,15 @@ def aggregates(table: Table, without: Collection[str | None]) -> list[Aggregate]
     return found[:_MOST_AGGREGATES]
 
 
+def _pace(table: Table, key: str, time: str) -> tuple[float, float]:
+    """How many days a table's rows cover, and rows of one key a day; zeros where no time is known."""
+    at = table.column(time)
+    if at.least is None:
+        return 0.0, 0.0
+    days = max(1.0, (at.greatest - at.least).total_seconds() / 86_400)
+    return days, table.seen / max(1, table.column(key).distinct) / days
+
+
 def label_span(table: Table, key: str, time: str) -> str | None:
     """How far a window over past labels reaches back: as far as it takes to see some of a key.
 
@@ -206,11 +213,7 @@ def label_span(table: Table, key: str, time: str) -> str | None:
     Returns:
         One of `DAYS`; None where the days are too few for any.
     """
-    at = table.column(time)
-    if at.least is None:
-        return None
-    days = max(1.0, (at.greatest - at.least).total_seconds() / 86_400)
-    a_day = table.seen / max(1, table.column(key).distinct) / days
+    days, a_day = _pace(table, key, time)
     able = [span for span in DAYS if LABELS_AFTER < DAYS[span] <= days / 4]
     found = (span for span in able if a_day * (DAYS[span] - LABELS_AFTER) >= _ENOUGH_LABELS)
     return next(found, able[-1] if able else None)

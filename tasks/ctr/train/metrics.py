@@ -11,6 +11,7 @@ Scores = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int8]
 
 _STRETCHES = 40
+"""Of the validation rows, in the order of time; each counts as one draw."""
 
 _CLIP = 1e-7
 

@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 
 from nightshift.features.stability import psi, usual_psi
-
-
-def profile(counts, top=50, nulls=0):
-    rows = sum(counts.values()) + nulls
-    listed = dict(sorted(counts.items(), key=lambda item: -item[1])[:top])
-    return {
-        "rows": rows,
-        "distinct": len(counts) + bool(nulls),
-        "null_share": nulls / rows,
-        "bins": {k: n / rows for k, n in listed.items()},
-        "other_share": (rows - nulls - sum(listed.values())) / rows,
-    }
+from testing.profiles import profile
 
 
 def draw(shares, n, seed):

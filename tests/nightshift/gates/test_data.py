@@ -5,21 +5,10 @@ from nightshift.features.specification import FeatureSpec
 from nightshift.gates import data as drift
 from nightshift.gates.base import demand, load_gates
 from nightshift.settings import PROJECT
+from testing.profiles import profile
 
 GATES = load_gates(PROJECT / "pipelines" / "jd" / "gates.yaml")["data"]
 SPEC = FeatureSpec.load(PROJECT / "pipelines" / "jd" / "feature_spec.yaml")
-
-
-def profile(counts, top=50, nulls=0):
-    rows = sum(counts.values()) + nulls
-    listed = dict(sorted(counts.items(), key=lambda item: -item[1])[:top])
-    return {
-        "rows": rows,
-        "distinct": len(counts) + bool(nulls),
-        "null_share": nulls / rows,
-        "bins": {k: n / rows for k, n in listed.items()},
-        "other_share": (rows - nulls - sum(listed.values())) / rows,
-    }
 
 
 def card(**changes):
