@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -84,10 +83,11 @@ class FeatureProfile:
 
     def __init__(self, field: Field) -> None:
         self.field = field
-        self.counts: Counter[bytes] = Counter()
         self.weekday_rows = np.zeros(WEEK, dtype=np.int64)
         self._places: dict[bytes, int] = {}
-        self._by_day: dict[int, npt.NDArray[np.int32]] | None = {}
+        self._counts = np.zeros(0, dtype=np.int64)
+        self._rows_of_days: dict[int, int] = {}
+        self._by_day: npt.NDArray[np.int64] | None = np.zeros((0, 0), dtype=np.int64)
 
     def add(
         self,
@@ -96,41 +96,47 @@ class FeatureProfile:
         days: npt.NDArray[np.int32] | None = None,
     ) -> None:
         """Count a batch: k texts, codes [n] into them, and the rows' days since 1970 [n]."""
-        _count(self.counts, texts, codes)
-        if days is None:
+        if days is not None:
+            self.weekday_rows += np.bincount(weekday_of(days), minlength=WEEK)
+        else:
             self._by_day = None
+        if not len(codes):
             return
-        self.weekday_rows += np.bincount(weekday_of(days), minlength=WEEK)
-        if len(self.counts) > MOST_BY_DAY:
+        counted = np.bincount(codes, minlength=len(texts))
+        present = np.flatnonzero(counted)
+        known = self._places
+        if len(present) < len(texts):
+            texts = [texts[at] for at in present]
+        places = np.array([known.setdefault(text, len(known)) for text in texts], dtype=np.int64)
+        self._counts = _grown(self._counts, (len(known),))
+        np.add.at(self._counts, places, counted[present])
+        if len(known) > MOST_BY_DAY:
             self._by_day = None
-        if self._by_day is not None:
-            self._count_days(self._by_day, texts, codes, days)
+        if self._by_day is not None and days is not None:
+            place_of = np.zeros(len(counted), dtype=np.int64)
+            place_of[present] = places
+            self._by_day = self._count_days(self._by_day, place_of[codes], days)
 
     def _count_days(
         self,
-        by_day: dict[int, npt.NDArray[np.int32]],
-        texts: list[bytes],
-        codes: npt.NDArray[np.int64],
+        by_day: npt.NDArray[np.int64],
+        places: npt.NDArray[np.int64],
         days: npt.NDArray[np.int32],
-    ) -> None:
-        if not len(codes):
-            return
-        present, codes = _distinct(codes)
+    ) -> npt.NDArray[np.int64]:
         first = int(days.min())
         numbers, at = _distinct(days.astype(np.int64) - first)
-        places = [self._places.setdefault(texts[n], len(self._places)) for n in present]
-        table = np.bincount(at * len(present) + codes, minlength=len(numbers) * len(present))
-        for day, counted in zip(
-            (numbers + first).tolist(), table.reshape(len(numbers), len(present)), strict=True
-        ):
-            before = by_day.get(day, np.zeros(0, dtype=np.int32))
-            by_day[day] = np.pad(before, (0, len(self._places) - len(before)))
-            np.add.at(by_day[day], places, counted.astype(np.int32))
+        values, columns = _distinct(places)
+        table = np.bincount(at * len(values) + columns, minlength=len(numbers) * len(values))
+        of_days = self._rows_of_days
+        rows = [of_days.setdefault(day, len(of_days)) for day in (numbers + first).tolist()]
+        by_day = _grown(by_day, (len(of_days), len(self._places)))
+        by_day[np.ix_(rows, values)] += table.reshape(len(numbers), len(values))
+        return by_day
 
     @property
     def distinct(self) -> int:
         """Number of distinct values, NULL being one."""
-        return len(self.counts)
+        return len(self._places)
 
     def summary(self) -> dict[str, Any]:
         """Rows, distinct values, and shares: NULL's, the `TOP` most frequent, all others.
@@ -145,7 +151,7 @@ class FeatureProfile:
         if self._by_day is not None and self.distinct <= MOST_BY_WEEKDAY:
             weekdays = self._days().weekdays()
         return {
-            **_summary(self.counts, _top(self.counts)),
+            **self._total(),
             "weekday_rows": self.weekday_rows.tolist(),
             "weekdays": weekdays,
         }
@@ -165,7 +171,7 @@ class FeatureProfile:
             quantile of what their indices are above chance. Empty where the days were not
             counted apart.
         """
-        if not self._by_day:
+        if self._by_day is None or not self._rows_of_days:
             return []
         days, found = self._days(), []
         for length in sorted(set(lengths)):
@@ -175,12 +181,29 @@ class FeatureProfile:
                 found.append({"days": length, "stretches": len(indices), "psi": round(usual, 6)})
         return found
 
+    def _total(self) -> dict[str, Any]:
+        counts = self._counts[: len(self._places)]
+        by_text = dict(zip(self._places, counts.tolist(), strict=True))
+        valued = [(text, n) for text, n in by_text.items() if text != NULL_TEXT]
+        if len(valued) > TOP:  # ties with the last of them included
+            least = np.partition(counts, len(counts) - TOP - 1)[len(counts) - TOP - 1]
+            valued = [(text, n) for text, n in valued if n >= least]
+        # Ties in text order.
+        top = [text for text, _ in sorted(valued, key=lambda item: (-item[1], item[0]))[:TOP]]
+        return _shares(
+            by_text,
+            top,
+            rows=int(counts.sum()),
+            distinct=len(by_text),
+            nulls=by_text.get(NULL_TEXT, 0),
+        )
+
     def _days(self) -> _Days:
-        by_day = self._by_day or {}
-        table = np.zeros((len(by_day), len(self._places)), dtype=np.int64)
-        for row, day in enumerate(sorted(by_day)):
-            table[row, : len(by_day[day])] = by_day[day]
-        return _Days(np.array(sorted(by_day), dtype=np.int32), list(self._places), table)
+        days = sorted(self._rows_of_days)
+        rows = [self._rows_of_days[day] for day in days]
+        counted = np.zeros((0, 0), np.int64) if self._by_day is None else self._by_day
+        table = counted[rows, : len(self._places)]
+        return _Days(np.array(days, dtype=np.int32), list(self._places), table)
 
 
 class _Days:
@@ -244,7 +267,7 @@ class _Days:
         if distinct > TOP + 1:  # those that may be among the first, ties with the last included
             least = np.partition(counts[present], distinct - TOP - 1)[distinct - TOP - 1]
             present = present[counts[present] >= least]
-        # Ties in text order, as in `_top`: the texts are sorted, and so is a stable order.
+        # Ties in text order, as in `_total`: the texts are sorted, and so is a stable order.
         present = present[np.argsort(-counts[present], kind="stable")]
         top = [at for at in present[: TOP + 1] if at != self._null][:TOP]
         return _shares(
@@ -266,21 +289,17 @@ def _distinct(
     return found, at[values]
 
 
-def _count(counts: Counter[bytes], texts: list[bytes], codes: npt.NDArray[np.int64]) -> None:
-    found = np.bincount(codes, minlength=len(texts))
-    for at in np.flatnonzero(found):
-        counts[texts[at]] += int(found[at])
-
-
-def _top(counts: Counter[bytes]) -> list[bytes]:
-    """The most frequent values, ties in text order."""
-    valued = [(text, n) for text, n in counts.items() if text != NULL_TEXT]
-    return [text for text, _ in sorted(valued, key=lambda item: (-item[1], item[0]))[:TOP]]
-
-
-def _summary(counts: Counter[bytes], top: Iterable[bytes]) -> dict[str, Any]:
-    rows, nulls = sum(counts.values()), counts.get(NULL_TEXT, 0)
-    return _shares(counts, top, rows=rows, distinct=len(counts), nulls=nulls)
+def _grown(counts: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """The same counts with room for `shape`, by doubling; zeros where there were none."""
+    if all(had >= needed for had, needed in zip(counts.shape, shape, strict=True)):
+        return counts
+    room = [
+        had if had >= needed else max(needed, 2 * had)
+        for had, needed in zip(counts.shape, shape, strict=True)
+    ]
+    grown = np.zeros(room, dtype=np.int64)
+    grown[tuple(slice(had) for had in counts.shape)] = counts
+    return grown
 
 
 def _shares(
