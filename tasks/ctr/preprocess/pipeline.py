@@ -45,7 +45,10 @@ from tasks.entry import log
 
 CARD_VERSION = 1
 BATCH_ROWS = 65_536
-"""Rows held at a time; a row group of the written files holds as many at most."""
+"""A row group of the written files holds as many rows at most."""
+
+READ_ROWS = 131_072
+"""Rows that are encoded at a time: what is done once a distinct value is done less often."""
 
 ROW_COLUMNS = ("request_id", "request_time", "label")
 """First columns of every split's file; the features' follow: int64 ids, float32 numbers."""
@@ -131,7 +134,15 @@ def _check_schemas(sources: list[Path], spec: FeatureSpec) -> dict[str, str]:
 
 
 def _batches(sources: list[Path], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    return reading.batches(sources, columns=columns, batch_rows=BATCH_ROWS)
+    """Rows of all files, `READ_ROWS` or a little more at a time, however small the files are."""
+    held: list[pa.RecordBatch] = []
+    for batch in reading.batches(sources, columns=columns, batch_rows=BATCH_ROWS):
+        held.append(batch)
+        if sum(one.num_rows for one in held) >= READ_ROWS:
+            yield pa.concat_batches(held)
+            held = []
+    if held:
+        yield pa.concat_batches(held)
 
 
 def _census(sources: list[Path], spec: FeatureSpec, rule: WindowRule, absent: int | None) -> Census:
