@@ -99,10 +99,10 @@ def canonical(value: Any, field: Field) -> bytes:
         return NULL_TEXT
     if type(value) not in _JSON_TYPES[field.type]:
         raise _mismatch(field, value)
-    return _printer(field)(value)
+    return printer(field)(value)
 
 
-def _printer(field: Field) -> Callable[[Any], bytes]:
+def printer(field: Field) -> Callable[[Any], bytes]:
     """The function from a value other than NULL, of the right Python type, to its text."""
     kind = field.type
     if kind == "string":
@@ -175,16 +175,16 @@ def column_types(schema: pa.Schema) -> list[tuple[str, str]]:
     return [(item.name, describe(item.type)) for item in schema]
 
 
-def unique_texts(array: pa.Array, field: Field) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    """Canonical texts of a column's distinct values, and which of them each row has.
+def distinct_values(array: pa.Array, field: Field) -> tuple[list[Any], npt.NDArray[np.int64], bool]:
+    """A column's distinct values, and which of them each row has.
 
     Args:
         array: one Arrow array (no chunks) of the field's type, n rows.
-        field: gives type and decimals.
+        field: gives the type.
 
     Returns:
-        k texts (several may be equal: 0.001 and 0.002 at two decimals; the last one is always
-        NULL's), and int64 codes of shape [n] into them.
+        k values as `printer` takes them, None among them where an Arrow dictionary holds it;
+        int64 codes of shape [n] into them, k where a row is NULL; whether a row is.
 
     Raises:
         ContractError: the array is of another type.
@@ -201,10 +201,31 @@ def unique_texts(array: pa.Array, field: Field) -> tuple[list[bytes], npt.NDArra
         values = values.cast(pa.int64())
     if field.type == "string":
         values = values.cast(pa.large_binary())
-    show = _printer(field)
-    texts = [NULL_TEXT if value is None else show(value) for value in values.to_pylist()]
-    codes = encoded.indices.cast(pa.int64()).fill_null(len(texts)).to_numpy(zero_copy_only=False)
-    return [*texts, NULL_TEXT], codes
+    indices = encoded.indices
+    has_nulls = indices.null_count > 0
+    if has_nulls:
+        indices = indices.cast(pa.int64()).fill_null(len(values))
+    codes = indices.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+    return values.to_pylist(), codes, has_nulls
+
+
+def unique_texts(array: pa.Array, field: Field) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """Canonical texts of a column's distinct values, and which of them each row has.
+
+    Args:
+        array: one Arrow array (no chunks) of the field's type, n rows.
+        field: gives type and decimals.
+
+    Returns:
+        k texts (several may be equal: 0.001 and 0.002 at two decimals; the last one is always
+        NULL's), and int64 codes of shape [n] into them.
+
+    Raises:
+        ContractError: the array is of another type.
+    """
+    values, codes, _ = distinct_values(array, field)
+    show = printer(field)
+    return [*(NULL_TEXT if value is None else show(value) for value in values), NULL_TEXT], codes
 
 
 def hash_texts(texts: Iterable[bytes]) -> Ids:
@@ -431,7 +452,7 @@ class _Column:
         self.is_id = field.number is None and field.tokens is None
         self._field = field
         self._allowed = frozenset({*_JSON_TYPES[field.type], type(None)})
-        self._show = _printer(field)
+        self._show = printer(field)
         self._known: dict[Any, int] = {None: NULL_ID}
 
     def encoded(self, values: Sequence[Any]) -> Ids:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nightshift.features.encoding import NULL_TEXT
-from nightshift.features.specification import Field
 from nightshift.features.stability import expected_profile, psi
+from nightshift.features.values import FieldValues
 
 TOP = 50
 """So many values a feature are listed; the others are summed."""
@@ -38,105 +39,75 @@ def weekday_of(days: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     return (days.astype(np.int64) + 3) % WEEK
 
 
-def number_buckets(
-    values: npt.NDArray[np.float32],
-) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    """Buckets of numbers, which hardly ever repeat, so that their shares can be compared.
+@dataclass(frozen=True)
+class RowDays:
+    """The days of a batch's rows, put in order once for all of its features.
 
-    A bucket holds what begins with the same digit: [0.3, 0.4), [200, 300), [-7, -6), 0. Buckets
-    need no pass over the data first and are the same every night.
-
-    Args:
-        values: float32 [n], NaN where one is missing.
-
-    Returns:
-        Texts and codes as `unique_texts` gives them: NULL's text is the last.
+    Attributes:
+        numbers: the distinct days since 1970, int64 [d], ascending.
+        at: which of them each row has, int64 [n].
+        weekday_rows: rows by day of the week, int64 [7], Monday first.
     """
-    known = ~np.isnan(values)
-    doubles = np.abs(np.where(known, values, 0.0).astype(np.float64))
-    power = np.floor(np.log10(np.where(doubles > 0, doubles, 1.0))).astype(np.int64)
-    digit = np.clip(np.floor(doubles / 10.0**power + 1e-9), 0, 9).astype(np.int64)
-    sign = np.where(values < 0, -1, 1)
-    key = np.where(doubles > 0, (power + 400) * 10 + digit, 0) * sign
-    distinct, codes = np.unique(key[known], return_inverse=True)
-    texts = [_bucket(value) for value in distinct.tolist()]
-    all_codes = np.full(len(values), len(texts), dtype=np.int64)
-    all_codes[known] = codes
-    return [*texts, NULL_TEXT], all_codes
+
+    numbers: npt.NDArray[np.int64]
+    at: npt.NDArray[np.int64]
+    weekday_rows: npt.NDArray[np.int64]
 
 
-def _bucket(key: int) -> bytes:
-    if key == 0:
-        return b"0"
-    power, digit = divmod(abs(key), 10)
-    power -= 400
-    low, high = f"{digit}e{power}", f"{digit + 1}e{power}"
-    first, last = (f"{float(low):g}", f"{float(high):g}")
-    return (f"[{first}, {last})" if key > 0 else f"(-{last}, -{first}]").encode()
+def row_days(days: npt.NDArray[np.int32]) -> RowDays:
+    """The days of n rows, int32 [n], days since 1970."""
+    first = int(days.min()) if len(days) else 0
+    numbers, at = _distinct(days.astype(np.int64) - first)
+    return RowDays(numbers + first, at, np.bincount(weekday_of(days), minlength=WEEK))
 
 
 class FeatureProfile:
-    """Counts of one feature's canonical texts over many batches, by day.
+    """Counts of one feature's values over many batches, by day.
 
     Memory grows with the number of distinct values and of days, not with rows.
+
+    Args:
+        values: the feature's values; several profiles may share them.
     """
 
-    def __init__(self, field: Field) -> None:
-        self.field = field
+    def __init__(self, values: FieldValues) -> None:
+        self.values = values
         self.weekday_rows = np.zeros(WEEK, dtype=np.int64)
-        self._places: dict[bytes, int] = {}
         self._counts = np.zeros(0, dtype=np.int64)
         self._rows_of_days: dict[int, int] = {}
         self._by_day: npt.NDArray[np.int64] | None = np.zeros((0, 0), dtype=np.int64)
 
-    def add(
-        self,
-        texts: list[bytes],
-        codes: npt.NDArray[np.int64],
-        days: npt.NDArray[np.int32] | None = None,
-    ) -> None:
-        """Count a batch: k texts, codes [n] into them, and the rows' days since 1970 [n]."""
+    def add(self, places: npt.NDArray[np.int64], days: RowDays | None = None) -> None:
+        """Count n rows: places [n] of their values, and their days."""
+        self._counts = _grown(self._counts, (len(self.values),))
+        counted = np.bincount(places)
+        self._counts[: len(counted)] += counted
+        if days is None or len(self.values) > MOST_BY_DAY:
+            self._by_day = None
         if days is not None:
-            self.weekday_rows += np.bincount(weekday_of(days), minlength=WEEK)
-        else:
-            self._by_day = None
-        if not len(codes):
-            return
-        counted = np.bincount(codes, minlength=len(texts))
-        present = np.flatnonzero(counted)
-        known = self._places
-        if len(present) < len(texts):
-            texts = [texts[at] for at in present]
-        places = np.array([known.setdefault(text, len(known)) for text in texts], dtype=np.int64)
-        self._counts = _grown(self._counts, (len(known),))
-        np.add.at(self._counts, places, counted[present])
-        if len(known) > MOST_BY_DAY:
-            self._by_day = None
-        if self._by_day is not None and days is not None:
-            place_of = np.zeros(len(counted), dtype=np.int64)
-            place_of[present] = places
-            self._by_day = self._count_days(self._by_day, place_of[codes], days)
+            self.weekday_rows += days.weekday_rows
+        if self._by_day is not None and days is not None and len(places):
+            self._by_day = self._count_days(self._by_day, places, counted, days)
 
     def _count_days(
         self,
         by_day: npt.NDArray[np.int64],
         places: npt.NDArray[np.int64],
-        days: npt.NDArray[np.int32],
+        counted: npt.NDArray[np.int64],
+        days: RowDays,
     ) -> npt.NDArray[np.int64]:
-        first = int(days.min())
-        numbers, at = _distinct(days.astype(np.int64) - first)
-        values, columns = _distinct(places)
-        table = np.bincount(at * len(values) + columns, minlength=len(numbers) * len(values))
+        shape = (len(days.numbers), len(counted))
+        table = np.bincount(days.at * shape[1] + places, minlength=shape[0] * shape[1])
         of_days = self._rows_of_days
-        rows = [of_days.setdefault(day, len(of_days)) for day in (numbers + first).tolist()]
-        by_day = _grown(by_day, (len(of_days), len(self._places)))
-        by_day[np.ix_(rows, values)] += table.reshape(len(numbers), len(values))
+        rows = [of_days.setdefault(day, len(of_days)) for day in days.numbers.tolist()]
+        by_day = _grown(by_day, (len(of_days), len(self.values)))
+        by_day[rows, : shape[1]] += table.reshape(shape)
         return by_day
 
     @property
     def distinct(self) -> int:
         """Number of distinct values, NULL being one."""
-        return len(self._places)
+        return int(np.count_nonzero(self._counts))
 
     def summary(self) -> dict[str, Any]:
         """Rows, distinct values, and shares: NULL's, the `TOP` most frequent, all others.
@@ -182,28 +153,23 @@ class FeatureProfile:
         return found
 
     def _total(self) -> dict[str, Any]:
-        counts = self._counts[: len(self._places)]
-        by_text = dict(zip(self._places, counts.tolist(), strict=True))
-        valued = [(text, n) for text, n in by_text.items() if text != NULL_TEXT]
-        if len(valued) > TOP:  # ties with the last of them included
-            least = np.partition(counts, len(counts) - TOP - 1)[len(counts) - TOP - 1]
-            valued = [(text, n) for text, n in valued if n >= least]
-        # Ties in text order.
-        top = [text for text, _ in sorted(valued, key=lambda item: (-item[1], item[0]))[:TOP]]
+        counts, texts = self._counts, self.values.texts
+        top = _top(counts, texts)
+        null = self.values.place_of(NULL_TEXT)
         return _shares(
-            by_text,
-            top,
+            {texts[at]: int(counts[at]) for at in top},
+            [texts[at] for at in top],
             rows=int(counts.sum()),
-            distinct=len(by_text),
-            nulls=by_text.get(NULL_TEXT, 0),
+            distinct=self.distinct,
+            nulls=0 if null is None or null >= len(counts) else int(counts[null]),
         )
 
     def _days(self) -> _Days:
         days = sorted(self._rows_of_days)
         rows = [self._rows_of_days[day] for day in days]
         counted = np.zeros((0, 0), np.int64) if self._by_day is None else self._by_day
-        table = counted[rows, : len(self._places)]
-        return _Days(np.array(days, dtype=np.int32), list(self._places), table)
+        width = min(len(self.values), counted.shape[1])
+        return _Days(np.array(days, np.int32), self.values.texts[:width], counted[rows, :width])
 
 
 class _Days:
@@ -267,7 +233,7 @@ class _Days:
         if distinct > TOP + 1:  # those that may be among the first, ties with the last included
             least = np.partition(counts[present], distinct - TOP - 1)[distinct - TOP - 1]
             present = present[counts[present] >= least]
-        # Ties in text order, as in `_total`: the texts are sorted, and so is a stable order.
+        # Ties in text order, as in `_top`: the texts are sorted, and so is a stable order.
         present = present[np.argsort(-counts[present], kind="stable")]
         top = [at for at in present[: TOP + 1] if at != self._null][:TOP]
         return _shares(
@@ -287,6 +253,16 @@ def _distinct(
     at = np.empty(len(found) and int(found[-1]) + 1, dtype=np.int64)
     at[found] = np.arange(len(found))
     return found, at[values]
+
+
+def _top(counts: npt.NDArray[np.int64], texts: Sequence[bytes]) -> list[int]:
+    """Places of the most frequent values but NULL, ties in text order."""
+    present = np.flatnonzero(counts)
+    if len(present) > TOP + 1:  # those that may be among the first, ties with the last included
+        least = np.partition(counts[present], len(present) - TOP - 1)[len(present) - TOP - 1]
+        present = present[counts[present] >= least]
+    valued = [at for at in present.tolist() if texts[at] != NULL_TEXT]
+    return sorted(valued, key=lambda at: (-counts[at], texts[at]))[:TOP]
 
 
 def _grown(counts: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:

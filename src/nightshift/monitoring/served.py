@@ -22,10 +22,10 @@ from nightshift.config.monitor import MonitorConfig
 from nightshift.data import reading
 from nightshift.data.declared import declared_tables
 from nightshift.errors import NightshiftError
-from nightshift.features.encoding import encode_field, numbers_of, unique_texts
-from nightshift.features.profile import FeatureProfile, number_buckets
-from nightshift.features.specification import FeatureSpec, Field
+from nightshift.features.profile import FeatureProfile, row_days
+from nightshift.features.specification import FeatureSpec
 from nightshift.features.stability import expected_profile, psi, usual_psi
+from nightshift.features.values import FieldValues
 from nightshift.gates import curves, measures
 from nightshift.gates.data import is_identifier
 from nightshift.gates.maturity import label_column
@@ -56,6 +56,7 @@ class Served:
         releases: [n].
         scores: float64 [n].
         slices: by name, [n] texts.
+        values: by feature, the values that were seen.
         profiles: by (release, day ordinal) the features' profiles.
         newest: rows of the newest features by release, oldest first, for `constant`.
     """
@@ -65,6 +66,7 @@ class Served:
     releases: npt.NDArray[np.object_]
     scores: Floats
     slices: dict[str, npt.NDArray[np.object_]] = field(default_factory=dict)
+    values: dict[str, FieldValues] = field(default_factory=dict)
     profiles: dict[tuple[str, int], list[FeatureProfile]] = field(default_factory=dict)
     newest: dict[str, Any] = field(default_factory=dict)
 
@@ -192,31 +194,35 @@ def _profile(
     found: Served, batch: Any, spec: FeatureSpec, releases: Any, days: npt.NDArray[np.int64]
 ) -> None:
     numbers = (days - EPOCH.toordinal()).astype(np.int32)
+    parts = [
+        (part, (releases == part[0]) & (days == part[1]))
+        for part in {*zip(releases, days.tolist(), strict=True)}
+    ]
+    for one in spec.fields:
+        found.values.setdefault(one.name, FieldValues(one))
     for position, one in enumerate(spec.fields):
-        counted = _codes(batch[FEATURE + one.name], one)
-        if counted is None:
+        places = _places(batch[FEATURE + one.name], found.values[one.name])
+        if places is None:
             continue
-        for release, day in {*zip(releases, days.tolist(), strict=True)}:
-            mine = (releases == release) & (days == day)
+        for part, mine in parts:
             profiles = found.profiles.setdefault(
-                (release, day), [FeatureProfile(f) for f in spec.fields]
+                part, [FeatureProfile(found.values[f.name]) for f in spec.fields]
             )
-            profiles[position].add(counted[0], counted[1][mine], numbers[mine])
+            profiles[position].add(places[mine], row_days(numbers[mine]))
 
 
-def _codes(column: Any, one: Field) -> tuple[list[bytes], npt.NDArray[np.int64]] | None:
-    """A column's texts as training counts them; None where it is hidden, or of another type."""
+def _places(column: Any, values: FieldValues) -> npt.NDArray[np.int64] | None:
+    """A column's values as training counts them; None where it is hidden, or of another type."""
     import pyarrow as pa
 
     kinds = {"float": pa.float32(), "date": pa.date32(), "timestamp": pa.timestamp("ms")}
+    kind = values.field.type
     try:
         whole = column.combine_chunks()
-        if one.type in kinds and not pa.types.is_null(whole.type):
+        if kind in kinds and not pa.types.is_null(whole.type):
             # The log keeps what the API server wrote: doubles, texts, milliseconds.
-            whole = whole.cast(kinds[one.type], safe=False)
-        if one.number:
-            return number_buckets(numbers_of(encode_field(whole, one)[:, 0]))
-        return unique_texts(whole, one)
+            whole = whole.cast(kinds[kind], safe=False)
+        return values.add(whole)[1]
     except (NightshiftError, TypeError, ValueError):
         return None
 
@@ -344,7 +350,7 @@ def _drift(store: ReleaseStore, served: Served, spec: FeatureSpec) -> list[dict[
     for (release, day), profiles in sorted(served.profiles.items()):
         trained = _card(store, release)
         for one in profiles:
-            name, live = one.field.name, one.summary()
+            name, live = one.values.field.name, one.summary()
             champion = trained.get(name)
             if champion is None or live["rows"] < LEAST_ROWS or is_identifier(champion):
                 continue

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,15 @@ from nightshift.data import reading
 from nightshift.errors import ContractError, DataError
 from nightshift.features.encoding import (
     column_types,
-    encode_field,
-    hash_texts,
-    numbers_of,
     stored_columns,
     stored_types,
-    unique_texts,
 )
-from nightshift.features.profile import FeatureProfile, number_buckets
+from nightshift.features.profile import FeatureProfile, row_days
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
+from nightshift.features.values import FieldValues
 from tasks.ctr.preprocess.daily import Daily
 from tasks.ctr.preprocess.ordering import RowSorter, in_blocks
+from tasks.ctr.preprocess.overlap import ahead, done
 from tasks.ctr.preprocess.window import (
     SPLITS,
     TRAIN,
@@ -192,8 +192,6 @@ def _write_splits(
     daily: Daily,
     absent: int | None,
 ) -> tuple[list[FeatureProfile], list[FeatureProfile]]:
-    trained = [FeatureProfile(field) for field in spec.fields]
-    recent = [FeatureProfile(field) for field in spec.fields]
     schema = pa.schema(
         [
             ("request_id", pa.string()),
@@ -207,22 +205,17 @@ def _write_splits(
             RowSorter(schema, ("request_time", "request_id"), stack.enter_context(_scratch(staged)))
             for _ in SPLITS
         ]
+        pool = stack.enter_context(ThreadPoolExecutor(len(os.sched_getaffinity(0))))
+        features = _Features(spec, pool)
+        sorting: list[Future[None]] = []
         columns = list(dict.fromkeys([spec.keys[0], spec.time, spec.label, *spec.names]))
-        for batch in _batches(sources, columns):
+        for batch in ahead(_batches(sources, columns), pool):
             days = days_of(batch.column(spec.time), spec.time, plan.rule.zone)
             given = _labels(batch.column(spec.label), spec)
             daily.add(batch, days, *given)
             labels, labelled = _settled(given, absent)
             codes = plan.split_codes(days, labelled)
-            ids = _encode(
-                batch,
-                spec,
-                codes == TRAIN,
-                plan.is_newer_than_train(days),
-                trained,
-                recent,
-                days,
-            )
+            ids = features.encode(batch, days, codes == TRAIN, plan.is_newer_than_train(days))
             written = pa.RecordBatch.from_arrays(
                 [
                     batch.column(spec.keys[0]).cast(pa.string()),
@@ -232,16 +225,20 @@ def _write_splits(
                 ],
                 schema=schema,
             )
-            for code, sorter in enumerate(sorters):
-                sorter.add(written.filter(pa.array(codes == code)))
+            done(sorting)
+            sorting = [
+                pool.submit(sorter.add, written.filter(pa.array(codes == code)))
+                for code, sorter in enumerate(sorters)
+            ]
+        done(sorting)
         for name, sorter in zip(SPLITS, sorters, strict=True):
             (staged / name).mkdir()
             path = staged / name / "part-0.parquet"
             with pq.ParquetWriter(path, schema, compression="zstd") as writer:
                 # Blocks of one size: the file depends on the rows, not on how they came.
-                for block in in_blocks(sorter.sorted(), BATCH_ROWS):
+                for block in ahead(in_blocks(sorter.sorted(), BATCH_ROWS), pool):
                     writer.write_table(block, row_group_size=BATCH_ROWS)
-    return trained, recent
+    return features.trained, features.recent
 
 
 @contextlib.contextmanager
@@ -259,29 +256,45 @@ def _scratch(staged: Path) -> Iterator[Path]:
             raise
 
 
-def _encode(
-    batch: pa.RecordBatch,
-    spec: FeatureSpec,
-    in_train: npt.NDArray[np.bool_],
-    is_recent: npt.NDArray[np.bool_],
-    trained: list[FeatureProfile],
-    recent: list[FeatureProfile],
-    days: npt.NDArray[np.int32],
-) -> list[pa.Array]:
-    """The features' columns of a batch; its values are counted into the profiles on the way."""
-    encoded = []
-    for position, field in enumerate(spec.fields):
-        column = batch.column(field.name)
-        if field.number:
-            ids = encode_field(column, field)
-            texts, codes = number_buckets(numbers_of(ids[:, 0]))
-        else:
-            texts, codes = unique_texts(column, field)
-            ids = encode_field(column, field) if field.tokens else hash_texts(texts)[codes][:, None]
-        trained[position].add(texts, codes[in_train], days[in_train])
-        recent[position].add(texts, codes[is_recent], days[is_recent])
-        encoded.append(ids)
-    return stored_columns(spec, encoded)
+class _Features:
+    """The features of all rows: encoded, and counted on the way.
+
+    Args:
+        spec: the feature specification.
+        pool: features are independent of each other, so its threads share them.
+    """
+
+    def __init__(self, spec: FeatureSpec, pool: ThreadPoolExecutor) -> None:
+        self._spec, self._pool = spec, pool
+        values = [FieldValues(field) for field in spec.fields]
+        self._values = values
+        self.trained = [FeatureProfile(one) for one in values]
+        self.recent = [FeatureProfile(one) for one in values]
+
+    def encode(
+        self,
+        batch: pa.RecordBatch,
+        days: npt.NDArray[np.int32],
+        in_train: npt.NDArray[np.bool_],
+        is_recent: npt.NDArray[np.bool_],
+    ) -> list[pa.Array]:
+        """The features' columns of a batch of n rows.
+
+        Args:
+            batch: the rows.
+            days: days since 1970, int32 [n].
+            in_train: rows to learn from, bool [n].
+            is_recent: rows of the newest days, bool [n].
+        """
+        train_days, recent_days = row_days(days[in_train]), row_days(days[is_recent])
+
+        def one(position: int) -> npt.NDArray[np.int64]:
+            ids, places = self._values[position].add(batch.column(self._spec.names[position]))
+            self.trained[position].add(places[in_train], train_days)
+            self.recent[position].add(places[is_recent], recent_days)
+            return ids
+
+        return stored_columns(self._spec, list(self._pool.map(one, range(len(self._values)))))
 
 
 def _card(
@@ -355,7 +368,7 @@ def _card(
         "fields": list(spec.names),
         # One row more than values: the out-of-vocabulary row.
         "table_sizes": [profile.distinct + 1 for profile in trained],
-        "vocabulary": {profile.field.name: profile.distinct for profile in trained},
+        "vocabulary": {profile.values.field.name: profile.distinct for profile in trained},
         "features": features,
         "columns": columns,
         "schema_hash": spec.schema_hash,

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nightshift.features.encoding import unique_texts
-from nightshift.features.profile import MOST_BY_DAY, TOP, FeatureProfile, weekday_of
+from nightshift.features.profile import MOST_BY_DAY, TOP, FeatureProfile, row_days, weekday_of
 from nightshift.features.specification import Field
 from nightshift.features.stability import expected_profile, psi, usual_psi
+from nightshift.features.values import FieldValues
 
 MONDAY = 4
 """The first Monday since 1970."""
@@ -18,9 +18,16 @@ MONDAY = 4
 def profile_of(*batches, sql="string", decimals=None):
     kind = {"string": pa.string(), "double": pa.float64()}[sql]
     field = Field("x", sql, "categorical", decimals)
-    profile = FeatureProfile(field)
+    values = FieldValues(field)
+    profile = FeatureProfile(values)
     for batch in batches:
-        profile.add(*unique_texts(pa.array(batch, kind), field))
+        profile.add(values.add(pa.array(batch, kind))[1])
+    return profile
+
+
+def counted(values, column, days):
+    profile = FeatureProfile(values)
+    profile.add(values.add(pa.array(column))[1], row_days(np.array(days, np.int32)))
     return profile
 
 
@@ -59,9 +66,9 @@ def test_a_feature_without_rows_has_no_shares():
 
 def test_days_of_the_week_are_counted_apart():
     field = Field("x", "string", "categorical")
-    profile = FeatureProfile(field)
-    texts, codes = unique_texts(pa.array(["a", "a", "b", None]), field)
-    profile.add(texts, codes, np.array([MONDAY, MONDAY, MONDAY + 6, MONDAY + 6], np.int32))
+    profile = counted(
+        FieldValues(field), ["a", "a", "b", None], [MONDAY, MONDAY, MONDAY + 6, MONDAY + 6]
+    )
     summary = profile.summary()
     assert summary["weekday_rows"] == [2, 0, 0, 0, 0, 0, 2]
     monday, *_, sunday = summary["weekdays"]
@@ -71,9 +78,7 @@ def test_days_of_the_week_are_counted_apart():
 
 def test_the_days_of_the_week_are_not_kept_for_identifiers():
     field = Field("x", "string", "categorical")
-    profile = FeatureProfile(field)
-    texts, codes = unique_texts(pa.array([str(n) for n in range(1000)]), field)
-    profile.add(texts, codes, np.zeros(1000, np.int32))
+    profile = counted(FieldValues(field), [str(n) for n in range(1000)], [0] * 1000)
     assert profile.summary()["weekdays"] is None
 
 
@@ -86,11 +91,12 @@ def test_days_of_the_week_are_those_of_the_calendar():
 
 def by_day(values, days):
     field = Field("x", "string", "categorical")
-    profile = FeatureProfile(field)
+    values_of = FieldValues(field)
+    profile = FeatureProfile(values_of)
     # In two batches, the days mixed, and not every value in each.
     for part in (slice(0, None, 2), slice(1, None, 2)):
-        texts, codes = unique_texts(pa.array(values[part]), field)
-        profile.add(texts, codes, np.array(days[part], np.int32))
+        places = values_of.add(pa.array(values[part]))[1]
+        profile.add(places, row_days(np.array(days[part], np.int32)))
     return profile
 
 

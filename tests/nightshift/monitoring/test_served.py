@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightshift import files
+from nightshift.features.encoding import NULL_TEXT
+from nightshift.features.values import FieldValues
 from nightshift.gates.measures import auc
 from nightshift.live.log import FIXED, RequestLog, arrow_type
 from nightshift.monitoring import act, served
@@ -234,14 +236,14 @@ def test_drift_of_live_features_is_measured_against_training(pipeline, week):
 )
 def test_a_logged_value_is_counted_as_training_counts_it(pipeline, kind, value, text):
     one = replace(pipeline.features.spec.fields[0], type=kind, decimals=2)
-    texts, codes = served._codes(pa.chunked_array([pa.array([value, None], arrow_type(kind))]), one)
-    assert texts[codes[0]] == text
-    assert codes[1] == len(texts) - 1  # NULL's
+    values = FieldValues(one)
+    places = served._places(pa.chunked_array([pa.array([value, None], arrow_type(kind))]), values)
+    assert [values.texts[place] for place in places] == [text, NULL_TEXT]
 
 
 def test_a_hidden_column_is_left_out(pipeline):
     one = replace(pipeline.features.spec.fields[0], type="float")
-    assert served._codes(pa.chunked_array([pa.array(["hash:00"])]), one) is None
+    assert served._places(pa.chunked_array([pa.array(["hash:00"])]), FieldValues(one)) is None
 
 
 def test_an_empty_log_is_no_error(pipeline):
