@@ -6,6 +6,7 @@ A value is printed and hashed once, however often and in however many batches it
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -35,19 +36,22 @@ class FieldValues:
 
     Attributes:
         field: the field.
-        texts: canonical text by place.
     """
 
     def __init__(self, field: Field) -> None:
         self.field = field
-        self.texts: list[bytes] = []
-        self._places: dict[bytes, int] = {}
+        self._places: defaultdict[bytes, int] = defaultdict(itertools.count().__next__)
         self._known: dict[Any, int] = {}
         self._ids = np.empty(0, dtype=np.int64)
         self._show = printer(field)
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self._places)
+
+    @property
+    def texts(self) -> list[bytes]:
+        """Canonical text by place."""
+        return list(self._places)
 
     def place_of(self, text: bytes) -> int | None:
         """The place of a canonical text, None where no row had it."""
@@ -73,8 +77,9 @@ class FieldValues:
         if self.field.tokens:
             return encode_field(column, self.field), self._places_of(column)
         places = self._places_of(column)
-        if len(self._ids) < len(self.texts):
-            self._ids = np.concatenate([self._ids, hash_texts(self.texts[len(self._ids) :])])
+        if len(self._ids) < len(self):
+            new = itertools.islice(self._places, len(self._ids), None)
+            self._ids = np.concatenate([self._ids, hash_texts(new)])
         return self._ids[places][:, None], places
 
     def _places_of(self, column: pa.Array) -> npt.NDArray[np.int64]:
@@ -105,14 +110,10 @@ class FieldValues:
         return found  # type: ignore[return-value]
 
     def _of_texts(self, texts: list[bytes]) -> list[int]:
-        known = self._places
-        if new := [text for text in dict.fromkeys(texts) if text not in known]:
-            known.update(zip(new, itertools.count(len(known)), strict=False))
-            self.texts += new
-        return list(map(known.__getitem__, texts))
+        return list(map(self._places.__getitem__, texts))
 
     def _place(self, text: bytes) -> int:
-        return self._of_texts([text])[0]
+        return self._places[text]
 
 
 def number_buckets(

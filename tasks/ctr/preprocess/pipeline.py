@@ -286,12 +286,13 @@ class _Features:
             in_train: rows to learn from, bool [n].
             is_recent: rows of the newest days, bool [n].
         """
-        train_days, recent_days = row_days(days[in_train]), row_days(days[is_recent])
+        train, recent = np.flatnonzero(in_train), np.flatnonzero(is_recent)
+        train_days, recent_days = row_days(days[train]), row_days(days[recent])
 
         def one(position: int) -> npt.NDArray[np.int64]:
             ids, places = self._values[position].add(batch.column(self._spec.names[position]))
-            self.trained[position].add(places[in_train], train_days)
-            self.recent[position].add(places[is_recent], recent_days)
+            self.trained[position].add(places[train], train_days)
+            self.recent[position].add(places[recent], recent_days)
             return ids
 
         return stored_columns(self._spec, list(self._pool.map(one, range(len(self._values)))))
