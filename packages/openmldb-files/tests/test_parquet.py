@@ -143,3 +143,25 @@ def test_a_type_that_arrow_lacks_is_no_cut_file(tmp_path):
     polars.DataFrame({"n": [1]}, schema={"n": polars.Int128}).write_parquet(path)
     with pytest.raises(FileError, match="of a type that is not read: Integers with more than 64"):
         columns_of(path)
+
+
+def test_texts_come_by_a_dictionary_where_the_file_holds_one(tmp_path):
+    few = [None if n % 7 == 0 else f"v{n % 5}" for n in range(2000)]
+    many = [f"{n:01500d}" for n in range(2000)]  # beyond what a writer keeps a dictionary for
+    table = pa.table({"few": few, "many": many, "number": list(range(2000))})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=1000)
+    wanted = ("few", "many", "number", "missing")
+    batches = list(read_parquet(tmp_path / "a.parquet", batch_rows=300, encoded=wanted))
+    types = [str(kind) for kind in batches[0].schema.types]
+    assert types == ["dictionary<values=string, indices=int32, ordered=0>", "string", "int64"]
+    read = pa.Table.from_batches(batches)
+    assert read["few"].cast(pa.string()).to_pylist() == few
+    assert read["many"].to_pylist() == many
+
+
+def test_text_of_a_dictionary_that_is_no_utf8_is_refused(tmp_path):
+    raw = pa.array([b"fine", b"\xe9"] * 50)
+    column = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+    pq.write_table(pa.table({"x": column}), tmp_path / "a.parquet")
+    with pytest.raises(FileError, match="x.*no UTF-8"):
+        list(read_parquet(tmp_path / "a.parquet", encoded=["x"]))

@@ -49,6 +49,7 @@ def batches(
     columns: Sequence[str] | None = None,
     where: pc.Expression | None = None,
     batch_rows: int = 65_536,
+    encoded: Collection[str] = (),
 ) -> Iterator[pa.RecordBatch]:
     """Rows of several files, as `openmldb_files.read_parquet` gives them.
 
@@ -59,7 +60,9 @@ def batches(
 
     with told():
         for path in paths:
-            yield from read_parquet(path, columns=columns, where=where, batch_rows=batch_rows)
+            yield from read_parquet(
+                path, columns=columns, where=where, batch_rows=batch_rows, encoded=encoded
+            )
 
 
 def rows(paths: Sequence[Path]) -> int:

@@ -194,8 +194,9 @@ def distinct_values(array: pa.Array, field: Field) -> tuple[list[Any], npt.NDArr
         raise ContractError(
             f"column {field.name} is {given} and {field.type} is specified; make them one"
         )
-    is_encoded = pa.types.is_dictionary(array.type)
-    encoded = array if is_encoded else normal(array).dictionary_encode()
+    encoded = array
+    if not pa.types.is_dictionary(array.type) or len(array.dictionary) > len(array):
+        encoded = normal(array).dictionary_encode()
     values = normal(encoded.dictionary)
     if field.type == "timestamp":
         values = values.cast(pa.int64())

@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -133,10 +133,16 @@ def _check_schemas(sources: list[Path], spec: FeatureSpec) -> dict[str, str]:
     return first
 
 
-def _batches(sources: list[Path], columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(
+    sources: list[Path], columns: list[str], encoded: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """Rows of all files, `READ_ROWS` or a little more at a time, however small the files are."""
     held: list[pa.RecordBatch] = []
-    for batch in reading.batches(sources, columns=columns, batch_rows=BATCH_ROWS):
+    for batch in reading.batches(sources, columns=columns, batch_rows=BATCH_ROWS, encoded=encoded):
+        # One file may hold a column as a dictionary, the next one as texts.
+        if held and held[0].schema != batch.schema:
+            yield pa.concat_batches(held)
+            held = []
         held.append(batch)
         if sum(one.num_rows for one in held) >= READ_ROWS:
             yield pa.concat_batches(held)
@@ -209,7 +215,8 @@ def _write_splits(
         features = _Features(spec, pool)
         sorting: list[Future[None]] = []
         columns = list(dict.fromkeys([spec.keys[0], spec.time, spec.label, *spec.names]))
-        for batch in ahead(_batches(sources, columns), pool):
+        texts = {field.name for field in spec.fields if field.type == "string"}
+        for batch in ahead(_batches(sources, columns, texts - {spec.keys[0]}), pool):
             days = days_of(batch.column(spec.time), spec.time, plan.rule.zone)
             given = _labels(batch.column(spec.label), spec)
             daily.add(batch, days, *given)

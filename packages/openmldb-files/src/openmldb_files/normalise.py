@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from openmldb_files.types import ARROW_OF, sql_type_of
+
+ENCODED = pa.dictionary(pa.int32(), pa.string())
+"""Text by a dictionary, as parquet holds it."""
 
 _PER_MS = {"us": 1_000, "ns": 1_000_000}
 _MS_LIMIT = 2**63 // 1000
@@ -73,9 +78,12 @@ def floor_divide(numbers: pa.Array, by: int) -> pa.Array:
     return pc.subtract(quotient, short.cast(pa.int64()))
 
 
-def columns_normal(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch whose columns are all `normal`."""
-    columns = [normal(column) for column in batch.columns]
+def columns_normal(batch: pa.RecordBatch, encoded: Collection[str] = ()) -> pa.RecordBatch:
+    """A batch whose columns are all `normal`; in `encoded` a dictionary of texts stays one."""
+    columns = [
+        column if name in encoded and column.type == ENCODED else normal(column)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
     if all(new is old for new, old in zip(columns, batch.columns, strict=True)):
         return batch
     fields = [

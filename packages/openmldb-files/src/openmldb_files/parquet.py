@@ -20,6 +20,9 @@ from openmldb_files.types import ARROW_OF, describe, sql_type_of
 
 BATCH_ROWS = 65_536
 
+_DICTIONARY_BYTES = 1 << 20
+"""Bytes of a dictionary that the common writers allow before they give it up."""
+
 _READABLE_ENCODINGS = {"PLAIN", "PLAIN_DICTIONARY", "RLE", "RLE_DICTIONARY", "BIT_PACKED"}
 _UNREADABLE_CODECS = {"BROTLI", "LZO", "LZ4", "LZ4_RAW"}
 _GREGORIAN = dt.date(1582, 10, 15)
@@ -55,8 +58,13 @@ def not_parquet(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: str | Path, encoded: Collection[str] = ()) -> Iterator[pq.ParquetFile]:
     """A parquet file; its INT96 times are read in microseconds, as Spark does.
+
+    Args:
+        path: the file.
+        encoded: columns of text that are read as Arrow dictionaries where the file holds
+            dictionaries of them.
 
     Raises:
         FileError: it is not parquet, or damaged where it is read.
@@ -64,7 +72,13 @@ def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
     path = Path(path)
     try:
         # Nanoseconds, Arrow's own choice for INT96, wrap around beyond 1677 and 2262.
-        with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+        footer = pq.read_metadata(path) if encoded else None
+        with pq.ParquetFile(
+            path,
+            metadata=footer,
+            coerce_int96_timestamp_unit="us",
+            read_dictionary=_by_dictionary(footer, encoded) if footer else None,
+        ) as file:
             twice = [n for n, count in Counter(file.schema_arrow.names).items() if count > 1]
             if twice:
                 raise FileError(path, "the file holds the column twice", column=twice[0])
@@ -80,6 +94,27 @@ def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
         if isinstance(error, pa.ArrowNotImplementedError):  # a type, so that no schema can be had
             raise FileError(path, f"a column is of a type that is not read: {error}") from error
         raise FileError(path, not_parquet(path)) from error
+
+
+def _by_dictionary(footer: pq.FileMetaData, names: Collection[str]) -> list[str]:
+    """Columns of the names whose every row group is a dictionary and places in it.
+
+    A writer gives a dictionary up once it is large, and goes on with the texts themselves; what
+    is read of such a row group as a dictionary holds all of its texts, in every batch anew. The
+    footer does not say that; but the size does: a place takes two bytes or so.
+    """
+    found = []
+    for at in range(footer.num_columns):
+        name = footer.schema.column(at).path
+        if name in names:
+            parts = [footer.row_group(n).column(at) for n in range(footer.num_row_groups)]
+            if all(
+                part.has_dictionary_page
+                and part.total_uncompressed_size <= _DICTIONARY_BYTES + 3 * part.num_values
+                for part in parts
+            ):
+                found.append(name)
+    return found
 
 
 def _has_footer(path: Path) -> bool:
@@ -173,6 +208,7 @@ def read_parquet(
     columns: Sequence[str] | None = None,
     where: pc.Expression | None = None,
     batch_rows: int = BATCH_ROWS,
+    encoded: Collection[str] = (),
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a file in order, every column in the one Arrow type of its SQL type.
 
@@ -181,12 +217,14 @@ def read_parquet(
         columns: only these, in this order; all where None.
         where: only rows that this lets through; it sees the batches as they are given.
         batch_rows: rows of a batch at most.
+        encoded: columns of text that come as `dictionary<int32, string>` where the file holds
+            them so, which is faster. A dictionary may hold texts that its batch does not.
 
     Raises:
         FileError: it is not parquet, lacks a column, or holds text that is no UTF-8.
     """
     path = Path(path)
-    with open_parquet(path) as file:
+    with open_parquet(path, encoded) as file:
         schema = file.schema_arrow
         if columns is not None:
             for name in columns:
@@ -195,7 +233,7 @@ def read_parquet(
         for batch in file.iter_batches(
             batch_size=batch_rows, columns=None if columns is None else list(columns)
         ):
-            ready = normal_batch(batch, path)
+            ready = normal_batch(batch, path, encoded)
             if columns is not None and ready.schema.names != list(columns):
                 ready = ready.select(list(columns))
             if where is None:
@@ -204,22 +242,25 @@ def read_parquet(
                 yield from pa.Table.from_batches([ready]).filter(where).to_batches()
 
 
-def normal_batch(batch: pa.RecordBatch, path: str | Path) -> pa.RecordBatch:
+def normal_batch(
+    batch: pa.RecordBatch, path: str | Path, encoded: Collection[str] = ()
+) -> pa.RecordBatch:
     """`columns_normal` whose errors name file and column.
 
     Raises:
         FileError: text that is no UTF-8, or a time that milliseconds cannot hold.
     """
     try:
-        ready = columns_normal(batch)
+        ready = columns_normal(batch, encoded)
     except MemoryError:
         raise
     except (ValueError, pa.ArrowException) as error:
         raise FileError(path, str(error), column=_guilty(batch)) from error
     for name, column in zip(ready.schema.names, ready.columns, strict=True):
-        if pa.types.is_string(column.type):
+        texts = column.dictionary if pa.types.is_dictionary(column.type) else column
+        if pa.types.is_string(texts.type):
             try:
-                column.validate(full=True)
+                texts.validate(full=True)
             except pa.ArrowInvalid as error:
                 raise FileError(path, f"text that is no UTF-8: {error}", column=name) from error
     return ready
