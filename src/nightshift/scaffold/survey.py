@@ -23,9 +23,13 @@ _MAX_CATEGORIES = 0.5
 """A text column with more distinct values a row than this names rows, and is not a feature."""
 _MOST_FRESH = 0.8
 """Of a column whose values are ids that pass, such as sessions: a model never sees them again."""
-NAMES_A_KIND = re.compile(r"(?i)(?:^|_)(?:id|code|type|kind|cat|category)$|id$")
+_WORDS = "(?<!^b)(?<!_b)" + "".join(
+    f"(?<!{start})" for start in ("pa", "val", "vo", "rap", "sol", "flu", "liqu", "hum")
+)
+"""Before `id`, for it to be no part of bid, paid, valid and the like."""
+NAMES_A_KIND = re.compile(rf"(?i)(?:^|_)(?:id|code|type|kind|cat|category)$|{_WORDS}id$")
 WHO_OR_WHAT = re.compile(
-    r"(?i)id$|^(?:user|member|customer|client|visitor|account|device|player|"
+    rf"(?i){_WORDS}id$|^(?:user|member|customer|client|visitor|account|device|player|"
     r"item|product|sku|article|movie|film|song|book|ad|campaign|advertiser|"
     r"shop|store|merchant|seller|site|publisher)$"
 )

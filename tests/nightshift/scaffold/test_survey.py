@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightshift.errors import DataError
-from nightshift.scaffold.survey import Column, survey
+from nightshift.scaffold.survey import NAMES_A_KIND, WHO_OR_WHAT, Column, survey
 
 AT = pa.timestamp("ms")
 
@@ -148,3 +148,15 @@ def test_a_broken_file_is_named(tmp_path):
 def test_binary_is_said_of_what_was_counted():
     assert Column("x", "int64", 2, 0, 0, 1).is_binary
     assert not Column("x", "int64", 0, 9, None, None).is_binary
+
+
+@pytest.mark.parametrize(
+    ("name", "whether"),
+    [
+        *((name, True) for name in ("id", "user_id", "userId", "uid", "adid", "jobid", "bid_id")),
+        *((name, False) for name in ("bid", "max_bid", "paid", "amount_prepaid", "price")),
+    ],
+)
+def test_a_name_that_ends_in_id_names_something_unless_it_is_a_word(name, whether):
+    assert (WHO_OR_WHAT.search(name) is not None) is whether
+    assert (NAMES_A_KIND.search(name) is not None) is whether
