@@ -15,7 +15,7 @@ from nightshift.errors import ContractError
 
 _OF_MODEL = ("family", "hyperparameters", "schema_hash", "fields", "warm_start")
 _OF_DATA = ("ds", "window", "label_absent", "columns", "schema_hash", "encoding_version")
-_CHOSEN = ("baseline_c", "unknown_rates", "epochs")
+_CHOSEN = ("baseline_c", "unknown_rates", "epochs", "shares")
 """Of the part `recipe` of a model card: what training found out on the validation rows."""
 
 

@@ -1,7 +1,8 @@
 """A judged training once more, on all judged days, with nothing decided anew.
 
 What the judged training chose on its validation rows (hyper-parameters that were `auto`, the trees'
-number, the baseline's penalty, the best epoch) is taken over; there is nothing to validate on.
+number, the baseline's penalty, the best epoch, what each part of a mean weighs) is taken over; there
+is nothing to validate on.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Judged:
         strength: the C of its baseline; None without one.
         rates: by field the share of ids that were replaced by the unknown one; None where the
             hyper-parameter says it all.
+        shares: what each part of its mean weighs, by name; None where it is the network alone.
         warm_start: the model folder that it began from.
     """
 
@@ -46,6 +48,7 @@ class Judged:
     epochs: int | Mapping[str, int]
     strength: float | None
     rates: Mapping[str, float] | None
+    shares: Mapping[str, float] | None
     warm_start: Path | None
 
     @classmethod
@@ -71,6 +74,7 @@ class Judged:
                 recipe["epochs"],
                 recipe["baseline_c"],
                 recipe["unknown_rates"],
+                recipe["shares"],
                 None if warm is None else Path(warm),
             )
         except (KeyError, TypeError, ValidationError) as error:

@@ -5,9 +5,10 @@ something else, and which of the two is ahead differs from data to data. Their m
 either. It is no larger thing to serve than another network: the mean of two factorisation machines
 with deep networks is one of both widths (`mean`), so nothing but training knows that there were two.
 
-A network that begins at the regression has to be better than it by more than chance: a simple model
-that may be as good is the better bet on rows that nobody has seen (the one-standard-error rule of
-Breiman et al. 1984, "Classification and Regression Trees"). Else the regression stays.
+Where the model is no mean with the regression (`tasks.ctr.train.mixture`), the network has to be
+better than it by more than chance: a simple model that may be as good is the better bet on rows that
+nobody has seen (the one-standard-error rule of Breiman et al. 1984, "Classification and Regression
+Trees"). Else the regression stays.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tasks.ctr.train.fit import Fitted
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.metrics import auc, logloss, losses_of_scores, mean_gap, stopping_score
 from tasks.ctr.train.models import Architecture, Network, build, views
-from tasks.ctr.train.models.base import BIAS, FIRST_ORDER
+from tasks.ctr.train.models.base import BIAS, EMBEDDING, FIRST_LAYER, FIRST_ORDER
 from tasks.ctr.train.scoring import score
 
 BOTH = "both"
@@ -40,8 +41,6 @@ TWO = ("validation", BOTH)
 FAMILIES = ("deepfm", "fm", "wide_deep")
 """Families whose mean is a network of the same family."""
 
-_FIRST_LAYER = "dnn.0.weight"
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -53,12 +52,15 @@ class Outcome:
         rated: what the validation rows give each, by name; empty where they were not asked.
         doubted: why the start itself was kept although a trained network was rated higher; empty
             where none was.
+        mixed: of which parts the model is the mean (`tasks.ctr.train.mixture`); empty where it is
+            the network alone.
     """
 
     name: str
     fitted: Fitted
     rated: Mapping[str, float]
     doubted: str = ""
+    mixed: str = ""
 
 
 def choose(
@@ -143,7 +145,7 @@ def said(outcome: Outcome) -> str:
     else:
         found = ", ".join(f"{name} {rated:.4f}" for name, rated in outcome.rated.items())
         why = f"by the validation rows: {found}"
-    return f"{why}; {outcome.doubted}" if outcome.doubted else why
+    return "; ".join(part for part in (why, outcome.doubted, outcome.mixed) if part)
 
 
 def epochs(outcome: Outcome, found: Mapping[str, Fitted]) -> int | dict[str, int]:
@@ -187,12 +189,12 @@ def mean(shape: Architecture, one: Arrays, other: Arrays) -> tuple[Architecture,
         b = other[name]
         if name in (FIRST_ORDER, BIAS):
             values[name] = (a + b) / np.float32(2)
-        elif name == "embedding.weight":
+        elif name == EMBEDDING:
             values[name] = np.concatenate([a, b], axis=1)
             values[name] /= scale
         elif name == "out.weight":
             values[name] = np.concatenate([a, b], axis=1) / np.float32(2)
-        elif name == _FIRST_LAYER:
+        elif name == FIRST_LAYER:
             parts = [_spread(w, shape.num_fields, k, scale, at) for at, w in enumerate((a, b))]
             values[name] = np.concatenate(parts)
         elif name.endswith(".bias"):

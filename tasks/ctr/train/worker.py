@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         fit,
         importance,
         metrics,
+        mixture,
         models,
         planting,
         serving,
@@ -167,23 +169,38 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         *(found, chosen, None if judged is not None else data.splits["valid"], options.device),
         may_mix=may_mix,
     )
+    shares = None if judged is None else judged.shares
     if first is not None and judged is None and chosen.linear_start != starts.BOTH:
-        weights, bias = first.weights, first.bias
-        outcome = starts.unless_doubtful(
-            outcome,
-            found,
-            lambda: models.build(shape, fit.begin_with(fresh(), weights, bias), options.device),
-            *(data.splits["valid"], options.device),
-        )
+        valid, weights, bias = data.splits["valid"], first.weights, first.bias
+        many = defaults.facts_of(data).judges >= defaults.JUDGES
+        unlike = grown is not None or starts.epochs(outcome, found) != 0
+        if linear is not None and many and unlike and chosen.family in starts.FAMILIES:
+            logits = mixture.parts(
+                *(outcome.fitted.network, linear, plain.splits["valid"].tensors, valid.tensors),
+                *(data.inputs, options.device),
+            )
+            shares = mixture.weigh(logits, valid.labels)
+            outcome = replace(outcome, mixed=mixture.said(shares, logits, valid.labels))
+        else:
+            outcome = starts.unless_doubtful(
+                outcome,
+                found,
+                lambda: models.build(shape, fit.begin_with(fresh(), weights, bias), options.device),
+                *(valid, options.device),
+            )
     fitted, epochs = outcome.fitted, starts.epochs(outcome, found)
+    if shares is not None and linear is not None:
+        own = fitted.network.shape
+        values = mixture.join(own, models.views(fitted.network), shares, linear, data.inputs)
+        fitted = replace(fitted, network=models.build(own, values, options.device))
     seconds = sum(each.progress.seconds for each in found.values())
     found.clear()
     if chosen.linear_start in starts.TWO:
         chosen = chosen.replaced({"linear_start": outcome.name})
         reasons["linear_start"] = starts.said(outcome)
-    elif outcome.doubted:
+    elif outcome.doubted or outcome.mixed:
         why = reasons.get("linear_start", "as asked")
-        reasons["linear_start"] = f"{why}; {outcome.doubted}"
+        reasons["linear_start"] = f"{why}; {outcome.doubted or outcome.mixed}"
     figures, compared = {}, None
     for name in ("valid", "test") if judged is None else ():
         split = data.splits[name]
@@ -241,6 +258,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
                 if isinstance(rates, float)
                 else refit.rates_by_field(data, rates),
                 "epochs": epochs,
+                "shares": shares,
             },
             **said,
             "device": options.device,

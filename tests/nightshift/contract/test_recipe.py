@@ -16,7 +16,7 @@ MODEL = {
     "schema_hash": "s",
     "fields": ["user", "item"],
     "warm_start": None,
-    "recipe": {"baseline_c": 0.1, "unknown_rates": None, "epochs": 4},
+    "recipe": {"baseline_c": 0.1, "unknown_rates": None, "epochs": 4, "shares": None},
     "test": {"auc": 0.8},
 }
 DATA = {

@@ -30,6 +30,12 @@ BIAS = "out.bias"
 FIRST_ORDER = "linear.weight"
 """The table of the ids' own weights, which a logistic regression has, too."""
 
+EMBEDDING = "embedding.weight"
+"""The table of embeddings."""
+
+FIRST_LAYER = "dnn.0.weight"
+"""Of the deep part: reads each field's embedding, then the numbers."""
+
 
 @dataclass(frozen=True)
 class Architecture:
