@@ -86,7 +86,8 @@ class _Run:
         self._spans: dict[Key, int] | None = None
         self._lock = threading.Lock()
 
-    def _index(self) -> dict[Key, int]:
+    def spans(self) -> dict[Key, int]:
+        """The keys, and which part of the run is of each."""
         spans = self._spans
         if spans is None:
             with self._lock:
@@ -97,20 +98,20 @@ class _Run:
         return spans
 
     def keys(self) -> Iterable[Key]:
-        return self._index().keys()
+        return self.spans().keys()
 
     def prepare(self) -> None:
-        self._index()
+        self.spans()
         for c in self._batch.columns:
             if c.strings is not None:
                 _ = c.strings.objects  # made once, shared by all indexes of the batch
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._index()
+        return key in self.spans()
 
     def rows(self, key: Key) -> Rows | None:
         """The key's rows in time order, or None."""
-        at = self._index().get(key)
+        at = self.spans().get(key)
         if at is None:
             return None
         start, stop = int(self._bounds[at]), int(self._bounds[at + 1])
@@ -158,6 +159,25 @@ class Index:
         if d is None or not d.expires or not times:
             return times, rows, 0, number
         return times, rows, live_from(times, d, int(time.time() * 1000)), number
+
+    def windows(self, keys: Sequence[Key]) -> list[tuple[list[int], list[Row], int, int]]:
+        """``window`` of several keys."""
+        found = list(map(self._entries.get, keys))
+        if None in found:
+            spans = [run.spans() for run in self._runs]
+            for at, entry in enumerate(found):
+                if entry is None:
+                    key = keys[at]
+                    found[at] = self.get(key) if any(key in s for s in spans) else _EMPTY
+        entries = cast(list[Entry], found)
+        d = self.definition
+        if d is None or not d.expires:
+            return [(times, rows, 0, number) for times, rows, number in entries]
+        now = int(time.time() * 1000)
+        return [
+            (times, rows, live_from(times, d, now) if times else 0, number)
+            for times, rows, number in entries
+        ]
 
     def prepare(self) -> None:
         """Build the tables of keys now, and from now on with each batch, not at a first read."""

@@ -422,7 +422,13 @@ class RowWriter:
 
     def finite(self, rows: Sequence[Sequence[Any]]) -> bool:
         """Whether rows hold neither NaN nor an infinity."""
-        return all(row[i] is None or math.isfinite(row[i]) for i in self.floats for row in rows)
+        for i in self.floats:
+            values = [row[i] for row in rows]
+            if None in values:
+                values = [x for x in values if x is not None]
+            if not all(map(math.isfinite, values)):
+                return False
+        return True
 
 
 def to_log(rows: Sequence[Sequence[Any]], schema: Schema) -> list[list[Any]]:

@@ -43,12 +43,19 @@ def _lag(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | 
     if len(types) != 2 or not isinstance(constants[1], (bool, int, float)):
         return None
     n = int(constants[1])
+
+    def finish(kept: Sequence[Any], newest: Any) -> Any:
+        if n == 0 or n == -len(kept) - 1:
+            return newest
+        return kept[n - (n > 0)] if -len(kept) <= n <= len(kept) else None
+
     return AggregateImpl(
         types[0],
         lambda items: items[n] if -len(items) <= n < len(items) else None,
         kernel="nth" if n >= 0 else None,
         parameter=n,
         offset=n if n >= 0 else None,
+        join=(lambda items: items, finish),
     )
 
 

@@ -24,6 +24,7 @@ from openmldb_embedded.plan import (
     WindowAggregate,
     WindowPlan,
 )
+from openmldb_embedded.request.columnwise import Column, Compute, Rowset, keys_of
 from openmldb_embedded.request.paths import AccessPath, Materialised, Online
 from openmldb_embedded.request.rows import key_function
 from openmldb_embedded.rewrite import shifted, substitute
@@ -43,7 +44,7 @@ class Access:
 
     # -- joins
 
-    def _candidates(self, node: Join) -> tuple[AccessPath, Callable[[Row], Key], Expr | None]:
+    def _candidates(self, node: Join) -> tuple[AccessPath, list[Expr], Expr | None]:
         """The access path, the key of a left row, and what is left to test."""
         path = self._path(node.right)
         used: list[tuple[Expr, str]] = []
@@ -60,11 +61,11 @@ class Access:
             ts = self._join_order(node, path)
             reach = LAST_JOIN if node.kind == "LAST" else LEFT_JOIN
             path.open(self._online, names, ts, reach, implied=node.implied)
-            key = key_function([a for a, _ in used])
+            key = [a for a, _ in used]
         else:
             path = self._materialised(node.right, tuple(b for _, b in node.pairs), node.order)
             rest = []
-            key = key_function([a for a, _ in node.pairs])
+            key = [a for a, _ in node.pairs]
         residual = node.residual
         width = len(node.left.fields)
         for a, b in rest:
@@ -83,35 +84,44 @@ class Access:
         """From a left row to the row that LAST JOIN makes of it."""
         return self._last_match(node)[0]
 
-    def last_matches(
-        self, node: Join
-    ) -> tuple[Callable[[Row], Row], Callable[[list[Row]], list[Row]]]:
+    def last_matches(self, node: Join) -> tuple[Callable[[Row], Row], Callable[[Rowset], Rowset]]:
         """What LAST JOIN makes of a left row, and of several: each key is looked up once."""
-        match, key, right_of = self._last_match(node)
-        if key is None:
-            return match, lambda rows: list(map(match, rows))
-        of, width = key, len(node.left.fields)
+        match, key, rights = self._last_match(node)
+        width, right_width = len(node.left.fields), len(node.right.fields)
 
-        def matches(rows: list[Row]) -> list[Row]:
-            found: dict[Key, Sequence[Any]] = {}
-            out = []
-            for row, k in zip(rows, map(of, rows), strict=True):
-                right = found.get(k)
-                if right is None:
-                    right = match(row)[width:] if right_of is None else right_of(k)
-                    found[k] = right
-                out.append((*row, *right))
-            return out
+        def beside(x: Rowset, found: list[Row]) -> Rowset:
+            if len(set(map(id, found))) == 1:
+                right = [x.once(value) for value in found[0]]
+            else:
+                right = [Column.picked(found, at) for at in range(right_width)]
+            return Rowset([*x.columns, *right], x.count)
+
+        if key is None:
+            return match, lambda x: beside(x, [match(row)[width:] for row in x.rows()])
+        of = key
+
+        def matches(x: Rowset) -> Rowset:
+            asked = of(x)
+            if asked.same:
+                (found,) = rights([asked.value]) if rights else [match(x.row(0))[width:]]
+                return beside(x, [found])
+            keys = asked.values()
+            if rights is None:
+                firsts = dict(zip(reversed(keys), range(x.count - 1, -1, -1), strict=True))
+                known = {k: match(x.row(at))[width:] for k, at in firsts.items()}
+            else:
+                distinct = list(dict.fromkeys(keys))
+                known = dict(zip(distinct, rights(distinct), strict=True))
+            return beside(x, [known[k] for k in keys])
 
         return match, matches
 
     def _last_match(
         self, node: Join
-    ) -> tuple[
-        Callable[[Row], Row], Callable[[Row], Key] | None, Callable[[Key], Sequence[Any]] | None
-    ]:
-        """The match; the key that it depends on, None where it depends on more; the row of a key."""
-        path, key, residual = self._candidates(node)
+    ) -> tuple[Callable[[Row], Row], Compute | None, Callable[[Sequence[Key]], list[Row]] | None]:
+        """The match; the key that it depends on, None where it depends on more; the rows of keys."""
+        path, exprs, residual = self._candidates(node)
+        key = key_function(exprs)
         make, nothing = path.maker(), (None,) * len(node.right.fields)
         test = None if residual is None else residual.row()
         fetch, keep, descending = path.fetch, path.keep, node.descending
@@ -122,14 +132,14 @@ class Access:
                 stop = min(len(times), len(rows))
                 return (*x, *make(rows[stop - 1])) if stop > live else (*x, *nothing)
 
-            def newest_of(k: Key) -> Sequence[Any]:
-                times, rows, live, _ = fetch(k)
-                if not times:
-                    return nothing
-                stop = min(len(times), len(rows))
-                return make(rows[stop - 1]) if stop > live else nothing
+            def newest_of(keys: Sequence[Key]) -> list[Row]:
+                # Rows are appended before their times: there are at least as many.
+                return [
+                    make(rows[stop - 1]) if (stop := len(times)) > live else nothing
+                    for times, rows, live, _ in path.fetch_all(keys)
+                ]
 
-            return newest, key, newest_of
+            return newest, keys_of(exprs), newest_of
 
         def match(x: Row) -> Row:
             times, rows, live, _ = fetch(key(x))
@@ -150,11 +160,12 @@ class Access:
                     return both
             return (*x, *nothing)
 
-        return match, key if test is None else None, None
+        return match, keys_of(exprs) if test is None else None, None
 
     def all_matches(self, node: Join) -> Callable[[Row], list[Row]]:
         """From a left row to the rows that LEFT JOIN makes of it."""
-        path, key, residual = self._candidates(node)
+        path, exprs, residual = self._candidates(node)
+        key = key_function(exprs)
         make, nothing = path.maker(), (None,) * len(node.right.fields)
         test = None if residual is None else residual.row()
 

@@ -19,6 +19,7 @@ from openmldb_embedded.expr import Col, Expr
 from openmldb_embedded.functions.lists import listed
 from openmldb_embedded.memtable import NO_NUMBER, NULL_TIME, Key, Row
 from openmldb_embedded.plan import AggregateCall, WindowPlan
+from openmldb_embedded.request.columnwise import Column, Compute, Rowset, columnwise, keys_of
 from openmldb_embedded.request.paths import AccessPath
 from openmldb_embedded.request.rows import key_function
 from openmldb_embedded.rewrite import columns_read, map_columns, substitute
@@ -58,25 +59,50 @@ class Slice:
         self.place: Any = None
 
 
-Steps = Callable[[Sequence["Slice"], Sequence["Row | None"], Sequence[Sequence[Any]]], list[Any]]
-"""The same for several request rows; the calls before give a column of values each."""
+Spot = tuple[Key, int, list[tuple[list[int], list[Row], int, int]]]
+"""Where a request row's frames lie: its key, its time, and what each source has of the key."""
+
+
+@dataclass(frozen=True)
+class Spots:
+    """Where the frames of several request rows lie.
+
+    Attributes:
+        spots: The distinct places.
+        firsts: A row of each.
+        which: Which of them each row has; None: the first row has the first, and so on.
+    """
+
+    spots: list[Spot]
+    firsts: Sequence[int]
+    which: Sequence[int] | None
+
+    def spread(self, values: list[Any], x: Rowset) -> Column:
+        """A value of each spot as a column of the rows."""
+        if len(values) == 1:
+            return x.once(values[0])
+        return Column.of(values if self.which is None else [values[n] for n in self.which])
+
+    def each(self, values: list[Any]) -> list[Any]:
+        """As ``spread``, always a list."""
+        return values if self.which is None else [values[n] for n in self.which]
+
+
+class ByRow(Exception):
+    """These request rows cannot be answered together."""
+
+
+Columnwise = Callable[[list["Slice"], Spots, Rowset, Sequence[Column]], Column]
+"""From the stored rows of each spot, the spots, the request rows and the calls before to a call's
+column."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """An aggregate call over a frame, for one request row and for several.
-
-    Attributes:
-        shared: The value is the same for all request rows of one key and time.
-    """
+    """An aggregate call over a frame, for one request row and for several."""
 
     step: Step
-    steps: Steps
-    shared: bool = False
-
-
-Spot = tuple[Key, int, list[tuple[list[int], list[Row], int, int]]]
-"""Where a request row's frames lie: its key, its time, and what each source has of the key."""
+    column: Columnwise
 
 
 class Place:
@@ -92,6 +118,8 @@ class Place:
         self.paths = paths
         self._key = key_function(list(w.partition))
         self._order = None if w.order is None else w.order.row()
+        self._keys = keys_of(w.partition)
+        self._times = None if w.order is None else columnwise(w.order)
         self._only = paths[0] if len(paths) == 1 else None
 
     def serves(self, w: WindowPlan) -> bool:
@@ -108,32 +136,34 @@ class Place:
         t = 0 if self._order is None else self._order(x)
         return self._spot(self._key(x), t)
 
-    def of_all(self, rows: list[Row]) -> tuple[list[Spot], list[Row], list[int] | None]:
-        """As ``of``, each key and time once.
-
-        Returns:
-            The distinct spots, a row of each, and which spot each row has; None: the first row has
-            the first, and so on.
-        """
-        keys: list[Any] = list(map(self._key, rows))
-        times = [0] * len(rows) if self._order is None else list(map(self._order, rows))
-        only = self._only
-        if only is not None and len(set(keys)) == len(rows):
-            spots: list[Spot] = []
-            fetch = only.fetch
-            for key, t in zip(keys, times, strict=True):
-                found = fetch(key)
-                if found[0] and found[0][0] == NULL_TIME:
-                    found = _dated(found)
-                spots.append((key, _AFTER_ALL if t is None or t < 0 else t, [found]))
-            return spots, rows, None
-        places: dict[Any, int] = {}
-        which = [places.setdefault(pair, len(places)) for pair in zip(keys, times, strict=True)]
-        spots = [self._spot(key, t) for key, t in places]
-        if len(places) == len(rows):
-            return spots, rows, None
-        first = dict(zip(reversed(which), reversed(rows), strict=True))
-        return spots, [first[n] for n in range(len(places))], which
+    def of_all(self, x: Rowset) -> Spots:
+        """As ``of``, of several rows: each key and time once."""
+        key = self._keys(x)
+        time = x.once(0) if self._times is None else self._times(x)
+        if key.same and time.same:
+            return Spots([self._spot(key.value, time.value)], (0,), [0] * x.count)
+        keys, times = key.values(), time.values()
+        if time.same:
+            times = [_AFTER_ALL if time.value is None or time.value < 0 else time.value] * x.count
+        elif None in times or min(times) < 0:
+            times = [_AFTER_ALL if t is None or t < 0 else t for t in times]
+        if self._only is not None and len(set(keys)) == x.count:
+            found = map(_dated, self._only.fetch_all(keys))
+            spots: list[Spot] = [(k, t, [f]) for k, t, f in zip(keys, times, found, strict=True)]
+            return Spots(spots, range(x.count), None)
+        known: dict[Any, int] = {}
+        which = [known.setdefault(pair, len(known)) for pair in zip(keys, times, strict=True)]
+        distinct = list(dict.fromkeys(keys))
+        sources = [path.fetch_all(distinct) for path in self.paths]
+        by_key = zip(*sources, strict=True) if sources else [()] * len(distinct)
+        of = dict(zip(distinct, by_key, strict=True))
+        firsts = dict(zip(reversed(which), range(x.count - 1, -1, -1), strict=True))
+        spots = [(k, t, [_dated(one) for one in of[k]]) for k, t in known]
+        return Spots(
+            spots,
+            [firsts[n] for n in range(len(spots))],
+            None if len(spots) == x.count else which,
+        )
 
     def _spot(self, key: Key, t: int | None) -> Spot:
         if t is None or t < 0:
@@ -154,6 +184,21 @@ def _dated(
     return found
 
 
+@dataclass(frozen=True)
+class Getter:
+    """An expression over a frame.
+
+    Attributes:
+        stored: Its values over stored rows; the list is kept: do not change it.
+        own: Its value of a request row.
+        owns: The same of several.
+    """
+
+    stored: Callable[[Slice], list[Any]]
+    own: Callable[[Row], Any]
+    owns: Compute
+
+
 class Frame:
     """Computes a window's frame for a request row.
 
@@ -161,6 +206,11 @@ class Frame:
         w: The window.
         place: Where it lies.
         constant: Columns of the main relation that have one value in every request row.
+
+    Attributes:
+        with_current: Whether a request row is in its own frame; at time 0 it may be all the same.
+        settled: Whether all calls over this frame are the same for every request row.
+        plain: Whether its stored rows are a part of one table's, up to the request's time.
     """
 
     def __init__(self, w: WindowPlan, place: Place, constant: frozenset[int] = frozenset()) -> None:
@@ -171,14 +221,14 @@ class Frame:
         f = w.frame
         self._shape = (f.kind == "range", f.start, f.end, f.exclude_current_time)
         self._room = None if f.maxsize is None else f.maxsize
-        self._with_current = w.frame.end == 0 and not w.frame.exclude_current_row
-        self._getters: dict[Expr, tuple[Callable[[Slice], list[Any]], Callable[[Row], Any]]] = {}
+        self.with_current = w.frame.end == 0 and not w.frame.exclude_current_row
+        self._getters: dict[Expr, Getter] = {}
         self._calls = 0
         self._nothing = Slice([], None, None)
         self._kept: dict[Any, Slice] = {}
         self._seen: set[Any] = set()
-        self._settled = True
-        """All calls over this frame are the same for every request row."""
+        self.settled = True
+        self.plain = len(paths) == 1 and paths[0].keep is None and f.end == 0
         self._weight = 0
         self._keeps = all(p.keep is None or p.pure for p in paths)
 
@@ -198,7 +248,7 @@ class Frame:
     def rows(self, x: Row, spot: Spot) -> tuple[Slice, Row | None]:
         """The frame of a row of the main relation: stored rows, and the row where it is in it."""
         key, t, sources = spot
-        with_current = self._with_current
+        with_current = self.with_current
         first = False
         if t == 0:
             f = self.window.frame
@@ -237,17 +287,21 @@ class Frame:
             made.place = place
         return made, current
 
-    def together(
-        self, xs: Sequence[Row], spots: Sequence[Spot]
-    ) -> tuple[list[Slice], Sequence[Row | None]]:
-        """``rows`` for many rows of the main relation: the stored rows of each, and the row."""
+    def together(self, spots: Sequence[Spot]) -> list[Slice]:
+        """The stored rows of ``rows`` for several spots.
+
+        All request rows are in their frames, or none: see ``with_current``.
+
+        Raises:
+            ByRow: That cannot be said.
+        """
         ranged, start, end, exclude = self._shape
-        path = self.paths[0] if len(self.paths) == 1 else None
-        if path is None or path.keep is not None or end > 0:
-            found = [self.rows(x, spot) for x, spot in zip(xs, spots, strict=True)]
-            return [stored for stored, _ in found], [current for _, current in found]
+        if ranged and end > 0 and any(t == 0 for _, t, _ in spots):
+            raise ByRow
+        if not self.plain:
+            return [self.rows((), spot)[0] for spot in spots]
         room = self._room
-        if room is not None and self._with_current:
+        if room is not None and self.with_current:
             room -= 1
         reach = room
         if not ranged and start is not None:
@@ -282,7 +336,22 @@ class Frame:
             if keeps and number != NO_NUMBER and self._again(place):
                 made.place = place
             out.append(made)
-        return out, xs if self._with_current else [None] * len(xs)
+        return out
+
+    def span(self, times: list[int], t: int) -> tuple[int, int]:
+        """The times [since, until) in which a plain frame holds the rows that it holds at ``t``."""
+        ranged, start, _, exclude = self._shape
+        edge = 1 if exclude else 0  # a row of the request's own time is in the frame, or is not yet
+        hi = bisect_left(times, t) if exclude else bisect_right(times, t)
+        since = times[hi - 1] + edge if hi else 0
+        until = times[hi] + edge if hi < len(times) else _AFTER_ALL + 1
+        if ranged and start is not None:
+            first = bisect_left(times, t - start, 0, hi)
+            if first:
+                since = max(since, times[first - 1] + start + 1)
+            if first < hi:
+                until = min(until, times[first] + start + 1)
+        return since, until
 
     def _cut(self, lo: int, hi: int, room: int | None) -> tuple[int, int]:
         """The places that a ROWS frame and MAXSIZE leave of those within the bounds."""
@@ -306,10 +375,16 @@ class Frame:
         seen.add(place)
         return False
 
+    def remember_all(self, slices: list[Slice]) -> None:
+        """``remember`` those that are to be."""
+        for stored in slices:
+            if stored.place is not None:
+                self.remember(stored)
+
     def remember(self, made: Slice) -> None:
         """Keep a slice, once all calls have been computed of it."""
         place, made.place = made.place, None
-        if self._settled:
+        if self.settled:
             made.rows, made.lists = [], {}  # the calls' values are all that is asked for
         self._weight += len(made.rows) + _SLICE
         if self._weight > KEPT_ROWS:
@@ -358,81 +433,67 @@ class Frame:
     def call(self, c: AggregateCall, width: int) -> Call:
         """A call's value of a frame; ``width`` is the number of the main relation's columns."""
         if c.correlated:
-            self._settled = False
-            return _one_by_one(self._correlated(c, width))
+            self.settled = False
+            return self._correlated(c, width)
         slot = self._calls
         self._calls += 1
         fold = _fold_of(c)
         getters = [self._getter(a) for a in c.arguments]
-
-        first_of, first_own = getters[0]
+        first = getters[0]
 
         def whole(stored: Slice, current: Row | None) -> Any:
             if current is not None and len(getters) == 1:
-                return fold([first_own(current), *first_of(stored)])
+                return fold([first.own(current), *first.stored(stored)])
             if current is None:
-                return fold(*[g(stored) for g, _ in getters])
-            return fold(*[[own(current), *g(stored)] for g, own in getters])
+                return fold(*[g.stored(stored) for g in getters])
+            return fold(*[[g.own(current), *g.stored(stored)] for g in getters])
 
-        if not self._with_current or all(columns_read(a) <= self._constant for a in c.arguments):
-
-            def once(stored: Slice, current: Row | None, _: Sequence[Any]) -> Any:
-                found = stored.folded.get(slot, _MISSING)
-                if found is _MISSING:
-                    found = stored.folded[slot] = whole(stored, current)
-                return found
-
-            def once_each(
-                slices: Sequence[Slice],
-                currents: Sequence[Row | None],
-                _: Sequence[Sequence[Any]],
-            ) -> list[Any]:
-                out = []
-                for stored, current in zip(slices, currents, strict=True):
-                    found = stored.folded.get(slot, _MISSING)
-                    if found is _MISSING:
-                        found = stored.folded[slot] = whole(stored, current)
-                    out.append(found)
-                return out
-
-            return Call(once, once_each, shared=True)
-        self._settled = False
+        if not self.with_current or all(columns_read(a) <= self._constant for a in c.arguments):
+            return self._shared(slot, whole)
+        self.settled = False
         if c.impl.join is not None and c.expand is None:
-            prepare, finish = c.impl.join
-            ((values, own),) = getters
+            return _joined(slot, first, whole, c.impl.join)
 
-            def joined(stored: Slice, current: Row | None, _: Sequence[Any]) -> Any:
-                if current is None:
-                    return whole(stored, None)
-                state = stored.folded.get(slot, _MISSING)
-                if state is _MISSING:
-                    state = stored.folded[slot] = prepare(values(stored))
-                return finish(state, own(current))
+        def wholes(slices: list[Slice], spots: Spots, x: Rowset, _: Sequence[Column]) -> Column:
+            owns = [g.owns(x) for g in getters]
+            kept = [[g.stored(stored) for g in getters] for stored in slices]
+            if len(slices) == 1 and all(own.same for own in owns):
+                pairs = zip(owns, kept[0], strict=True)
+                return x.once(fold(*[[own.value, *items] for own, items in pairs]))
+            return Column.of(
+                [
+                    fold(*[[one, *items] for one, items in zip(own, lists, strict=True)])
+                    for own, lists in zip(
+                        zip(*[own.values() for own in owns], strict=True),
+                        spots.each(kept),
+                        strict=True,
+                    )
+                ]
+            )
 
-            def joined_each(
-                slices: Sequence[Slice],
-                currents: Sequence[Row | None],
-                _: Sequence[Sequence[Any]],
-            ) -> list[Any]:
-                out = []
-                for stored, current in zip(slices, currents, strict=True):
-                    if current is None:
-                        out.append(whole(stored, None))
-                        continue
-                    state = stored.folded.get(slot, _MISSING)
-                    if state is _MISSING:
-                        state = stored.folded[slot] = prepare(values(stored))
-                    out.append(finish(state, own(current)))
-                return out
+        return Call(lambda stored, current, _: whole(stored, current), wholes)
 
-            return Call(joined, joined_each)
-        return Call(
-            lambda stored, current, _: whole(stored, current),
-            lambda slices, currents, _: list(map(whole, slices, currents)),
-        )
+    def _shared(self, slot: int, whole: Callable[[Slice, Row | None], Any]) -> Call:
+        """A call that the request row brings nothing of its own to: kept by the slice."""
 
-    def _getter(self, e: Expr) -> tuple[Callable[[Slice], list[Any]], Callable[[Row], Any]]:
-        """An expression over stored rows (the list is kept: do not change it), and over one row."""
+        def once(stored: Slice, current: Row | None, _: Sequence[Any]) -> Any:
+            found = stored.folded.get(slot, _MISSING)
+            if found is _MISSING:
+                found = stored.folded[slot] = whole(stored, current)
+            return found
+
+        def once_each(slices: list[Slice], spots: Spots, x: Rowset, _: Sequence[Column]) -> Column:
+            values = [stored.folded.get(slot, _MISSING) for stored in slices]
+            for n, value in enumerate(values):
+                if value is _MISSING:
+                    stored = slices[n]
+                    current = x.row(spots.firsts[n]) if self.with_current else None
+                    values[n] = stored.folded[slot] = whole(stored, current)
+            return spots.spread(values, x)
+
+        return Call(once, once_each)
+
+    def _getter(self, e: Expr) -> Getter:
         known = self._getters.get(e)
         if known is not None:
             return known
@@ -458,10 +519,10 @@ class Frame:
             stored.lists[slot] = out
             return out
 
-        self._getters[e] = get, e.row()
+        self._getters[e] = Getter(get, e.row(), columnwise(e))
         return self._getters[e]
 
-    def _correlated(self, c: AggregateCall, width: int) -> Step:
+    def _correlated(self, c: AggregateCall, width: int) -> Call:
         """A call whose arguments read what earlier calls gave for the request row."""
         fold = c.impl.fold
         plain = [
@@ -469,10 +530,10 @@ class Frame:
             for a in c.arguments
         ]
         current_row = [a.row() for a in c.arguments]
-        per_source = [
-            [_correlate(a, p.outputs, width, p.base_width).row() for a in c.arguments]
-            for p in self.paths
+        moved = [
+            [_correlate(a, p.outputs, width, p.base_width) for a in c.arguments] for p in self.paths
         ]
+        per_source = [[a.row() for a in arguments] for arguments in moved]
 
         def run(stored: Slice, current: Row | None, earlier: Sequence[Any]) -> Any:
             tail = tuple(earlier)
@@ -480,8 +541,8 @@ class Frame:
             for k, of_current in enumerate(current_row):
                 simple = plain[k]
                 if simple is not None:
-                    found = simple[0](stored)
-                    lists.append(found if current is None else [simple[1](current), *found])
+                    found = simple.stored(stored)
+                    lists.append(found if current is None else [simple.own(current), *found])
                     continue
                 out: list[Any] = []
                 if current is not None:
@@ -497,19 +558,70 @@ class Frame:
                 lists.append(out)
             return fold(*lists)
 
-        return run
+        owns = [columnwise(a) for a in c.arguments]
+        of_stored = [(columnwise(a), columns_read(a)) for a in (moved[0] if moved else ())]
+
+        def over_one(stored: Slice, x: Rowset, made: Rowset, earlier: Sequence[Column]) -> Column:
+            """All request rows have the same stored rows: one of these after the other."""
+            columns: list[list[Column]] = []
+            for k, (compute, read) in enumerate(of_stored):
+                simple = plain[k]
+                parts = [owns[k](made)] if self.with_current else []
+                if simple is not None:
+                    parts += map(x.once, simple.stored(stored))
+                else:
+                    for row in stored.rows:
+                        base = [x.once(value if n in read else None) for n, value in enumerate(row)]
+                        parts.append(compute(Rowset([*base, *earlier], x.count)))
+                columns.append(parts)
+            if not columns[0]:
+                return x.once(fold(*[[] for _ in columns]))
+            lists = [zip(*[part.values() for part in parts], strict=True) for parts in columns]
+            return Column.of(list(map(fold, *lists)))
+
+        def runs(slices: list[Slice], spots: Spots, x: Rowset, earlier: Sequence[Column]) -> Column:
+            made = Rowset([*x.columns, *earlier], x.count)
+            if len(self.paths) == 1 and len(slices) == 1:
+                return over_one(slices[0], x, made, earlier)
+            rows = made.rows()
+            currents = [row[:width] for row in rows] if self.with_current else [None] * x.count
+            tails = [row[width:] for row in rows]
+            return Column.of(list(map(run, spots.each(slices), currents, tails)))
+
+        return Call(run, runs)
 
 
-def _one_by_one(step: Step) -> Call:
-    """A call that is computed of one request row after another."""
+def _joined(
+    slot: int,
+    getter: Getter,
+    whole: Callable[[Slice, Row | None], Any],
+    join: tuple[Callable[[Sequence[Any]], Any], Callable[[Any, Any], Any]],
+) -> Call:
+    """A call whose value follows from something kept of the slice and the request row's own."""
+    prepare, finish = join
 
-    def steps(
-        slices: Sequence[Slice], currents: Sequence[Row | None], earlier: Sequence[Sequence[Any]]
-    ) -> list[Any]:
-        before = zip(*earlier, strict=True) if earlier else [()] * len(slices)
-        return list(map(step, slices, currents, before))
+    def state_of(stored: Slice) -> Any:
+        state = stored.folded.get(slot, _MISSING)
+        if state is _MISSING:
+            state = stored.folded[slot] = prepare(getter.stored(stored))
+        return state
 
-    return Call(step, steps)
+    def joined(stored: Slice, current: Row | None, _: Sequence[Any]) -> Any:
+        if current is None:
+            return whole(stored, None)
+        return finish(state_of(stored), getter.own(current))
+
+    def joined_each(slices: list[Slice], spots: Spots, x: Rowset, _: Sequence[Column]) -> Column:
+        own = getter.owns(x)
+        states = list(map(state_of, slices))
+        if len(states) == 1:
+            (state,) = states
+            if own.same:
+                return x.once(finish(state, own.value))
+            return Column.of([finish(state, value) for value in own.values()])
+        return Column.of(list(map(finish, spots.each(states), own.values())))
+
+    return Call(joined, joined_each)
 
 
 def _fold_of(c: AggregateCall) -> Callable[..., Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
 
 from openmldb_sql.types import IndexDef
 
@@ -26,6 +25,8 @@ _NOTHING: Entry = ([], [], NO_NUMBER)
 Fetch = Callable[[Key], tuple[list[int], list[Row], int, int]]
 """From a key to times, rows alongside, the place of the first live one, and the number by which
 these lists are known again (``memtable.Entry``; NO_NUMBER where they are not)."""
+FetchAll = Callable[[Sequence[Key]], list[tuple[list[int], list[Row], int, int]]]
+"""The same of several keys."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class AccessPath:
         self.ts: str | None = None
         self.sorted = False
         self.fetch: Fetch = lambda key: ([], [], 0, NO_NUMBER)
+        self._windows: FetchAll | None = None
 
     def base_column(self, e: Expr) -> str | None:
         """The table's column that an expression over the outputs is, or None."""
@@ -107,6 +109,11 @@ class AccessPath:
             index = table.ensure_index(keys, ts)
             index.prepare()
             self.fetch = index.window
+            self._windows = index.windows
+
+    def fetch_all(self, keys: Sequence[Key]) -> list[tuple[list[int], list[Row], int, int]]:
+        """``fetch`` of several keys."""
+        return list(map(self.fetch, keys)) if self._windows is None else self._windows(keys)
 
     def sort_by(self, order: Expr) -> None:
         """Order each key's rows by an expression over the outputs (NULL first).
@@ -128,10 +135,11 @@ class AccessPath:
             return [p[0] for p in pairs], [p[1] for p in pairs], 0, NO_NUMBER
 
         self.fetch = fetch
+        self._windows = None
         self.keep = None
         self.sorted = True
 
-    def maker(self) -> Callable[[Row], Sequence[Any]]:
+    def maker(self) -> Callable[[Row], Row]:
         """From a base row to the relation's row."""
         made = row_maker(self.outputs, self.base_width)
         return made if made is not None else (lambda row: row)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import eq
 from typing import Any
 
-from openmldb_sql.errors import SqlError
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded import values as v
 from openmldb_embedded.errors import ProtocolError, UnsupportedError
+from openmldb_embedded.expr import Expr
 from openmldb_embedded.memtable import Row
 from openmldb_embedded.plan import (
     Aggregate,
@@ -28,15 +29,17 @@ from openmldb_embedded.plan import (
     WindowPlan,
 )
 from openmldb_embedded.request.access import Access
-from openmldb_embedded.request.frames import Call, Frame, Place, Slice
+from openmldb_embedded.request.columnwise import Column, Rowset, columnwise
+from openmldb_embedded.request.frames import ByRow, Call, Frame, Place
 from openmldb_embedded.request.needed import Needed
 from openmldb_embedded.request.paths import Online, Tables
 from openmldb_embedded.request.rows import constant_columns, row_maker
+from openmldb_embedded.request.settled import Settled
 
 T = SqlType
 Rows = Callable[[Row], list[Row]]
 """From the request row to a relation's rows."""
-Together = Callable[[list[Row]], list[Row]]
+Together = Callable[[Rowset], Rowset]
 """From request rows to a relation's rows, of a relation that has one row for each."""
 Relation = tuple[Rows, Together | None]
 """A relation for one request row, and for several; None where it may have none or many for one."""
@@ -76,6 +79,9 @@ class RequestPlan:
             i for i, c in enumerate(self._request.declared.columns) if c.type is T.FLOAT
         ]
         self._width = len(self._request.declared.columns)
+        self._floating = frozenset(
+            i for i, c in enumerate(self._request.declared.columns) if c.type.is_floating
+        )
         self._answer, self._together = self._relation(plan)
 
     def execute(self, rows: Sequence[Row]) -> list[Row]:
@@ -84,12 +90,30 @@ class RequestPlan:
         Raises:
             ProtocolError: A row of another length than the request table.
         """
+        if len(rows) >= SEVERAL:
+            # What a row raises is found row by row, so that the first one's error is told; what
+            # columns raise, a row alone need not.
+            with contextlib.suppress(Exception):
+                return self.by_columns(rows)
+        return self.by_rows(rows)
+
+    def by_rows(self, rows: Sequence[Row]) -> list[Row]:
+        """As ``execute``, one row after the other: what an answer is."""
         read = [self._read(row, i) for i, row in enumerate(rows)]
-        if self._together is not None and len(read) >= SEVERAL:
-            # What a row raises is found row by row, so that the first one's error is told.
-            with contextlib.suppress(SqlError):
-                return self._together(read)
         return [found for row in read for found in self._answer(row)]
+
+    def by_columns(self, rows: Sequence[Row]) -> list[Row]:
+        """As ``execute``, all rows together.
+
+        Raises:
+            ByRow: These rows can only be answered one after the other.
+            Exception: Some row raised it; alone it need not.
+        """
+        if self._together is None:
+            raise ByRow
+        if self._floats or set(map(len, rows)) != {self._width}:
+            rows = [self._read(row, i) for i, row in enumerate(rows)]
+        return self._together(Rowset.of(rows, self._floating)).rows()
 
     def _read(self, row: Row, place: int) -> Row:
         if len(row) != self._width:
@@ -108,11 +132,11 @@ class RequestPlan:
     def _relation(self, node: Node) -> Relation:
         match node:
             case Scan():
-                return lambda r: [r], lambda rs: rs
+                return lambda r: [r], lambda x: x
             case Renamed(_, child):
                 return self._relation(child)
             case Unit():
-                return lambda r: [()], lambda rs: [()] * len(rs)
+                return lambda r: [()], lambda x: Rowset((), x.count)
             case Project(_, child, exprs):
                 below, all_below = self._relation(child)
                 make = row_maker(exprs, len(child.fields))
@@ -121,7 +145,7 @@ class RequestPlan:
                 made = make
                 return (
                     lambda r: [made(x) for x in below(r)],
-                    None if all_below is None else (lambda rs: list(map(made, all_below(rs)))),
+                    None if all_below is None else _projected(all_below, exprs),
                 )
             case Filter(_, child, predicate):
                 source, test = self._rows(child), predicate.row()
@@ -190,32 +214,26 @@ class RequestPlan:
         match, matches = self._stored.last_matches(node)
         return (
             lambda r: [match(x) for x in left(r)],
-            None if all_left is None else (lambda rs: matches(all_left(rs))),
+            None if all_left is None else (lambda x: matches(all_left(x))),
         )
 
     @staticmethod
     def _request_matches(node: Join, left: Together, right: Together) -> Together:
         """A join with a relation over the same request rows that has one row for each."""
-        keys = [(a.row(), b.row()) for a, b in node.pairs]
-        residual = None if node.residual is None else node.residual.row()
-        nothing = (None,) * len(node.right.fields)
-        if len(keys) == 1 and residual is None:
-            ((mine, its),) = keys
-            return lambda rs: [
-                (*x, *(y if mine(x) == its(y) else nothing))
-                for x, y in zip(left(rs), right(rs), strict=True)
-            ]
+        keys = [(columnwise(a), columnwise(b)) for a, b in node.pairs]
+        residual = None if node.residual is None else columnwise(node.residual)
 
-        def beside(rs: list[Row]) -> list[Row]:
-            found = [(*x, *y) for x, y in zip(left(rs), right(rs), strict=True)]
-            width = len(node.left.fields)
-            return [
-                both
-                if all(a(both) == b(both[width:]) for a, b in keys)
-                and (residual is None or residual(both))
-                else (*both[:width], *nothing)
-                for both in found
-            ]
+        def beside(x: Rowset) -> Rowset:
+            mine, its = left(x), right(x)
+            fits = [_equal(a(mine), b(its)) for a, b in keys]
+            both = Rowset([*mine.columns, *its.columns], x.count)
+            if residual is not None:
+                fits.append(residual(both))
+            if all(fit.same and fit.value for fit in fits):
+                return both
+            rows = zip(*[fit.values() for fit in fits], strict=True)
+            keeps = [all(row) for row in rows]
+            return Rowset([*mine.columns, *[_where(c, keeps) for c in its.columns]], x.count)
 
         return beside
 
@@ -291,40 +309,50 @@ class RequestPlan:
 
         if all_below is None:
             return compute, None
-        rows = all_below
+        return compute, self._windows(all_below, places, located, used, calls)
 
-        def together(rs: list[Row]) -> list[Row]:
-            """Frames, and calls that the request row adds nothing to, once a key and time."""
-            xs = rows(rs)
-            spots = [place.of_all(xs) for place in places]
-            found = [frame.together(spots[at][1], spots[at][0]) for frame, at in located]
-            own: dict[int, tuple[Sequence[Slice], Sequence[Row | None]]] = {}
-            columns: list[list[Any]] = []
-            for which, call in calls:
-                slices, currents = found[which]
-                owners = spots[located[which][1]][2]
-                if owners is None:
-                    columns.append(call.steps(slices, currents, columns))
-                elif call.shared:
-                    values = call.steps(slices, currents, ())
-                    columns.append([values[n] for n in owners])
-                else:
-                    if which not in own:
-                        rows_of = [
-                            None if currents[n] is None else x
-                            for n, x in zip(owners, xs, strict=True)
-                        ]
-                        own[which] = [slices[n] for n in owners], rows_of
-                    columns.append(call.steps(*own[which], columns))
-            for (slices, _), frame in zip(found, used, strict=True):
-                for stored in slices:
-                    if stored.place is not None:
-                        frame.remember(stored)
-            if not columns:
-                return xs
-            return [(*x, *values) for x, values in zip(xs, zip(*columns, strict=True), strict=True)]
+    @staticmethod
+    def _windows(
+        below: Together,
+        places: list[Place],
+        located: list[tuple[Frame, int]],
+        used: list[Frame],
+        calls: list[tuple[int, Call]],
+    ) -> Together:
+        """Windows of several request rows: each once a key and time."""
+        asked = [(located[which][0], call) for which, call in calls]
+        settled: list[tuple[int, Settled, list[int]]] = []
+        rest = set(range(len(calls)))
+        for at in range(len(places)):
+            frames = [f for f, where in located if where == at and f.plain and f.settled]
+            members = [n for n, (frame, _) in enumerate(asked) if frame in frames]
+            if members:
+                kept = Settled(frames, [asked[n] for n in members])
+                settled.append((at, kept, members))
+                rest.difference_update(members)
+        others = sorted({calls[n][0] for n in rest})
+        in_order = sorted(rest)
 
-        return compute, together
+        def together(rs: Rowset) -> Rowset:
+            x = below(rs)
+            spots = [place.of_all(x) for place in places]
+            columns = [x.once(None)] * len(calls)
+            for at, kept, members in settled:
+                for n, column in zip(members, kept.columns(x, spots[at]), strict=True):
+                    columns[n] = column
+            found = {
+                which: located[which][0].together(spots[located[which][1]].spots)
+                for which in others
+            }
+            for n in in_order:
+                which, call = calls[n]
+                place = spots[located[which][1]]
+                columns[n] = call.column(found[which], place, x, columns[:n])
+            for which, slices in found.items():
+                used[which].remember_all(slices)
+            return Rowset([*x.columns, *columns], x.count)
+
+        return together
 
     def _frame(self, node: WindowAggregate, w: WindowPlan, places: list[Place]) -> Frame:
         """A window's frame, in one of the places known or in a new one."""
@@ -343,3 +371,27 @@ class RequestPlan:
 def _beyond(w: WindowPlan, offset: int) -> WindowPlan:
     """The window that ``lag`` counts back in: so many rows before the current one."""
     return replace(w, frame=replace(w.frame.beyond(), start=offset))
+
+
+def _projected(below: Together, exprs: Sequence[Expr]) -> Together:
+    made = [columnwise(e) for e in exprs]
+
+    def project(x: Rowset) -> Rowset:
+        found = below(x)
+        return Rowset([make(found) for make in made], x.count)
+
+    return project
+
+
+def _equal(a: Column, b: Column) -> Column:
+    """Where two columns of keys are equal; NULL equals NULL."""
+    if a.same and b.same:
+        return Column.once(a.value == b.value, 1)
+    mine, its = a.values(), b.values()
+    found = list(map(eq, mine, its))
+    return Column.once(True, 1) if all(found) else Column.of(found)
+
+
+def _where(c: Column, keeps: list[bool]) -> Column:
+    """A column with NULL where a row is not kept."""
+    return Column.of([x if keep else None for x, keep in zip(c.values(), keeps, strict=True)])
