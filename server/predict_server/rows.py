@@ -28,6 +28,9 @@ Column = tuple[str, str]
 MAX_PROBLEMS = 20
 """Problems told of one request; a wrong client has thousands."""
 
+SEVERAL = 4
+"""Rows that are checked column by column."""
+
 FIRST_YEAR = 1900
 """OpenMLDB stores a date as years since 1900 and refuses those before."""
 
@@ -58,6 +61,7 @@ class _Unfit(ValueError):
 
 
 Take = Callable[[Any], Any]
+Check = Callable[[Sequence[Any]], None]
 
 
 def _same(value: Any) -> Any:
@@ -153,6 +157,30 @@ def _moment(value: int | None) -> int | None:
     raise ValueError("lies before 1970 or after 9999, and says when a row was")
 
 
+def _texts(values: Sequence[str]) -> None:
+    _text("".join(values))
+
+
+def _integers(low: int, high: int) -> Check:
+    def check(values: Sequence[int]) -> None:
+        if min(values) < low or max(values) > high:
+            raise _Unfit
+
+    return check
+
+
+_CHECKS: dict[str, tuple[type, Check]] = {
+    "int16": (int, _integers(-(2**15), 2**15 - 1)),
+    "int32": (int, _integers(-(2**31), 2**31 - 1)),
+    "int64": (int, _integers(-(2**63), 2**63 - 1)),
+    "timestamp": (int, _integers(-(2**63), 2**63 - 1)),
+    "string": (str, _texts),
+}
+"""By SQL type: the type of the JSON values that are taken as they come, and a check of several."""
+
+_MOMENT_CHECK = (int, _integers(0, LAST_MS))
+"""As `_CHECKS`, of a timestamp that says when a row was."""
+
 _MOMENT: dict[type, Take] = {int: _moment, str: lambda text: _moment(_milliseconds(text))}
 """As `_TAKES`, of a timestamp that says when a row was."""
 
@@ -194,6 +222,10 @@ class RowReader:
         self._moments = timestamps.intersection(moments)
         self._takes = tuple(
             _MOMENT if name in self._moments else _TAKES.get(kind, {})
+            for name, kind in zip(self.names, self.kinds, strict=True)
+        )
+        self._checks = tuple(
+            _MOMENT_CHECK if name in self._moments else _CHECKS.get(kind)
             for name, kind in zip(self.names, self.kinds, strict=True)
         )
         picked = itemgetter(*self.names)
@@ -246,6 +278,9 @@ class RowReader:
                 f"the request holds {len(rows)} rows and at most {max_rows} are answered at once "
                 "(NIGHTSHIFT_PREDICT_MAX_ROWS); split it",
             )
+        together = self._together(rows) if len(rows) >= SEVERAL else None
+        if together is not None:
+            return together
         problems: list[Problem] = []
         checked = []
         for number, row in enumerate(rows):
@@ -254,6 +289,56 @@ class RowReader:
         if problems:
             raise InvalidRows(problems)
         return checked
+
+    def joined(self, shared: Mapping[str, Any], rows: Sequence[Any]) -> list[list[Any]] | None:
+        """Rows that are objects and have some fields in common, which are checked once.
+
+        Returns:
+            As `check`; None where something does not fit, or is there twice.
+        """
+        rest = [name for name in self.names if name not in shared]
+        fields = {len(rest)}
+        if len(shared) + len(rest) != len(self.names) or not rest:
+            return None
+        if set(map(type, rows)) != {dict} or set(map(len, rows)) != fields:
+            return None
+        try:
+            return self._rows(
+                [
+                    [shared[name]] if name in shared else [row[name] for row in rows]
+                    for name in self.names
+                ],
+                len(rows),
+            )
+        except (KeyError, ValueError):
+            return None
+
+    def _together(self, rows: Sequence[Any]) -> list[list[Any]] | None:
+        """The rows if all of them fit, checked by column; None where they must be looked at."""
+        kinds = set(map(type, rows))
+        if kinds not in ({dict}, {list}) or set(map(len, rows)) != {len(self.names)}:
+            return None
+        try:
+            given = rows if kinds == {list} else [self._pick(row) for row in rows]
+            return self._rows(list(zip(*given, strict=True)), len(rows))
+        except (KeyError, ValueError):
+            return None
+
+    def _rows(self, columns: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:
+        """Rows of checked columns; a column of one value is that value in each row.
+
+        Raises:
+            ValueError: a value does not fit.
+            KeyError: a value is of a type that does not.
+        """
+        made: list[Sequence[Any]] = []
+        for values, takes, check in zip(columns, self._takes, self._checks, strict=True):
+            if check is not None and set(map(type, values)) == {check[0]}:
+                check[1](values)
+            else:
+                values = [takes[type(value)](value) for value in values]
+            made.append(values if len(values) == count else [values[0]] * count)
+        return list(map(list, zip(*made, strict=True)))
 
     def _quick(self, row: Any) -> list[Any] | None:
         """The row if all of it fits; None where it must be looked at closely."""

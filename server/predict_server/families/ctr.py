@@ -56,6 +56,9 @@ DEFAULT_TOP_N = 10
 SMALL = 64
 """Rows of a request that shares its calls; more go by themselves and hold no small one up."""
 
+QUICK = 256
+"""Rows that are encoded at once: a thread in between costs more."""
+
 CALLS = 2
 """Calls under way at once: OpenMLDB works on one while Triton scores the other."""
 
@@ -206,11 +209,7 @@ class CtrRelease(Release):
         with timed(metrics.features.observe):
             features = await context.openmldb.call(*deployment_of(p), rows, timeout_s=timeout_s)
         with timed(metrics.encode.observe):
-            if len(features) <= SMALL:
-                ids = self._encode(features)
-            else:
-                loop = asyncio.get_running_loop()
-                ids = await loop.run_in_executor(context.threads, self._encode, features)
+            ids = await self._encoded(features)
         with timed(metrics.score.observe):
             left = max(deadline - time.monotonic(), 0.001)
             scores = await self._infer(ids, left)
@@ -218,8 +217,12 @@ class CtrRelease(Release):
         self._rows_scored.inc(len(rows))
         return Scored(features, ids, scores)
 
-    def _encode(self, features: Sequence[Sequence[Any]]) -> Ids:
-        return self._encoder.encode(features)
+    async def _encoded(self, features: Sequence[Sequence[Any]]) -> Ids:
+        """The features' ids, made in another thread where that takes longer than a millisecond."""
+        if len(features) <= QUICK:
+            return self._encoder.encode(features)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._context.threads, self._encoder.encode, features)
 
     async def _infer(self, ids: Ids, timeout_s: float) -> npt.NDArray[np.float32]:
         p = self.pointer
@@ -246,9 +249,10 @@ class CtrRelease(Release):
         """The `n` best candidates of one user, best first."""
         began = time.time()
         user, candidates, n = _rank_parts(call.json())
-        rows = self._reader.check(
-            _join(user, candidates), max_rows=self._context.settings.predict_max_rows
-        )
+        most = self._context.settings.predict_max_rows
+        rows = self._reader.joined(user, candidates) if len(candidates) <= most else None
+        if rows is None:
+            rows = self._reader.check(_join(user, candidates), max_rows=most)
         if self._canary is not None and (canary := self._canary.of(rows, call)) is not None:
             with self._canary.falling_back(canary, "rank", began, rows, call) as hurried:
                 return await canary.rank(hurried)
@@ -362,11 +366,7 @@ class CtrRelease(Release):
         """
         if features is None:
             return await self.score(rows, deadline)
-        if len(features) <= SMALL:
-            ids = self._encode(features)
-        else:
-            loop = asyncio.get_running_loop()
-            ids = await loop.run_in_executor(self._context.threads, self._encode, features)
+        ids = await self._encoded(features)
         left = max(deadline - time.monotonic(), 0.001)
         return Scored(features, ids, await self._infer(ids, left))
 

@@ -428,11 +428,11 @@ class RowEncoder:
         Raises:
             ContractError: a row is too short, or a value is of another type.
         """
-        for number, row in enumerate(rows):
-            if len(row) != self._names:
-                raise ContractError(
-                    f"feature row {number} has {len(row)} values and {self._names} column names"
-                )
+        if set(map(len, rows)) - {self._names}:
+            number, row = next((n, r) for n, r in enumerate(rows) if len(r) != self._names)
+            raise ContractError(
+                f"feature row {number} has {len(row)} values and {self._names} column names"
+            )
         ids = np.empty((len(rows), self._width), dtype=np.int64)
         if len(rows) == 1 and self._scalar:
             (row,) = rows
@@ -457,11 +457,23 @@ class _Column:
         self._known: dict[Any, int] = {None: NULL_ID}
 
     def encoded(self, values: Sequence[Any]) -> Ids:
-        """Encoded columns of the field's values: int64 [n, width of the field]."""
+        """Encoded columns of the field's values.
+
+        Returns:
+            int64 [n, width of the field], or [1, width] where all of them are equal.
+        """
+        self._check(values)
+        first = values[0]
+        if values[-1] == first == values[len(values) // 2] and values.count(first) == len(values):
+            values = (first,)  # as are the user's, of many candidates
         field = self._field
         if self.is_id:
-            return np.array(self.ids(values), dtype=np.int64)[:, None]
-        self._check(values)
+            try:
+                return np.fromiter(map(self._known.__getitem__, values), np.int64, len(values))[
+                    :, None
+                ]
+            except KeyError:
+                return np.array(self._learned(values), dtype=np.int64)[:, None]
         if field.tokens:
             return np.array([_token_ids(value, field) for value in values], dtype=np.int64)
         return number_bits(_doubles(values, field), field)[:, None]
@@ -469,6 +481,9 @@ class _Column:
     def ids(self, values: Sequence[Any]) -> list[int]:
         """Ids of values, of a field that takes one a value."""
         self._check(values)
+        return self._learned(values)
+
+    def _learned(self, values: Sequence[Any]) -> list[int]:
         known = self._known
         found = list(map(known.get, values))
         for at, (had, value) in enumerate(zip(found, values, strict=True) if None in found else ()):
@@ -477,7 +492,7 @@ class _Column:
         return found  # type: ignore[return-value]
 
     def _check(self, values: Sequence[Any]) -> None:
-        if not self._allowed.issuperset(map(type, values)):
+        if not self._allowed.issuperset(set(map(type, values))):
             raise _mismatch(self._field, next(v for v in values if type(v) not in self._allowed))
 
     def _learn(self, known: dict[Any, int], value: Any) -> int:
