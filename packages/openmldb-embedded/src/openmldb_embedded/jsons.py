@@ -11,6 +11,8 @@ import math
 import re
 from typing import Any, NoReturn
 
+import msgspec
+
 
 class JsonError(ValueError):
     """Text that is no JSON."""
@@ -74,6 +76,30 @@ def parse(body: bytes, *, nan: bool = True) -> Any:
         except UnicodeEncodeError as error:
             raise JsonError(str(error)) from None
     return found
+
+
+_quick = msgspec.json.Decoder().decode
+
+
+def parse_request(body: bytes) -> Any:
+    """As ``parse``, of a deployment's request: its rows by a faster reader, where they are arrays.
+
+    That reader takes less than this one and gives the same for it, but for escapes, which are left
+    to this one, and for a key given twice: what stands around the rows is read here.
+
+    Raises:
+        JsonError: As ``parse``.
+    """
+    start, end = body.find(b"["), body.rfind(b"]") + 1
+    if 0 < start < end and body.count(b"{") == 1 and b"\\" not in body:
+        try:
+            rows = _quick(body[start:end])
+            found = parse(body[:start] + b"[]" + body[end:])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, JsonError):
+            return parse(body)
+        if isinstance(found, dict) and found.get("input") == []:
+            return {**found, "input": rows}
+    return parse(body)
 
 
 def _spelled(match: re.Match[bytes]) -> bytes:

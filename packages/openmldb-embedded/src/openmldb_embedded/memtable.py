@@ -164,11 +164,15 @@ class Index:
         """``window`` of several keys."""
         found = list(map(self._entries.get, keys))
         if None in found:
-            spans = [run.spans() for run in self._runs]
-            for at, entry in enumerate(found):
-                if entry is None:
-                    key = keys[at]
-                    found[at] = self.get(key) if any(key in s for s in spans) else _EMPTY
+            missing = {key for key, entry in zip(keys, found, strict=True) if entry is None}
+            for run in self._runs:
+                for key in run.spans().keys() & missing:
+                    self.get(key)
+            known = self._entries
+            found = [
+                known.get(key, _EMPTY) if entry is None else entry
+                for key, entry in zip(keys, found, strict=True)
+            ]
         entries = cast(list[Entry], found)
         d = self.definition
         if d is None or not d.expires:

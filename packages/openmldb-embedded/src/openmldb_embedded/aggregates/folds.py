@@ -241,6 +241,10 @@ def topn_frequency_fold(type_: SqlType, n: int) -> Fold:
 
 def where_fold(fold: Fold) -> Fold:
     """The fold of the values whose condition, a second argument, holds."""
+    if fold is count_fold:
+        return lambda items, conditions: len(
+            [c for x, c in zip(items, conditions, strict=True) if c and x is not None]
+        )
     return lambda items, conditions: fold([x for x, c in zip(items, conditions, strict=True) if c])
 
 

@@ -187,7 +187,10 @@ def _applied(e: Apply) -> Compute:
             one = [c.value for c in given]
             return x.once(None if strict and None in one else fn(*one))
         lists = [c.values() for c in given]
-        if strict and any(None in values for values in lists):
+        if strict and any(
+            c.value is None if c.same else None in values
+            for c, values in zip(given, lists, strict=True)
+        ):
             return Column.of(
                 [None if None in row else fn(*row) for row in zip(*lists, strict=True)]
             )

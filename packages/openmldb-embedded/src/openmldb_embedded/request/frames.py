@@ -10,8 +10,9 @@ brings nothing of its own to it.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -69,13 +70,19 @@ class Spots:
 
     Attributes:
         spots: The distinct places.
-        firsts: A row of each.
         which: Which of them each row has; None: the first row has the first, and so on.
+        rows: A row of each, where that is not what ``which`` says.
     """
 
     spots: list[Spot]
-    firsts: Sequence[int]
-    which: Sequence[int] | None
+    which: list[int] | None
+    rows: Sequence[int] | None = None
+
+    def first(self, spot: int) -> int:
+        """A row that has a spot."""
+        if self.rows is not None:
+            return self.rows[spot]
+        return spot if self.which is None else self.which.index(spot)
 
     def spread(self, values: list[Any], x: Rowset) -> Column:
         """A value of each spot as a column of the rows."""
@@ -141,36 +148,40 @@ class Place:
         key = self._keys(x)
         time = x.once(0) if self._times is None else self._times(x)
         if key.same and time.same:
-            return Spots([self._spot(key.value, time.value)], (0,), [0] * x.count)
-        keys, times = key.values(), time.values()
-        if time.same:
-            times = [_AFTER_ALL if time.value is None or time.value < 0 else time.value] * x.count
-        elif None in times or min(times) < 0:
-            times = [_AFTER_ALL if t is None or t < 0 else t for t in times]
-        if self._only is not None and len(set(keys)) == x.count:
-            found = map(_dated, self._only.fetch_all(keys))
-            spots: list[Spot] = [(k, t, [f]) for k, t, f in zip(keys, times, found, strict=True)]
-            return Spots(spots, range(x.count), None)
-        known: dict[Any, int] = {}
-        which = [known.setdefault(pair, len(known)) for pair in zip(keys, times, strict=True)]
+            return Spots([self._spot(key.value, time.value)], [0] * x.count)
+        keys: Sequence[Key] = key.values()
+        times = [_from_epoch(time.value)] * x.count if time.same else time.values()
+        if not time.same and (None in times or min(times) < 0):
+            times = [_from_epoch(t) for t in times]
+        which = None
         distinct = list(dict.fromkeys(keys))
-        sources = [path.fetch_all(distinct) for path in self.paths]
-        by_key = zip(*sources, strict=True) if sources else [()] * len(distinct)
-        of = dict(zip(distinct, by_key, strict=True))
-        firsts = dict(zip(reversed(which), range(x.count - 1, -1, -1), strict=True))
-        spots = [(k, t, [_dated(one) for one in of[k]]) for k, t in known]
-        return Spots(
-            spots,
-            [firsts[n] for n in range(len(spots))],
-            None if len(spots) == x.count else which,
-        )
+        if len(distinct) < x.count:
+            if time.same:
+                place = dict(zip(distinct, range(len(distinct)), strict=True))
+                which, keys = [place[k] for k in keys], distinct
+            else:
+                pairs = list(zip(keys, times, strict=True))
+                place = {pair: n for n, pair in enumerate(dict.fromkeys(pairs))}
+                which = [place[pair] for pair in pairs]
+                keys, times = [k for k, _ in place], [t for _, t in place]
+        found = [path.fetch_all(keys) for path in self.paths]
+        spots: list[Spot] = [
+            (k, t, [_dated(f) if f[0] and f[0][0] == NULL_TIME else f for f in stored])
+            for k, t, stored in zip(
+                keys, times, zip(*found, strict=True) if found else repeat(()), strict=False
+            )
+        ]
+        return Spots(spots, which)
 
     def _spot(self, key: Key, t: int | None) -> Spot:
-        if t is None or t < 0:
-            t = _AFTER_ALL
+        t = _from_epoch(t)
         if self._only is not None:
             return key, t, [_dated(self._only.fetch(key))]
         return key, t, [_dated(path.fetch(key)) for path in self.paths]
+
+
+def _from_epoch(t: int | None) -> int:
+    return _AFTER_ALL if t is None or t < 0 else t
 
 
 def _dated(
@@ -487,7 +498,7 @@ class Frame:
             for n, value in enumerate(values):
                 if value is _MISSING:
                     stored = slices[n]
-                    current = x.row(spots.firsts[n]) if self.with_current else None
+                    current = x.row(spots.first(n)) if self.with_current else None
                     values[n] = stored.folded[slot] = whole(stored, current)
             return spots.spread(values, x)
 
@@ -559,11 +570,12 @@ class Frame:
             return fold(*lists)
 
         owns = [columnwise(a) for a in c.arguments]
+        base = self.paths[0].base_width if self.paths else 0
         of_stored = [(columnwise(a), columns_read(a)) for a in (moved[0] if moved else ())]
 
         def over_one(stored: Slice, x: Rowset, made: Rowset, earlier: Sequence[Column]) -> Column:
             """All request rows have the same stored rows: one of these after the other."""
-            columns: list[list[Column]] = []
+            lists: list[Any] = []
             for k, (compute, read) in enumerate(of_stored):
                 simple = plain[k]
                 parts = [owns[k](made)] if self.with_current else []
@@ -571,24 +583,69 @@ class Frame:
                     parts += map(x.once, simple.stored(stored))
                 else:
                     for row in stored.rows:
-                        base = [x.once(value if n in read else None) for n, value in enumerate(row)]
-                        parts.append(compute(Rowset([*base, *earlier], x.count)))
-                columns.append(parts)
-            if not columns[0]:
-                return x.once(fold(*[[] for _ in columns]))
-            lists = [zip(*[part.values() for part in parts], strict=True) for parts in columns]
+                        cells = [x.once(v if n in read else None) for n, v in enumerate(row)]
+                        parts.append(compute(Rowset([*cells, *earlier], x.count)))
+                lists.append(zip(*[part.values() for part in parts], strict=True))
             return Column.of(list(map(fold, *lists)))
 
         def runs(slices: list[Slice], spots: Spots, x: Rowset, earlier: Sequence[Column]) -> Column:
             made = Rowset([*x.columns, *earlier], x.count)
-            if len(self.paths) == 1 and len(slices) == 1:
+            if len(self.paths) == 1 == len(slices) and (self.with_current or slices[0].rows):
                 return over_one(slices[0], x, made, earlier)
-            rows = made.rows()
-            currents = [row[:width] for row in rows] if self.with_current else [None] * x.count
-            tails = [row[width:] for row in rows]
-            return Column.of(list(map(run, spots.each(slices), currents, tails)))
+            if len(self.paths) != 1:
+                rows = made.rows()
+                currents = [row[:width] for row in rows] if self.with_current else [None] * x.count
+                tails = [row[width:] for row in rows]
+                return Column.of(list(map(run, spots.each(slices), currents, tails)))
+            each = spots.each(slices)
+            stored = [row for one in each for row in one.rows]
+            counts = [len(one.rows) for one in each]
+            ends = list(accumulate(counts))
+            lists = []
+            for k, (compute, read) in enumerate(of_stored):
+                simple = plain[k]
+                if simple is not None:
+                    parts = [simple.stored(one) for one in each]
+                else:
+                    values = compute(_flat(stored, base, counts, earlier, read)).values()
+                    parts = [values[end - n : end] for n, end in zip(counts, ends, strict=True)]
+                if self.with_current:
+                    own = owns[k](made).values()
+                    parts = [[one, *part] for one, part in zip(own, parts, strict=True)]
+                lists.append(parts)
+            return Column.of(list(map(fold, *lists)))
 
         return Call(run, runs)
+
+
+def _flat(
+    stored: Sequence[Row],
+    width: int,
+    counts: Sequence[int],
+    earlier: Sequence[Column],
+    read: Collection[int],
+) -> Rowset:
+    """Stored rows, one request's after the other's, with what each request's calls before gave.
+
+    Args:
+        stored: The rows.
+        width: Their columns.
+        counts: How many each request has.
+        earlier: The calls' columns.
+        read: The columns that are needed.
+    """
+    total = len(stored)
+    nothing = Column.once(None, total)
+    columns = [Column.picked(stored, n) if n in read else nothing for n in range(width)]
+    for n, column in enumerate(earlier, width):
+        if n not in read or not total:
+            columns.append(nothing)
+        elif column.same:
+            columns.append(Column.once(column.value, total))
+        else:
+            pairs = zip(column.values(), counts, strict=True)
+            columns.append(Column.of([value for value, count in pairs for _ in range(count)]))
+    return Rowset(columns, total)
 
 
 def _joined(

@@ -220,12 +220,15 @@ class RequestPlan:
     @staticmethod
     def _request_matches(node: Join, left: Together, right: Together) -> Together:
         """A join with a relation over the same request rows that has one row for each."""
-        keys = [(columnwise(a), columnwise(b)) for a, b in node.pairs]
+        keys = [
+            (columnwise(a), columnwise(b), a.type.is_floating or b.type.is_floating)
+            for a, b in node.pairs
+        ]
         residual = None if node.residual is None else columnwise(node.residual)
 
         def beside(x: Rowset) -> Rowset:
             mine, its = left(x), right(x)
-            fits = [_equal(a(mine), b(its)) for a, b in keys]
+            fits = [_equal(a(mine), b(its), floating=f) for a, b, f in keys]
             both = Rowset([*mine.columns, *its.columns], x.count)
             if residual is not None:
                 fits.append(residual(both))
@@ -383,11 +386,13 @@ def _projected(below: Together, exprs: Sequence[Expr]) -> Together:
     return project
 
 
-def _equal(a: Column, b: Column) -> Column:
-    """Where two columns of keys are equal; NULL equals NULL."""
+def _equal(a: Column, b: Column, *, floating: bool) -> Column:
+    """Where two columns of keys are equal; NULL equals NULL, and no NaN another."""
     if a.same and b.same:
         return Column.once(a.value == b.value, 1)
     mine, its = a.values(), b.values()
+    if not floating and mine == its:
+        return Column.once(True, 1)
     found = list(map(eq, mine, its))
     return Column.once(True, 1) if all(found) else Column.of(found)
 

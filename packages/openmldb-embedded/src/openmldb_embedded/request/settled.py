@@ -68,7 +68,7 @@ class Settled:
     def _find(
         self, x: Rowset, spots: Spots, missing: list[int], found: list[_Values | None]
     ) -> None:
-        asked = Spots([spots.spots[n] for n in missing], [spots.firsts[n] for n in missing], None)
+        asked = Spots([spots.spots[n] for n in missing], None, [spots.first(n) for n in missing])
         slices = {id(frame): frame.together(asked.spots) for frame in self._frames}
         columns = [call.column(slices[id(frame)], asked, x, ()) for frame, call in self._calls]
         for frame in self._frames:
