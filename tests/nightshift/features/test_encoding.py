@@ -271,3 +271,16 @@ def test_an_encoder_remembers_values_and_never_mixes_them_up(monkeypatch):
     for wrong in ([True, "v1", 0.5], [1, 1, 0.5], [1, "v1", "0.5"]):
         with pytest.raises(ContractError):
             encoder.encode([wrong])
+
+
+def test_values_that_are_equal_in_all_rows_have_the_ids_of_rows_alone():
+    spec = spec_of(a="string", b="double", c="int64", d="bool")
+    encoder = RowEncoder(spec, ["a", "b", "c", "d"])
+    for row in (["u", 0.25, 7, True], [None, None, None, None], ["", -0.0, 0, False]):
+        rows = [list(row) for _ in range(9)]
+        assert encoder.encode(rows).tolist() == [encoder.encode([row])[0].tolist()] * 9
+    zeros = [["u", value, 1, True] for value in (0.0, -0.0, 0, 0.0)]
+    assert len(set(map(tuple, encoder.encode(zeros).tolist()))) == 1
+    for wrong in (["u", 0.25, True, True], ["u", 0.25, 1, 1], ["u", True, 1, True]):
+        with pytest.raises(ContractError):
+            encoder.encode([["u", 0.25, 1, True], wrong, ["u", 0.25, 1, True]])

@@ -239,3 +239,74 @@ def test_names_of_unknown_fields_are_cut_and_can_be_written():
         read({**GOOD, "\ud800" + "k" * 10_000: 1, **{f"f{n}": n for n in range(1000)}})
     body = json.dumps(caught.value.body(), ensure_ascii=False)
     assert len(body.encode()) < 20_000
+
+
+KINDS = ("bool", "int16", "int32", "int64", "float", "double", "string", "date", "timestamp")
+CELLS = [
+    None, True, False, 0, 1, -1, 2**15, -(2**15), 2**31, 2**63 - 1, 2**63, 0.5, -0.0, 1e300,
+    "", "a", "\u00e4", "\ud800", "2016-03-15", "2016-3-5", "2016-03-15T20:43:04+08:00", [], {},
+]  # fmt: skip
+FITTING = {
+    "bool": [True, False], "int16": [0, -5], "int32": [1, 2**20], "int64": [2**40, 3],
+    "float": [0.5, 2], "double": [1e200, 7], "string": ["a", "\u00e4"], "date": ["2016-3-5"],
+    "timestamp": [1458045784000, "2016-03-15T20:43:04+08:00"],
+}  # fmt: skip
+
+
+def outcome(ask):
+    """Rows by value and type, or what is wrong with them."""
+    try:
+        return [[(type(value), repr(value)) for value in row] for row in ask()]
+    except InvalidRows as error:
+        return error.body()
+
+
+@given(data=st.data(), moments=st.booleans())
+def test_many_rows_are_checked_as_each_alone(data, moments):
+    schema = [(f"{kind}_of", kind) for kind in KINDS]
+    reader = RowReader(schema, ["timestamp_of"] if moments else [])
+    rows = [[data.draw(st.sampled_from(FITTING[kind])) for kind in KINDS] for _ in range(6)]
+    for _ in range(data.draw(st.integers(0, 2))):
+        at = data.draw(st.integers(0, len(KINDS) - 1))
+        rows[data.draw(st.integers(0, 5))][at] = data.draw(st.sampled_from(CELLS))
+    if data.draw(st.booleans()):
+        names = [name for name, _ in schema]
+        rows = [dict(zip(names, row, strict=True)) for row in rows]
+    alone = [outcome(lambda row=row: reader.check([row], max_rows=1)) for row in rows]
+    together = outcome(lambda: reader.check(rows, max_rows=6))
+    if isinstance(together, list):
+        assert together == [row for one in alone for row in one]
+    else:
+        assert any(isinstance(one, dict) for one in alone)
+
+
+@given(data=st.data())
+def test_fields_that_rows_share_are_checked_once(data):
+    schema = [(f"{kind}_of", kind) for kind in KINDS]
+    reader = RowReader(schema, ["timestamp_of"])
+    shared_kinds = set(data.draw(st.lists(st.sampled_from(KINDS), unique=True)))
+    row = {f"{kind}_of": st.sampled_from(FITTING[kind]) for kind in KINDS}
+    shared = {name: data.draw(cell) for name, cell in row.items() if name[:-3] in shared_kinds}
+    rest = {name: cell for name, cell in row.items() if name not in shared}
+    rows = [{name: data.draw(cell) for name, cell in rest.items()} for _ in range(5)]
+    if rest and data.draw(st.booleans()):
+        name = data.draw(st.sampled_from(sorted(rest)))
+        rows[data.draw(st.integers(0, 4))][name] = data.draw(st.sampled_from(CELLS))
+    found = reader.joined(shared, rows)
+    wanted = outcome(lambda: reader.check([{**shared, **one} for one in rows], max_rows=5))
+    if found is None:
+        assert isinstance(wanted, dict) or not rest
+    else:
+        assert outcome(lambda: found) == wanted
+
+
+def test_rows_that_repeat_or_lack_a_shared_field_are_not_joined():
+    reader = RowReader(SCHEMA)
+    rows = [{"reqId": f"r{n}", "n": n} for n in range(4)]
+    shared = {"eventTime": 1458045784000}
+    assert reader.joined(shared, rows) == [[f"r{n}", 1458045784000, n] for n in range(4)]
+    assert reader.joined({**shared, "n": 1}, rows) is None
+    assert reader.joined({**shared, "m": 1}, rows) is None
+    assert reader.joined(shared, [*rows, {"reqId": "r", "m": 1}]) is None
+    assert reader.joined(shared, [*rows, ["r", 1]]) is None
+    assert reader.joined({}, rows) is None
