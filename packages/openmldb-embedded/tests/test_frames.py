@@ -113,20 +113,22 @@ def test_what_is_known_of_a_key_holds_up_to_the_next_edge(named: list[str]) -> N
     schema = schema_of(FIELDS, [IndexDef(("k",), "ts")])
     online = {"t": MemTable(schema), "u": MemTable(schema)}
     items = ", ".join(
-        f"count(x) over w{n} as a{n}, max(ts) over w{n} as b{n}" for n, _ in enumerate(named)
+        f"count(x) over w{n} as a{n}, max(d) over w{n} as b{n}" for n, _ in enumerate(named)
     )
     windows = ", ".join(
         f"w{n} as (UNION (select id, k, ts, x, d, s from u) PARTITION BY k ORDER BY ts {EDGES[one]} "
         "INSTANCE_NOT_IN_WINDOW)"
         for n, one in enumerate(named)
     )
-    sql = f"select id, {items} from (select id, k, ts, int(0) as x, d, s from t) window {windows}"
+    sql = f"select id, {items} from (select id, k, ts, int(0) as x, double(0) as d, s from t) window {windows}"
     query = compile_request(sql, Catalog({"t": schema, "u": schema}), "db")
     plan = RequestPlan(query.plan, lambda db, table: online[table])
     pick = random.Random(str(named))
     told = set()
     for number in range(60):
-        online["u"].append([(number, pick.choice("ab"), pick.randrange(0, 40, 3), 1, 1.0, "p")])
+        online["u"].append(
+            [(number, pick.choice("ab"), pick.randrange(0, 40, 3), 1, number + 1.0, "p")]
+        )
         for _ in range(8):
             moment = pick.randrange(1, 60)
             rows = [(-1, key, moment + late, 1, 1.0, "q") for key in "abc" for late in (0, 0, 1)]
