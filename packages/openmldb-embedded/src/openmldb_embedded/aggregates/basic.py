@@ -8,7 +8,6 @@ from typing import Any
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.aggregates.folds import (
-    Join,
     avg_fold,
     count_fold,
     count_join,
@@ -36,7 +35,7 @@ from openmldb_embedded.aggregates.kinds import (
     summable,
     whole_number,
 )
-from openmldb_embedded.aggregates.registry import AggregateImpl, Fold, Resolve, register
+from openmldb_embedded.aggregates.registry import AggregateImpl, Fold, Join, Resolve, register
 
 T = SqlType
 

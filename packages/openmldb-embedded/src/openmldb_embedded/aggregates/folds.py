@@ -6,13 +6,13 @@ import datetime as dt
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded import values as v
-from openmldb_embedded.aggregates.registry import Fold
+from openmldb_embedded.aggregates.registry import Fold, Join
 
 T = SqlType
 
@@ -159,13 +159,9 @@ def top1_ratio_fold(items: Sequence[Any]) -> float:
     return max(counts.values()) / (len(items) - nulls) if counts else 0.0
 
 
-Join = tuple[Callable[[Sequence[Any]], Any], Callable[[Any, Any], Any]]
-"""See ``AggregateImpl.join``."""
-
-
 def count_join(type_: SqlType) -> Join | None:
     """``count_fold`` of one more value."""
-    return count_fold, lambda kept, newest: kept + (newest is not None)
+    return Join(count_fold, lambda kept, newest: kept + (newest is not None), lambda kept: ())
 
 
 def distinct_count_join(type_: SqlType) -> Join | None:
@@ -180,7 +176,7 @@ def distinct_count_join(type_: SqlType) -> Join | None:
     def finish(kept: set[Any], newest: Any) -> int:
         return len(kept) + ((zero if newest is None else newest) not in kept)
 
-    return keep, finish
+    return Join(keep, finish, lambda kept: kept)
 
 
 def top1_ratio_join(type_: SqlType) -> Join | None:
@@ -199,7 +195,7 @@ def top1_ratio_join(type_: SqlType) -> Join | None:
             return most / total if total else 0.0
         return max(most, counts.get(newest, 0) + 1) / (total + 1)
 
-    return keep, finish
+    return Join(keep, finish, lambda kept: kept[0])
 
 
 def no_join(type_: SqlType) -> Join | None:

@@ -8,7 +8,7 @@ from typing import Any
 from openmldb_sql.types import SqlType
 
 from openmldb_embedded.aggregates.folds import present
-from openmldb_embedded.aggregates.registry import AggregateImpl, Resolve, register
+from openmldb_embedded.aggregates.registry import AggregateImpl, Join, Resolve, register
 
 T = SqlType
 
@@ -55,7 +55,7 @@ def _lag(types: Sequence[SqlType], constants: Sequence[Any]) -> AggregateImpl | 
         kernel="nth" if n >= 0 else None,
         parameter=n,
         offset=n if n >= 0 else None,
-        join=(lambda items: items, finish),
+        join=Join(lambda items: items, finish),
     )
 
 

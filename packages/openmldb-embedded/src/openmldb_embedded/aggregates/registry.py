@@ -6,7 +6,7 @@ in ``kernels`` where there is one; otherwise batch mode folds frame by frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,32 @@ from openmldb_sql.types import SqlType
 
 Fold = Callable[..., Any]
 """One list of values, newest first, for each argument taken row by row."""
+
+
+@dataclass(frozen=True)
+class Join:
+    """The fold of one more, newest value, from something kept of the older ones.
+
+    Attributes:
+        keep: From the older values to what is kept.
+        finish: From that and the newest value to the fold.
+        known: The older values, of what is kept, where ``finish`` gives the same for every value
+            that is not NULL and not one of them.
+    """
+
+    keep: Callable[[Sequence[Any]], Any]
+    finish: Callable[[Any, Any], Any]
+    known: Callable[[Any], Container[Any]] | None = None
+
+    def finish_all(self, kept: Any, values: Sequence[Any]) -> list[Any]:
+        """``finish`` of several values."""
+        finish = self.finish
+        if self.known is None:
+            return [finish(kept, value) for value in values]
+        known = self.known(kept)
+        new = next((x for x in values if x is not None and x not in known), None)
+        other = None if new is None else finish(kept, new)
+        return [finish(kept, x) if x is None or x in known else other for x in values]
 
 
 @dataclass(frozen=True)
@@ -32,7 +58,7 @@ class AggregateImpl:
         nonzero: Rows whose value is 0 do not count either.
         offset: For ``lag``: rows before the current one, out of the frame's bounds too.
         join: Where the fold of one more, newest value can be had from something kept of the older
-            ones: what to keep of a list, and from that and the newest value to the fold.
+            ones.
     """
 
     type: SqlType
@@ -43,7 +69,7 @@ class AggregateImpl:
     conditional: bool = False
     nonzero: bool = False
     offset: int | None = None
-    join: tuple[Callable[[Sequence[Any]], Any], Callable[[Any, Any], Any]] | None = None
+    join: Join | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from itertools import accumulate, repeat
 from operator import itemgetter
 from typing import Any
 
+from openmldb_embedded.aggregates.registry import Join
 from openmldb_embedded.expr import Col, Expr
 from openmldb_embedded.functions.lists import listed
 from openmldb_embedded.memtable import NO_NUMBER, NULL_TIME, Key, Row
@@ -164,10 +165,19 @@ class Place:
                 place = {pair: n for n, pair in enumerate(dict.fromkeys(pairs))}
                 which = [place[pair] for pair in pairs]
                 keys, times = [k for k, _ in place], [t for _, t in place]
+        if self._only is not None:
+            stored = self._only.fetch_all(keys)
+            return Spots(
+                [
+                    (k, t, [_dated(f) if f[0] and f[0][0] == NULL_TIME else f])
+                    for k, t, f in zip(keys, times, stored, strict=False)
+                ],
+                which,
+            )
         found = [path.fetch_all(keys) for path in self.paths]
         spots: list[Spot] = [
-            (k, t, [_dated(f) if f[0] and f[0][0] == NULL_TIME else f for f in stored])
-            for k, t, stored in zip(
+            (k, t, list(map(_dated, of_key)))
+            for k, t, of_key in zip(
                 keys, times, zip(*found, strict=True) if found else repeat(()), strict=False
             )
         ]
@@ -652,10 +662,10 @@ def _joined(
     slot: int,
     getter: Getter,
     whole: Callable[[Slice, Row | None], Any],
-    join: tuple[Callable[[Sequence[Any]], Any], Callable[[Any, Any], Any]],
+    join: Join,
 ) -> Call:
     """A call whose value follows from something kept of the slice and the request row's own."""
-    prepare, finish = join
+    prepare, finish = join.keep, join.finish
 
     def state_of(stored: Slice) -> Any:
         state = stored.folded.get(slot, _MISSING)
@@ -675,7 +685,7 @@ def _joined(
             (state,) = states
             if own.same:
                 return x.once(finish(state, own.value))
-            return Column.of([finish(state, value) for value in own.values()])
+            return Column.of(join.finish_all(state, own.values()))
         return Column.of(list(map(finish, spots.each(states), own.values())))
 
     return Call(joined, joined_each)
