@@ -508,7 +508,7 @@ class Frame:
             for n, value in enumerate(values):
                 if value is _MISSING:
                     stored = slices[n]
-                    current = x.row(spots.first(n)) if self.with_current else None
+                    current = x.rows()[spots.first(n)] if self.with_current else None
                     values[n] = stored.folded[slot] = whole(stored, current)
             return spots.spread(values, x)
 

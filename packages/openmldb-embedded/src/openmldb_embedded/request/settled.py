@@ -31,6 +31,7 @@ class Settled:
         self._frames = frames
         self._calls = calls
         self._kept: dict[Key, tuple[int, int, int, int, int, _Values]] = {}
+        self._seen: set[Key] = set()
         self._nothing: _Values | None = None
 
     def columns(self, x: Rowset, spots: Spots) -> list[Column]:
@@ -73,14 +74,24 @@ class Settled:
         columns = [call.column(slices[id(frame)], asked, x, ()) for frame, call in self._calls]
         for frame in self._frames:
             frame.remember_all(slices[id(frame)])
+        rows = Rowset(columns, len(missing)).rows()
         for at, n in enumerate(missing):
             key, t, ((times, _, live, number),) = asked.spots[at]
-            values = found[n] = tuple([column.at(at) for column in columns])
+            values = found[n] = rows[at]
             if not times:
                 self._nothing = values
-            elif number != NO_NUMBER:
+            elif number != NO_NUMBER and self._again(key):
                 spans = [frame.span(times, t) for frame in self._frames]
                 since, until = max(s for s, _ in spans), min(u for _, u in spans)
                 if len(self._kept) >= KEPT_KEYS:
                     self._kept = {}
                 self._kept[key] = since, until, len(times), live, number, values
+
+    def _again(self, key: Key) -> bool:
+        """Whether a key has been asked for before: of most there is no second time."""
+        if key in self._seen:
+            return True
+        if len(self._seen) >= KEPT_KEYS:
+            self._seen.clear()
+        self._seen.add(key)
+        return False
