@@ -7,13 +7,14 @@
         ../shared/bench/train_peer_torch.py
 
 DeepFM with 41 fields, embeddings of 16 and three layers of 400, lazy Adam on the tables. Each turn
-trains ours with each BLAS, then the peer; the figures are the medians over turns of the fastest
-epoch and of the processes' peak memory.
+trains ours with each BLAS, in one process and in `--processes`, then the peer; the figures are the
+medians over turns of the fastest epoch and of the peak memory of the largest process.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--hidden", default="400,400,400")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1000, 4096])
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -65,10 +67,12 @@ def main() -> None:
         for turn in range(options.turns):
             for batch in options.batch_sizes:
                 options.batch_size = batch
-                for library in libraries:
+                for library, processes in itertools.product(libraries, options.processes):
                     options.set = [f"hidden=[{options.hidden}]", f"blas={library}"]
                     options.set += ["baseline=false", "importance_rows=0", f"seed={turn}"]
-                    _say(found, f"oneflow, {library}", batch, train(root, options))
+                    options.set += [f"processes={processes}"]
+                    what = f"oneflow, {library}, {processes} process(es)"
+                    _say(found, what, batch, train(root, options))
                 _say(found, "torch", batch, peer(options, root / "dataset"))
     for key, runs in found.items():
         medians = {

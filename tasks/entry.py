@@ -7,7 +7,9 @@ A task writes one small JSON result, whole or not at all. It ends with 0, with
 from __future__ import annotations
 
 import argparse
+import ctypes
 import errno
+import os
 import signal
 import sys
 import time
@@ -23,6 +25,11 @@ from nightshift.errors import EXIT_RETRYABLE, EXIT_TERMINAL, NightshiftError, Re
 RESULT_VERSION = 1
 EXIT_STOPPED = 143
 """128 + SIGTERM: the task stopped because it was asked to, and kept its checkpoint."""
+
+INNER_ERRORS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+"""How OneFlow ends its process on an inner error."""
+
+_PR_SET_PDEATHSIG = 1
 
 _PASSING = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE}
 
@@ -98,3 +105,19 @@ def run_task(task: str, result: Path, work: Callable[[], dict[str, Any]]) -> int
     seconds = round(time.monotonic() - started, 3)
     files.write_json(result, {**head, "status": "ok", "seconds": seconds, **figures})
     return 0
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it dies (Linux)."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(what: str) -> str:
+    """What to say of a training process that the kernel has killed."""
+    return (
+        f"{what} was killed (SIGKILL), most likely because memory ran out; raise "
+        "NIGHTSHIFT_TASK_MEMORY, or lower embedding_dim or train_days"
+    )

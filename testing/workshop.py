@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from tasks.ctr.train.__main__ import INNER_ERRORS
+from tasks.entry import INNER_ERRORS
 
 PROJECT = Path(__file__).resolve().parents[1]
 TASKS_PYTHON = PROJECT / ".venv-tasks" / "bin" / "python"

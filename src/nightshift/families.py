@@ -38,7 +38,8 @@ class Family:
             `candidate`.
         server: module with `FAMILY`, a `predict_server.families.base.Family`.
         settings: module of `tasks` that checks its hyper-parameters before a night:
-            `load(path, overrides)`, `problems(loaded, fields)`; None where any mapping will do.
+            `load(path, overrides)`, `problems(loaded, fields)`, `on_device(loaded, device)`,
+            `unused(loaded)`; None where any mapping will do.
     """
 
     name: str

@@ -289,6 +289,9 @@ class _Checker:
             if hyperparameters is not None:
                 for key, message, fix in self._settings().problems(hyperparameters, spec.fields):
                     self.add(self.pipeline.hyperparameters, key, message, fix)
+                device = self.pipeline.settings.task_device
+                for key, message, fix in self._settings().on_device(hyperparameters, device):
+                    self.add(self.pipeline.hyperparameters, key, message, fix)
                 for key, message, fix in self._settings().unused(hyperparameters):
                     self.add(self.pipeline.hyperparameters, key, message, fix, warn=True)
             with contextlib.suppress(NightshiftError):  # told with the tables

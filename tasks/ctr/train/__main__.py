@@ -17,16 +17,13 @@ from types import FrameType
 from nightshift import files
 from nightshift.errors import EXIT_RETRYABLE
 from tasks.ctr.train.arguments import parse_arguments
-from tasks.entry import EXIT_STOPPED, RESULT_VERSION, log
+from tasks.entry import EXIT_STOPPED, INNER_ERRORS, RESULT_VERSION, killed, log
 
 RESTARTS = 5
 """So many times a training may die of an inner error of OneFlow before the task gives up."""
 
 STOP_S = 60.0
 """Seconds that a training has after SIGTERM to write its checkpoint; then it is killed."""
-
-INNER_ERRORS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
-"""How OneFlow ends its process."""
 
 
 class Guard:
@@ -96,10 +93,7 @@ def _died(result: Path, number: int) -> int:
         files.write_json(result, {**head, "status": "stopped", "error": message})
         return EXIT_STOPPED
     if number == signal.SIGKILL:
-        message = (
-            "the training process was killed (SIGKILL), most likely because memory ran out; raise "
-            "NIGHTSHIFT_TASK_MEMORY, or lower embedding_dim or train_days"
-        )
+        message = killed("the training process")
     else:
         message = (
             f"the training process died of {head['kind']} {RESTARTS + 1} times, an inner error of "

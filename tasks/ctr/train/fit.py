@@ -14,21 +14,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import oneflow as flow
 
 from nightshift.errors import TerminalError
 from tasks.ctr.train.checkpoint import Arrays, Checkpoint, CheckpointStore, Progress
-from tasks.ctr.train.dataset import Batch, Batches, Dataset, Split
-from tasks.ctr.train.graph import TrainGraph, learning_rate
+from tasks.ctr.train.dataset import Batches, Dataset, Split
+from tasks.ctr.train.engine import Engine, Here
+from tasks.ctr.train.graph import learning_rate
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.metrics import auc, logloss, stopping_score
-from tasks.ctr.train.models import Architecture, Network, build, parameters, views
-from tasks.ctr.train.models.base import BIAS, FIRST_ORDER
+from tasks.ctr.train.models import FAMILIES, Architecture, Network, build, parameters, views
+from tasks.ctr.train.models.base import BIAS, FIRST_ORDER, dropped_levels
 from tasks.ctr.train.scoring import score
+from tasks.ctr.train.team import Team
 from tasks.entry import Stopped, log
 
-_MOST_QUEUED = 200
-_LONG_WAIT_S = 0.5
 _PROGRESS_EVERY_S = 5.0
 _SEEN_ROWS = 20_000
 """Training rows whose AUC each epoch shows, beside that of the validation rows."""
@@ -61,38 +60,6 @@ class Fitted:
 
     network: Network
     progress: Progress
-
-
-class _LossSum:
-    """Sum of the losses of an epoch's rows, added up where the graph runs.
-
-    Fetching a graph's output after every step is slow, and in OneFlow 0.9 it now and then
-    damages the graph's memory on a busy machine (a count of a freed object is lowered), which
-    ends the process. So a fetch is rare. But steps are queued faster than they are done, and a stop
-    has to wait for the queue: it is bounded by about a second of work.
-    """
-
-    def __init__(self, so_far: float, device: str) -> None:
-        self._sum = flow.tensor([so_far], dtype=flow.float64).to(device)
-        self._queued = 0
-        self._most = 8
-
-    def add(self, mean_loss: flow.Tensor, count: int) -> None:
-        """Add a step's mean loss over `count` rows."""
-        self._sum = self._sum + mean_loss.to(flow.float64) * count
-        self._queued += 1
-        if self._queued >= self._most:
-            begun = time.monotonic()
-            self.value()
-            if time.monotonic() - begun > _LONG_WAIT_S:
-                self._most = max(1, self._most // 2)
-            else:
-                self._most = min(_MOST_QUEUED, self._most * 2)
-
-    def value(self) -> float:
-        """The sum; waits for the steps under way."""
-        self._queued = 0
-        return float(self._sum.numpy().item())
 
 
 class Trainer:
@@ -143,7 +110,7 @@ class Trainer:
         # while they are trained, and put into them wherever they score.
         self.shift = logit_shift(chosen)
         start = {**start, BIAS: start[BIAS] - self.shift} if self.shift else start
-        self.network = build(shape, start, device, chosen.dropout)
+        self.shape = shape
         train = data.splits["train"]
         rate = chosen.oov_rate
         oov_rate: float | npt.NDArray[np.float32]
@@ -159,8 +126,8 @@ class Trainer:
             batch_size=chosen.batch_size,
             seed=chosen.seed,
             oov_rate=oov_rate,
-            dropped=self.network.dropped,
-            widths=self.network.mask_widths(shape),
+            dropped=dropped_levels(chosen.dropout),
+            widths=FAMILIES[shape.family].mask_widths(shape),
             kept_negatives=chosen.negative_rate,
             positive_weight=chosen.positive_weight,
             penalty_of_row=data.penalty_of_row(oov_rate) if chosen.l2_by == "id" else None,
@@ -168,7 +135,8 @@ class Trainer:
         )
         self.seen = train.sample(_SEEN_ROWS)
         self.batches = replace(self.batches, batch_size=min(chosen.batch_size, self.batches.rows))
-        self.graph = TrainGraph(self.network, chosen, self.batches.steps)
+        engine = Here if chosen.processes == 1 else Team
+        self.engine: Engine = engine(shape, chosen, start, self.batches.steps, device)
         self.progress = Progress()
         self.best: Arrays = {}
         self._begun = time.monotonic()
@@ -181,10 +149,20 @@ class Trainer:
         Raises:
             Stopped: SIGTERM arrived; a checkpoint is kept, unless no step was done.
         """
+        try:
+            self._fit()
+        finally:
+            # What the step holds is twice the tables, and its network is that of the last epoch.
+            self.engine.close()
+            gc.collect()
+        best, self.best = self.best, {}
+        return Fitted(build(self.shape, best, self.device), self.progress)
+
+    def _fit(self) -> None:
         kept = self.store.load()
         if kept is not None:
             self.progress, self.best = kept.progress, kept.best
-            self.graph.load_state_dict(_unflatten(kept.state))
+            self.engine.load(kept.state)
             log(
                 f"goes on from a checkpoint: epoch {self.progress.epoch + 1}, step "
                 f"{self.progress.step} of {self.batches.steps}"
@@ -200,29 +178,22 @@ class Trainer:
         self._begun = time.monotonic() - self.progress.seconds
         while not self.progress.finished:
             self._epoch()
-        shape, best = self.network.shape, self.best
-        # Optimizers hold twice the tables, and the network itself is that of the last epoch.
-        del self.graph, self.network
-        self.best = {}
-        gc.collect()
-        return Fitted(build(shape, best, self.device), self.progress)
 
     def _epoch(self) -> None:
         progress = self.progress
         begun = shown = time.monotonic()
         first = progress.step
-        losses = _LossSum(progress.loss_sum, self.device)
-        self.network.train()
+        self.engine.begin(progress.loss_sum)
         for batch in self.batches.epoch(progress.epoch, first):
             if self.stop.arrived:
-                progress.loss_sum = losses.value()
+                progress.loss_sum = self.engine.loss_sum()
                 self._keep()
                 raise self._stopped()
-            losses.add(self._step(batch), batch.count)
+            self.engine.step(batch)
             progress.step += 1
             every = self.chosen.checkpoint_steps
             if every and progress.step % every == 0 and progress.step < self.batches.steps:
-                progress.loss_sum = losses.value()
+                progress.loss_sum = self.engine.loss_sum()
                 self._keep()
             if time.monotonic() - shown > _PROGRESS_EVERY_S:
                 shown = time.monotonic()
@@ -231,7 +202,7 @@ class Trainer:
                     f"epoch {progress.epoch + 1}: step {progress.step} of {self.batches.steps}, "
                     f"{speed:.0f} rows/s"
                 )
-        progress.loss_sum = losses.value()
+        progress.loss_sum = self.engine.loss_sum()
         try:
             self._end_epoch(time.monotonic() - begun)
         except Stopped:
@@ -248,9 +219,6 @@ class Trainer:
     def _look_for_stop(self) -> None:
         if self.stop.arrived:
             raise self._stopped()
-
-    def _step(self, batch: Batch) -> flow.Tensor:
-        return self.graph(*(flow.from_numpy(array).to(self.device) for array in batch.arrays()))
 
     def _end_epoch(self, seconds: float) -> None:
         progress, chosen = self.progress, self.chosen
@@ -316,21 +284,21 @@ class Trainer:
         self._keep()
 
     def _evaluate(self, split: Split) -> dict[str, Any]:
-        network = self.network
+        network = self.engine.network
         if self.shift:
-            network = build(network.shape, self._scoring_parameters(), self.device)
+            network = build(self.shape, self._scoring_parameters(), self.device)
         scores = score(network, split.tensors, self.device, self._look_for_stop)
         return {"auc": auc(split.labels, scores), "logloss": logloss(split.labels, scores)}
 
     def _scoring_parameters(self) -> Arrays:
-        values = parameters(self.network)
+        values = parameters(self.engine.network)
         if self.shift:
             values[BIAS] = values[BIAS] + self.shift
         return values
 
     def _keep_best(self) -> None:
         """Keep the parameters, where those of an earlier epoch were kept."""
-        for name, value in views(self.network).items():
+        for name, value in views(self.engine.network).items():
             if name not in self.best:
                 self.best[name] = np.empty_like(value)
             np.copyto(self.best[name], value)
@@ -339,7 +307,7 @@ class Trainer:
 
     def _keep(self) -> None:
         self.progress.seconds = time.monotonic() - self._begun
-        self.store.save(Checkpoint(self.progress, _flatten(self.graph.state_dict()), self.best))
+        self.store.save(Checkpoint(self.progress, self.engine.state(), self.best))
 
 
 def begin_with(start: Arrays, weights: npt.NDArray[np.float64], bias: float) -> Arrays:
@@ -367,24 +335,3 @@ def logit_shift(chosen: Hyperparameters) -> np.float32:
     the true ones (King and Zeng 2001, "Logistic Regression in Rare Events Data"): log(r / w).
     """
     return np.float32(math.log(chosen.negative_rate / chosen.positive_weight))
-
-
-def _flatten(state: dict[str, Any]) -> Arrays:
-    flat: Arrays = {}
-    for name, value in state.items():
-        if isinstance(value, dict):
-            flat.update({f"{name}/{key}": item for key, item in _flatten(value).items()})
-        else:
-            flat[name] = value.numpy()
-    return flat
-
-
-def _unflatten(flat: Arrays) -> dict[str, Any]:
-    state: dict[str, Any] = {}
-    for name, value in flat.items():
-        group, slash, key = name.partition("/")
-        if slash:
-            state.setdefault(group, {})[key] = flow.from_numpy(value)
-        else:
-            state[name] = flow.from_numpy(value)
-    return state

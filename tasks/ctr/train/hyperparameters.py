@@ -144,7 +144,9 @@ class Hyperparameters(BaseModel):
 
     seed: Whole = 1
     threads: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1024)] = 0
+    processes: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=64)] = 1
     blas: Annotated[Literal["bundled", "mkl"], Auto] = AUTO
+    precision: Literal["float32", "mixed"] = "float32"
     block_rows: Annotated[Whole, Auto] = AUTO
     checkpoint_steps: Whole = 0
     golden_rows: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)] = 16

@@ -11,7 +11,7 @@ from nightshift.config.yamlfile import nearest
 from nightshift.features.specification import Field
 from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters, load
 
-__all__ = ["FIELDS", "OWN", "load", "problems", "unused"]
+__all__ = ["FIELDS", "OWN", "load", "on_device", "problems", "unused"]
 
 OWN: dict[str, tuple[str, ...]] = {
     "autoint": ("hidden", "attention_layers", "attention_heads", "attention_dim"),
@@ -62,6 +62,20 @@ def problems(chosen: Hyperparameters, fields: Iterable[Field]) -> list[tuple[str
     if chosen.family == "ncf" and not found and chosen.user_field == chosen.item_field != AUTO:
         found.append(("item_field", "is the user_field, too", "name the item's field"))
     return found
+
+
+def on_device(chosen: Hyperparameters, device: str) -> list[tuple[str, str, str]]:
+    """(setting, what is wrong, fix) of each setting that a device cannot train with.
+
+    Args:
+        chosen: the hyper-parameters.
+        device: `cpu` or `cuda`.
+    """
+    if chosen.precision == "mixed" and device == "cpu":
+        # OneFlow would compute in float32 and not say so.
+        why = "'mixed' needs a GPU, and training runs on the CPU"
+        return [("precision", why, "set NIGHTSHIFT_TASK_DEVICE=cuda, or precision: float32")]
+    return []
 
 
 def unused(chosen: Hyperparameters) -> list[tuple[str, str, str]]:

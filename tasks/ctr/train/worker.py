@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import hashlib
 import json
-import os
-import signal
 import sys
 import time
 from dataclasses import replace
@@ -18,14 +15,12 @@ from nightshift import files
 from nightshift.errors import ConfigurationError, ContractError
 from nightshift.features.specification import FeatureSpec
 from tasks import blas, runtime
-from tasks.ctr.train import advice, hyperparameters, refit, report, room
+from tasks.ctr.train import advice, hyperparameters, needs, refit, report, room
 from tasks.ctr.train.arguments import parse_arguments
 from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters
-from tasks.entry import Stopped, log, run_task
+from tasks.entry import Stopped, die_with_parent, log, run_task
 
 CARD_VERSION = 1
-
-_PR_SET_PDEATHSIG = 1
 
 
 def train(options: argparse.Namespace) -> dict[str, Any]:
@@ -33,6 +28,8 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     begun = time.monotonic()
     spec = FeatureSpec.load(options.spec)
     judged, asked, warm = _recipe(options, spec)
+    for setting, wrong, fix in needs.on_device(asked, options.device):
+        raise ConfigurationError(f"{setting}: {wrong}; {fix}")
     threads = runtime.prepare(asked.threads, blas.resolve(asked.blas))
     # OneFlow reads its environment at import.
     from tasks.ctr.train import (
@@ -343,14 +340,6 @@ def _fingerprint(
     for name in sorted(start):
         digest.update(start[name].reshape(-1).data)
     return digest.hexdigest()
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it dies (Linux)."""
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(arguments: list[str]) -> int:

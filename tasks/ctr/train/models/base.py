@@ -301,7 +301,7 @@ class Network(nn.Module):  # type: ignore[misc]
         own = self.linear(rows).reshape(n, columns) if self.has_linear else None
         if not self.has_embedding:
             return Looked(rows, weights, dense, None, None, own)
-        each = self.embedding(rows)
+        each = looked_up(self.embedding, rows)
         k = each.shape[2]
         weighted = each if weights is None else each * spread(weights, k).reshape(n, columns, k)
         if columns == self.shape.num_fields:
@@ -346,7 +346,7 @@ def row_sums(x: flow.Tensor) -> flow.Tensor:
     By a product with ones: OneFlow's own sum over an axis, and the broadcast that is its gradient,
     take several times as long on a CPU.
     """
-    return flow.matmul(x, x.new_ones((x.shape[1], 1))).reshape(x.shape[0])
+    return flow.matmul(x, _ones(x, x.shape[1], 1)).reshape(x.shape[0])
 
 
 def spread(x: flow.Tensor, width: int) -> flow.Tensor:
@@ -354,7 +354,26 @@ def spread(x: flow.Tensor, width: int) -> flow.Tensor:
 
     By a product, as in `row_sums`: OneFlow's broadcast of an axis and its gradient are slow.
     """
-    return flow.matmul(x.reshape(x.numel(), 1), x.new_ones((1, width)))
+    return flow.matmul(x.reshape(x.numel(), 1), _ones(x, 1, width))
+
+
+def _ones(x: flow.Tensor, *shape: int) -> flow.Tensor:
+    if x.is_global:
+        return x.new_ones(shape, placement=x.placement, sbp=flow.sbp.broadcast)
+    return x.new_ones(shape)
+
+
+def looked_up(table: nn.Embedding, rows: flow.Tensor) -> flow.Tensor:
+    """Rows of a table, which several processes may share.
+
+    Where each process holds some of the columns it looks them up for the rows of all, and each then
+    takes all columns of its own rows. Said here, or OneFlow may bring the table together instead.
+    """
+    weight = table.weight
+    if not weight.is_global or weight.sbp[0] != flow.sbp.split(1):
+        return table(rows)
+    everywhere = rows.to_global(sbp=flow.sbp.broadcast)
+    return table(everywhere).to_global(sbp=flow.sbp.split(0))
 
 
 def layers(widths: Sequence[int]) -> nn.ModuleList:

@@ -224,3 +224,32 @@ def test_each_step_has_the_learning_rate_that_metrics_show():
     halved, _, warm, *_ = (case["rates"] for case in found)
     assert halved == pytest.approx([0.1] * 3 + [0.05] * 3 + [0.025] * 2)
     assert warm[:3] == pytest.approx([0.1 / 3, 0.2 / 3, 0.1])
+
+
+MIXED = """
+import numpy as np, oneflow as flow
+from tasks.ctr.train import models
+from tasks.ctr.train.graph import TrainGraph
+from tasks.ctr.train.hyperparameters import Hyperparameters
+shape = models.Architecture(12, 2, 3, (4,), "deepfm")
+plan = models.plan(shape)
+answer = []
+for precision in ("float32", "mixed"):
+    chosen = Hyperparameters(
+        embedding_dim=3, hidden=(4,), dropout=0.0, learning_rate=0.1, l2_by="lookup",
+        l2_embedding=0.0, l2_linear=0.0, precision=precision,
+    )
+    start = models.initial_parameters(plan, seed=1, init_std=1.0, base_rate=0.5)
+    graph = TrainGraph(models.build(shape, start, "cpu"), chosen, 10)
+    given = [np.array([[1, 2], [3, 4]], np.int32), np.array([1, 0], np.float32), np.ones(2, np.float32)]
+    losses = [float(graph(*map(flow.from_numpy, given)).numpy()) for _ in range(3)]
+    conf = graph._compiled_job_proto.job_conf
+    answer.append([conf.enable_auto_mixed_precision, conf.train_conf.loss_scale_factor, losses])
+"""
+
+
+def test_mixed_precision_reaches_the_compiled_graph():
+    (amp, _, losses), (amp_too, scale, mixed) = Workshop.evaluate(MIXED)
+    assert (amp, amp_too, scale) == (False, True, 1024.0)
+    # On a CPU OneFlow computes in float32 all the same, and 1024 is a power of two.
+    assert mixed == losses

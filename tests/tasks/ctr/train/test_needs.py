@@ -71,3 +71,12 @@ def test_a_setting_of_another_family_is_named(given, told):
 )  # fmt: skip
 def test_a_field_that_is_not_there_or_does_not_fit_is_named(columns, given, wrong):
     assert settings(spec(**columns), **given) == wrong
+
+
+def test_mixed_precision_needs_a_gpu():
+    mixed = Hyperparameters(precision="mixed")
+    (found,) = needs.on_device(mixed, "cpu")
+    assert found[0] == "precision"
+    assert "precision: float32" in found[2]
+    assert not needs.on_device(mixed, "cuda")
+    assert not needs.on_device(Hyperparameters(), "cpu")
