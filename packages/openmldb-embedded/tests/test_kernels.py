@@ -67,6 +67,7 @@ def test_kernels_equal_folds(monkeypatch, kind, frame, long):
     monkeypatch.setattr(kernels, "CHUNK", 1_000)  # several chunks
     if long:  # take the ways of long frames whatever their length
         monkeypatch.setattr(kernels, "LONG", -1)
+        monkeypatch.setattr(kernels, "LONG_SUM", 0)
     random = np.random.default_rng(7)
     frames = frames_of(frame, random)
     type_, make = KINDS[kind]
@@ -83,3 +84,28 @@ def test_kernels_equal_folds(monkeypatch, kind, frame, long):
             continue
         found = aggregate(impl, [values], frames).to_list()
         assert found == fold_frames(impl, [items], frames).to_list(), name
+
+
+@pytest.mark.parametrize("kind", [SqlType.DOUBLE, SqlType.FLOAT, SqlType.INT64])
+@pytest.mark.parametrize("name", ["sum", "avg"])
+def test_a_key_has_its_sums_whatever_other_keys_hold(monkeypatch, name, kind):
+    monkeypatch.setattr(kernels, "LONG_SUM", 30)
+    monkeypatch.setattr(kernels, "MOST_STEPS", 60)
+    random = np.random.default_rng(3)
+    impl = resolve_aggregate(name, [kind], [NOT_CONSTANT])
+    assert impl is not None
+    big = 10.0 ** random.uniform(-5, 11, 300)
+    keys = np.where(np.arange(300) % 3 == 0, "mine", "other")
+    times = np.arange(300)
+
+    def sums(places):
+        source = (
+            column_from_list(SqlType.STRING, keys[places].tolist()),
+            column_from_list(SqlType.TIMESTAMP, times[places].tolist()),
+        )
+        frames = layout([[source[0]]], [source[1]], False).frames(WindowFrame("rows", 80, 0))
+        items = big[places].tolist() if kind.is_floating else (big[places] * 1e7).astype(int)
+        found = aggregate(impl, [column_from_list(kind, list(items))], frames).values
+        return found[keys[places] == "mine"].tobytes()
+
+    assert sums(np.arange(300)) == sums(np.flatnonzero(keys == "mine"))

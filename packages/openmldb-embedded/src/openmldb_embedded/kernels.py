@@ -107,13 +107,23 @@ def _real_sums(values: Column, frames: Frames) -> Array:
     items = values.values.astype(np.float64)
     if values.valid is not None:
         items = np.where(values.valid, items, 0.0)
-    total = int(frames.sizes.sum())
-    if total > 400 * (len(frames) + len(frames.order)) and np.isfinite(items).all():
-        # Long frames: differences of running totals, in extended precision.
-        running = _totals(items[frames.order].astype(np.longdouble))
-        out = (running[frames.hi] - running[frames.lo]).astype(np.float64)
-        return out if frames.extra is None else out + items[frames.extra]
-    # Short frames: add newest to oldest, exactly as the fold does.
+    # What a frame's sum is must not depend on the rows of other keys: a job in parts sees them not.
+    long = np.flatnonzero(frames.sizes > LONG_SUM)
+    if not len(long):
+        return _short_sums(items, frames)
+    sums = np.empty(len(frames), dtype=np.float64)
+    short = np.flatnonzero(frames.sizes <= LONG_SUM)
+    sums[short] = _short_sums(items, frames.take(short))
+    sums[long] = _long_sums(items, frames.take(long))
+    return sums
+
+
+LONG_SUM = 800
+"""Sums over longer frames are differences of running totals."""
+
+
+def _short_sums(items: Array, frames: Frames) -> Array:
+    """Add newest to oldest, exactly as the fold does."""
     sums = np.empty(len(frames), dtype=np.float64)
     for start, stop in chunks(frames):
         places, rows = frames.slice(start, stop).explode()
@@ -121,21 +131,46 @@ def _real_sums(values: Column, frames: Frames) -> Array:
     return sums
 
 
+def _long_sums(items: Array, frames: Frames) -> Array:
+    """Differences of running totals, in extended precision, over each run of frames that overlap."""
+    sums = np.empty(len(frames), dtype=np.float64)
+    by = np.argsort(frames.lo, kind="stable")
+    reach = np.maximum.accumulate(frames.hi[by])
+    edges = np.flatnonzero(frames.lo[by][1:] >= reach[:-1]) + 1
+    for own in np.split(by, edges):
+        some = frames.take(own)
+        base = int(some.lo[0])
+        pool = items[frames.order[base : int(some.hi.max())]]
+        if not np.isfinite(pool).all():
+            sums[own] = _short_sums(items, some)
+            continue
+        running = _totals(pool.astype(np.longdouble))
+        out = (running[some.hi - base] - running[some.lo - base]).astype(np.float64)
+        sums[own] = out if some.extra is None else out + items[some.extra]
+    return sums
+
+
 def _sum(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
     some = _counts(values, frames) > 0
-    if values.type is SqlType.FLOAT and int(frames.sizes.max(initial=0)) <= MOST_STEPS:
+    if values.type is SqlType.FLOAT:
+        few = frames.sizes <= MOST_STEPS
         with np.errstate(all="ignore"):
-            return column(impl.type, _float_sums(values, frames), some)
+            if few.all():
+                return column(impl.type, _float_sums(values, frames), some)
+            sums = np.empty(len(frames), dtype=np.float32)
+            sums[few] = _float_sums(values, frames.take(np.flatnonzero(few)))
+            sums[~few] = _real_sums(values, frames.take(np.flatnonzero(~few)))
+        return column(impl.type, sums, some)
     if values.type.is_floating:
         with np.errstate(all="ignore"):
             return column(impl.type, _real_sums(values, frames), some)
     return column(impl.type, _whole_sums(values, frames), some)
 
 
-def _fits(values: Column) -> bool:
-    """Whether no sum of these integers can leave 64 bits."""
+def _fits(values: Column, frames: Frames) -> bool:
+    """Whether sums of these integers are exact in 64 bit floats, too."""
     largest = max(int(values.values.max(initial=0)), -int(values.values.min(initial=0)))
-    return largest * max(len(values), 1) < 2**63
+    return largest * (int(frames.sizes.max(initial=0)) + 1) < 2**53
 
 
 def _float_sums(values: Column, frames: Frames) -> Array:
@@ -164,7 +199,7 @@ MOST_STEPS = 2_000
 
 def _avg(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
     counts = _counts(values, frames)
-    exact = not values.type.is_floating and _fits(values)
+    exact = not values.type.is_floating and _fits(values, frames)
     sums = _whole_sums(values, frames) if exact else _real_sums(values, frames)
     return column(SqlType.DOUBLE, sums / np.maximum(counts, 1), counts > 0)
 

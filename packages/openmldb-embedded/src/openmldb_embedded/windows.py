@@ -47,6 +47,11 @@ class Frames:
         extra = None if self.extra is None else self.extra[start:stop]
         return Frames(self.order, self.lo[start:stop], self.hi[start:stop], extra)
 
+    def take(self, rows: Array) -> Frames:
+        """The frames of some output rows."""
+        extra = None if self.extra is None else self.extra[rows]
+        return Frames(self.order, self.lo[rows], self.hi[rows], extra)
+
     def explode(self) -> tuple[Array, Array]:
         """Places of every frame row, newest first in each frame, and each one's output row."""
         sizes = self.sizes
