@@ -38,8 +38,10 @@ def lay_out(folder: Path, size: int) -> dict[str, int]:
     from testing import jd
 
     rows = {}
-    with duckdb.connect() as connection:
-        connection.execute("SET threads=2")
+    folder.mkdir()
+    aside = folder / "aside.duckdb"  # on the disk: many copies do not fit into memory
+    with duckdb.connect(str(aside)) as connection:
+        connection.execute("SET threads=2; SET memory_limit='2GB'")
         jd_common.load(connection, size)
         for name, schema in jd.schemas(SHARED).items():
             target = folder / name
@@ -51,6 +53,8 @@ def lay_out(folder: Path, size: int) -> dict[str, int]:
                 for batch in reader:
                     writer.write_batch(batch.cast(wanted))
                     rows[name] += batch.num_rows
+            connection.execute(f"DROP TABLE {name}")
+    aside.unlink()
     return rows
 
 

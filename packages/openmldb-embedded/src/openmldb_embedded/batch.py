@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
+from threading import Barrier
 
 import numpy as np
 from openmldb_sql.types import SqlType
@@ -43,6 +45,22 @@ WORKERS = 2
 
 MAX_ROWS = 50_000_000
 """Rows an intermediate result may have (a LEFT JOIN multiplies)."""
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(WORKERS, thread_name_prefix="aggregates")
+
+
+def start_threads() -> None:
+    """Start the threads that compute aggregates.
+
+    A process whose memory is limited does so before: Python waits for ever for a thread that ended
+    for want of memory before it began.
+    """
+    together = Barrier(WORKERS)
+    for started in [_threads().submit(together.wait) for _ in range(WORKERS)]:
+        started.result()
 
 
 def execute(node: Node, resolve: Resolve) -> Batch:
@@ -157,44 +175,52 @@ class _Executor:
         return Batch(node.schema, [c.take_or_null(place) for c in columns], child.num_rows)
 
     def group(self, node: Aggregate) -> Batch:
-        child = self.run(node.child)
-        n = child.num_rows
-        keys = [k.vector(child.columns, n) for k in node.keys]
-        if keys and n:
-            codes = key_codes([keys])
-            order = stable_order(codes)
-            edges = np.flatnonzero(np.concatenate([[True], codes[order[1:]] != codes[order[:-1]]]))
-            ends = np.append(edges[1:], n)
-            appearance = np.argsort(order[edges], kind="stable")
-            lo, hi = edges[appearance], ends[appearance]
-        elif keys or not n:  # of no rows there is no group, not even that of all rows
-            order = lo = hi = np.zeros(0, dtype=np.int64)
-        else:
-            order, lo, hi = np.arange(n), np.zeros(1, np.int64), np.full(1, n, np.int64)
-        frames = Frames(order, lo, hi, None)
-        source = _Sources([child])
-        values: list[Column] = []
-        for call in node.calls:
-            values.append(_call(call, source, frames, values, child))
-        heads = order[lo] if keys else lo
-        columns = [k.take(heads) for k in keys] + values
-        return Batch(node.schema, columns, len(lo))
+        return grouped(node, self.run(node.child))[0]
 
     # -- joins
 
     def join(self, node: Join) -> Batch:
-        left, right = self.run(node.left), self.run(node.right)
-        if node.kind == "LEFT":
-            at_left, at_right = _left_join(node, left, right, *_matches(node, left, right))
-            columns = [c.take(at_left) for c in left.columns]
-            columns += [c.take_or_null(at_right) for c in right.columns]
-            return Batch(node.schema, columns, len(at_left))
-        if node.residual is None:
-            pick = _last_of_key(node, left, right)
-        else:
-            pick = _last_matching(node.residual, left, right, *_matches(node, left, right))
-        columns = left.columns + [c.take_or_null(pick) for c in right.columns]
-        return Batch(node.schema, columns, left.num_rows)
+        return joined(node, self.run(node.left), self.run(node.right))[0]
+
+
+def grouped(node: Aggregate, child: Batch) -> tuple[Batch, Array]:
+    """The groups of the child's rows, and the first row of each."""
+    n = child.num_rows
+    keys = [k.vector(child.columns, n) for k in node.keys]
+    if keys and n:
+        codes = key_codes([keys])
+        order = stable_order(codes)
+        edges = np.flatnonzero(np.concatenate([[True], codes[order[1:]] != codes[order[:-1]]]))
+        ends = np.append(edges[1:], n)
+        appearance = np.argsort(order[edges], kind="stable")
+        lo, hi = edges[appearance], ends[appearance]
+    elif keys or not n:  # of no rows there is no group, not even that of all rows
+        order = lo = hi = np.zeros(0, dtype=np.int64)
+    else:
+        order, lo, hi = np.arange(n), np.zeros(1, np.int64), np.full(1, n, np.int64)
+    frames = Frames(order, lo, hi, None)
+    source = _Sources([child])
+    values: list[Column] = []
+    for call in node.calls:
+        values.append(_call(call, source, frames, values, child))
+    heads = order[lo] if keys else lo
+    columns = [k.take(heads) for k in keys] + values
+    return Batch(node.schema, columns, len(lo)), heads
+
+
+def joined(node: Join, left: Batch, right: Batch) -> tuple[Batch, Array | None]:
+    """The joined rows, and each one's left row; None where these are all left rows in order."""
+    if node.kind == "LEFT":
+        at_left, at_right = _left_join(node, left, right, *_matches(node, left, right))
+        columns = [c.take(at_left) for c in left.columns]
+        columns += [c.take_or_null(at_right) for c in right.columns]
+        return Batch(node.schema, columns, len(at_left)), at_left
+    if node.residual is None:
+        pick = _last_of_key(node, left, right)
+    else:
+        pick = _last_matching(node.residual, left, right, *_matches(node, left, right))
+    columns = left.columns + [c.take_or_null(pick) for c in right.columns]
+    return Batch(node.schema, columns, left.num_rows), None
 
 
 def _join_codes(node: Join, left: Batch, right: Batch) -> tuple[Array, Array]:
@@ -342,9 +368,9 @@ def _evaluate(tasks: list[tuple[AggregateCall, _Sources, Frames]], child: Batch)
     done: dict[int, Column] = {}
     free = [i for i, (call, _, _) in enumerate(tasks) if not call.correlated]
     if child.num_rows >= PARALLEL_ROWS and len(free) > 1:
-        with ThreadPoolExecutor(WORKERS) as pool:
-            found = pool.map(lambda i: _call(*tasks[i], [], child), free)
-            done = dict(zip(free, found, strict=True))
+        running = [_threads().submit(_call, *tasks[i], [], child) for i in free]
+        wait(running)
+        done = {i: one.result() for i, one in zip(free, running, strict=True)}
     values: list[Column] = []
     for i, task in enumerate(tasks):
         known = done.get(i)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -117,16 +118,102 @@ def stage(batch: Batch, folder: Path, options: ExportOptions) -> None:
         start = number * size
         if start >= batch.num_rows and number:
             break
-        rows = batch.slice(start, min(start + size, batch.num_rows))
+        with _Part(folder, number, token, options) as part:
+            part.add(batch.slice(start, min(start + size, batch.num_rows)))
+    _succeed(folder)
+
+
+def stage_some(
+    batches: Iterator[Batch], empty: Batch, folder: Path, options: ExportOptions, held: int
+) -> int:
+    """As ``stage``, for a result that comes some rows at a time; the number of rows is returned.
+
+    Args:
+        batches: The rows.
+        empty: The same relation without rows.
+        folder: An empty folder.
+        options: With ``coalesce`` the rows go to so many parts in turn.
+        held: Bytes that may be kept in memory until they are written.
+    """
+    check_names([name for name, _ in empty.schema])
+    token = str(uuid.uuid4())
+    total = 0
+    with ExitStack() as stack:
+        parts = [stack.enter_context(_Part(folder, 0, token, options))]
+        parts[0].add(empty)
+        for turn, batch in enumerate(_sized(batches, held)):
+            at = turn % options.coalesce if options.coalesce > 0 else total // PART_ROWS
+            if at >= len(parts):
+                if options.coalesce <= 0:
+                    parts[-1].close()
+                parts.append(stack.enter_context(_Part(folder, len(parts), token, options)))
+            parts[min(at, len(parts) - 1)].add(batch)
+            total += batch.num_rows
+    _succeed(folder)
+    return total
+
+
+_GROUP_ROWS = 1 << 17
+
+
+def _sized(batches: Iterator[Batch], most: int) -> Iterator[Batch]:
+    """The rows in batches that are worth a row group of their own, as far as memory allows."""
+    held: list[Batch] = []
+    rows = size = 0
+    for batch in batches:
+        if batch.num_rows:
+            held.append(batch)
+            rows += batch.num_rows
+            size += batch.nbytes()
+        if rows and (rows >= _GROUP_ROWS or size >= most):
+            yield Batch.concat(held)
+            held, rows, size = [], 0, 0
+    if held:
+        yield Batch.concat(held)
+
+
+class _Part:
+    """One file of an export, durable once it is closed."""
+
+    def __init__(self, folder: Path, number: int, token: str, options: ExportOptions) -> None:
         stem = f"part-{number:05d}-{token}-c000"
-        if options.format == "parquet":
-            path = folder / f"{stem}.snappy.parquet"
-            pq.write_table(rows.to_arrow(), path, compression="snappy")
-        else:
-            path = folder / f"{stem}.csv"
-            with path.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(csv_lines(rows, options))
-        sync(path)
+        ending = "snappy.parquet" if options.format == "parquet" else "csv"
+        self._path = folder / f"{stem}.{ending}"
+        self._options = options
+        self._text: TextIO | None = None
+        self._writer: pq.ParquetWriter | None = None
+        if options.format == "csv":
+            self._text = self._path.open("w", encoding="utf-8", newline="")
+
+    def add(self, rows: Batch) -> None:
+        """Append rows."""
+        if self._text is not None:
+            self._text.writelines(csv_lines(rows, self._options))
+            self._options = replace(self._options, header=False)
+            return
+        table = rows.to_arrow()
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="snappy")
+        if table.num_rows:
+            self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._text is not None and not self._text.closed:
+            self._text.close()
+            sync(self._path)
+        if self._writer is not None and self._writer.is_open:
+            self._writer.close()
+            sync(self._path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _succeed(folder: Path) -> None:
     (folder / "_SUCCESS").touch()
     sync(folder / "_SUCCESS")
     sync(folder)

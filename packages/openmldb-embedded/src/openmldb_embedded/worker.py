@@ -14,7 +14,7 @@ import resource
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
@@ -25,9 +25,11 @@ import pyarrow as pa
 from openmldb_sql.errors import SqlError
 from openmldb_sql.types import Schema
 
-from openmldb_embedded import engine, export, load
+from openmldb_embedded import batch, engine, export, load
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import NotFound, ResourceLimitError
+from openmldb_embedded.extract import extract
+from openmldb_embedded.parts import Tables
 from openmldb_embedded.store import read_segment, write_segment
 from openmldb_embedded.wire import RowWriter
 
@@ -110,27 +112,50 @@ class _Tables:
         table = self._tables[db, name]
         if table.segment is not None:
             return read_segment(Path(table.segment), table.schema)
-        pieces = [
-            piece
-            for source in table.sources
-            for piece in load.read_files(
-                [Path(file) for file in source.files], table.schema, source.options
-            )
-        ]
+        pieces = list(self._pieces(table))
         if not pieces:
             return Batch.empty(table.schema.fields)
         return Batch.from_arrow(pa.concat_tables(pieces), table.schema.fields)
 
+    def some(self, db: str, name: str, columns: Sequence[int]) -> Iterator[Batch]:
+        """The rows of some columns, some at a time."""
+        table = self._tables[db, name]
+        chosen = [table.schema.fields[i] for i in columns]
+        for piece in self._pieces(table):
+            rows = Batch.from_arrow(piece.select(columns), chosen)
+            yield Batch(chosen, rows.columns, piece.num_rows)
 
-def perform(task: Task) -> Outcome:
-    """Do a task in this process.
+    def about(self, db: str, name: str) -> int:
+        """About how many rows a table has."""
+        table = self._tables[db, name]
+        width = len(table.schema.columns)
+        return sum(
+            load.about_rows(Path(file), source.options, width)
+            for source in table.sources
+            for file in source.files
+        )
+
+    @staticmethod
+    def _pieces(table: TableData) -> Iterator[pa.Table]:
+        for source in table.sources:
+            files = [Path(file) for file in source.files]
+            yield from load.read_files(files, table.schema, source.options)
+
+    @property
+    def all_in_files(self) -> bool:
+        """Whether no table lies in memory."""
+        return all(table.segment is None for table in self._tables.values())
+
+
+def perform(task: Task, memory: int = 0) -> Outcome:
+    """Do a task in this process, which may take so many bytes of memory (0: any).
 
     Raises:
         SqlError: The task cannot be done.
     """
     if isinstance(task, LoadTask):
         return _load(task)
-    return _query(task)
+    return _query(task, memory)
 
 
 def _load(task: LoadTask) -> Outcome:
@@ -151,20 +176,18 @@ def _load(task: LoadTask) -> Outcome:
     return Outcome(True, rows, (path.name,))
 
 
-def _query(task: QueryTask) -> Outcome:
+def _query(task: QueryTask, memory: int) -> Outcome:
     tables = _Tables(task.tables)
     query = engine.compile_batch(task.sql, tables, task.db, task.params)
-    if task.export is not None:
-        export.check_names([name for name, _ in query.schema])
-    result = query.execute(tables.rows)
     staging = Path(task.staging)
     if task.export is not None:
-        parts = staging / "parts"
-        parts.mkdir()
-        export.stage(result, parts, task.export)
-    else:
-        body = reply(result, task.max_rows, null_for_nan=task.null_for_nan)
-        (staging / "reply.json").write_bytes(body)
+        export.check_names([name for name, _ in query.schema])
+        sources = Tables(tables.rows, tables.some, tables.about)
+        most = memory if tables.all_in_files else 0
+        return Outcome(True, extract(query, sources, staging, task.export, most))
+    result = query.execute(tables.rows)
+    body = reply(result, task.max_rows, null_for_nan=task.null_for_nan)
+    (staging / "reply.json").write_bytes(body)
     return Outcome(True, result.num_rows)
 
 
@@ -196,11 +219,12 @@ def main(task: Task, answer: Connection, memory_limit: int) -> None:
     """A worker process's whole life."""
     _die_with_parent()
     if memory_limit:
+        batch.start_threads()
         _limit_memory(memory_limit)
     with contextlib.suppress(OSError):
         os.nice(5)  # online requests come first
     try:
-        outcome = perform(task)
+        outcome = perform(task, memory_limit)
     except (MemoryError, pa.ArrowMemoryError):
         outcome = Outcome(
             False,

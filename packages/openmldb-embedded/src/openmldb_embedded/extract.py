@@ -1,0 +1,97 @@
+"""SELECT INTO's rows: computed whole where they fit into the job's memory, else in parts."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from openmldb_embedded import export
+from openmldb_embedded.columns import Batch
+from openmldb_embedded.engine import BatchQuery
+from openmldb_embedded.errors import ResourceLimitError
+from openmldb_embedded.parts import Tables, divides, in_parts, weight
+
+WHOLE = 0.85
+"""The share of the job's memory up to which a query is first tried whole."""
+
+PART = 1 / 6
+"""The share of the job's memory that a part may take by the estimate."""
+
+MOST_PARTS = 1_000
+
+
+def counts(bytes_: int, memory: int) -> Sequence[int]:
+    """How many parts to try in turn, for a query of an estimated size; 1 is the whole."""
+    parts = -(-max(bytes_, int(memory * WHOLE)) // max(1, int(memory * PART)))
+    if bytes_ <= memory * WHOLE:
+        return 1, min(4 * parts, MOST_PARTS)
+    return min(parts, MOST_PARTS), min(4 * parts, MOST_PARTS)
+
+
+def extract(
+    query: BatchQuery,
+    tables: Tables,
+    staging: Path,
+    options: export.ExportOptions,
+    memory: int,
+) -> int:
+    """Write a query's result into ``staging/parts`` and return the number of its rows.
+
+    Args:
+        query: The query.
+        tables: The tables it reads.
+        staging: A folder; rows are kept in it meanwhile.
+        options: How to write.
+        memory: Bytes that the job may take; 0 computes the whole.
+
+    Raises:
+        MemoryError: It does not fit, not even in parts.
+        ResourceLimitError: One key has too many rows, or the disk is full.
+    """
+    tries: Sequence[int] = (1,)
+    if memory and divides(query.plan):
+        tries = counts(weight(query.plan, tables), memory)
+    for more, count in enumerate(tries, start=1):
+        try:
+            return _extract(query, tables, staging, options, count, memory)
+        except (MemoryError, pa.ArrowMemoryError):
+            if more == len(tries):
+                raise
+        gc.collect()
+    raise AssertionError(tries)
+
+
+def _extract(
+    query: BatchQuery,
+    tables: Tables,
+    staging: Path,
+    options: export.ExportOptions,
+    count: int,
+    memory: int,
+) -> int:
+    folder, rows = staging / "parts", staging / "rows"
+    for path in (folder, rows):
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+    try:
+        if count == 1:
+            whole = query.execute(tables.whole)
+            export.stage(whole, folder, options)
+            return whole.num_rows
+        found = in_parts(query.plan, tables, rows, count, memory // 16)
+        empty = Batch.empty(query.schema)
+        return export.stage_some(found, empty, folder, options, memory // 16)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise ResourceLimitError(
+            f"the disk of {staging.parent} is full: a query that does not fit into memory keeps "
+            f"its rows there; make room, or start the server with a larger --job-memory"
+        ) from error
+    finally:
+        shutil.rmtree(rows, ignore_errors=True)
