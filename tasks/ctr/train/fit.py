@@ -25,6 +25,7 @@ from tasks.ctr.train.metrics import auc, logloss, stopping_score
 from tasks.ctr.train.models import FAMILIES, Architecture, Network, build, parameters, views
 from tasks.ctr.train.models.base import BIAS, FIRST_ORDER, dropped_levels
 from tasks.ctr.train.scoring import score
+from tasks.ctr.train.stored import Stored
 from tasks.ctr.train.team import Team
 from tasks.entry import Stopped, log
 
@@ -105,7 +106,6 @@ class Trainer:
         self.chosen = chosen
         self.store = store
         self.stop = stop
-        self.device = device
         # Training sees other odds than the world; the difference is kept out of the parameters
         # while they are trained, and put into them wherever they score.
         self.shift = logit_shift(chosen)
@@ -135,8 +135,15 @@ class Trainer:
         )
         self.seen = train.sample(_SEEN_ROWS)
         self.batches = replace(self.batches, batch_size=min(chosen.batch_size, self.batches.rows))
-        engine = Here if chosen.processes == 1 else Team
-        self.engine: Engine = engine(shape, chosen, start, self.batches.steps, device)
+        self.scoring = scoring_device(chosen, device)
+        given = (shape, chosen, start, self.batches.steps, device)
+        self.engine: Engine
+        if chosen.embedding_store == "one_embedding":
+            self.engine = Stored(*given, store.folder / "tables")
+        elif chosen.processes > 1:
+            self.engine = Team(*given)
+        else:
+            self.engine = Here(*given)
         self.progress = Progress()
         self.best: Arrays = {}
         self._begun = time.monotonic()
@@ -156,7 +163,7 @@ class Trainer:
             self.engine.close()
             gc.collect()
         best, self.best = self.best, {}
-        return Fitted(build(self.shape, best, self.device), self.progress)
+        return Fitted(build(self.shape, best, self.scoring), self.progress)
 
     def _fit(self) -> None:
         kept = self.store.load()
@@ -286,8 +293,8 @@ class Trainer:
     def _evaluate(self, split: Split) -> dict[str, Any]:
         network = self.engine.network
         if self.shift:
-            network = build(self.shape, self._scoring_parameters(), self.device)
-        scores = score(network, split.tensors, self.device, self._look_for_stop)
+            network = build(self.shape, self._scoring_parameters(), self.scoring)
+        scores = score(network, split.tensors, self.scoring, self._look_for_stop)
         return {"auc": auc(split.labels, scores), "logloss": logloss(split.labels, scores)}
 
     def _scoring_parameters(self) -> Arrays:
@@ -308,6 +315,11 @@ class Trainer:
     def _keep(self) -> None:
         self.progress.seconds = time.monotonic() - self._begun
         self.store.save(Checkpoint(self.progress, self.engine.state(), self.best))
+
+
+def scoring_device(chosen: Hyperparameters, device: str) -> str:
+    """Where a network scores: tables in a store may be too large for the GPU that trains them."""
+    return "cpu" if chosen.embedding_store == "one_embedding" else device
 
 
 def begin_with(start: Arrays, weights: npt.NDArray[np.float64], bias: float) -> Arrays:

@@ -38,10 +38,14 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
         self.has_dense = network.shape.num_dense > 0
         plan = network.plan(network.shape)
         named = dict(network.named_parameters())
-        tables = [named[name] for name, weight in plan.items() if weight.table]
+        tables = [named[name] for name, weight in plan.items() if weight.table and name in named]
+        if network.stored:
+            # The store's own step is lazy; this stands for its rows.
+            tables = list(network.store.parameters())
         dense = [named[name] for name, weight in plan.items() if not weight.table]
-        sparse = chosen.optimizer == "sgd" or (
-            chosen.optimizer == "adam" and chosen.table_step == "lazy"
+        sparse = not network.stored and (
+            chosen.optimizer == "sgd"
+            or (chosen.optimizer == "adam" and chosen.table_step == "lazy")
         )
         for group, is_sparse, decay in (
             (tables, sparse, 0.0),

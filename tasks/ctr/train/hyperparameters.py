@@ -147,6 +147,9 @@ class Hyperparameters(BaseModel):
     processes: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=64)] = 1
     blas: Annotated[Literal["bundled", "mkl"], Auto] = AUTO
     precision: Literal["float32", "mixed"] = "float32"
+    embedding_store: Literal["memory", "one_embedding"] = "memory"
+    store_kind: Literal["cached_host_mem", "cached_ssd", "device_mem"] = "cached_host_mem"
+    store_cache_mb: Counted = 1024
     block_rows: Annotated[Whole, Auto] = AUTO
     checkpoint_steps: Whole = 0
     golden_rows: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)] = 16
@@ -181,8 +184,6 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Hyperparameters:
         except yaml.YAMLError as error:
             raise ConfigurationError(f"--set {item!r}: the value is not YAML: {error}") from None
         origin[key] = f"--set {item}"
-    if values.get("embedding_store") == "memory":
-        del values["embedding_store"]  # files of earlier versions say so; nothing else was possible
     problems = [
         f"{origin[key]}: unknown hyper-parameter {key!r}{nearest(key, NAMES)}"
         for key in values

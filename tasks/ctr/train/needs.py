@@ -71,11 +71,23 @@ def on_device(chosen: Hyperparameters, device: str) -> list[tuple[str, str, str]
         chosen: the hyper-parameters.
         device: `cpu` or `cuda`.
     """
+    found = []
+    gpu = "needs a GPU, and training runs on the CPU"
+    set_device = "set NIGHTSHIFT_TASK_DEVICE=cuda"
     if chosen.precision == "mixed" and device == "cpu":
         # OneFlow would compute in float32 and not say so.
-        why = "'mixed' needs a GPU, and training runs on the CPU"
-        return [("precision", why, "set NIGHTSHIFT_TASK_DEVICE=cuda, or precision: float32")]
-    return []
+        found.append(("precision", f"'mixed' {gpu}", f"{set_device}, or precision: float32"))
+    if chosen.embedding_store == "one_embedding":
+        memory = "embedding_store: memory"
+        if device == "cpu":
+            found.append(
+                ("embedding_store", f"'one_embedding' {gpu}", f"{set_device}, or {memory}")
+            )
+        if chosen.processes > 1:
+            found.append(("processes", "a store is of one process", f"processes: 1, or {memory}"))
+        if chosen.optimizer == "adam" and chosen.table_step == "dense":
+            found.append(("table_step", "a store's step is lazy", f"table_step: lazy, or {memory}"))
+    return found
 
 
 def unused(chosen: Hyperparameters) -> list[tuple[str, str, str]]:

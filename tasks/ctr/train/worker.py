@@ -159,11 +159,12 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             start, rates = {}, trainer.rates
             found[name] = trainer.fit()
             del trainer
+    scoring = fit.scoring_device(chosen, options.device)
     if stop.arrived:
         raise Stopped(f"SIGTERM after the last step; the checkpoint is kept in {store.folder}")
     trained = time.monotonic()
     outcome = starts.choose(
-        *(found, chosen, None if judged is not None else data.splits["valid"], options.device),
+        *(found, chosen, None if judged is not None else data.splits["valid"], scoring),
         may_mix=may_mix,
     )
     shares = None if judged is None else judged.shares
@@ -174,7 +175,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         if linear is not None and many and unlike and chosen.family in starts.FAMILIES:
             logits = mixture.parts(
                 *(outcome.fitted.network, linear, plain.splits["valid"].tensors, valid.tensors),
-                *(data.inputs, options.device),
+                *(data.inputs, scoring),
             )
             shares = mixture.weigh(logits, valid.labels)
             outcome = replace(outcome, mixed=mixture.said(shares, logits, valid.labels))
@@ -182,14 +183,14 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             outcome = starts.unless_doubtful(
                 outcome,
                 found,
-                lambda: models.build(shape, fit.begin_with(fresh(), weights, bias), options.device),
-                *(valid, options.device),
+                lambda: models.build(shape, fit.begin_with(fresh(), weights, bias), scoring),
+                *(valid, scoring),
             )
     fitted, epochs = outcome.fitted, starts.epochs(outcome, found)
     if shares is not None and linear is not None:
         own = fitted.network.shape
         values = mixture.join(own, models.views(fitted.network), shares, linear, data.inputs)
-        fitted = replace(fitted, network=models.build(own, values, options.device))
+        fitted = replace(fitted, network=models.build(own, values, scoring))
     seconds = sum(each.progress.seconds for each in found.values())
     found.clear()
     if chosen.linear_start in starts.TWO:
@@ -201,7 +202,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     figures, compared = {}, None
     for name in ("valid", "test") if judged is None else ():
         split = data.splits[name]
-        scores = score(fitted.network, split.tensors, options.device)
+        scores = score(fitted.network, split.tensors, scoring)
         figures[name] = metrics.summary(split.labels, scores)
         if name == "test" and options.test_scores is not None:
             export.write_scores(options.test_scores, split.labels, scores)
@@ -212,7 +213,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     if judged is None:
         worth = importance.permutation(
             data,
-            lambda tensors: score(fitted.network, tensors, options.device),
+            lambda tensors: score(fitted.network, tensors, scoring),
             chosen.importance_rows,
             chosen.seed,
             planting.looked_at(data, spec, chosen.importance_rows),
@@ -231,7 +232,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         warnings, reasons = list(judged.card["warnings"]), judged.card["chosen"]
         said = {"refit": judged.part_of_card(summary)}
     golden = export.golden_ids(data, spec, chosen.golden_rows)
-    expected = score(fitted.network, data.inputs.tensors(golden, data.vocabulary), options.device)
+    expected = score(fitted.network, data.inputs.tensors(golden, data.vocabulary), scoring)
     progress = fitted.progress
     with files.staged_dir(options.out, replace=True) as staged:
         export.save_network(staged / "model", fitted.network, data, spec)

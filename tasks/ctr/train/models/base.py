@@ -250,6 +250,7 @@ class Network(nn.Module):  # type: ignore[misc]
             weight = plan.get(f"{name}.weight")
             if weight is not None:
                 setattr(self, name, nn.Embedding(*weight.shape))
+        self.stored = False
         self.has_embedding = "embedding.weight" in plan
         self.has_linear = FIRST_ORDER in plan
 
@@ -298,10 +299,9 @@ class Network(nn.Module):  # type: ignore[misc]
         step with it.
         """
         n, columns = rows.shape
-        own = self.linear(rows).reshape(n, columns) if self.has_linear else None
-        if not self.has_embedding:
+        each, own = self._looked_up(rows)
+        if each is None:
             return Looked(rows, weights, dense, None, None, own)
-        each = looked_up(self.embedding, rows)
         k = each.shape[2]
         weighted = each if weights is None else each * spread(weights, k).reshape(n, columns, k)
         if columns == self.shape.num_fields:
@@ -320,6 +320,26 @@ class Network(nn.Module):  # type: ignore[misc]
             start += width
             single = start
         return Looked(rows, weights, dense, each, flow.cat(parts, dim=1), own)
+
+    def _looked_up(self, rows: flow.Tensor) -> tuple[flow.Tensor | None, flow.Tensor | None]:
+        """Embeddings [n, columns, k] and first-order weights [n, columns], where there are such."""
+        each = own = None
+        if self.stored:
+            line = self.store(rows)
+            width = line.shape[2] - self.has_linear
+            each = line[:, :, :width] if self.has_embedding else None
+            own = line[:, :, width:] if self.has_linear else None
+        else:
+            own = self.linear(rows) if self.has_linear else None
+            each = looked_up(self.embedding, rows) if self.has_embedding else None
+        return each, None if own is None else own.reshape(*rows.shape)
+
+    def keep_tables_in(self, store: nn.Module) -> None:
+        """Look rows up in a store from now on, which has the embeddings and then the weights."""
+        for name in ("embedding", "linear"):
+            if hasattr(self, name):
+                delattr(self, name)
+        self.store, self.stored = store, True
 
     def first_order(self, x: Looked) -> flow.Tensor:
         """The sum of the inputs' own weights: float32 [n]."""

@@ -51,7 +51,7 @@ def test_a_file_of_an_earlier_version_is_still_read(tmp_path):
         ("hidden=128", ["hidden is 128", "a list of whole numbers"]),
         ("hidden=[]", ["hidden is []"]),
         ("hidden=[8, 0]", ["hidden"]),
-        ("embedding_store=disk", ["unknown hyper-parameter 'embedding_store'"]),
+        ("embedding_store=disk", ["embedding_store is 'disk'", "'one_embedding'"]),
         ("family=deepfn", ["family is 'deepfn'", "'deepfm'"]),
         ("optimizer=auto", ["optimizer is 'auto'", "'adam'"]),
     ],

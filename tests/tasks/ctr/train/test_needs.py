@@ -73,10 +73,28 @@ def test_a_field_that_is_not_there_or_does_not_fit_is_named(columns, given, wron
     assert settings(spec(**columns), **given) == wrong
 
 
-def test_mixed_precision_needs_a_gpu():
-    mixed = Hyperparameters(precision="mixed")
-    (found,) = needs.on_device(mixed, "cpu")
-    assert found[0] == "precision"
-    assert "precision: float32" in found[2]
-    assert not needs.on_device(mixed, "cuda")
-    assert not needs.on_device(Hyperparameters(), "cpu")
+@pytest.mark.parametrize(
+    ("given", "on_cpu", "on_gpu"),
+    [
+        ({}, [], []),
+        ({"precision": "mixed", "processes": 2}, ["precision"], []),
+        ({"embedding_store": "one_embedding"}, ["embedding_store"], []),
+        (
+            {"embedding_store": "one_embedding", "processes": 2, "table_step": "dense"},
+            ["embedding_store", "processes", "table_step"],
+            ["processes", "table_step"],
+        ),
+        (
+            {"embedding_store": "one_embedding", "optimizer": "adagrad", "table_step": "dense"},
+            ["embedding_store"],
+            [],
+        ),
+    ],
+)
+def test_what_a_device_cannot_train_with_is_named(given, on_cpu, on_gpu):
+    chosen = Hyperparameters(**given)
+    assert [name for name, _, _ in needs.on_device(chosen, "cpu")] == on_cpu
+    assert [name for name, _, _ in needs.on_device(chosen, "cuda")] == on_gpu
+    fixes = {name: fix for name, _, fix in needs.on_device(chosen, "cpu")}
+    assert "float32" in fixes.get("precision", "float32")
+    assert "embedding_store: memory" in fixes.get("embedding_store", "embedding_store: memory")
