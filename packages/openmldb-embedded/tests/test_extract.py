@@ -50,7 +50,9 @@ def run(source: Path, staging: Path, memory: int, sql: str = QUERY, **options: o
     task = worker.QueryTask(
         sql, "db", tables, str(staging), export=export.ExportOptions.of(dict(options))
     )
-    assert worker.perform(task, memory).rows == ROWS
+    outcome = worker.perform(task, memory)
+    assert outcome.rows == ROWS
+    assert (outcome.parts > 1) == bool(memory)
     assert [path.name for path in staging.iterdir()] == ["parts"]
     assert (staging / "parts" / "_SUCCESS").exists()
     return staging / "parts"
@@ -144,6 +146,7 @@ def test_what_memory_does_not_hold(
     sql = f"SELECT id, k, {WIDE} FROM t WINDOW {WINDOWS} INTO OUTFILE '{target}'"
     job = server.do(f"{sql} OPTIONS(format='parquet')", mode="offsync")[0]
     assert job[2] == "FINISHED", job
+    assert " parts: memory did not hold the whole" in server.do(f"SHOW JOBLOG {job[0]}")[0][0]
     found = pq.read_table(target).sort_by("id")
     assert found.num_rows == COPIES
     ids = np.arange(COPIES)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
-from threading import Barrier
 
 import numpy as np
 from openmldb_sql.types import SqlType
@@ -32,6 +29,7 @@ from openmldb_embedded.plan import (
     WindowFrame,
     WindowPlan,
 )
+from openmldb_embedded.pool import each
 from openmldb_embedded.rewrite import columns_read
 from openmldb_embedded.sorting import runs_by_code, stable_order
 from openmldb_embedded.windows import Frames, Layout, key_codes, layout
@@ -41,26 +39,8 @@ Resolve = Callable[[str, str], Batch]
 PARALLEL_ROWS = 20_000
 """From so many rows on, a window's aggregates are computed by several threads."""
 
-WORKERS = 2
-
 MAX_ROWS = 50_000_000
 """Rows an intermediate result may have (a LEFT JOIN multiplies)."""
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(WORKERS, thread_name_prefix="aggregates")
-
-
-def start_threads() -> None:
-    """Start the threads that compute aggregates.
-
-    A process whose memory is limited does so before: Python waits for ever for a thread that ended
-    for want of memory before it began.
-    """
-    together = Barrier(WORKERS)
-    for started in [_threads().submit(together.wait) for _ in range(WORKERS)]:
-        started.result()
 
 
 def execute(node: Node, resolve: Resolve) -> Batch:
@@ -368,9 +348,7 @@ def _evaluate(tasks: list[tuple[AggregateCall, _Sources, Frames]], child: Batch)
     done: dict[int, Column] = {}
     free = [i for i, (call, _, _) in enumerate(tasks) if not call.correlated]
     if child.num_rows >= PARALLEL_ROWS and len(free) > 1:
-        running = [_threads().submit(_call, *tasks[i], [], child) for i in free]
-        wait(running)
-        done = {i: one.result() for i, one in zip(free, running, strict=True)}
+        done = dict(zip(free, each(lambda i: _call(*tasks[i], [], child), free), strict=True))
     values: list[Column] = []
     for i, task in enumerate(tasks):
         known = done.get(i)

@@ -39,8 +39,8 @@ def extract(
     staging: Path,
     options: export.ExportOptions,
     memory: int,
-) -> int:
-    """Write a query's result into ``staging/parts`` and return the number of its rows.
+) -> tuple[int, int]:
+    """Write a query's result into ``staging/parts``; its rows and in how many parts it was computed.
 
     Args:
         query: The query.
@@ -58,7 +58,7 @@ def extract(
         tries = counts(weight(query.plan, tables), memory)
     for more, count in enumerate(tries, start=1):
         try:
-            return _extract(query, tables, staging, options, count, memory)
+            return _extract(query, tables, staging, options, count, memory), count
         except (MemoryError, pa.ArrowMemoryError):
             if more == len(tries):
                 raise

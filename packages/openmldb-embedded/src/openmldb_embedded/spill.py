@@ -14,6 +14,7 @@ from openmldb_sql.types import SqlType
 from openmldb_embedded.columns import Array, Batch, Column, column_from_arrow
 from openmldb_embedded.dtypes import ARROW
 from openmldb_embedded.errors import ResourceLimitError
+from openmldb_embedded.pool import each
 
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -48,6 +49,7 @@ class Spill:
         self.rows = np.zeros(buckets, dtype=np.int64)
         fields = [pa.field(str(i), ARROW[kind]) for i, (_, kind) in enumerate(self.schema)]
         self._arrow = pa.schema([*fields, pa.field("place", pa.int64())])
+        self._all = range(len(self.schema))
         self._path = path
         self._file = path.open("x+b", buffering=0)
         self._most = held
@@ -61,7 +63,7 @@ class Spill:
         buckets = bucket_of(keys, len(piece.places), len(self.rows))
         order = np.argsort(buckets, kind="stable")
         rows = piece.batch.take(order)
-        columns = [c.to_arrow() for c in rows.columns]
+        columns = each(Column.to_arrow, rows.columns)
         table = pa.Table.from_arrays(
             [*columns, pa.array(piece.places[order], pa.int64())], schema=self._arrow
         )
@@ -101,10 +103,7 @@ class Spill:
         table = pa.concat_tables(tables)
         tables.clear()
         places = table.column("place").to_numpy()
-        columns = []
-        for _, kind in self.schema:
-            columns.append(column_from_arrow(table.column(0), kind))
-            table = table.remove_column(0)
+        columns = each(lambda i: column_from_arrow(table.column(i), self.schema[i][1]), self._all)
         batch = Batch(self.schema, columns, len(places))
         if len(places) and (places[1:] < places[:-1]).any():
             order = np.argsort(places, kind="stable")

@@ -25,11 +25,12 @@ import pyarrow as pa
 from openmldb_sql.errors import SqlError
 from openmldb_sql.types import Schema
 
-from openmldb_embedded import batch, engine, export, load
+from openmldb_embedded import engine, export, load
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import NotFound, ResourceLimitError
 from openmldb_embedded.extract import extract
 from openmldb_embedded.parts import Tables
+from openmldb_embedded.pool import start_threads
 from openmldb_embedded.store import read_segment, write_segment
 from openmldb_embedded.wire import RowWriter
 
@@ -86,7 +87,10 @@ Task = LoadTask | QueryTask
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker tells at its end; ``files`` are those that a load staged."""
+    """What a worker tells at its end.
+
+    ``files`` are those that a load staged; ``parts`` is in how many parts a query was computed.
+    """
 
     ok: bool
     rows: int = 0
@@ -94,6 +98,7 @@ class Outcome:
     code: int = 0
     message: str = ""
     trace: str = ""
+    parts: int = 1
 
 
 class _Tables:
@@ -184,7 +189,8 @@ def _query(task: QueryTask, memory: int) -> Outcome:
         export.check_names([name for name, _ in query.schema])
         sources = Tables(tables.rows, tables.some, tables.about)
         most = memory if tables.all_in_files else 0
-        return Outcome(True, extract(query, sources, staging, task.export, most))
+        rows, parts = extract(query, sources, staging, task.export, most)
+        return Outcome(True, rows, parts=parts)
     result = query.execute(tables.rows)
     body = reply(result, task.max_rows, null_for_nan=task.null_for_nan)
     (staging / "reply.json").write_bytes(body)
@@ -219,7 +225,7 @@ def main(task: Task, answer: Connection, memory_limit: int) -> None:
     """A worker process's whole life."""
     _die_with_parent()
     if memory_limit:
-        batch.start_threads()
+        start_threads()
         _limit_memory(memory_limit)
     with contextlib.suppress(OSError):
         os.nice(5)  # online requests come first

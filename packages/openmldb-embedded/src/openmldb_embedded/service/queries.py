@@ -349,6 +349,8 @@ class Queries:
             context.stop.check()
             if (staged / "parts").exists():  # else an earlier server gave them their name
                 export.publish(staged / "parts", target, options)
+            if outcome.parts > 1:
+                context.log(f"computed in {outcome.parts} parts: memory did not hold the whole")
             context.log(f"{outcome.rows} rows written to {target}")
 
     def explain(self, call: Call, s: statements.Explain) -> Reply:
