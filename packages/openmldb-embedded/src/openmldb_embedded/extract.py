@@ -87,7 +87,7 @@ def _extract(
         empty = Batch.empty(query.schema)
         return export.stage_some(found, empty, folder, options, memory // 16)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno != errno.ENOSPC or count == 1:
             raise
         raise ResourceLimitError(
             f"the disk of {staging.parent} is full: a query that does not fit into memory keeps "

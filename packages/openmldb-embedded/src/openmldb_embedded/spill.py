@@ -51,7 +51,7 @@ class Spill:
         self._arrow = pa.schema([*fields, pa.field("place", pa.int64())])
         self._all = range(len(self.schema))
         self._path = path
-        self._file = path.open("x+b", buffering=0)
+        self._file = path.open("x+b")
         self._most = held
         self._held = 0
         self._size = 0
@@ -87,8 +87,10 @@ class Spill:
             with pa.ipc.new_stream(sink, self._arrow, options=_OPTIONS) as out:
                 out.write_table(pa.concat_tables(tables).combine_chunks())
             tables.clear()
-            self._chunks[bucket].append((self._size, sink.tell()))
-            self._size += self._file.write(sink.getvalue())
+            written = self._file.write(sink.getvalue())
+            self._chunks[bucket].append((self._size, written))
+            self._size += written
+        self._file.flush()
         self._held = 0
 
     def load(self, bucket: int) -> Piece:
