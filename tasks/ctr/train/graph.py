@@ -23,10 +23,11 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
     """A step over a batch of a static size.
 
     The tables have an optimizer of their own. A lazy step updates the rows that the batch looked
-    up (Adam as TensorFlow's LazyAdam does), so that its time does not grow with the table. A dense
-    one updates all rows: Adam's moments move a row for some steps after each lookup, about ten
-    times as far in all. SGD without momentum is the same both ways. OneFlow has no sparse Adagrad;
-    the dense one leaves the other rows alone by itself, at a cost that grows with the table.
+    up (Adam as TensorFlow's LazyAdam does, but without bias correction: OneFlow leaves it out), so
+    that its time does not grow with the table. A dense one updates all rows: Adam's moments move a
+    row for some steps after each lookup, about ten times as far in all. SGD without momentum is
+    the same both ways. OneFlow has no sparse Adagrad; the dense one leaves the other rows alone by
+    itself, at a cost that grows with the table.
     """
 
     def __init__(self, network: Network, chosen: Hyperparameters, steps: int) -> None:

@@ -75,6 +75,22 @@ def test_a_lazy_step_moves_the_rows_that_it_looked_up_and_a_dense_one_those_of_b
             assert set(moved.tolist()) == moves, (step, table)
 
 
+def test_a_lazy_first_step_is_not_corrected_for_its_moments_that_begin_at_zero():
+    # Adam's first step is the rate itself: m = 0.1 g and v = 0.001 g^2 are corrected to g and g^2.
+    # OneFlow's lazy one takes m / sqrt(v) as they are.
+    for step, factor in (("lazy", 0.1 / np.sqrt(0.001)), ("dense", 1.0)):
+        before, after = stepped(
+            *("deepfm", [FIRST]),
+            table_step=step,
+            learning_rate=0.01,
+            l2_by="lookup",
+            l2_embedding=0.0,
+            l2_linear=0.0,
+        )
+        moved = np.abs(after["linear.weight"] - before["linear.weight"])[1:6]
+        np.testing.assert_allclose(moved, 0.01 * factor, rtol=1e-3)
+
+
 def test_a_step_of_sgd_is_the_gradient_of_loss_and_penalty():
     shares, weights, rate = [[0.5, 0.1], [0.2, 0.3], [0.5, 0.4]], [1.0, 2.0, 0.0], 0.1
     chosen = {"optimizer": "sgd", "learning_rate": rate, "weight_decay": 0.0}
