@@ -109,3 +109,13 @@ def test_a_key_has_its_sums_whatever_other_keys_hold(monkeypatch, name, kind):
         return found[keys[places] == "mine"].tobytes()
 
     assert sums(np.arange(300)) == sums(np.flatnonzero(keys == "mine"))
+
+
+def test_a_key_spells_its_own_zero():
+    impl = resolve_aggregate("topn_frequency", [SqlType.DOUBLE, SqlType.INT32], [NOT_CONSTANT, 1])
+    assert impl is not None
+    keys = column_from_list(SqlType.STRING, ["a", "b", "c"])
+    times = column_from_list(SqlType.TIMESTAMP, [1, 2, 3])
+    frames = layout([[keys]], [times], False).frames(WindowFrame("rows", 1, 0))
+    zeros = column_from_list(SqlType.DOUBLE, [0.0, -0.0, 0.0])
+    assert aggregate(impl, [zeros], frames).to_list() == ["0.000000", "-0.000000", "0.000000"]

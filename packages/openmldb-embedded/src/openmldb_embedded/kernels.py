@@ -485,6 +485,8 @@ def _top1_ratio(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
 
 def _topn_frequency(impl: AggregateImpl, values: Column, frames: Frames) -> Column:
     n = int(impl.parameter)
+    if values.type.is_floating and (np.signbit(values.values) & (values.values == 0)).any():
+        return fold_frames(impl, [values.to_list()], frames)  # a frame's own zero is spelled
     codes, first, size = _dense(values)
     texts = _texts(values, first)
     some = frames.sizes > 0 if frames.extra is None else np.ones(len(frames), dtype=np.bool_)
