@@ -183,6 +183,10 @@ class _Parts:
             case Renamed() | Filter() | Project():
                 for piece in self.stream(node.children()[0]):
                     yield _changed(node, piece)
+            case Join() if self._is_beside(node):
+                right = execute(node.right, self.tables.whole)
+                for piece in self.stream(node.left):
+                    yield _joined(node, piece, right)
             case _:
                 with ExitStack() as stack:
                     load = self.natural(node, stack)
@@ -211,7 +215,7 @@ class _Parts:
     # -- rows by bucket
 
     def natural(self, node: Node, stack: ExitStack) -> Load:
-        """The rows of a join, window or group by bucket of its own keys; see ``_follows``."""
+        """The rows of a join, window or group by bucket of its own keys; see ``follows``."""
         if isinstance(node, Join):
             return self._join(node, stack)
         if isinstance(node, Aggregate):
@@ -221,7 +225,7 @@ class _Parts:
 
     def bucketed(self, node: Node, keys: Sequence[Expr], stack: ExitStack) -> Load:
         """A relation's rows by bucket of ``keys``; its files are removed by the stack."""
-        if divides(node) and _follows(node, keys):
+        if divides(node) and self.follows(node, keys):
             return self._following(node, stack)
         path = self.folder / f"spill-{next(self._numbers)}"
         spill = Spill(path, node.schema, self.parts, self.held)
@@ -238,7 +242,34 @@ class _Parts:
         spill.close()
         self._spills = [known for known in self._spills if known[0] is not spill]
 
+    def follows(self, node: Node, keys: Sequence[Expr]) -> bool:
+        """Whether a relation comes by bucket of these keys without being written once more."""
+        match node:
+            case Renamed(_, child) | Filter(_, child, _):
+                return self.follows(child, keys)
+            case Project(_, child, exprs):
+                return self.follows(child, [substitute(k, exprs) for k in keys])
+            case Join():
+                if self._is_beside(node):
+                    read = {i for k in keys for i in columns_read(k)}
+                    of_left = max(read, default=0) < len(node.left.fields)
+                    return of_left and self.follows(node.left, keys)
+                return _equal([a for a, _ in node.pairs], keys)
+            case Aggregate():
+                return _equal([Col(i, k.type) for i, k in enumerate(node.keys)], keys)
+            case WindowAggregate():
+                return _equal(node.windows[_by_keys(node.windows)[-1][0]].partition, keys)
+        return False
+
+    def _is_beside(self, node: Join) -> bool:
+        """Whether the right side is so small that it stays in memory while the left goes by."""
+        return node.kind == "LAST" and weight(node.right, self.tables) <= self.held // 4
+
     def _following(self, node: Node, stack: ExitStack) -> Load:
+        if isinstance(node, Join) and self._is_beside(node):
+            right = execute(node.right, self.tables.whole)
+            rows = self._following(node.left, stack)
+            return lambda bucket: _joined(node, rows(bucket), right)
         if not isinstance(node, Renamed | Filter | Project):
             return self.natural(node, stack)
         below = self._following(node.children()[0], stack)
@@ -248,14 +279,7 @@ class _Parts:
         left = self.bucketed(node.left, [a for a, _ in node.pairs], stack)
         right = self.bucketed(node.right, [b for _, b in node.pairs], stack)
 
-        def load(bucket: int) -> Piece:
-            mine = left(bucket)
-            if not len(mine.places):
-                return _nothing(node)
-            batch, at_left = joined(node, mine.batch, right(bucket).batch)
-            return Piece(batch, mine.places if at_left is None else mine.places[at_left])
-
-        return load
+        return lambda bucket: _joined(node, left(bucket), right(bucket).batch)
 
     def _group(self, node: Aggregate, stack: ExitStack) -> Load:
         child = self.bucketed(node.child, node.keys, stack)
@@ -316,6 +340,13 @@ def _changed(node: Node, piece: Piece) -> Piece:
     return Piece(Batch(node.schema, batch.columns, n), piece.places)
 
 
+def _joined(node: Join, mine: Piece, right: Batch) -> Piece:
+    if not len(mine.places):
+        return _nothing(node)
+    batch, at_left = joined(node, mine.batch, right)
+    return Piece(batch, mine.places if at_left is None else mine.places[at_left])
+
+
 def _nothing(node: Node) -> Piece:
     return Piece(Batch.empty(node.schema), np.zeros(0, np.int64))
 
@@ -354,22 +385,6 @@ def _chained(node: WindowAggregate, child: Node, groups: Sequence[Sequence[int]]
     order = [*range(width), *(at[i] for i in range(len(node.calls)))]
     exprs = tuple(Col(i, f.type, f.name) for i, f in zip(order, node.fields, strict=True))
     return Project(node.fields, child, exprs)
-
-
-def _follows(node: Node, keys: Sequence[Expr]) -> bool:
-    """Whether a relation comes by bucket of these keys without being written once more."""
-    match node:
-        case Renamed(_, child) | Filter(_, child, _):
-            return _follows(child, keys)
-        case Project(_, child, exprs):
-            return _follows(child, [substitute(k, exprs) for k in keys])
-        case Join():
-            return _equal([a for a, _ in node.pairs], keys)
-        case Aggregate():
-            return _equal([Col(i, k.type) for i, k in enumerate(node.keys)], keys)
-        case WindowAggregate():
-            return _equal(node.windows[_by_keys(node.windows)[-1][0]].partition, keys)
-    return False
 
 
 def _equal(some: Sequence[Expr], others: Sequence[Expr]) -> bool:

@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -187,7 +188,7 @@ def _query(task: QueryTask, memory: int) -> Outcome:
     staging = Path(task.staging)
     if task.export is not None:
         export.check_names([name for name, _ in query.schema])
-        sources = Tables(tables.rows, tables.some, tables.about)
+        sources = Tables(tables.rows, tables.some, cache(tables.about))
         most = memory if tables.all_in_files else 0
         rows, parts = extract(query, sources, staging, task.export, most)
         return Outcome(True, rows, parts=parts)
