@@ -7,6 +7,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 from openmldb_sql.types import SqlType
@@ -237,11 +238,7 @@ def topn_frequency_fold(type_: SqlType, n: int) -> Fold:
 
 def where_fold(fold: Fold) -> Fold:
     """The fold of the values whose condition, a second argument, holds."""
-    if fold is count_fold:
-        return lambda items, conditions: len(
-            [c for x, c in zip(items, conditions, strict=True) if c and x is not None]
-        )
-    return lambda items, conditions: fold([x for x, c in zip(items, conditions, strict=True) if c])
+    return lambda items, conditions: fold(list(compress(items, conditions)))
 
 
 def nonzero_where_fold(fold: Fold) -> Fold:
