@@ -136,3 +136,30 @@ def test_what_is_known_of_a_key_holds_up_to_the_next_edge(named: list[str]) -> N
             assert found == repr(plan.by_rows(rows))
             told.add(found)
     assert len(told) > 20
+
+
+def test_a_row_that_comes_while_windows_are_computed_is_in_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schema = schema_of(FIELDS, [IndexDef(("k",), "ts")])
+    online = {"t": MemTable(schema), "u": MemTable(schema)}
+    query = compile_request(SHAPES["constant"], Catalog({"t": schema, "u": schema}), "db")
+    plan = RequestPlan(query.plan, lambda db, table: online[table])
+    late: list[tuple[object, ...]] = []
+    together = frames.Frame.together
+
+    def with_a_late_row(frame: frames.Frame, spots: list[frames.Spot]) -> list[frames.Slice]:
+        found = together(frame, spots)
+        while late:
+            online["u"].append([late.pop()])
+        return found
+
+    monkeypatch.setattr(frames.Frame, "together", with_a_late_row)
+    online["u"].append([(1, "a", 5, 1, 1.0, "p"), (2, "b", 5, 1, 1.0, "p")])
+    asked = [(-1, key, 9, 0, 0.0, "") for key in "abc"]
+    for number in range(3, 6):
+        online["u"].append([(number, "a", 5 + number // 3, -number, 2.0, "q")])
+        late.append((-number, "a", 5 + number // 3, number, 2.0, "r"))
+        plan.by_columns(asked)
+        assert not late
+        assert repr(plan.by_columns(asked)) == repr(plan.by_rows(asked))

@@ -70,6 +70,8 @@ class Settled:
         self, x: Rowset, spots: Spots, missing: list[int], found: list[_Values | None]
     ) -> None:
         asked = Spots([spots.spots[n] for n in missing], None, [spots.first(n) for n in missing])
+        # Rows may come meanwhile: what is remembered must not pass for what holds with them.
+        counts = [len(times) for _, _, ((times, _, _, _),) in asked.spots]
         slices = {id(frame): frame.together(asked.spots) for frame in self._frames}
         columns = [call.column(slices[id(frame)], asked, x, ()) for frame, call in self._calls]
         for frame in self._frames:
@@ -85,7 +87,7 @@ class Settled:
                 since, until = max(s for s, _ in spans), min(u for _, u in spans)
                 if len(self._kept) >= KEPT_KEYS:
                     self._kept = {}
-                self._kept[key] = since, until, len(times), live, number, values
+                self._kept[key] = since, until, counts[at], live, number, values
 
     def _again(self, key: Key) -> bool:
         """Whether a key has been asked for before: of most there is no second time."""
