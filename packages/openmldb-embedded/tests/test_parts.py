@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openmldb_embedded.columns import Batch, column_from_list
 from openmldb_embedded.engine import compile_batch
@@ -19,6 +19,7 @@ from test_modes_agree import COMMON, FIELDS, JOINS, SCHEMA, rows, window_queries
 
 from testing.jd import Catalog, feature_sql, schemas, tables
 
+SOME = settings(COMMON, max_examples=50)
 CATALOG = Catalog({"t": SCHEMA, "u": SCHEMA, "v": SCHEMA})
 
 
@@ -65,7 +66,7 @@ def check(
         assert bits(found) == bits([whole]), (sql, count)
 
 
-@COMMON
+@SOME
 @given(sql=window_queries(), stored=rows(0, 40), u=rows(100, 20), v=rows(200, 9))
 def test_windows(sql, stored, u, v):
     batches = {n: Batch.from_rows(FIELDS, r) for n, r in [("t", stored), ("u", u), ("v", v)]}
@@ -76,7 +77,7 @@ BESIDE = 1_000_000
 """So many bytes in memory hold the right side of any join here."""
 
 
-@COMMON
+@SOME
 @given(sql=st.sampled_from(JOINS), stored=rows(0, 40), u=rows(100, 20), v=rows(200, 9))
 def test_joins(sql, stored, u, v):
     batches = {n: Batch.from_rows(FIELDS, r) for n, r in [("t", stored), ("u", u), ("v", v)]}
@@ -112,7 +113,7 @@ sum(i32) as total from u group by k) as y on x.k = y.k
 """.strip().split("\n\n")
 
 
-@COMMON
+@SOME
 @given(sql=st.sampled_from(MORE), stored=rows(0, 40), u=rows(100, 20), v=rows(200, 9))
 def test_other_statements(sql, stored, u, v):
     batches = {n: Batch.from_rows(FIELDS, r) for n, r in [("t", stored), ("u", u), ("v", v)]}

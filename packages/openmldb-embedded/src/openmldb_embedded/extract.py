@@ -6,6 +6,7 @@ import errno
 import gc
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,6 +26,20 @@ PART = 1 / 6
 MOST_PARTS = 1_000
 
 
+@dataclass(frozen=True)
+class Folders:
+    """What an extraction writes to.
+
+    Attributes:
+        parts: The result.
+        aside: Rows that are kept meanwhile: a folder that is removed in any case, also at the next
+            start of a server that was killed.
+    """
+
+    parts: Path
+    aside: Path
+
+
 def counts(bytes_: int, memory: int) -> Sequence[int]:
     """How many parts to try in turn, for a query of an estimated size; 1 is the whole."""
     parts = -(-max(bytes_, int(memory * WHOLE)) // max(1, int(memory * PART)))
@@ -36,16 +51,16 @@ def counts(bytes_: int, memory: int) -> Sequence[int]:
 def extract(
     query: BatchQuery,
     tables: Tables,
-    staging: Path,
+    folders: Folders,
     options: export.ExportOptions,
     memory: int,
 ) -> tuple[int, int]:
-    """Write a query's result into ``staging/parts``; its rows and in how many parts it was computed.
+    """Write a query's result; how many rows it has and in how many parts it was computed.
 
     Args:
         query: The query.
         tables: The tables it reads.
-        staging: A folder; rows are kept in it meanwhile.
+        folders: Where to.
         options: How to write.
         memory: Bytes that the job may take; 0 computes the whole.
 
@@ -58,7 +73,7 @@ def extract(
         tries = counts(weight(query.plan, tables), memory)
     for more, count in enumerate(tries, start=1):
         try:
-            return _extract(query, tables, staging, options, count, memory), count
+            return _extract(query, tables, folders, options, count, memory), count
         except (MemoryError, pa.ArrowMemoryError):
             if more == len(tries):
                 raise
@@ -69,29 +84,30 @@ def extract(
 def _extract(
     query: BatchQuery,
     tables: Tables,
-    staging: Path,
+    folders: Folders,
     options: export.ExportOptions,
     count: int,
     memory: int,
 ) -> int:
-    folder, rows = staging / "parts", staging / "rows"
-    for path in (folder, rows):
+    rows = folders.aside / "rows"
+    for path in (folders.parts, rows):
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir()
     try:
         if count == 1:
             whole = query.execute(tables.whole)
-            export.stage(whole, folder, options)
+            export.stage(whole, folders.parts, options)
             return whole.num_rows
         found = in_parts(query.plan, tables, rows, count, memory // 16)
         empty = Batch.empty(query.schema)
-        return export.stage_some(found, empty, folder, options, memory // 16)
+        return export.stage_some(found, empty, folders.parts, options, memory // 16)
     except OSError as error:
         if error.errno != errno.ENOSPC or count == 1:
             raise
         raise ResourceLimitError(
-            f"the disk of {staging.parent} is full: a query that does not fit into memory keeps "
-            f"its rows there; make room, or start the server with a larger --job-memory"
+            f"the disk is full: a query that does not fit into memory keeps its rows in "
+            f"{folders.aside.parent}, and writes to {folders.parts.parent.parent}; make room, or "
+            f"start the server with a larger --job-memory"
         ) from error
     finally:
         shutil.rmtree(rows, ignore_errors=True)

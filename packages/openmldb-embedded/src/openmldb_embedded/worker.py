@@ -29,7 +29,7 @@ from openmldb_sql.types import Schema
 from openmldb_embedded import engine, export, load
 from openmldb_embedded.columns import Batch
 from openmldb_embedded.errors import NotFound, ResourceLimitError
-from openmldb_embedded.extract import extract
+from openmldb_embedded.extract import Folders, extract
 from openmldb_embedded.parts import Tables
 from openmldb_embedded.pool import start_threads
 from openmldb_embedded.store import read_segment, write_segment
@@ -70,6 +70,7 @@ class QueryTask:
     """Run a SELECT and stage its result: as export parts, or as the JSON of a reply.
 
     ``target`` is the URL that an engine which reaches it exports to, in place of the staging folder.
+    ``aside`` is a folder for what does not fit into memory; the staging folder where it is empty.
     """
 
     sql: str
@@ -81,6 +82,7 @@ class QueryTask:
     max_rows: int = 1_000_000
     null_for_nan: bool = False
     target: str = ""
+    aside: str = ""
 
 
 Task = LoadTask | QueryTask
@@ -190,7 +192,8 @@ def _query(task: QueryTask, memory: int) -> Outcome:
         export.check_names([name for name, _ in query.schema])
         sources = Tables(tables.rows, tables.some, cache(tables.about))
         most = memory if tables.all_in_files else 0
-        rows, parts = extract(query, sources, staging, task.export, most)
+        folders = Folders(staging / "parts", Path(task.aside or staging))
+        rows, parts = extract(query, sources, folders, task.export, most)
         return Outcome(True, rows, parts=parts)
     result = query.execute(tables.rows)
     body = reply(result, task.max_rows, null_for_nan=task.null_for_nan)

@@ -341,9 +341,15 @@ class Queries:
         tables = self._offline_data(self._offline_tables(call, s.sql, export=True))
         if not context.resumed:
             export.check_folder(target, options)
-        with context.staging_beside(target) as staged:
+        with context.staging_beside(target) as staged, self._store.scratch() as aside:
             task = worker.QueryTask(
-                s.sql, call.db, tables, str(staged), tuple(call.params), export=options
+                s.sql,
+                call.db,
+                tables,
+                str(staged),
+                tuple(call.params),
+                export=options,
+                aside=str(aside),
             )
             outcome = context.run_offline(task)
             context.stop.check()
