@@ -1,5 +1,6 @@
 """The ranks' processes: they end together, and what is raised is why the first one ended."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -41,8 +42,12 @@ def ranks(*what):
 
 
 def left():
-    ours = [each for each in psutil.Process().children() if RANK in each.cmdline()]
-    return [each for each in ours if each.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for each in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # it has ended
+            if RANK in each.cmdline() and each.status() != psutil.STATUS_ZOMBIE:
+                found.append(each)
+    return found
 
 
 def test_closing_ends_them():

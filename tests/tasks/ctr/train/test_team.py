@@ -14,7 +14,7 @@ from tests.tasks.ctr.conftest import losses_of, parameters, same_bits
 from tests.tasks.ctr.train.test_fit import wait_for_line
 
 VALUES = (
-    *("epochs=6", "patience=6", "hidden=[16, 8]", "batch_size=17", "checkpoint_steps=25"),
+    *("epochs=12", "patience=12", "hidden=[16, 8]", "batch_size=17", "checkpoint_steps=25"),
     *("processes=2", "dropout=0", "baseline=false", "importance_rows=0", "trees=0"),
 )
 TWO = tuple(f"--set={value}" for value in VALUES)
@@ -102,7 +102,7 @@ def gone(processes):
 
 def test_killed_and_stopped_it_goes_on_to_the_same_bits(from_dataset, uninterrupted):
     process = from_dataset.start_training("dataset", *TWO)
-    wait_for_line(process, "epoch 1:")
+    wait_for_line(process, "epoch 2:")  # the checkpoint of the first one is kept
     everyone = family_of(process)
     ranks_of(process)[1].kill()
     said, _ = process.communicate(timeout=60)
