@@ -103,7 +103,7 @@ def main() -> None:
             "in 100s, each": [requests[at : at + 100] for at in range(0, options.requests, 100)],
             "200 of one, each": [
                 ranking(requests[at], requests[at : at + 200], names)
-                for at in range(0, options.requests - 199, 100)
+                for at in range(0, max(1, options.requests - 199), 100)
             ],
         }
         for label, many in batches.items():
