@@ -103,7 +103,7 @@ def measure(house: House, options: argparse.Namespace, folder: Path) -> None:
     ours = house.settings.predict_port
     with peer(house.pipeline, options.peer_python) as other:
         for name, (path, file) in made.items():
-            for clients in options.clients if name == "single" else [4]:
+            for clients in options.clients if name == "single" else options.many:
                 for _ in range(options.turns):
                     show(name, "ours", load(ours, path, file, clients, options.seconds, servers))
                     if name == "single" and other is not None:
@@ -121,6 +121,9 @@ def main() -> None:
     parser.add_argument("--peer-python", metavar="PYTHON")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--candidates", type=int, nargs="+", default=[200, 1000], help="of a /rank")
+    parser.add_argument(
+        "--many", type=int, nargs="+", default=[4], help="clients that send batches and rankings"
+    )
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--turns", type=int, default=2, help="runs of each, in alternation")
     parser.add_argument("--workers", type=int, default=2)
