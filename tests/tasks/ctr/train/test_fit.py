@@ -43,7 +43,7 @@ def test_sigterm_keeps_a_checkpoint_that_leads_to_the_same_model(from_dataset, u
     assert not (from_dataset.root / "model").exists()
     assert len(list((from_dataset.root / "model-checkpoint").iterdir())) == 1
     done, _ = from_dataset.train("dataset", *LONG)
-    assert "goes on from a checkpoint: epoch 3" in done.stdout
+    assert re.search("goes on from a checkpoint: epoch [3-6]", done.stdout)
     assert same_bits(parameters(from_dataset), uninterrupted[0])
     assert losses_of(from_dataset) == uninterrupted[1]
     assert not (from_dataset.root / "model-checkpoint").exists()
