@@ -9,7 +9,7 @@ import pytest
 
 from laptop.services import processes
 
-WAITS = "import sys; sys.stdin.read()"
+WAITS = "import sys; print(flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
@@ -18,9 +18,11 @@ def child(tmp_path):
     started = subprocess.Popen(
         [sys.executable, "-c", WAITS],
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         start_new_session=True,
         env={**os.environ, processes.MARKER: str(tmp_path)},
     )
+    started.stdout.readline()  # it is what it was started as
     yield started
     started.kill()
     started.communicate()
