@@ -15,17 +15,16 @@ WAITS = "import sys; print(flush=True); sys.stdin.read()"
 @pytest.fixture
 def child(tmp_path):
     """A process of a session of its own that waits, with a home's marker."""
-    started = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", WAITS],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
         env={**os.environ, processes.MARKER: str(tmp_path)},
-    )
-    started.stdout.readline()  # it is what it was started as
-    yield started
-    started.kill()
-    started.communicate()
+    ) as started:
+        started.stdout.readline()  # it is what it was started as
+        yield started
+        started.kill()
 
 
 def test_a_process_is_known_by_its_number_and_its_start(child):
