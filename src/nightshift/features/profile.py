@@ -228,11 +228,7 @@ class _Days:
 
     def _of(self, counts: npt.NDArray[np.int64]) -> dict[str, Any]:
         """The summary of counts by value."""
-        present = np.flatnonzero(counts)
-        distinct = len(present)
-        if distinct > TOP + 1:  # those that may be among the first, ties with the last included
-            least = np.partition(counts[present], distinct - TOP - 1)[distinct - TOP - 1]
-            present = present[counts[present] >= least]
+        present = _foremost(counts)
         # Ties in text order, as in `_top`: the texts are sorted, and so is a stable order.
         present = present[np.argsort(-counts[present], kind="stable")]
         top = [at for at in present[: TOP + 1] if at != self._null][:TOP]
@@ -240,7 +236,7 @@ class _Days:
             {self.texts[at]: int(counts[at]) for at in top},
             [self.texts[at] for at in top],
             rows=int(counts.sum()),
-            distinct=distinct,
+            distinct=int(np.count_nonzero(counts)),
             nulls=0 if self._null is None else int(counts[self._null]),
         )
 
@@ -255,13 +251,18 @@ def _distinct(
     return found, at[values]
 
 
-def _top(counts: npt.NDArray[np.int64], texts: Sequence[bytes]) -> list[int]:
-    """Places of the most frequent values but NULL, ties in text order."""
+def _foremost(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Places that may be among the `TOP` most frequent and NULL, ties with the last included."""
     present = np.flatnonzero(counts)
-    if len(present) > TOP + 1:  # those that may be among the first, ties with the last included
+    if len(present) > TOP + 1:
         least = np.partition(counts[present], len(present) - TOP - 1)[len(present) - TOP - 1]
         present = present[counts[present] >= least]
-    valued = [at for at in present.tolist() if texts[at] != NULL_TEXT]
+    return present
+
+
+def _top(counts: npt.NDArray[np.int64], texts: Sequence[bytes]) -> list[int]:
+    """Places of the most frequent values but NULL, ties in text order."""
+    valued = [at for at in _foremost(counts).tolist() if texts[at] != NULL_TEXT]
     return sorted(valued, key=lambda at: (-counts[at], texts[at]))[:TOP]
 
 

@@ -86,17 +86,12 @@ class FieldValues:
         values, codes, nulls = distinct_values(column, self.field)
         places = np.empty(len(values) + 1, dtype=np.int64)
         places[:-1] = self._of_values(values)
-        places[-1] = self._place(NULL_TEXT) if nulls else 0
+        places[-1] = self._places[NULL_TEXT] if nulls else 0
         return places[codes]
 
     def _of_values(self, values: list[Any]) -> list[int]:
-        if None in values:
-            return [
-                self._place(NULL_TEXT) if value is None else self._of_values([value])[0]
-                for value in values
-            ]
         if self.field.type == "string":  # its own text
-            return self._of_texts(values)
+            return self._of_texts([NULL_TEXT if value is None else value for value in values])
         if len(self._known) > REMEMBERED:
             self._known = {}
         known = self._known
@@ -104,16 +99,13 @@ class FieldValues:
         for at, place in enumerate(found):
             if place is None:
                 value = values[at]
-                found[at] = place = self._place(self._show(value))
+                found[at] = place = self._places[NULL_TEXT if value is None else self._show(value)]
                 if value == value:  # no NaN equals another: each would be kept
                     known[value] = place
         return found  # type: ignore[return-value]
 
     def _of_texts(self, texts: list[bytes]) -> list[int]:
         return list(map(self._places.__getitem__, texts))
-
-    def _place(self, text: bytes) -> int:
-        return self._places[text]
 
 
 def number_buckets(

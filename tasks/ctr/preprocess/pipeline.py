@@ -138,15 +138,17 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     """Rows of all files, `READ_ROWS` or a little more at a time, however small the files are."""
     held: list[pa.RecordBatch] = []
+    rows = 0
     for batch in reading.batches(sources, columns=columns, batch_rows=BATCH_ROWS, encoded=encoded):
         # One file may hold a column as a dictionary, the next one as texts.
         if held and held[0].schema != batch.schema:
             yield pa.concat_batches(held)
-            held = []
+            held, rows = [], 0
         held.append(batch)
-        if sum(one.num_rows for one in held) >= READ_ROWS:
+        rows += batch.num_rows
+        if rows >= READ_ROWS:
             yield pa.concat_batches(held)
-            held = []
+            held, rows = [], 0
     if held:
         yield pa.concat_batches(held)
 

@@ -54,9 +54,11 @@ class Here:
         steps: int,
         device: str,
     ) -> None:
-        self._device = device
-        self._network = build(shape, start, device, chosen.dropout)
-        self._graph = TrainGraph(self._network, chosen, steps)
+        self._take(build(shape, start, device, chosen.dropout), chosen, steps, device)
+
+    def _take(self, network: Network, chosen: Hyperparameters, steps: int, device: str) -> None:
+        self._network, self._device = network, device
+        self._graph = TrainGraph(network, chosen, steps)
         self._losses = LossSum(0.0, device)
 
     def begin(self, loss_sum: float) -> None:

@@ -21,8 +21,7 @@ from oneflow import nn, one_embedding
 from nightshift.errors import ConfigurationError
 from tasks.ctr.train.checkpoint import Arrays
 from tasks.ctr.train.dataset import Batch
-from tasks.ctr.train.engine import Here, LossSum, flatten, unflatten
-from tasks.ctr.train.graph import TrainGraph
+from tasks.ctr.train.engine import Here, flatten, unflatten
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.models import Architecture, Network, build, plan
 
@@ -160,7 +159,7 @@ class Stored(Here):
             device: where the other parameters are.
             folder: of the store; what is there is removed.
         """
-        self._device, self._shape, self._folder = device, shape, folder
+        self._shape, self._folder = shape, folder
         widths = {name: weight.shape[1] for name, weight in plan(shape).items() if weight.table}
         shutil.rmtree(folder, ignore_errors=True)
         self._lines = Lines(folder, widths, MOMENTS[chosen.optimizer])
@@ -170,9 +169,7 @@ class Stored(Here):
         network.keep_tables_in(open_store(list(widths.values()), options))
         network.store.load_snapshot(START)
         network.to(device)
-        self._network = network
-        self._graph = TrainGraph(network, chosen, steps)
-        self._losses = LossSum(0.0, device)
+        self._take(network, chosen, steps, device)
         self._seen: Network | None = None
 
     def step(self, batch: Batch) -> None:

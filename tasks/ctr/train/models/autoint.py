@@ -47,7 +47,7 @@ class AutoInt(Network):
             for name in ("query", "key", "value", "rest"):
                 maps[f"attention.{layer}.{name}.weight"] = base.glorot(a, b)
         return {
-            "embedding.weight": base.table(shape.num_rows, shape.embedding_dim),
+            base.EMBEDDING: base.table(shape.num_rows, shape.embedding_dim),
             **maps,
             **base.mlp("dnn", [shape.flat, *shape.hidden]),
             **base.out(_width(shape) * shape.num_fields + shape.hidden[-1]),

@@ -168,7 +168,7 @@ def out(inputs: int) -> Plan:
 def wide_and_deep(shape: Architecture) -> Plan:
     """Embeddings, first-order weights, and a DNN over the embeddings with its logit."""
     return {
-        "embedding.weight": table(shape.num_rows, shape.embedding_dim),
+        EMBEDDING: table(shape.num_rows, shape.embedding_dim),
         FIRST_ORDER: table(shape.num_rows, 1, "zeros"),
         **mlp("dnn", [shape.flat, *shape.hidden]),
         **out(shape.hidden[-1]),
@@ -251,7 +251,7 @@ class Network(nn.Module):  # type: ignore[misc]
             if weight is not None:
                 setattr(self, name, nn.Embedding(*weight.shape))
         self.stored = False
-        self.has_embedding = "embedding.weight" in plan
+        self.has_embedding = EMBEDDING in plan
         self.has_linear = FIRST_ORDER in plan
 
     @classmethod

@@ -40,7 +40,7 @@ class DCN(Network):
             crosses[f"cross.{layer}.weight"] = base.glorot(shape.flat, 1, shape.flat, 1)
             crosses[f"cross.{layer}.bias"] = base.Weight((shape.flat,), "zeros")
         return {
-            "embedding.weight": base.table(shape.num_rows, shape.embedding_dim),
+            base.EMBEDDING: base.table(shape.num_rows, shape.embedding_dim),
             **crosses,
             **base.mlp("dnn", [shape.flat, *shape.hidden]),
             **base.out(shape.flat + shape.hidden[-1]),

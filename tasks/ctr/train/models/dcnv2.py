@@ -47,7 +47,7 @@ class DCNv2(Network):
             crosses[f"cross.{layer}.weight"] = base.glorot(rank or width, width)
             crosses[f"cross.{layer}.bias"] = base.Weight((width,), "zeros")
         return {
-            "embedding.weight": base.table(shape.num_rows, shape.embedding_dim),
+            base.EMBEDDING: base.table(shape.num_rows, shape.embedding_dim),
             **crosses,
             **base.mlp("dnn", [width, *shape.hidden]),
             **base.out(width + shape.hidden[-1]),

@@ -40,7 +40,7 @@ class DeepFEFM(Network):
         k = shape.embedding_dim
         count = shape.num_fields * (shape.num_fields - 1) // 2
         return {
-            "embedding.weight": base.table(shape.num_rows, k),
+            base.EMBEDDING: base.table(shape.num_rows, k),
             base.FIRST_ORDER: base.table(shape.num_rows, 1, "zeros"),
             "field_pair": base.glorot(k, k, count, k, k),
             **base.mlp("dnn", [shape.flat + count, *shape.hidden]),

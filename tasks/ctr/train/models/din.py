@@ -43,7 +43,7 @@ class DIN(Network):
     def plan(cls, shape: Architecture) -> Plan:
         """Table, attention, DNN, output."""
         return {
-            "embedding.weight": base.table(shape.num_rows, shape.embedding_dim),
+            base.EMBEDDING: base.table(shape.num_rows, shape.embedding_dim),
             **base.mlp("attention", _attention(shape)),
             **base.mlp("dnn", [shape.flat, *shape.hidden]),
             **base.out(shape.hidden[-1]),

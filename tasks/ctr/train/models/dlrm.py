@@ -43,7 +43,7 @@ class DLRM(Network):
         """Table, both MLPs, output."""
         bottom, top = _sizes(shape)
         return {
-            "embedding.weight": base.table(shape.num_rows, shape.embedding_dim),
+            base.EMBEDDING: base.table(shape.num_rows, shape.embedding_dim),
             **base.mlp("bottom", bottom),
             **base.mlp("dnn", top),
             **base.out(top[-1]),

@@ -31,7 +31,7 @@ class DNN(Network):
     def plan(cls, shape: Architecture) -> Plan:
         """Table, DNN, output."""
         return {
-            "embedding.weight": base.table(shape.num_rows, shape.embedding_dim),
+            base.EMBEDDING: base.table(shape.num_rows, shape.embedding_dim),
             **base.mlp("dnn", [shape.flat, *shape.hidden]),
             **base.out(shape.hidden[-1]),
         }

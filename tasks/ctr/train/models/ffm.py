@@ -32,7 +32,7 @@ class FFM(Network):
     def plan(cls, shape: Architecture) -> Plan:
         """A table with F vectors a row, the weights, the bias."""
         return {
-            "embedding.weight": base.table(shape.num_rows, shape.num_fields * shape.embedding_dim),
+            base.EMBEDDING: base.table(shape.num_rows, shape.num_fields * shape.embedding_dim),
             base.FIRST_ORDER: base.table(shape.num_rows, 1, "zeros"),
             base.BIAS: base.Weight((1,), "odds"),
         }

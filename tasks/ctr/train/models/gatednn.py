@@ -41,7 +41,7 @@ class GateDNN(Network):
             for layer, width in enumerate(shape.hidden)
         }
         return {
-            "embedding.weight": base.table(shape.num_rows, k),
+            base.EMBEDDING: base.table(shape.num_rows, k),
             "field_gate": base.glorot(k, k, shape.num_fields, k, k),
             **base.mlp("dnn", [shape.flat, *shape.hidden]),
             **gates,

@@ -35,7 +35,7 @@ class NCF(Network):
         """A table with two vectors a row, MLP, output."""
         k = shape.embedding_dim
         return {
-            "embedding.weight": base.table(shape.num_rows, 2 * k),
+            base.EMBEDDING: base.table(shape.num_rows, 2 * k),
             **base.mlp("dnn", [2 * k, *shape.hidden]),
             **base.out(k + shape.hidden[-1]),
         }

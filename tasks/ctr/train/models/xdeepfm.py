@@ -53,7 +53,7 @@ class XDeepFM(Network):
             for layer, (a, b) in enumerate(zip((shape.num_fields, *sizes), sizes, strict=False))
         }
         return {
-            "embedding.weight": base.table(shape.num_rows, shape.embedding_dim),
+            base.EMBEDDING: base.table(shape.num_rows, shape.embedding_dim),
             base.FIRST_ORDER: base.table(shape.num_rows, 1, "zeros"),
             **cin,
             **base.mlp("dnn", [shape.flat, *shape.hidden]),
