@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
-from openmldb_embedded import export, load, worker
+from openmldb_embedded import export, load, spill, worker
+from openmldb_embedded.errors import ResourceLimitError
 from openmldb_embedded.extract import counts
 from openmldb_sql.types import SqlType, schema_of
 
@@ -98,6 +101,29 @@ def test_an_empty_result(source: Path, tmp_path: Path) -> None:
     found = pq.read_table(tmp_path / "parts")
     assert found.num_rows == 0
     assert found.column_names == ["id", "k", "n", "ts"]
+
+
+def test_a_full_disk(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: spill.Spill) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(spill.Spill, "flush", full)
+    with pytest.raises(ResourceLimitError, match="the disk is full.*make room") as refused:
+        run(source, tmp_path / "staging", 60_000, format="parquet")
+    assert str(tmp_path) in str(refused.value)
+    assert [path.name for path in (tmp_path / "staging").iterdir()] == ["parts"]
+    assert not (tmp_path / "staging" / "parts" / "_SUCCESS").exists()
+
+
+def test_a_disk_that_the_result_fills(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(export, "stage", full)
+    with pytest.raises(ResourceLimitError, match=f"written to {tmp_path}; make room"):
+        run(source, tmp_path / "staging", 0)
 
 
 def test_parts_grow_with_the_estimate() -> None:

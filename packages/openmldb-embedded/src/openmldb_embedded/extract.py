@@ -102,12 +102,17 @@ def _extract(
         empty = Batch.empty(query.schema)
         return export.stage_some(found, empty, folders.parts, options, memory // 16)
     except OSError as error:
-        if error.errno != errno.ENOSPC or count == 1:
+        if error.errno != errno.ENOSPC:
             raise
+        target = folders.parts.parent.parent
+        if count == 1:
+            raise ResourceLimitError(
+                f"the disk is full: the result is written to {target}; make room"
+            ) from error
         raise ResourceLimitError(
             f"the disk is full: a query that does not fit into memory keeps its rows in "
-            f"{folders.aside.parent}, and writes to {folders.parts.parent.parent}; make room, or "
-            f"start the server with a larger --job-memory"
+            f"{folders.aside.parent}, and writes to {target}; make room, or start the server with "
+            f"a larger --job-memory"
         ) from error
     finally:
         shutil.rmtree(rows, ignore_errors=True)
