@@ -171,7 +171,10 @@ def _print(found: Mapping[str, Any]) -> int:
         name = ("* " if raw["id"] == found["best"] else "  ") + _short(texts[0])
         lines.append((raw["id"], name, *(texts[at] for at in shown[1:])))
     say(table(("id", "  configuration", *(page.HEADS[at] for at in shown[1:])), lines))
-    say(f"* best by the validation {found['measure']}; differences are to the first row")
+    say(
+        f"* best by the validation {found['measure']}; differences are to the first row. "
+        f"{page.common(found)}".rstrip()
+    )
     return 0
 
 

@@ -95,7 +95,9 @@ def pipeline(tmp_path, monkeypatch, project):
     monkeypatch.setenv("NIGHTSHIFT_PIPELINE", "shop")
     made = Pipeline.load(Settings.from_env(), "shop")
     kept = running.folder_of(made, "rates")
-    files.write_json(kept / running.EXPERIMENT, {"measure": "auc"})
+    files.write_json(
+        kept / running.EXPERIMENT, {"measure": "auc", "config": {"base": {"epochs": 2}}}
+    )
     rows = [
         row("aaa", "as it is", 0.7),
         row("bbb", "epochs=9", 0.75, (0.05, -0.01, 0.11), epochs=9),
@@ -113,7 +115,7 @@ def test_what_is_kept_is_listed_and_shown(pipeline, capsys):
     assert experiment.run(asked("show", "rates")) == 0
     said = capsys.readouterr().out
     assert "* epochs=9" in said and "  as it is" in said
-    assert "* best by the validation auc; differences are to the first row" in said
+    assert "* best by the validation auc; differences are to the first row. Base: epochs=2." in said
     assert experiment.run(asked("show", "rates", "--json")) == 0
     assert json.loads(capsys.readouterr().out)["best"] == "bbb"
 

@@ -6,15 +6,18 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from nightshift.experiment.config import ExperimentConfig
 
-BASE = "as it is"
+UNCHANGED = "as it is"
 """Name of the configuration that changes nothing: the pipeline's files."""
+
+BASE = "base"
+"""Name of the configuration that has what all have, and nothing else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +28,13 @@ class Configuration:
         values: hyper-parameters that differ from the pipeline's file.
         left_out: features that the model does not see.
         factor: what is varied, where one thing is; empty for a grid.
+        base: values that all configurations of the experiment begin with.
     """
 
     values: Mapping[str, Any]
     left_out: tuple[str, ...] = ()
     factor: str = ""
+    base: Mapping[str, Any] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Configuration) and self.id == other.id
@@ -45,15 +50,21 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """In words: what it changes."""
-        parts = [f"{key}={_short(value)}" for key, value in self.values.items()]
+        """In words: what it changes of the base."""
+        same = {key for key, value in self.base.items() if self.values.get(key) == value}
+        parts = assigned({key: v for key, v in self.values.items() if key not in same})
         if self.left_out:
             parts.append(f"without {', '.join(self.left_out)}")
-        return "; ".join(parts) or BASE
+        return "; ".join(parts) or (BASE if self.base else UNCHANGED)
 
     def overrides(self) -> list[str]:
         """`key=value` texts as `tasks.ctr.train --set` takes them."""
-        return [f"{key}={_short(value)}" for key, value in self.values.items()]
+        return assigned(self.values)
+
+
+def assigned(values: Mapping[str, Any]) -> list[str]:
+    """A text `key=value` for each value."""
+    return [f"{key}={_short(value)}" for key, value in values.items()]
 
 
 def _short(value: Any) -> str:
@@ -81,14 +92,15 @@ class Cell:
 def configurations(config: ExperimentConfig) -> list[Configuration]:
     """All of a grid's configurations; the first one is what the others are compared with."""
     base = dict(config.base)
-    found = [Configuration(base)]
+    found = [Configuration(base, base=base)]
     for key, values in config.vary.items():
-        found += [Configuration({**base, key: value}, factor=key) for value in values]
+        found += [Configuration({**base, key: v}, factor=key, base=base) for v in values]
     if config.grid:
         keys = list(config.grid)
         for values in itertools.product(*config.grid.values()):
-            found.append(Configuration({**base, **dict(zip(keys, values, strict=True))}))
-    found += [Configuration(base, tuple(names), "features") for names in config.leave_out]
+            changed = {**base, **dict(zip(keys, values, strict=True))}
+            found.append(Configuration(changed, base=base))
+    found += [Configuration(base, tuple(names), "features", base) for names in config.leave_out]
     return unique(found)
 
 

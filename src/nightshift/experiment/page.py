@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nightshift.experiment.design import assigned
 from nightshift.experiment.results import Row, Spread, best
 
 _STYLE = """
@@ -13,7 +14,8 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem
        color: #1c2733; background: #fff; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #d8dee6; }
-th:first-child, td:first-child { text-align: left; }
+th, td { white-space: nowrap; } .wide { overflow-x: auto; }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 9rem; }
 tr.best { background: #eaf4ec; font-weight: 600; }
 .failed { color: #a02020; } figure { margin: 0 0 1.5rem 0; overflow-x: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: #44515f; }
@@ -67,17 +69,23 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
+def common(about: Mapping[str, Any]) -> str:
+    """What every configuration has, unless it says otherwise; empty where that is nothing."""
+    base = assigned(about["config"]["base"])
+    return f"Base: {'; '.join(base)}. " if base else ""
+
+
 def render(about: Mapping[str, Any], found: Sequence[Row]) -> str:
     """The page.
 
     Args:
-        about: the experiment: name, pipeline, description, dates, seeds, measure.
+        about: the experiment: name, pipeline, description, dates, seeds, measure, config.
         found: its rows, the reference first.
     """
     chosen = best(found)
     title = f"Experiment {about['name']} of {about['pipeline']}"
     facts = (
-        f"{about.get('description') or ''} Dates: {', '.join(about['dates'])}. Seeds: "
+        f"{about.get('description') or ''} {common(about)}Dates: {', '.join(about['dates'])}. Seeds: "
         f"{', '.join(map(str, about['seeds']))}. The best is chosen by the validation "
         f"{about['measure']}; differences are to the first row, on the same dates, seeds and "
         "test rows. Gates: what they would have said with the first row's model live."
@@ -100,7 +108,7 @@ def _table(found: Sequence[Row], chosen: Row | None) -> str:
         mark = ' class="best"' if chosen is not None and row.id == chosen.id else ""
         texts = "".join(f"<td>{html.escape(text)}</td>" for text in cells(row))
         lines.append(f"<tr{mark}>{texts}</tr>")
-    return f"<table><tr>{heads}</tr>{''.join(lines)}</table>"
+    return f'<div class="wide"><table><tr>{heads}</tr>{"".join(lines)}</table></div>'
 
 
 def dots(title: str, values: Sequence[tuple[str, Spread | None]], zero: float | None) -> str:

@@ -172,7 +172,7 @@ class Experiment:
             for _ in range(min(max(1, self.jobs), search.trials - drawn)):
                 trial = study.ask()
                 values = {key: _draw(trial, key, one) for key, one in search.space.items()}
-                batch.append((trial, Configuration({**base, **values})))
+                batch.append((trial, Configuration({**base, **values}, base=base)))
             drawn += len(batch)
             wanted = unique(one for _, one in batch)
             self.check(wanted)

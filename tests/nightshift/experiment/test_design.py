@@ -2,7 +2,13 @@
 
 from nightshift.config.reading import read
 from nightshift.experiment.config import ExperimentConfig
-from nightshift.experiment.design import BASE, Configuration, cells, configurations
+from nightshift.experiment.design import (
+    BASE,
+    UNCHANGED,
+    Configuration,
+    cells,
+    configurations,
+)
 
 
 def names(**content):
@@ -10,18 +16,18 @@ def names(**content):
 
 
 def test_nothing_to_try_is_the_pipeline_as_it_is():
-    assert names() == [BASE]
+    assert names() == [UNCHANGED]
 
 
 def test_vary_changes_one_thing_at_a_time():
     found = names(base={"epochs": 1}, vary={"epochs": (1, 4), "hidden": ((8, 4),)})
-    assert found == ["epochs=1", "epochs=4", "epochs=1; hidden=[8, 4]"]
+    assert found == [BASE, "epochs=4", "hidden=[8, 4]"]
 
 
 def test_a_grid_is_every_combination():
     found = names(grid={"family": ("fm", "lr"), "epochs": (1, 2)})
     assert found == [
-        BASE,
+        UNCHANGED,
         *("family=fm; epochs=1", "family=fm; epochs=2"),
         *("family=lr; epochs=1", "family=lr; epochs=2"),
     ]
@@ -29,7 +35,13 @@ def test_a_grid_is_every_combination():
 
 def test_features_are_left_out_in_sets():
     found = names(leave_out=(("user", "age"), ("item",)))
-    assert found == [BASE, "without user, age", "without item"]
+    assert found == [UNCHANGED, "without user, age", "without item"]
+
+
+def test_a_name_says_what_the_base_does_not():
+    found = names(base={"epochs": 4, "family": "fm"}, grid={"epochs": (4, 1), "patience": (1,)})
+    assert found == [BASE, "patience=1", "epochs=1; patience=1"]
+    assert names(base={"epochs": 4}, leave_out=(("user",),)) == [BASE, "without user"]
 
 
 def test_overrides_are_read_back_as_they_were():

@@ -9,7 +9,7 @@ from nightshift.experiment.results import Spread
 
 ABOUT = {
     "name": "<rates>", "pipeline": "jd", "description": "a & b", "dates": ["2026-03-01"],
-    "seeds": [1], "measure": "auc",
+    "seeds": [1], "measure": "auc", "config": {"base": {}},
 }  # fmt: skip
 
 
@@ -31,6 +31,13 @@ def test_without_both_ends_there_is_no_interval():
     assert page.interval(None) == "–"
     assert page.interval(Spread(0.7, None, None, 2)) == "–"
     assert page.interval(Spread(0.7, 0.69, 0.71, 3)) == "0.6900 to 0.7100"
+
+
+def test_what_all_have_is_said_once():
+    assert page.common(ABOUT) == ""
+    base = {"epochs": 1, "hidden": [400, 400]}
+    text = page.render({**ABOUT, "config": {"base": base}}, [])
+    assert "Base: epochs=1; hidden=[400, 400]. Dates:" in text
 
 
 def test_the_page_loads_nothing_and_names_cannot_become_markup():

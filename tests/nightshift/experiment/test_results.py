@@ -106,6 +106,7 @@ def test_the_page_shows_names_as_text(tmp_path):
         "dates": ["2026-11-01"],
         "seeds": [1],
         "measure": "auc",
+        "config": {"base": {}},
     }
     text = page.render(about, rows)
     assert "<b>" not in text and "&lt;b&gt;" in text
