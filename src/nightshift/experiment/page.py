@@ -24,7 +24,9 @@ svg text { font: 12px system-ui, sans-serif; fill: #44515f; }
   th, td { border-color: #2c3845; } tr.best { background: #1d3325; } .failed { color: #ff9080; } }
 """
 _LINE = 24
-_LEFT, _WIDTH = 340, 900
+_WIDTH = 900
+_LABEL, _LETTER = 46, 7
+"""Characters of a plot's label at most, and pixels of one."""
 _COLOURS = ("#2f6fb7", "#c4572a", "#3a9a55", "#8a4fb0", "#b08a1f", "#3d9aa0", "#a03a5c", "#667")
 HEADS = (
     "configuration", "trainings", "valid", "test AUC", "95 % interval", "difference",
@@ -113,9 +115,10 @@ def _table(found: Sequence[Row], chosen: Row | None) -> str:
 
 def dots(title: str, values: Sequence[tuple[str, Spread | None]], zero: float | None) -> str:
     """A dot with its interval a line; `zero` is a value that is drawn as a line across."""
-    shown = [(name, one) for name, one in values if one is not None]
+    shown = [(_cut(name), one) for name, one in values if one is not None]
     if not shown:
         return ""
+    left = 16 + _LETTER * max(len(name) for name, _ in shown)
     ends = [v for _, one in shown for v in (one.mean, one.low, one.high) if v is not None]
     ends += [] if zero is None else [zero]
     low, high = min(ends), max(ends)
@@ -123,7 +126,7 @@ def dots(title: str, values: Sequence[tuple[str, Spread | None]], zero: float | 
         low, high = low - 0.001, high + 0.001
 
     def x(value: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - 60) * (value - low) / (high - low)
+        return left + (_WIDTH - left - 60) * (value - low) / (high - low)
 
     height = _LINE * (len(shown) + 1) + 10
     parts = []
@@ -134,9 +137,8 @@ def dots(title: str, values: Sequence[tuple[str, Spread | None]], zero: float | 
         )
     for at, (name, one) in enumerate(shown):
         y = _LINE * at + 16
-        label = name if len(name) <= 52 else name[:51] + "…"
         parts.append(
-            f'<text x="{_LEFT - 10}" y="{y + 4}" text-anchor="end">{html.escape(label)}</text>'
+            f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>'
         )
         if one.low is not None and one.high is not None:
             parts.append(
@@ -153,6 +155,10 @@ def dots(title: str, values: Sequence[tuple[str, Spread | None]], zero: float | 
         f'<svg role="img" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">'
         f"<title>{html.escape(title)}</title>{''.join(parts)}</svg></figure>"
     )
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
 
 
 def _dates(found: Sequence[Row]) -> str:
