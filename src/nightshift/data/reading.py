@@ -50,6 +50,7 @@ def batches(
     where: pc.Expression | None = None,
     batch_rows: int = 65_536,
     encoded: Collection[str] = (),
+    threads: bool = True,
 ) -> Iterator[pa.RecordBatch]:
     """Rows of several files, as `openmldb_files.read_parquet` gives them.
 
@@ -61,7 +62,12 @@ def batches(
     with told():
         for path in paths:
             yield from read_parquet(
-                path, columns=columns, where=where, batch_rows=batch_rows, encoded=encoded
+                path,
+                columns=columns,
+                where=where,
+                batch_rows=batch_rows,
+                encoded=encoded,
+                threads=threads,
             )
 
 

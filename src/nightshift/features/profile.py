@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ USUAL_QUANTILE = 0.95
 WEEK = 7
 
 
-def weekday_of(days: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+def weekday_of(days: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Day of the week of day numbers [n], Monday 0: 1970-01-01 was a Thursday."""
     return (days.astype(np.int64) + 3) % WEEK
 
@@ -46,11 +47,14 @@ class RowDays:
     Attributes:
         numbers: the distinct days since 1970, int64 [d], ascending.
         at: which of them each row has, int64 [n].
+        bounds: where the rows of each day begin and end, int64 [d + 1], if rows are in the order
+            of their days; None if they are not.
         weekday_rows: rows by day of the week, int64 [7], Monday first.
     """
 
     numbers: npt.NDArray[np.int64]
     at: npt.NDArray[np.int64]
+    bounds: npt.NDArray[np.int64] | None
     weekday_rows: npt.NDArray[np.int64]
 
 
@@ -58,7 +62,12 @@ def row_days(days: npt.NDArray[np.int32]) -> RowDays:
     """The days of n rows, int32 [n], days since 1970."""
     first = int(days.min()) if len(days) else 0
     numbers, at = _distinct(days.astype(np.int64) - first)
-    return RowDays(numbers + first, at, np.bincount(weekday_of(days), minlength=WEEK))
+    counts = np.bincount(at, minlength=len(numbers))
+    weekday_rows = np.zeros(WEEK, dtype=np.int64)
+    np.add.at(weekday_rows, weekday_of(numbers + first), counts)
+    in_order = bool((days[1:] >= days[:-1]).all())
+    bounds = np.concatenate([[0], counts.cumsum()]) if in_order else None
+    return RowDays(numbers + first, at, bounds, weekday_rows)
 
 
 class FeatureProfile:
@@ -77,31 +86,32 @@ class FeatureProfile:
         self._rows_of_days: dict[int, int] = {}
         self._by_day: npt.NDArray[np.int64] | None = np.zeros((0, 0), dtype=np.int64)
 
-    def add(self, places: npt.NDArray[np.int64], days: RowDays | None = None) -> None:
-        """Count n rows: places [n] of their values, and their days."""
+    def add(self, places: npt.NDArray[Any], days: RowDays | None = None) -> None:
+        """Count n rows: places [n] of their values, whole numbers, and their days."""
         self._counts = _grown(self._counts, (len(self.values),))
-        counted = np.bincount(places)
-        self._counts[: len(counted)] += counted
         if days is None or len(self.values) > MOST_BY_DAY:
             self._by_day = None
         if days is not None:
             self.weekday_rows += days.weekday_rows
         if self._by_day is not None and days is not None and len(places):
-            self._by_day = self._count_days(self._by_day, places, counted, days)
+            table = _by_day(places, days)
+            counted = table.sum(axis=0)
+            self._by_day = self._with_days(self._by_day, table, days)
+        elif len(places) < len(self.values) // 16:
+            found, counted = np.unique(places, return_counts=True)
+            self._counts[found] += counted
+            return
+        else:
+            counted = np.bincount(places)
+        self._counts[: len(counted)] += counted
 
-    def _count_days(
-        self,
-        by_day: npt.NDArray[np.int64],
-        places: npt.NDArray[np.int64],
-        counted: npt.NDArray[np.int64],
-        days: RowDays,
+    def _with_days(
+        self, by_day: npt.NDArray[np.int64], table: npt.NDArray[np.int64], days: RowDays
     ) -> npt.NDArray[np.int64]:
-        shape = (len(days.numbers), len(counted))
-        table = np.bincount(days.at * shape[1] + places, minlength=shape[0] * shape[1])
         of_days = self._rows_of_days
         rows = [of_days.setdefault(day, len(of_days)) for day in days.numbers.tolist()]
         by_day = _grown(by_day, (len(of_days), len(self.values)))
-        by_day[rows, : shape[1]] += table.reshape(shape)
+        by_day[rows, : table.shape[1]] += table
         return by_day
 
     @property
@@ -153,23 +163,48 @@ class FeatureProfile:
         return found
 
     def _total(self) -> dict[str, Any]:
-        counts, texts = self._counts, self.values.texts
-        top = _top(counts, texts)
+        counts = self._counts
         null = self.values.place_of(NULL_TEXT)
+        null = None if null is not None and null >= len(counts) else null
+        top = np.array(self._top(null), dtype=np.int64)
+        texts = self.values.texts(top)
         return _shares(
-            {texts[at]: int(counts[at]) for at in top},
-            [texts[at] for at in top],
+            dict(zip(texts, counts[top].tolist(), strict=True)),
+            texts,
             rows=int(counts.sum()),
             distinct=self.distinct,
-            nulls=0 if null is None or null >= len(counts) else int(counts[null]),
+            nulls=0 if null is None else int(counts[null]),
         )
+
+    def _top(self, null: int | None) -> list[int]:
+        """Places of the most frequent values but NULL, ties in text order."""
+        counts = self._counts
+        places = _foremost(counts)
+        places = places[places != null] if null is not None else places
+        if not len(places):
+            return []
+        # Of the rarest among them there may be very many, as of users with one row each.
+        rarest = counts[places] == counts[places].min()
+        more = self._in_order(places[~rarest])[:TOP]
+        return [*more, *self.values.least(places[rarest], TOP - len(more))]
+
+    def _in_order(self, places: npt.NDArray[np.int64]) -> list[int]:
+        named = zip(
+            (-self._counts[places]).tolist(),
+            self.values.texts(places),
+            places.tolist(),
+            strict=True,
+        )
+        return [place for _, _, place in sorted(named)]
 
     def _days(self) -> _Days:
         days = sorted(self._rows_of_days)
         rows = [self._rows_of_days[day] for day in days]
         counted = np.zeros((0, 0), np.int64) if self._by_day is None else self._by_day
         width = min(len(self.values), counted.shape[1])
-        return _Days(np.array(days, np.int32), self.values.texts[:width], counted[rows, :width])
+        return _Days(
+            np.array(days, np.int32), self.values.texts(np.arange(width)), counted[rows, :width]
+        )
 
 
 class _Days:
@@ -241,6 +276,18 @@ class _Days:
         )
 
 
+def _by_day(places: npt.NDArray[Any], days: RowDays) -> npt.NDArray[np.int64]:
+    """Rows by day [d] and place [p]: int64 [d, p], p above the largest place."""
+    shape = (len(days.numbers), int(places.max()) + 1)
+    if days.bounds is None:
+        at = days.at * shape[1] + places
+        return np.bincount(at, minlength=shape[0] * shape[1]).reshape(shape)
+    table = np.empty(shape, dtype=np.int64)
+    for day, (start, end) in enumerate(itertools.pairwise(days.bounds.tolist())):
+        table[day] = np.bincount(places[start:end], minlength=shape[1])
+    return table
+
+
 def _distinct(
     values: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -258,12 +305,6 @@ def _foremost(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         least = np.partition(counts[present], len(present) - TOP - 1)[len(present) - TOP - 1]
         present = present[counts[present] >= least]
     return present
-
-
-def _top(counts: npt.NDArray[np.int64], texts: Sequence[bytes]) -> list[int]:
-    """Places of the most frequent values but NULL, ties in text order."""
-    valued = [at for at in _foremost(counts).tolist() if texts[at] != NULL_TEXT]
-    return sorted(valued, key=lambda at: (-counts[at], texts[at]))[:TOP]
 
 
 def _grown(counts: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:

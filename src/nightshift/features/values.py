@@ -5,27 +5,36 @@ A value is printed and hashed once, however often and in however many batches it
 
 from __future__ import annotations
 
-import itertools
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nightshift.features.encoding import (
     NULL_TEXT,
     Ids,
     distinct_values,
     encode_field,
-    hash_texts,
     numbers_of,
     printer,
 )
+from nightshift.features.places import TextPlaces
 from nightshift.features.specification import Field
 
 REMEMBERED = 1 << 18
 """Values whose text is remembered; of numbers, many may round to one text."""
+
+_PRINTED_BY_ARROW = ("bool", "int16", "int32", "int64", "timestamp")
+"""Types whose canonical text is what Arrow's cast to text gives."""
+
+_FEW = 1 << 10
+"""Distinct values of a batch that are printed one by one, and remembered."""
+
+Codes = npt.NDArray[Any]
+"""What a row keeps of its value: the value's place, in as few bytes as places take so far, or the
+float32 of a number that stays one."""
 
 
 class FieldValues:
@@ -40,72 +49,92 @@ class FieldValues:
 
     def __init__(self, field: Field) -> None:
         self.field = field
-        self._places: defaultdict[bytes, int] = defaultdict(itertools.count().__next__)
+        self._places = TextPlaces()
         self._known: dict[Any, int] = {}
-        self._ids = np.empty(0, dtype=np.int64)
+        self._tokens = np.empty((0, field.width), dtype=np.int64)
         self._show = printer(field)
 
     def __len__(self) -> int:
         return len(self._places)
 
-    @property
-    def texts(self) -> list[bytes]:
-        """Canonical text by place."""
-        return list(self._places)
+    def texts(self, places: npt.NDArray[np.int64] | None = None) -> list[bytes]:
+        """Canonical texts of k places; of all of them, by place, where None."""
+        return self._places.texts(places)
 
     def place_of(self, text: bytes) -> int | None:
         """The place of a canonical text, None where no row had it."""
-        return self._places.get(text)
+        return self._places.place_of(text)
 
-    def add(self, column: pa.Array) -> tuple[Ids, npt.NDArray[np.int64]]:
+    def least(self, places: npt.NDArray[np.int64], most: int) -> list[int]:
+        """Of some places, ascending, those of the `most` first texts in the order of bytes."""
+        return self._places.least(places, most)
+
+    def take(self, column: pa.Array) -> Codes:
         """Take a column of n rows.
 
         Args:
             column: an Arrow array (no chunks) of the field's type.
 
         Returns:
-            What `encode_field` gives for it, int64 [n, width of the field], and the place of
-            each row's value, int64 [n].
+            The rows' codes, [n].
 
         Raises:
             ContractError: the column is of another type.
         """
         if self.field.number:
-            ids = encode_field(column, self.field)
-            texts, codes = number_buckets(numbers_of(ids[:, 0]))
-            return ids, np.array(self._of_texts(texts), dtype=np.int64)[codes]
-        if self.field.tokens:
-            return encode_field(column, self.field), self._places_of(column)
-        places = self._places_of(column)
-        if len(self._ids) < len(self):
-            new = itertools.islice(self._places, len(self._ids), None)
-            self._ids = np.concatenate([self._ids, hash_texts(new)])
-        return self._ids[places][:, None], places
-
-    def _places_of(self, column: pa.Array) -> npt.NDArray[np.int64]:
+            return numbers_of(encode_field(column, self.field)[:, 0])
         values, codes, nulls = distinct_values(column, self.field)
-        places = np.empty(len(values) + 1, dtype=np.int64)
+        places = np.zeros(len(values) + 1, dtype=np.int64)
         places[:-1] = self._of_values(values)
-        places[-1] = self._places[NULL_TEXT] if nulls else 0
-        return places[codes]
+        if nulls:
+            places[-1] = self._of_texts([NULL_TEXT])[0]
+        return places.astype(np.min_scalar_type(len(self))).take(codes)
 
-    def _of_values(self, values: list[Any]) -> list[int]:
-        if self.field.type == "string":  # its own text
-            return self._of_texts([NULL_TEXT if value is None else value for value in values])
+    def places(self, codes: Codes) -> npt.NDArray[Any]:
+        """Places of the rows' values, whole numbers of shape [n], from their codes."""
+        if not self.field.number:
+            return codes
+        texts, buckets = number_buckets(codes)
+        return self._of_texts(texts)[buckets]
+
+    def stored(self, codes: Codes) -> list[pa.Array]:
+        """The rows' columns in a dataset, from their codes: as `stored_columns` gives them."""
+        if self.field.number:
+            return [pa.array(codes)]
+        ids = self._token_ids().T if self.field.tokens else [self._places.hashes]
+        at = pa.array(codes)
+        # Every code is a place: it was given by `take`.
+        return [pc.take(pa.array(column), at, boundscheck=False) for column in ids]
+
+    def _token_ids(self) -> Ids:
+        if len(self._tokens) < len(self):
+            at = np.arange(len(self._tokens), len(self))
+            texts = [None if text == NULL_TEXT else text.decode() for text in self.texts(at)]
+            new = encode_field(pa.array(texts, pa.string()), self.field)
+            self._tokens = np.concatenate([self._tokens, new])
+        return self._tokens
+
+    def _of_values(self, values: pa.Array) -> npt.NDArray[np.int64]:
+        kind = self.field.type
+        if kind == "string" or (kind in _PRINTED_BY_ARROW and len(values) > _FEW):
+            if kind != "string":
+                values = values.cast(pa.string()).cast(pa.binary())
+            return self._places.add(values.fill_null(NULL_TEXT) if values.null_count else values)
         if len(self._known) > REMEMBERED:
             self._known = {}
-        known = self._known
-        found = list(map(known.get, values))
-        for at, place in enumerate(found):
-            if place is None:
-                value = values[at]
-                found[at] = place = self._places[NULL_TEXT if value is None else self._show(value)]
-                if value == value:  # no NaN equals another: each would be kept
-                    known[value] = place
-        return found  # type: ignore[return-value]
+        known, listed = self._known, values.to_pylist()
+        found = list(map(known.get, listed))
+        new = [at for at, place in enumerate(found) if place is None]
+        if new:
+            shown = [NULL_TEXT if listed[at] is None else self._show(listed[at]) for at in new]
+            for at, place in zip(new, self._of_texts(shown).tolist(), strict=True):
+                found[at] = place
+                if listed[at] == listed[at]:  # no NaN equals another: each would be kept
+                    known[listed[at]] = place
+        return np.array(found, dtype=np.int64)
 
-    def _of_texts(self, texts: list[bytes]) -> list[int]:
-        return list(map(self._places.__getitem__, texts))
+    def _of_texts(self, texts: list[bytes]) -> npt.NDArray[np.int64]:
+        return self._places.add(pa.array(texts, pa.binary()))
 
 
 def number_buckets(

@@ -211,7 +211,7 @@ def _profile(
             profiles[position].add(places[mine], row_days(numbers[mine]))
 
 
-def _places(column: Any, values: FieldValues) -> npt.NDArray[np.int64] | None:
+def _places(column: Any, values: FieldValues) -> npt.NDArray[Any] | None:
     """A column's values as training counts them; None where it is hidden, or of another type."""
     import pyarrow as pa
 
@@ -222,7 +222,7 @@ def _places(column: Any, values: FieldValues) -> npt.NDArray[np.int64] | None:
         if kind in kinds and not pa.types.is_null(whole.type):
             # The log keeps what the API server wrote: doubles, texts, milliseconds.
             whole = whole.cast(kinds[kind], safe=False)
-        return values.add(whole)[1]
+        return values.places(values.take(whole))
     except (NightshiftError, TypeError, ValueError):
         return None
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from nightshift.features.encoding import is_null, values_of
 from nightshift.features.specification import FeatureSpec
 from tasks.ctr.preprocess.window import Days, WindowRule, date_of
 
@@ -50,12 +50,11 @@ class Daily:
         for name in self._spec.names:
             column = batch.column(name)
             if column.null_count:
-                missing = column.is_null().to_numpy(zero_copy_only=False)
-                self._add(self._nulls, name, at, inside & missing)
+                self._add(self._nulls, name, at, inside & is_null(column))
             if pa.types.is_floating(column.type):
-                finite = pc.fill_null(pc.is_finite(column), True).to_numpy(zero_copy_only=False)
-                if not finite.all():
-                    self._add(self._not_finite, name, at, inside & ~finite)
+                odd = ~np.isfinite(values_of(column))
+                if odd.any():
+                    self._add(self._not_finite, name, at, inside & odd & ~is_null(column))
 
     def _add(
         self,

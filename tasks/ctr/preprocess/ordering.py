@@ -2,157 +2,234 @@
 
 The order in which an engine writes its rows is its own affair; what a model learns must not
 depend on it. Rows are sorted by time, then by key, then by all else, so that equal data is equal
-bit for bit. More rows than memory should hold are sorted in runs on the disk, which are then put
-together one range of values after the other (external sort by sampled splitters).
+bit for bit. They come back in pieces, one range of time after the other. More rows than memory
+should hold are sorted in runs on the disk, which are then put together piece by piece (external
+sort by sampled splitters).
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-RUN_ROWS = 1 << 18
-"""Rows that are sorted at a time; with 40 id columns some 100 MB."""
+from tasks.ctr.preprocess.rows import Rows, Saved, joined
 
-_SAMPLES = 1024
-"""Rows of each run by whose values the splitters are chosen."""
+RUN_BYTES = 1 << 28
+"""Bytes of rows that are held at a time."""
+
+PIECE_ROWS = 1 << 18
+"""Rows that are sorted at a time, about."""
+
+_SAMPLES = 256
+"""Rows of a piece by whose values the splitters are chosen."""
+
+_Key = tuple[int, bool, bytes]
+"""A row's time and key, with whether the key is NULL, so that NULL compares and is last."""
 
 
 class RowSorter:
-    """Takes rows in any order and gives them back by their first columns, then by the others.
+    """Takes rows in any order and gives them back by time, then by key, then by all else.
 
     Args:
-        schema: the rows' columns; the order of the columns is the order of the comparison.
-        first: columns that are compared before the others; NULLs are last.
         folder: an existing folder for what memory should not hold.
-        run_rows: rows that are held at a time, about.
+        stored: what rows are compared by where time and key are equal: columns of n rows.
+        run_bytes: bytes of rows that are held at a time, about.
+        piece_rows: rows that come back at a time, about.
     """
 
     def __init__(
-        self, schema: pa.Schema, first: tuple[str, ...], folder: Path, run_rows: int = RUN_ROWS
+        self,
+        folder: Path,
+        stored: Callable[[Rows], Sequence[pa.Array]],
+        run_bytes: int = RUN_BYTES,
+        piece_rows: int = PIECE_ROWS,
     ) -> None:
-        self.schema = schema
         self.rows = 0
-        self._first = first
-        rest = [name for name in schema.names if name not in first]
-        self._order = [(name, "ascending") for name in (*first, *rest)]
-        self._folder = folder
-        self._run_rows = run_rows
-        self._held: list[pa.RecordBatch] = []
-        self._held_rows = 0
-        self._runs: list[pa.Table] = []
+        self._folder, self._stored = folder, stored
+        self._run_bytes, self._piece_rows = run_bytes, piece_rows
+        self._held: list[Rows] = []
+        self._held_bytes = 0
+        self._runs: list[_Run] = []
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Take a batch of rows."""
-        if batch.num_rows:
-            self._held.append(batch)
-            self._held_rows += batch.num_rows
-            self.rows += batch.num_rows
-        if self._held_rows >= self._run_rows:
+    def add(self, rows: Rows) -> None:
+        """Take some rows."""
+        if len(rows):
+            self._held.append(rows)
+            self._held_bytes += rows.nbytes
+            self.rows += len(rows)
+        if self._held_bytes >= self._run_bytes:
             self._spill()
 
     def _spill(self) -> None:
-        run = self._sort(pa.Table.from_batches(self._held, self.schema)).combine_chunks()
-        self._held, self._held_rows = [], 0
+        rows = joined(self._held)
+        self._held, self._held_bytes = [], 0
+        rows = rows.take(_by_time_and_key(rows.times, rows.keys))
         path = self._folder / f"{len(self._runs)}.arrow"
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, self.schema) as writer:
-            writer.write_table(run)
-        with pa.memory_map(str(path)) as source:
-            self._runs.append(pa.ipc.open_file(source).read_all())
+        rows.save(str(path))
+        self._runs.append(_Run(path, rows, max(1, self._piece_rows // _SAMPLES)))
 
-    def _sort(self, rows: pa.Table) -> pa.Table:
-        first = rows.select(list(self._first))
-        order = pc.sort_indices(first, sort_keys=self._order[: len(self._first)])
-        if _has_ties(first.take(order)):
-            return rows.sort_by(self._order)
+    def sorted(self) -> Iterator[Rows]:
+        """All rows in order, some at a time; to be asked once."""
+        if self._runs:
+            if self._held:
+                self._spill()
+            for splitter in (*self._splitters(), None):
+                parts = [part for run in self._runs for part in run.before(splitter)]
+                if parts:
+                    rows = joined(parts)
+                    yield self._untied(rows.take(_by_time_and_key(rows.times, rows.keys)))
+        elif self._held:
+            rows = joined(self._held)
+            self._held = []
+            for piece in _by_ranges(rows.times, self._piece_rows):
+                keys = rows.keys.take(pa.array(piece))
+                order = piece.take(_by_time_and_key(rows.times.take(piece), keys))
+                yield self._untied(rows.take(order))
+
+    def _untied(self, rows: Rows) -> Rows:
+        """Sorted rows; those of one time and key in the order of all else."""
+        ties = _ties(rows)
+        if ties is None:
+            return rows
+        order = np.arange(len(rows))
+        at = np.flatnonzero(ties[:-1] | ties[1:])  # a row that equals the one before or after it
+        tied = rows.take(at)
+        group = pa.array(np.cumsum(~ties[:-1])[at])
+        columns = [group, *self._stored(tied)]
+        names = [str(number) for number in range(len(columns))]
+        order[at] = at[_order(pa.RecordBatch.from_arrays(columns, names=names))]
         return rows.take(order)
 
-    def sorted(self) -> Iterator[pa.Table]:
-        """All rows in order, some at a time; to be asked once."""
-        if not self.rows:
-            return
-        if not self._runs:
-            yield self._sort(pa.Table.from_batches(self._held, self.schema))
-            return
-        if self._held:
-            self._spill()
-        keys = [_Keys(run, self._first) for run in self._runs]
-        starts = [0] * len(keys)
-        for splitter in (*self._splitters(keys), None):
-            ends = [
-                len(run) if splitter is None else bisect.bisect_left(run, splitter, lo=start)
-                for run, start in zip(keys, starts, strict=True)
-            ]
-            pieces = [
-                run.slice(start, end - start)
-                for run, start, end in zip(self._runs, starts, ends, strict=True)
-                if end > start
-            ]
-            starts = ends
-            if pieces:
-                yield self._sort(pa.concat_tables(pieces))
-
-    def _splitters(self, keys: list[_Keys]) -> list[_Key]:
-        """Values between which there are about `run_rows` rows, by a sample of every run."""
-        every = max(1, self._run_rows // _SAMPLES)
-        sample = sorted(key for run in keys for key in run.sample(every))
-        step = max(1, self._run_rows // every)
-        return list(dict.fromkeys(sample[step::step]))
+    def _splitters(self) -> list[_Key]:
+        """Times and keys between which there are about `piece_rows` rows, by a sample."""
+        sample = sorted(key for run in self._runs for key in run.sample)
+        return list(dict.fromkeys(sample[_SAMPLES::_SAMPLES]))
 
 
-def _has_ties(rows: pa.Table) -> bool:
-    """Whether a row of a sorted table equals the next one; NULLs may."""
-    equal = pa.scalar(True)
-    for column in rows.combine_chunks().columns:
-        values = column.chunk(0) if column.num_chunks else column
-        equal = pc.and_kleene(equal, pc.equal(values[:-1], values[1:]).fill_null(True))
-    return bool(pc.any(equal).as_py())
+class _Run:
+    """A sorted run on the disk that is read from its beginning to its end.
 
+    Args:
+        path: where it lies.
+        rows: what is in it.
+        every: so many rows apart are those of the sample.
+    """
 
-def in_blocks(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of exactly `rows` rows, but for the last."""
-    held: list[pa.Table] = []
-    count = 0
-    for table in tables:
-        held.append(table)
-        count += table.num_rows
-        while count >= rows:
-            whole = pa.concat_tables(held)
-            yield whole.slice(0, rows)
-            held = [whole.slice(rows)]
-            count -= rows
-    if count:
-        yield pa.concat_tables(held)
+    def __init__(self, path: Path, rows: Rows, every: int) -> None:
+        keys = _Keys(rows)
+        self.sample = [keys[at] for at in range(every // 2, len(rows), every)]
+        self._saved = Saved(str(path))
+        self._next = 0
+        self._part: Rows | None = None
 
-
-_Key = tuple[tuple[bool, object], ...]
-"""A row's first columns, each with whether it is NULL, so that NULL compares and is last."""
+    def before(self, splitter: _Key | None) -> Iterator[Rows]:
+        """The next rows, those before the splitter; all that are left where None."""
+        while True:
+            if self._part is None:
+                if self._next == len(self._saved):
+                    return
+                self._part = self._saved.part(self._next)
+                self._next += 1
+            part = self._part
+            end = len(part) if splitter is None else bisect.bisect_left(_Keys(part), splitter)
+            if end:
+                yield part.slice(0, end)
+            if end < len(part):
+                self._part = part.slice(end, len(part))
+                return
+            self._part = None
 
 
 class _Keys:
-    """The first columns of a sorted run as a sequence that `bisect` can search."""
+    """Times and keys of rows as a sequence that `bisect` can search."""
 
-    def __init__(self, run: pa.Table, first: tuple[str, ...]) -> None:
-        self._columns = [
-            run[name].chunk(0).cast(pa.int64())
-            if pa.types.is_timestamp(run.schema.field(name).type)
-            else run[name].chunk(0).cast(pa.binary())
-            for name in first
-        ]
-        self._rows: int = run.num_rows
+    def __init__(self, rows: Rows) -> None:
+        self._times, self._keys = rows.times, rows.keys.cast(pa.binary())
 
     def __len__(self) -> int:
-        return self._rows
+        return len(self._times)
 
     def __getitem__(self, at: int) -> _Key:
-        values = (column[at].as_py() for column in self._columns)
-        return tuple((value is None, value if value is not None else 0) for value in values)
+        key = self._keys[at].as_py()
+        return int(self._times[at]), key is None, key or b""
 
-    def sample(self, every: int) -> Iterator[_Key]:
-        """Every so many-th row's key."""
-        for at in range(every // 2, self._rows, every):
-            yield self[at]
+
+def _by_time_and_key(times: npt.NDArray[np.int64], keys: pa.Array) -> npt.NDArray[np.int64]:
+    return _order(pa.RecordBatch.from_arrays([pa.array(times), keys], names=["time", "key"]))
+
+
+def _order(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    keys = [(name, "ascending") for name in batch.schema.names]
+    return np.asarray(pc.sort_indices(batch, sort_keys=keys).to_numpy(), dtype=np.int64)
+
+
+def _by_ranges(times: npt.NDArray[np.int64], rows: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Row numbers in groups of about `rows`, each of a range of time, one after the other."""
+    sample = np.sort(times[:: max(1, rows // _SAMPLES)])
+    splitters = np.unique(sample[_SAMPLES::_SAMPLES])
+    group = np.searchsorted(splitters, times, side="right")
+    order = np.argsort(group.astype(np.min_scalar_type(len(splitters))), kind="stable")
+    ends = np.bincount(group, minlength=len(splitters) + 1).cumsum()
+    for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+        if end > start:
+            yield order[start:end]
+
+
+def _ties(rows: Rows) -> npt.NDArray[np.bool_] | None:
+    """Which sorted rows have time and key of the one before; False before them and after them.
+
+    Returns:
+        bool [n + 1]; None if there is none.
+    """
+    same = rows.times[1:] == rows.times[:-1]
+    if same.any():
+        keys = rows.keys
+        equal = pc.equal(keys[1:], keys[:-1])
+        if keys.null_count:
+            is_null = keys.is_null()
+            equal = pc.or_(equal.fill_null(False), pc.and_(is_null[1:], is_null[:-1]))
+        same &= equal.to_numpy(zero_copy_only=False)
+    return np.concatenate([[False], same, [False]]) if same.any() else None
+
+
+class Blocks:
+    """Puts tables of any size together to tables of exactly `rows` rows, but for the last.
+
+    Args:
+        rows: rows of a block.
+        whole: columns that are in one chunk. Where a writer ends a page depends on the chunks, of
+            columns that take more than a page in a block.
+    """
+
+    def __init__(self, rows: int, whole: Sequence[str] = ()) -> None:
+        self._rows, self._whole = rows, whole
+        self._held: list[pa.Table] = []
+        self._count = 0
+
+    def add(self, table: pa.Table) -> Iterator[pa.Table]:
+        """Take a table; gives the blocks that are full."""
+        self._held.append(table)
+        self._count += table.num_rows
+        while self._count >= self._rows:
+            whole = pa.concat_tables(self._held)
+            self._held = [whole.slice(self._rows)]
+            self._count -= self._rows
+            yield self._block(whole.slice(0, self._rows))
+
+    def rest(self) -> Iterator[pa.Table]:
+        """What is left, if anything."""
+        if self._count:
+            yield self._block(pa.concat_tables(self._held))
+
+    def _block(self, table: pa.Table) -> pa.Table:
+        for name in self._whole:
+            at = table.schema.get_field_index(name)
+            column = pa.chunked_array([table.column(at).combine_chunks()])
+            table = table.set_column(at, table.schema.field(at), column)
+        return table

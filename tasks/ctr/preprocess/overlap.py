@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import TypeVar
 
@@ -25,11 +26,25 @@ def ahead(blocks: Iterator[Block], pool: Executor) -> Iterator[Block]:
         yield block  # type: ignore[misc]
 
 
-def done(work: list[Future[None]]) -> None:
-    """Wait for all of it.
+def in_turn(units: Iterable[Iterator[Block]], pool: Executor, most: int) -> Iterator[Block]:
+    """The blocks of all units, one unit after the other, made by `pool` in advance.
 
-    Raises:
-        Exception: the first one that a part of it ended by.
+    Of each of the next `most` units one block at most is made before it is asked for. An error of
+    a unit is raised where its block would come.
     """
-    for part in work:
-        part.result()
+    end = object()
+
+    def following(unit: Iterator[Block]) -> Block | object:
+        return next(unit, end)
+
+    waiting = iter(units)
+    begun: deque[tuple[Iterator[Block], Future[Block | object]]] = deque()
+    while True:
+        while len(begun) < most and (unit := next(waiting, None)) is not None:
+            begun.append((unit, pool.submit(following, unit)))
+        if not begun:
+            return
+        unit, coming = begun.popleft()
+        if (block := coming.result()) is not end:
+            begun.appendleft((unit, pool.submit(following, unit)))
+            yield block  # type: ignore[misc]

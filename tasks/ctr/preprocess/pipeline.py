@@ -1,13 +1,16 @@
-"""Two passes over the feature files: one decides the splits, one encodes and writes them."""
+"""Feature files become a dataset in two steps.
+
+The rows are read once: each keeps its key, time, label and a small code for each feature. Days and
+labels decide the splits. Then the rows, sorted by time, are counted, get their ids and are written.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import shutil
-from collections.abc import Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +26,16 @@ from nightshift.data import reading
 from nightshift.errors import ContractError, DataError
 from nightshift.features.encoding import (
     column_types,
-    stored_columns,
+    is_null,
     stored_types,
 )
 from nightshift.features.profile import FeatureProfile, row_days
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
-from nightshift.features.values import FieldValues
+from nightshift.features.values import Codes, FieldValues
 from tasks.ctr.preprocess.daily import Daily
-from tasks.ctr.preprocess.ordering import RowSorter, in_blocks
-from tasks.ctr.preprocess.overlap import ahead, done
+from tasks.ctr.preprocess.ordering import Blocks, RowSorter
+from tasks.ctr.preprocess.overlap import ahead, in_turn
+from tasks.ctr.preprocess.rows import UNLABELLED, Rows
 from tasks.ctr.preprocess.window import (
     SPLITS,
     TRAIN,
@@ -47,8 +51,13 @@ CARD_VERSION = 1
 BATCH_ROWS = 65_536
 """A row group of the written files holds as many rows at most."""
 
-READ_ROWS = 131_072
-"""Rows that are encoded at a time: what is done once a distinct value is done less often."""
+READ_AHEAD = 3
+"""Files of which some rows are read in advance."""
+
+GROUP_BYTES = 1 << 19
+"""Files smaller than this are read together."""
+
+Bools = npt.NDArray[np.bool_]
 
 ROW_COLUMNS = ("request_id", "request_time", "label")
 """First columns of every split's file; the features' follow: int64 ids, float32 numbers."""
@@ -102,17 +111,37 @@ def build_dataset(
         )
     sources = feature_files(features)
     columns = _check_schemas(sources, spec)
-    plan = _census(sources, spec, rule, label_absent).plan(refit=refit)
-    log(
-        f"{plan.counts.read} rows read, "
-        + ", ".join(
-            f"{plan.total(plan.rows_by_day, code)} to {name}" for code, name in enumerate(SPLITS)
-        )
-    )
     daily = Daily(spec, rule)
-    with files.staged_dir(out, replace=True) as staged:
-        trained, recent = _write_splits(sources, spec, plan, staged, daily, label_absent)
-        card = _card(spec, plan, columns, trained, recent, staged)
+    with (
+        files.staged_dir(out, replace=True) as staged,
+        _scratch(staged) as scratch,
+        ThreadPoolExecutor(READ_AHEAD + 2) as pool,
+    ):
+        encoder = _Encoder(spec, pool)
+        sorter = RowSorter(scratch, encoder.stored)
+        census = Census(rule)
+        for batch in in_turn(_batches(sources, spec), pool, READ_AHEAD):
+            days = days_of(batch.column(spec.time), spec.time, rule.zone)
+            given = _labels(batch.column(spec.label), spec)
+            counting = pool.submit(daily.add, batch, days, *given)
+            labels, labelled = _settled(given, label_absent)
+            census.add(days, labels, labelled)
+            rows = encoder.take(batch, np.where(labelled, labels, np.int8(UNLABELLED)))
+            inside = (days >= rule.first_day) & (days <= rule.last_day)
+            # A few others are left out later, which takes less than to copy the rows.
+            counting.result()
+            sorter.add(rows if inside.mean() > 0.75 else rows.where(inside))
+        plan = census.plan(refit=refit)
+        log(
+            f"{plan.counts.read} rows read, "
+            + ", ".join(
+                f"{plan.total(plan.rows_by_day, code)} to {name}"
+                for code, name in enumerate(SPLITS)
+            )
+        )
+        profiles = _Profiles(encoder)
+        _write_splits(sorter, encoder, plan, profiles, staged, pool)
+        card = _card(spec, plan, columns, profiles, staged)
         card["days"] = daily.summary()
         card["label_absent"] = label_absent
         card["refit"] = refit
@@ -133,32 +162,48 @@ def _check_schemas(sources: list[Path], spec: FeatureSpec) -> dict[str, str]:
     return first
 
 
-def _batches(
-    sources: list[Path], columns: list[str], encoded: Collection[str] = ()
-) -> Iterator[pa.RecordBatch]:
-    """Rows of all files, `READ_ROWS` or a little more at a time, however small the files are."""
+def _batches(sources: list[Path], spec: FeatureSpec) -> Iterator[Iterator[pa.RecordBatch]]:
+    """Rows of all files, about a file at a time; small files are read together."""
+    key = spec.keys[0]
+    columns = list(dict.fromkeys([key, spec.time, spec.label, *spec.names]))
+    encoded = {field.name for field in spec.fields if field.type == "string"} - {key}
+
+    def read(paths: list[Path]) -> Iterator[pa.RecordBatch]:
+        return _joined(
+            reading.batches(
+                paths,
+                columns=columns,
+                batch_rows=BATCH_ROWS,
+                encoded=encoded,
+                threads=len(sources) < READ_AHEAD,
+            )
+        )
+
+    group: list[Path] = []
+    size = 0
+    for path in sources:
+        group.append(path)
+        size += path.stat().st_size
+        if size >= GROUP_BYTES:
+            yield read(group)
+            group, size = [], 0
+    if group:
+        yield read(group)
+
+
+def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in fewer batches, where small ones follow each other."""
     held: list[pa.RecordBatch] = []
     rows = 0
-    for batch in reading.batches(sources, columns=columns, batch_rows=BATCH_ROWS, encoded=encoded):
+    for batch in batches:
         # One file may hold a column as a dictionary, the next one as texts.
-        if held and held[0].schema != batch.schema:
-            yield pa.concat_batches(held)
+        if held and (held[0].schema != batch.schema or rows + batch.num_rows > BATCH_ROWS):
+            yield pa.concat_batches(held) if len(held) > 1 else held[0]
             held, rows = [], 0
         held.append(batch)
         rows += batch.num_rows
-        if rows >= READ_ROWS:
-            yield pa.concat_batches(held)
-            held, rows = [], 0
     if held:
-        yield pa.concat_batches(held)
-
-
-def _census(sources: list[Path], spec: FeatureSpec, rule: WindowRule, absent: int | None) -> Census:
-    census = Census(rule)
-    for batch in _batches(sources, [spec.time, spec.label]):
-        days = days_of(batch.column(spec.time), spec.time, rule.zone)
-        census.add(days, *_settled(_labels(batch.column(spec.label), spec), absent))
-    return census
+        yield pa.concat_batches(held) if len(held) > 1 else held[0]
 
 
 def _labels(
@@ -172,7 +217,7 @@ def _labels(
         raise ContractError(
             f"label {spec.label} is {kind}; it must be an integer or bool that is 0 or 1"
         )
-    labelled = column.is_valid().to_numpy(zero_copy_only=False)
+    labelled = ~is_null(column)
     values = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     wrong = values[(values != 0) & (values != 1)]
     if len(wrong):
@@ -192,62 +237,117 @@ def _settled(
     return np.where(labelled, labels, np.int8(absent)), np.ones_like(labelled)
 
 
+class _Encoder:
+    """From batches to rows of codes, and from codes to what is stored."""
+
+    def __init__(self, spec: FeatureSpec, pool: Executor) -> None:
+        self.spec, self._pool = spec, pool
+        self.values = [FieldValues(field) for field in spec.fields]
+
+    def take(self, batch: pa.RecordBatch, labels: npt.NDArray[np.int8]) -> Rows:
+        """The rows of a batch, with their labels: int8 [n]."""
+        spec = self.spec
+        times = batch.column(spec.time).cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+        codes: list[Codes] = [np.empty(0)] * len(self.values)
+        # Those of many values take longest; they come first.
+        waiting = iter(sorted(range(len(codes)), key=lambda at: -len(self.values[at])))
+
+        def work() -> None:
+            for at in waiting:
+                codes[at] = self.values[at].take(batch.column(spec.names[at]))
+
+        helper = self._pool.submit(work)
+        work()
+        helper.result()
+        return Rows(
+            batch.column(spec.keys[0]).cast(pa.string()),
+            times.to_numpy(zero_copy_only=False),
+            labels,
+            codes,
+        )
+
+    def stored(self, rows: Rows) -> list[pa.Array]:
+        """Labels and the features' columns of rows as they are stored."""
+        return [
+            pa.array(rows.labels),
+            *(
+                column
+                for values, codes in zip(self.values, rows.codes, strict=True)
+                for column in values.stored(codes)
+            ),
+        ]
+
+
+class _Profiles:
+    """What values each feature takes among rows to learn from, and among the newest."""
+
+    def __init__(self, encoder: _Encoder) -> None:
+        self._values = encoder.values
+        self.trained = [FeatureProfile(one) for one in encoder.values]
+        self.recent = [FeatureProfile(one) for one in encoder.values]
+
+    def add(
+        self, rows: Rows, days: npt.NDArray[np.int32], in_train: Bools, is_recent: Bools
+    ) -> None:
+        """Count n rows.
+
+        Args:
+            rows: the rows.
+            days: days since 1970, int32 [n].
+            in_train: rows to learn from, bool [n].
+            is_recent: rows of the newest days, bool [n].
+        """
+        for profiles, which in ((self.trained, in_train), (self.recent, is_recent)):
+            counted, of_days = rows.where(which), row_days(days[which])
+            for values, profile, codes in zip(self._values, profiles, counted.codes, strict=True):
+                profile.add(values.places(codes), of_days)
+
+
 def _write_splits(
-    sources: list[Path],
-    spec: FeatureSpec,
+    sorter: RowSorter,
+    encoder: _Encoder,
     plan: Plan,
+    profiles: _Profiles,
     staged: Path,
-    daily: Daily,
-    absent: int | None,
-) -> tuple[list[FeatureProfile], list[FeatureProfile]]:
+    pool: Executor,
+) -> None:
     schema = pa.schema(
         [
             ("request_id", pa.string()),
             ("request_time", pa.timestamp("ms")),
             ("label", pa.int8()),
-            *stored_types(spec),
+            *stored_types(encoder.spec),
         ]
     )
+
+    def table(rows: Rows) -> pa.Table:
+        times = pa.array(rows.times).cast(pa.timestamp("ms"))
+        return pa.Table.from_arrays([rows.keys, times, *encoder.stored(rows)], schema=schema)
+
     with contextlib.ExitStack() as stack:
-        sorters = [
-            RowSorter(schema, ("request_time", "request_id"), stack.enter_context(_scratch(staged)))
-            for _ in SPLITS
-        ]
-        pool = stack.enter_context(ThreadPoolExecutor(len(os.sched_getaffinity(0))))
-        features = _Features(spec, pool)
-        sorting: list[Future[None]] = []
-        columns = list(dict.fromkeys([spec.keys[0], spec.time, spec.label, *spec.names]))
-        texts = {field.name for field in spec.fields if field.type == "string"}
-        for batch in ahead(_batches(sources, columns, texts - {spec.keys[0]}), pool):
-            days = days_of(batch.column(spec.time), spec.time, plan.rule.zone)
-            given = _labels(batch.column(spec.label), spec)
-            daily.add(batch, days, *given)
-            labels, labelled = _settled(given, absent)
-            codes = plan.split_codes(days, labelled)
-            ids = features.encode(batch, days, codes == TRAIN, plan.is_newer_than_train(days))
-            written = pa.RecordBatch.from_arrays(
-                [
-                    batch.column(spec.keys[0]).cast(pa.string()),
-                    batch.column(spec.time).cast(pa.timestamp("ms"), safe=False),
-                    pa.array(labels),
-                    *ids,
-                ],
-                schema=schema,
-            )
-            done(sorting)
-            sorting = [
-                pool.submit(sorter.add, written.filter(pa.array(codes == code)))
-                for code, sorter in enumerate(sorters)
-            ]
-        done(sorting)
-        for name, sorter in zip(SPLITS, sorters, strict=True):
+        writers = []
+        for name in SPLITS:
             (staged / name).mkdir()
             path = staged / name / "part-0.parquet"
-            with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-                # Blocks of one size: the file depends on the rows, not on how they came.
-                for block in ahead(in_blocks(sorter.sorted(), BATCH_ROWS), pool):
-                    writer.write_table(block, row_group_size=BATCH_ROWS)
-    return features.trained, features.recent
+            writer = pq.ParquetWriter(
+                path, schema, compression="zstd", write_statistics=["request_time", "label"]
+            )
+            writers.append(stack.enter_context(writer))
+        # Blocks of one size: the file depends on the rows, not on how they came.
+        blocks = [Blocks(BATCH_ROWS, ["request_id"]) for _ in SPLITS]
+        for rows in ahead(sorter.sorted(), pool):
+            days = plan.rule.zone.days_of(rows.times)
+            codes = plan.split_codes(days, rows.labels != UNLABELLED)
+            counting = pool.submit(
+                profiles.add, rows, days, codes == TRAIN, plan.is_newer_than_train(days)
+            )
+            for code, (writer, block) in enumerate(zip(writers, blocks, strict=True)):
+                for full in block.add(table(rows.where(codes == code))):
+                    writer.write_table(full, row_group_size=BATCH_ROWS)
+            counting.result()
+        for writer, block in zip(writers, blocks, strict=True):
+            for last in block.rest():
+                writer.write_table(last, row_group_size=BATCH_ROWS)
 
 
 @contextlib.contextmanager
@@ -265,57 +365,14 @@ def _scratch(staged: Path) -> Iterator[Path]:
             raise
 
 
-class _Features:
-    """The features of all rows: encoded, and counted on the way.
-
-    Args:
-        spec: the feature specification.
-        pool: features are independent of each other, so its threads share them.
-    """
-
-    def __init__(self, spec: FeatureSpec, pool: ThreadPoolExecutor) -> None:
-        self._spec, self._pool = spec, pool
-        values = [FieldValues(field) for field in spec.fields]
-        self._values = values
-        self.trained = [FeatureProfile(one) for one in values]
-        self.recent = [FeatureProfile(one) for one in values]
-
-    def encode(
-        self,
-        batch: pa.RecordBatch,
-        days: npt.NDArray[np.int32],
-        in_train: npt.NDArray[np.bool_],
-        is_recent: npt.NDArray[np.bool_],
-    ) -> list[pa.Array]:
-        """The features' columns of a batch of n rows.
-
-        Args:
-            batch: the rows.
-            days: days since 1970, int32 [n].
-            in_train: rows to learn from, bool [n].
-            is_recent: rows of the newest days, bool [n].
-        """
-        train, recent = np.flatnonzero(in_train), np.flatnonzero(is_recent)
-        train_days, recent_days = row_days(days[train]), row_days(days[recent])
-
-        def one(position: int) -> npt.NDArray[np.int64]:
-            ids, places = self._values[position].add(batch.column(self._spec.names[position]))
-            self.trained[position].add(places[train], train_days)
-            self.recent[position].add(places[recent], recent_days)
-            return ids
-
-        return stored_columns(self._spec, list(self._pool.map(one, range(len(self._values)))))
-
-
 def _card(
     spec: FeatureSpec,
     plan: Plan,
     columns: dict[str, str],
-    trained: list[FeatureProfile],
-    recent: list[FeatureProfile],
+    profiles: _Profiles,
     staged: Path,
 ) -> dict[str, Any]:
-    rule = plan.rule
+    rule, trained, recent = plan.rule, profiles.trained, profiles.recent
     splits = {}
     warnings = []
     for code, name in enumerate(SPLITS):

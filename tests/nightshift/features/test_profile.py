@@ -21,13 +21,13 @@ def profile_of(*batches, sql="string", decimals=None):
     values = FieldValues(field)
     profile = FeatureProfile(values)
     for batch in batches:
-        profile.add(values.add(pa.array(batch, kind))[1])
+        profile.add(values.places(values.take(pa.array(batch, kind))))
     return profile
 
 
 def counted(values, column, days):
     profile = FeatureProfile(values)
-    profile.add(values.add(pa.array(column))[1], row_days(np.array(days, np.int32)))
+    profile.add(values.places(values.take(pa.array(column))), row_days(np.array(days, np.int32)))
     return profile
 
 
@@ -95,9 +95,20 @@ def by_day(values, days):
     profile = FeatureProfile(values_of)
     # In two batches, the days mixed, and not every value in each.
     for part in (slice(0, None, 2), slice(1, None, 2)):
-        places = values_of.add(pa.array(values[part]))[1]
+        places = values_of.take(pa.array(values[part]))
         profile.add(places, row_days(np.array(days[part], np.int32)))
     return profile
+
+
+def test_rows_in_the_order_of_their_days_are_counted_as_mixed_ones():
+    values, days = rows_of_few_users(3)
+    order = np.argsort(days, kind="stable")
+    mixed = np.random.default_rng(4).permutation(len(days))
+    found = [
+        by_day([values[at] for at in rows], [days[at] for at in rows]) for rows in (order, mixed)
+    ]
+    assert found[0].summary() == found[1].summary()
+    assert found[0].usual({1, 3}) == found[1].usual({1, 3}) != []
 
 
 def rows_of_few_users(seed, days=30, users=6, rows=50):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from nightshift.errors import ContractError
-from nightshift.features.encoding import NULL_TEXT, encode_field, unique_texts
+from nightshift.features.encoding import NULL_TEXT, encode_field, numbers_of, unique_texts
 from nightshift.features.specification import Field, Number, Tokens
 from nightshift.features.values import FieldValues, number_buckets
 
@@ -42,17 +42,28 @@ def test_batches_give_the_ids_and_texts_of_columns_alone(name):
     values = FieldValues(field)
     whole, seen = [], []
     for batch in (column, column[::-1], [None, *column[1:]], column[:2]):
-        array = pa.array(batch, kind)
-        ids, places = values.add(array)
-        assert ids.tolist() == encode_field(array, field).tolist()
+        array = pa.array([None, *batch], kind)[1:]  # as a slice has it: with an offset
+        codes = values.take(array)
+        stored = np.stack([column.to_numpy() for column in values.stored(codes)], axis=1)
+        ids = encode_field(array, field)
+        np.testing.assert_array_equal(stored, numbers_of(ids) if field.number else ids)
         whole += batch
-        seen += [values.texts[place] for place in places]
+        places = values.places(codes)
+        seen += values.texts(places)
     if field.number:
         texts, codes = number_buckets(np.array([NAN if v is None else v for v in whole], "f4"))
     else:
         texts, codes = unique_texts(pa.array(whole, kind), field)
     assert seen == [texts[code] for code in codes]
-    assert len(values) == len(set(values.texts))
+    assert len(values) == len(set(values.texts()))
+
+
+def test_codes_take_as_few_bytes_as_there_are_values():
+    values = FieldValues(CASES["whole"][0])
+    assert values.take(pa.array(range(200), pa.int32())).dtype == np.uint8
+    codes = values.take(pa.array(range(100, 2000), pa.int32()))  # printed at once: so many
+    assert codes.dtype == np.uint16
+    assert values.texts(codes) == [b"%d" % number for number in range(100, 2000)]
 
 
 def test_a_value_of_a_dictionary_may_be_null_or_stand_there_twice():
@@ -61,14 +72,14 @@ def test_a_value_of_a_dictionary_may_be_null_or_stand_there_twice():
         pa.array([0, 1, 2, None], pa.int32()), pa.array(["a", None, "a"])
     )
     values = FieldValues(field)
-    _, places = values.add(column)
-    assert [values.texts[place] for place in places] == [b"a", NULL_TEXT, b"a", NULL_TEXT]
+    places = values.take(column)
+    assert values.texts(places) == [b"a", NULL_TEXT, b"a", NULL_TEXT]
     assert values.place_of(b"a") == places[0] == places[2]
 
 
 def test_what_no_row_had_has_no_place():
     values = FieldValues(CASES["text"][0])
-    values.add(pa.array(["a"]))
+    values.take(pa.array(["a"]))
     assert values.place_of(b"b") is None
     assert values.place_of(NULL_TEXT) is None
     assert len(values) == 1
@@ -76,4 +87,4 @@ def test_what_no_row_had_has_no_place():
 
 def test_a_column_of_another_type_is_refused():
     with pytest.raises(ContractError, match="column x is string and int32 is specified"):
-        FieldValues(CASES["whole"][0]).add(pa.array(["a"]))
+        FieldValues(CASES["whole"][0]).take(pa.array(["a"]))

@@ -238,7 +238,7 @@ def test_a_logged_value_is_counted_as_training_counts_it(pipeline, kind, value, 
     one = replace(pipeline.features.spec.fields[0], type=kind, decimals=2)
     values = FieldValues(one)
     places = served._places(pa.chunked_array([pa.array([value, None], arrow_type(kind))]), values)
-    assert [values.texts[place] for place in places] == [text, NULL_TEXT]
+    assert values.texts(places) == [text, NULL_TEXT]
 
 
 def test_a_hidden_column_is_left_out(pipeline):

@@ -209,6 +209,7 @@ def read_parquet(
     where: pc.Expression | None = None,
     batch_rows: int = BATCH_ROWS,
     encoded: Collection[str] = (),
+    threads: bool = True,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a file in order, every column in the one Arrow type of its SQL type.
 
@@ -219,6 +220,8 @@ def read_parquet(
         batch_rows: rows of a batch at most.
         encoded: columns of text that come as `dictionary<int32, string>` where the file holds
             them so, which is faster. A dictionary may hold texts that its batch does not.
+        threads: whether several threads read its columns; where several files are read at once,
+            or small ones, that costs more than it saves.
 
     Raises:
         FileError: it is not parquet, lacks a column, or holds text that is no UTF-8.
@@ -231,7 +234,9 @@ def read_parquet(
                 if name not in schema.names:
                     raise FileError(path, "the file has no such column", column=name)
         for batch in file.iter_batches(
-            batch_size=batch_rows, columns=None if columns is None else list(columns)
+            batch_size=batch_rows,
+            columns=None if columns is None else list(columns),
+            use_threads=threads,
         ):
             ready = normal_batch(batch, path, encoded)
             if columns is not None and ready.schema.names != list(columns):

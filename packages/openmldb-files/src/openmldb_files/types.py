@@ -6,6 +6,7 @@ float, double, string, date, timestamp.
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 import pyarrow as pa
@@ -71,6 +72,7 @@ def storage_type(kind: pa.DataType) -> pa.DataType:
             return kind
 
 
+@functools.lru_cache(1024)
 def sql_type_of(kind: pa.DataType) -> str | None:
     """The SQL type that LOAD DATA sees in a column of this Arrow type, or None.
 

@@ -1,11 +1,11 @@
 """Blocks that another thread makes."""
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks.ctr.preprocess.overlap import ahead, done
+from tasks.ctr.preprocess.overlap import ahead, in_turn
 
 
 def test_the_next_block_is_made_while_the_caller_works_on_one():
@@ -36,9 +36,28 @@ def test_an_error_comes_where_its_block_would():
             next(stream)
 
 
-def test_work_that_failed_raises():
-    work = [Future(), Future()]
-    work[0].set_result(None)
-    work[1].set_exception(ValueError("full disk"))
-    with pytest.raises(ValueError, match="full disk"):
-        done(work)
+def test_units_come_one_after_the_other_and_the_next_ones_are_begun():
+    begun = [threading.Event() for _ in range(4)]
+
+    def unit(number):
+        begun[number].set()
+        yield from ((number, block) for block in range(number))
+
+    with ThreadPoolExecutor(3) as pool:
+        stream = in_turn(map(unit, range(4)), pool, 3)
+        assert next(stream) == (1, 0)
+        assert all(event.wait(10) for event in begun)  # the first one is empty, and over
+        assert list(stream) == [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
+
+
+def test_an_error_of_a_later_unit_waits_for_the_blocks_before_it():
+    def unit(number):
+        if number:
+            raise ValueError("damaged")
+        yield from "ab"
+
+    with ThreadPoolExecutor(2) as pool:
+        stream = in_turn(map(unit, range(2)), pool, 2)
+        assert [next(stream), next(stream)] == ["a", "b"]
+        with pytest.raises(ValueError, match="damaged"):
+            next(stream)
