@@ -29,9 +29,10 @@ from nightshift.features.encoding import (
     is_null,
     stored_types,
 )
+from nightshift.features.places import SMALL
 from nightshift.features.profile import FeatureProfile, row_days
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
-from nightshift.features.values import Codes, FieldValues
+from nightshift.features.values import FieldValues
 from tasks.ctr.preprocess.daily import Daily
 from tasks.ctr.preprocess.ordering import Blocks, RowSorter
 from tasks.ctr.preprocess.overlap import ahead, in_turn
@@ -123,13 +124,12 @@ def build_dataset(
         for batch in in_turn(_batches(sources, spec), pool, READ_AHEAD):
             days = days_of(batch.column(spec.time), spec.time, rule.zone)
             given = _labels(batch.column(spec.label), spec)
-            counting = pool.submit(daily.add, batch, days, *given)
+            daily.add(batch, days, *given)
             labels, labelled = _settled(given, label_absent)
             census.add(days, labels, labelled)
             rows = encoder.take(batch, np.where(labelled, labels, np.int8(UNLABELLED)))
             inside = (days >= rule.first_day) & (days <= rule.last_day)
             # A few others are left out later, which takes less than to copy the rows.
-            counting.result()
             sorter.add(rows if inside.mean() > 0.75 else rows.where(inside))
         plan = census.plan(refit=refit)
         log(
@@ -248,22 +248,25 @@ class _Encoder:
         """The rows of a batch, with their labels: int8 [n]."""
         spec = self.spec
         times = batch.column(spec.time).cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
-        codes: list[Codes] = [np.empty(0)] * len(self.values)
-        # Those of many values take longest; they come first.
-        waiting = iter(sorted(range(len(codes)), key=lambda at: -len(self.values[at])))
-
-        def work() -> None:
-            for at in waiting:
-                codes[at] = self.values[at].take(batch.column(spec.names[at]))
-
-        helper = self._pool.submit(work)
-        work()
-        helper.result()
+        columns = [batch.column(name) for name in spec.names]
+        # Those of many values take long; the others consist of short steps, which threads that
+        # share an interpreter would only wait for each other at.
+        coming = {
+            at: self._pool.submit(values.take, columns[at])
+            for at, values in enumerate(self.values)
+            if len(values) > SMALL
+        }
+        found = {
+            at: values.take(columns[at])
+            for at, values in enumerate(self.values)
+            if at not in coming
+        }
+        found |= {at: codes.result() for at, codes in coming.items()}
         return Rows(
             batch.column(spec.keys[0]).cast(pa.string()),
             times.to_numpy(zero_copy_only=False),
             labels,
-            codes,
+            [found[at] for at in range(len(columns))],
         )
 
     def stored(self, rows: Rows) -> list[pa.Array]:
