@@ -53,10 +53,10 @@ BATCH_ROWS = 65_536
 """A row group of the written files holds as many rows at most."""
 
 READ_AHEAD = 3
-"""Files of which some rows are read in advance."""
+"""Groups of files of which some rows are read in advance."""
 
-GROUP_BYTES = 1 << 19
-"""Files smaller than this are read together."""
+GROUP_BYTES = 1 << 23
+"""Files of as many bytes together are read as one: what is done once a batch is done less often."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -163,7 +163,7 @@ def _check_schemas(sources: list[Path], spec: FeatureSpec) -> dict[str, str]:
 
 
 def _batches(sources: list[Path], spec: FeatureSpec) -> Iterator[Iterator[pa.RecordBatch]]:
-    """Rows of all files, about a file at a time; small files are read together."""
+    """Rows of all files, a group of files at a time."""
     key = spec.keys[0]
     columns = list(dict.fromkeys([key, spec.time, spec.label, *spec.names]))
     encoded = {field.name for field in spec.fields if field.type == "string"} - {key}
