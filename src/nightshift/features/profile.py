@@ -300,11 +300,11 @@ def _distinct(
 
 def _foremost(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Places that may be among the `TOP` most frequent and NULL, ties with the last included."""
-    present = np.flatnonzero(counts)
-    if len(present) > TOP + 1:
-        least = np.partition(counts[present], len(present) - TOP - 1)[len(present) - TOP - 1]
-        present = present[counts[present] >= least]
-    return present
+    most = TOP + 1
+    least = (
+        np.partition(counts, len(counts) - most)[len(counts) - most] if len(counts) > most else 1
+    )
+    return np.flatnonzero(counts >= max(1, least))
 
 
 def _grown(counts: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
