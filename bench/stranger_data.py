@@ -80,7 +80,7 @@ def clicks(rows: int, seed: int, share: float = 0.035) -> Made:
     )
     numeric = {"age": "double", "spend": "double", "seen": "int64", "position": "int32"}
     numeric |= dict.fromkeys(("rate", "balance", "noise"), "double")
-    return table, _spec(dict.fromkeys(sizes, "string"), numeric)
+    return table, spec_of(dict.fromkeys(sizes, "string"), numeric)
 
 
 def _mean(logit: np.ndarray[Any, Any]) -> float:
@@ -107,7 +107,7 @@ def criteo(rows: int, seed: int) -> Made:
         }
     )
     categorical = dict.fromkeys((f"c{f + 1}" for f in range(26)), "string")
-    return table, _spec(categorical, dict.fromkeys((f"i{f + 1}" for f in range(13)), "double"))
+    return table, spec_of(categorical, dict.fromkeys((f"i{f + 1}" for f in range(13)), "double"))
 
 
 def passing(rows_a_day: int, days: int, seed: int, share: float = 0.04) -> Made:
@@ -128,13 +128,13 @@ def passing(rows_a_day: int, days: int, seed: int, share: float = 0.04) -> Made:
     for today in range(days):
         weight = reach * ((born <= today) & (ends > today))
         ad.append(rng.choice(count, rows_a_day, p=weight / weight.sum()))
-        user.append(_drawn(rng, rows_a_day, 6000, 0.7))
+        user.append(power_ids(rng, rows_a_day, 6000, 0.7))
         place.append(rng.integers(0, 8, rows_a_day))
         day.append(np.full(rows_a_day, today))
     ads, who, when, slot = (np.concatenate(part) for part in (ad, user, day, place))
     logit = effect[ads] - wear[ads] * (when - born[ads]) + owners[owner[ads]] + users[who]
     logit += 0.3 * np.sin(slot)
-    label = _clicked(rng, logit, share)
+    label = labels_of(rng, logit, share)
     shown, clicked = np.zeros(count), np.zeros(count)
     before = np.empty((2, len(ads)))
     for today in range(days):
@@ -156,7 +156,7 @@ def passing(rows_a_day: int, days: int, seed: int, share: float = 0.04) -> Made:
             "clicked": pa.array(before[1] / np.maximum(before[0], 1), mask=~known),
         }
     )
-    return table, _spec(dict.fromkeys(ids, "string"), {"shown": "int64", "clicked": "double"})
+    return table, spec_of(dict.fromkeys(ids, "string"), {"shown": "int64", "clicked": "double"})
 
 
 def movielens(root: Path, *, own_days: bool = False) -> Made:
@@ -217,7 +217,7 @@ def movielens(root: Path, *, own_days: bool = False) -> Made:
     names = ("user", "film", "age", "sex", "job", "zip", "year", "genre", "hour")
     numeric = {"user_count": "int64", "film_count": "int64"}
     numeric |= {"user_liked": "double", "film_liked": "double"}
-    return table, _spec(dict.fromkeys(names, "string"), numeric, days=1)
+    return table, spec_of(dict.fromkeys(names, "string"), numeric, days=1)
 
 
 def flights(root: Path) -> Made:
@@ -285,7 +285,7 @@ def flights(root: Path) -> Made:
     table = pa.table(columns)
     types = {name: str(table.schema.field(name).type) for name in table.column_names[3:]}
     numeric = {name: kind for name, kind in types.items() if kind != "string"}
-    spec = _spec({name: kind for name, kind in types.items() if kind == "string"}, numeric)
+    spec = spec_of({name: kind for name, kind in types.items() if kind == "string"}, numeric)
     return table, spec
 
 
@@ -316,7 +316,8 @@ def _before(
     return sums[0], sums[1]
 
 
-def _spec(categorical: dict[str, str], numeric: dict[str, str], days: int = 2) -> dict[str, Any]:
+def spec_of(categorical: dict[str, str], numeric: dict[str, str], days: int = 2) -> dict[str, Any]:
+    """A specification; so many days to validate, and so many to judge."""
     return {
         "version": 1,
         "label": "click",
@@ -329,7 +330,7 @@ def _spec(categorical: dict[str, str], numeric: dict[str, str], days: int = 2) -
     }
 
 
-def _times(rng: np.random.Generator, rows: int) -> npt.NDArray[np.datetime64]:
+def times_of(rng: np.random.Generator, rows: int) -> npt.NDArray[np.datetime64]:
     """Moments of `DAYS` days, the days in order."""
     day = np.sort(rng.integers(0, DAYS, rows))
     start = np.datetime64(FIRST.isoformat(), "ms") - np.timedelta64(8, "h")
@@ -339,7 +340,7 @@ def _times(rng: np.random.Generator, rows: int) -> npt.NDArray[np.datetime64]:
     return moments
 
 
-def _clicked(rng: np.random.Generator, logit: Doubles, share: float) -> npt.NDArray[np.int32]:
+def labels_of(rng: np.random.Generator, logit: Doubles, share: float) -> npt.NDArray[np.int32]:
     """Labels whose intercept gives the share of positives."""
     low, high = -25.0, 10.0
     for _ in range(60):
@@ -348,13 +349,13 @@ def _clicked(rng: np.random.Generator, logit: Doubles, share: float) -> npt.NDAr
     return (rng.random(len(logit)) < 1 / (1 + np.exp(-(logit + low)))).astype(np.int32)
 
 
-def _drawn(rng: np.random.Generator, rows: int, size: int, power: float) -> Whole:
+def power_ids(rng: np.random.Generator, rows: int, size: int, power: float) -> Whole:
     """Ids 0 to size - 1 by a power law."""
     share = 1.0 / np.arange(1, size + 1) ** power
     return rng.choice(size, rows, p=share / share.sum())
 
 
-def _made(
+def table_of(
     rng: np.random.Generator,
     label: npt.NDArray[np.int32],
     ids: dict[str, Whole],
@@ -364,7 +365,7 @@ def _made(
     table = pa.table(
         {
             "request_id": pa.array([f"r{i}" for i in range(rows)]),
-            "at": pa.array(_times(rng, rows), pa.timestamp("ms")),
+            "at": pa.array(times_of(rng, rows), pa.timestamp("ms")),
             "click": label,
             **{name: pa.array([f"{name}{i}" for i in found]) for name, found in ids.items()},
             **numbers,
@@ -374,19 +375,19 @@ def _made(
         name: "int64" if pa.types.is_integer(table.schema.field(name).type) else "double"
         for name in numbers
     }
-    return table, _spec(dict.fromkeys(ids, "string"), numeric)
+    return table, spec_of(dict.fromkeys(ids, "string"), numeric)
 
 
 def steps(rows: int, seed: int) -> Made:
     """Numbers that act through thresholds and their products: what trees are made for. 4 %."""
     rng = np.random.default_rng([seed, 1])
     x = rng.normal(size=(rows, 8))
-    kind, place = _drawn(rng, rows, 8, 0.3), _drawn(rng, rows, 60, 0.8)
+    kind, place = power_ids(rng, rows, 8, 0.3), power_ids(rng, rows, 60, 0.8)
     logit = 1.6 * ((x[:, 0] > 0) ^ (x[:, 1] > 0.3)) + 1.4 * ((x[:, 2] > 0.5) & (x[:, 3] < 0.2))
     logit = logit + 1.2 * (np.abs(x[:, 4]) < 0.4) * (kind % 2) - 1.0 * (x[:, 5] * x[:, 0] > 0.5)
     logit = logit + 0.8 * np.sin(3 * x[:, 6]) + rng.normal(0, 0.3, 60)[place]
     numbers = {f"n{at}": x[:, at] for at in range(8)}
-    return _made(rng, _clicked(rng, logit, 0.04), {"kind": kind, "place": place}, numbers)
+    return table_of(rng, labels_of(rng, logit, 0.04), {"kind": kind, "place": place}, numbers)
 
 
 def tails(rows: int, seed: int) -> Made:
@@ -396,27 +397,29 @@ def tails(rows: int, seed: int) -> Made:
     visits = np.floor(rng.pareto(1.1, rows) * 2).clip(0, 1e9).astype(np.int64)
     paid[rng.random(rows) < 0.4] = 0.0
     gain = rng.standard_cauchy(rows) * 100
-    shop, hour = _drawn(rng, rows, 300, 0.9), rng.integers(0, 24, rows)
+    shop, hour = power_ids(rng, rows, 300, 0.9), rng.integers(0, 24, rows)
     logit = -0.45 * np.log1p(price) + 0.25 * np.log1p(paid) + 0.3 * np.log1p(visits)
     logit += 0.3 * np.arctan(gain / 100) + 0.5 * (paid == 0) * (visits > 3)
     logit += 0.4 * rng.normal(size=300)[shop] + 0.2 * np.sin(hour / 24 * 6.283)
     gap = rng.random(rows) < 0.15
     logit += 0.5 * gap
     numbers = {"price": pa.array(price, mask=gap), "paid": paid, "visits": visits, "gain": gain}
-    return _made(rng, _clicked(rng, logit, 0.03), {"shop": shop, "hour": hour}, numbers)
+    return table_of(rng, labels_of(rng, logit, 0.03), {"shop": shop, "hour": hour}, numbers)
 
 
 def ids(rows: int, seed: int) -> Made:
     """Ids of very many values that mean little or nothing beside a few that do. 3.5 %."""
     rng = np.random.default_rng([seed, 3])
-    many = {name: _drawn(rng, rows, size, 0.4) for name, size in _MANY.items()}
-    few = {"brand": _drawn(rng, rows, 50, 0.8), "slot": _drawn(rng, rows, 12, 0.3)}
+    many = {name: power_ids(rng, rows, size, 0.4) for name, size in _MANY.items()}
+    few = {"brand": power_ids(rng, rows, 50, 0.8), "slot": power_ids(rng, rows, 12, 0.3)}
     score, age = rng.normal(size=rows), rng.gamma(3.0, 10.0, rows)
     logit = 0.5 * score + 0.01 * np.minimum(age, 60) * score + 0.15 * np.log1p(age)
     logit += 0.35 * rng.normal(size=50)[few["brand"]] + 0.3 * rng.normal(size=12)[few["slot"]]
     logit += 0.3 * rng.normal(size=(50, 12))[few["brand"], few["slot"]]
     logit += 0.2 * rng.normal(size=_MANY["user"])[many["user"]]
-    return _made(rng, _clicked(rng, logit, 0.035), {**many, **few}, {"score": score, "age": age})
+    return table_of(
+        rng, labels_of(rng, logit, 0.035), {**many, **few}, {"score": score, "age": age}
+    )
 
 
 _MANY = {"user": 60_000, "session": 250_000, "address": 100_000, "agent": 5_000}
@@ -435,12 +438,12 @@ def newcomers(rows: int, seed: int) -> Made:
     # Each place of the pool passes to a new user once a week, at a moment of its own.
     weeks = np.arange(rows) * (DAYS / 7) / rows + rng.random(pool)[place]
     user = place * 10 + np.floor(weeks).astype(np.int64)
-    item, shelf = _drawn(rng, rows, 400, 0.8), _drawn(rng, rows, 20, 0.3)
+    item, shelf = power_ids(rng, rows, 400, 0.8), power_ids(rng, rows, 20, 0.3)
     tenure, score = (weeks % 1.0) * 7, rng.normal(size=rows)
     logit = 1.0 * rng.normal(size=pool * 10)[user] + 0.5 * rng.normal(size=400)[item]
     logit += 0.3 * rng.normal(size=20)[shelf] + 0.4 * score * np.exp(-tenure / 3)
     ids = {"user": user, "item": item, "shelf": shelf}
-    return _made(rng, _clicked(rng, logit, 0.05), ids, {"tenure": tenure, "score": score})
+    return table_of(rng, labels_of(rng, logit, 0.05), ids, {"tenure": tenure, "score": score})
 
 
 def numbers(rows: int, seed: int) -> Made:
@@ -453,24 +456,24 @@ def numbers(rows: int, seed: int) -> Made:
     columns = {f"n{at}": x[:, at] for at in range(10)} | {"paid": paid, "seen": seen}
     columns |= {"again": x[:, 0] * 3.0 + 1.0, "constant": np.full(rows, 7.0)}
     columns["nothing"] = pa.nulls(rows, pa.float64())
-    return _made(rng, _clicked(rng, logit, 0.06), {}, columns)
+    return table_of(rng, labels_of(rng, logit, 0.06), {}, columns)
 
 
 def tags(rows: int, seed: int) -> Made:
     """Nothing but categories, one of them a list of tags that fit the shelf or do not. 8 %."""
     rng = np.random.default_rng([seed, 6])
     sizes = {"shelf": 30, "city": 300, "shop": 3_000}
-    drawn = {name: _drawn(rng, rows, size, 0.7) for name, size in sizes.items()}
+    drawn = {name: power_ids(rng, rows, size, 0.7) for name, size in sizes.items()}
     logit = sum(0.4 * rng.normal(size=size)[drawn[name]] for name, size in sizes.items())
     count = rng.integers(0, 5, rows)
-    tag = np.stack([_drawn(rng, rows, 200, 0.8) for _ in range(4)], axis=1)
+    tag = np.stack([power_ids(rng, rows, 200, 0.8) for _ in range(4)], axis=1)
     held = np.arange(4) < count[:, None]
     worth = (
         0.4 * rng.normal(size=200)[tag]
         + 0.5 * rng.normal(size=(30, 200))[drawn["shelf"][:, None], tag]
     )
     logit = logit + (worth * held).sum(axis=1) / np.maximum(count, 1)
-    table, spec = _made(rng, _clicked(rng, np.asarray(logit), 0.08), drawn, {})
+    table, spec = table_of(rng, labels_of(rng, np.asarray(logit), 0.08), drawn, {})
     pairs = zip(tag.tolist(), count.tolist(), strict=True)
     texts = [",".join(f"t{at}" for at in row[:most]) for row, most in pairs]
     spec["categorical"]["tags"] = {"type": "string", "split": ",", "most": 4}
@@ -481,27 +484,27 @@ def drift(rows: int, seed: int) -> Made:
     """Effects that move from day to day, and a tenth of the rows twice. 5 %."""
     rng = np.random.default_rng([seed, 7])
     day = np.arange(rows) * DAYS // rows
-    item, place = _drawn(rng, rows, 600, 0.8), _drawn(rng, rows, 40, 0.5)
+    item, place = power_ids(rng, rows, 600, 0.8), power_ids(rng, rows, 40, 0.5)
     x, price = rng.normal(size=(rows, 3)), rng.lognormal(2.0, 1.0, rows)
     walk = np.cumsum(rng.normal(0.0, 0.15, (DAYS, 600)), axis=0) + 0.4 * rng.normal(size=600)
     slope = np.cumsum(rng.normal(0.0, 0.1, (DAYS, 3)), axis=0) + np.array([0.5, -0.3, 0.0])
     logit = walk[day, item] + (slope[day] * x).sum(axis=1) - 0.3 * np.log(price)
     logit += 0.3 * rng.normal(size=40)[place] * x[:, 2]
-    label = _clicked(rng, logit, 0.05)
+    label = labels_of(rng, logit, 0.05)
     # A row and its copy, label included, follow each other.
     at = np.arange(rows)
     copies = at[1:][rng.random(rows - 1) < 0.1]
     at[copies] = copies - 1
     ids = {"item": item[at], "place": place[at]}
     columns = {f"n{n}": x[at, n] for n in range(3)} | {"price": price[at]}
-    return _made(rng, label[at], ids, columns)
+    return table_of(rng, label[at], ids, columns)
 
 
 def pairs(rows: int, seed: int) -> Made:
     """Effects of pairs alone: no column says anything by itself. 5 %."""
     rng = np.random.default_rng([seed, 8])
     sizes = {"ad": 200, "site": 150, "shelf": 25, "hour": 24, "city": 60}
-    drawn = {name: _drawn(rng, rows, size, 0.6) for name, size in sizes.items()}
+    drawn = {name: power_ids(rng, rows, size, 0.6) for name, size in sizes.items()}
     x = rng.normal(size=(rows, 3))
 
     def meet(one: str, other: str, strength: float, rank: int) -> Doubles:
@@ -516,7 +519,7 @@ def pairs(rows: int, seed: int) -> Made:
     slope = rng.normal(size=25)[drawn["shelf"]]
     logit += 0.5 * (slope - slope.mean()) * x[:, 0] + 0.4 * x[:, 1] * x[:, 2]
     numbers = {f"n{at}": x[:, at] for at in range(3)}
-    return _made(rng, _clicked(rng, logit, 0.05), drawn, numbers)
+    return table_of(rng, labels_of(rng, logit, 0.05), drawn, numbers)
 
 
 def curves(rows: int, seed: int) -> Made:
@@ -534,7 +537,7 @@ def curves(rows: int, seed: int) -> Made:
     logit += 0.6 * (gaps["wait"] & (visits == 1)) - 0.4 * gaps["score"]
     held = {"size": size, "wait": wait, "change": change, "score": score, "pace": pace}
     columns = {name: pa.array(held[name], mask=gaps[name]) for name in held}
-    return _made(rng, _clicked(rng, logit, 0.04), {}, columns | {"visits": pa.array(visits)})
+    return table_of(rng, labels_of(rng, logit, 0.04), {}, columns | {"visits": pa.array(visits)})
 
 
 _GAPS = {"size": 0.02, "wait": 0.3, "change": 0.1, "score": 0.15, "pace": 0.05}
@@ -544,7 +547,7 @@ def longtail(rows: int, seed: int) -> Made:
     """Ids of power laws, most of them seen once or never before, few positives. 0.2 %."""
     rng = np.random.default_rng([seed, 10])
     sizes = {"user": 300_000, "item": 40_000, "page": 8_000}
-    drawn = {name: _drawn(rng, rows, size, 1.05) for name, size in sizes.items()}
+    drawn = {name: power_ids(rng, rows, size, 1.05) for name, size in sizes.items()}
     # An item's brand and a page's section say more than the ids, which are too many to learn.
     drawn["brand"] = rng.integers(0, 300, sizes["item"])[drawn["item"]]
     drawn["section"] = rng.integers(0, 40, sizes["page"])[drawn["page"]]
@@ -554,13 +557,13 @@ def longtail(rows: int, seed: int) -> Made:
     logit += 0.5 * rng.normal(size=(300, 40))[drawn["brand"], drawn["section"]]
     age = rng.gamma(2.0, 15.0, rows)
     logit -= 0.4 * np.log1p(age)
-    return _made(rng, _clicked(rng, logit, 0.002), drawn, {"age": age})
+    return table_of(rng, labels_of(rng, logit, 0.002), drawn, {"age": age})
 
 
 def counts(rows: int, seed: int) -> Made:
     """Counts and amounts that are 0 in most rows, as sums over windows are. 3.5 %."""
     rng = np.random.default_rng([seed, 11])
-    ad, user = _drawn(rng, rows, 300, 0.9), _drawn(rng, rows, 15_000, 0.7)
+    ad, user = power_ids(rng, rows, 300, 0.9), power_ids(rng, rows, 15_000, 0.7)
     columns: dict[str, Any] = {}
     logit = 0.4 * rng.normal(size=300)[ad] + 0.3 * rng.normal(size=15_000)[user]
     # From one row in 300 to two in five has anything.
@@ -573,7 +576,7 @@ def counts(rows: int, seed: int) -> Made:
             amount = np.round(count * rng.lognormal(3.0, 0.8, rows), 2)
             logit += 0.08 * np.log1p(amount)
             columns[f"amount_{at}"] = amount
-    return _made(rng, _clicked(rng, logit, 0.035), {"ad": ad, "user": user}, columns)
+    return table_of(rng, labels_of(rng, logit, 0.035), {"ad": ad, "user": user}, columns)
 
 
 def weak(rows: int, seed: int) -> Made:
@@ -584,10 +587,10 @@ def weak(rows: int, seed: int) -> Made:
     kinds = {}
     for at in range(20):
         size = int(rng.integers(3, 60))
-        kinds[f"kind{at}"] = _drawn(rng, rows, size, 0.6)
+        kinds[f"kind{at}"] = power_ids(rng, rows, size, 0.6)
         logit += rng.normal(0.0, 0.13, size)[kinds[f"kind{at}"]]
     numbers = {f"n{at}": x[:, at] for at in range(40)}
-    return _made(rng, _clicked(rng, logit, 0.03), kinds, numbers)
+    return table_of(rng, labels_of(rng, logit, 0.03), kinds, numbers)
 
 
 def codes(rows: int, seed: int) -> Made:
@@ -596,7 +599,7 @@ def codes(rows: int, seed: int) -> Made:
     columns: dict[str, Any] = {}
     logit = np.zeros(rows)
     for name, size, strength in (("plan", 12, 0.4), ("region", 80, 0.5), ("shop", 500, 0.5)):
-        drawn = _drawn(rng, rows, size, 0.6)
+        drawn = power_ids(rng, rows, size, 0.6)
         logit += strength * rng.normal(size=size)[drawn]
         columns[name] = rng.permutation(size * 7)[:size].astype(np.int64)[drawn]
     age, spend = rng.normal(40.0, 12.0, rows), rng.lognormal(3.0, 1.0, rows)
@@ -605,10 +608,10 @@ def codes(rows: int, seed: int) -> Made:
         absent, broken = rng.random(rows) < 0.12, rng.random(rows) < 0.002
         logit += 0.3 * absent
         value[absent], value[broken] = -999.0, 1e12
-    page = _drawn(rng, rows, 200, 0.9)
+    page = power_ids(rng, rows, 200, 0.9)
     logit += 0.4 * rng.normal(size=200)[page]
-    return _made(
-        rng, _clicked(rng, logit, 0.04), {"page": page}, {**columns, "age": age, "spend": spend}
+    return table_of(
+        rng, labels_of(rng, logit, 0.04), {"page": page}, {**columns, "age": age, "spend": spend}
     )
 
 
@@ -621,7 +624,7 @@ def trend(rows: int, seed: int) -> Made:
     clock = (1.7e9 + now * 86_400).astype(np.int64)
     total = np.floor(np.exp(rng.normal(4.0, 1.0, rows)) * (1.0 + now / 7.0)).astype(np.int64)
     hour = rng.integers(0, 24, rows)
-    item, brand = _drawn(rng, rows, 2_000, 0.8), rng.integers(0, 60, 2_000)
+    item, brand = power_ids(rng, rows, 2_000, 0.8), rng.integers(0, 60, 2_000)
     born = rng.uniform(-20.0, DAYS, 2_000)
     item = np.where(born[item] < now, item, rng.integers(0, 400, rows))
     logit = 0.7 * rng.normal(size=60)[brand[item]] + 0.3 * rng.normal(size=2_000)[item]
@@ -629,7 +632,7 @@ def trend(rows: int, seed: int) -> Made:
     logit += 0.3 * (account > now * 3_000 - 3_000) - 0.04 * now
     ids = {"item": item, "brand": brand[item], "hour": hour}
     numbers = {"account": account, "member_days": member, "at_second": clock, "total": total}
-    return _made(rng, _clicked(rng, logit, 0.04), ids, numbers)
+    return table_of(rng, labels_of(rng, logit, 0.04), ids, numbers)
 
 
 def survey(rows: int, seed: int) -> Made:
@@ -639,17 +642,17 @@ def survey(rows: int, seed: int) -> Made:
     logit = np.zeros(rows)
     for at in range(30):
         size = int(rng.integers(3, 8))
-        answer = _drawn(rng, rows, size, 0.2)
+        answer = power_ids(rng, rows, size, 0.2)
         logit += rng.normal(0.0, 0.2, size)[answer]
         answers[f"q{at}"] = answer
     ids = {name: answers.pop(name) for name in [f"q{at}" for at in range(15)]}
-    return _made(rng, _clicked(rng, logit, 0.04), ids, answers)
+    return table_of(rng, labels_of(rng, logit, 0.04), ids, answers)
 
 
 def auctions(rows: int, seed: int) -> Made:
     """A price that counts against what its category costs elsewhere, a rank, a reserve. 2 %."""
     rng = np.random.default_rng([seed, 16])
-    category, seller = _drawn(rng, rows, 150, 0.8), _drawn(rng, rows, 4_000, 0.9)
+    category, seller = power_ids(rng, rows, 150, 0.8), power_ids(rng, rows, 4_000, 0.9)
     usual = rng.normal(4.0, 1.2, 150)[category]
     price = np.exp(usual + rng.normal(0.0, 0.5, rows))
     rank, bids = rng.integers(1, 21, rows), rng.poisson(rng.gamma(0.8, 5.0, rows))
@@ -659,15 +662,15 @@ def auctions(rows: int, seed: int) -> Made:
     logit += 0.5 * (reserve / price - 0.6) * (bids > 3)
     numbers = {"price": price, "rank": rank, "bids": bids.astype(np.int64)}
     numbers["reserve"] = pa.array(reserve, mask=rng.random(rows) < 0.3)
-    label = _clicked(rng, logit, 0.02)
-    return _made(rng, label, {"category": category, "seller": seller}, numbers)
+    label = labels_of(rng, logit, 0.02)
+    return table_of(rng, label, {"category": category, "seller": seller}, numbers)
 
 
 def seasons(rows: int, seed: int) -> Made:
     """What is wanted depends on the hour and the day of the week; users have habits. 5 %."""
     rng = np.random.default_rng([seed, 17])
     hour, weekday = rng.integers(0, 24, rows), (np.arange(rows) * DAYS // rows) % 7
-    topic, user = _drawn(rng, rows, 80, 0.7), _drawn(rng, rows, 8_000, 0.8)
+    topic, user = power_ids(rng, rows, 80, 0.7), power_ids(rng, rows, 8_000, 0.8)
     phase, height = rng.uniform(0, 2 * np.pi, 80), rng.gamma(2.0, 0.3, 80)
     logit = height[topic] * np.cos(hour / 24 * 2 * np.pi - phase[topic])
     logit += 0.4 * rng.normal(size=(80, 2))[topic, (weekday >= 5).astype(int)]
@@ -676,7 +679,7 @@ def seasons(rows: int, seed: int) -> Made:
     logit += -0.3 * np.log1p(idle) + 0.2 * np.minimum(depth, 6)
     ids = {"hour": hour, "weekday": weekday, "topic": topic, "user": user}
     numbers = {"idle_days": idle, "depth": depth.astype(np.int64)}
-    return _made(rng, _clicked(rng, logit, 0.05), ids, numbers)
+    return table_of(rng, labels_of(rng, logit, 0.05), ids, numbers)
 
 
 MADE: dict[str, Callable[[int, int], Made]] = {

