@@ -113,24 +113,21 @@ def build_dataset(
     sources = feature_files(features)
     columns = _check_schemas(sources, spec)
     daily = Daily(spec, rule)
-    with (
-        files.staged_dir(out, replace=True) as staged,
-        _scratch(staged) as scratch,
-        ThreadPoolExecutor(READ_AHEAD + 2) as pool,
-    ):
-        encoder = _Encoder(spec, pool)
-        sorter = RowSorter(scratch, encoder.stored)
-        census = Census(rule)
-        for batch in in_turn(_batches(sources, spec), pool, READ_AHEAD):
-            days = days_of(batch.column(spec.time), spec.time, rule.zone)
-            given = _labels(batch.column(spec.label), spec)
-            daily.add(batch, days, *given)
-            labels, labelled = _settled(given, label_absent)
-            census.add(days, labels, labelled)
-            rows = encoder.take(batch, np.where(labelled, labels, np.int8(UNLABELLED)))
-            inside = (days >= rule.first_day) & (days <= rule.last_day)
-            # A few others are left out later, which takes less than to copy the rows.
-            sorter.add(rows if inside.mean() > 0.75 else rows.where(inside))
+    with files.staged_dir(out, replace=True) as staged, _scratch(staged) as scratch:
+        with ThreadPoolExecutor(READ_AHEAD + 2) as pool:
+            encoder = _Encoder(spec, pool)
+            sorter = RowSorter(scratch, encoder.stored)
+            census = Census(rule)
+            for batch in in_turn(_batches(sources, spec), pool, READ_AHEAD):
+                days = days_of(batch.column(spec.time), spec.time, rule.zone)
+                given = _labels(batch.column(spec.label), spec)
+                daily.add(batch, days, *given)
+                labels, labelled = _settled(given, label_absent)
+                census.add(days, labels, labelled)
+                rows = encoder.take(batch, np.where(labelled, labels, np.int8(UNLABELLED)))
+                inside = (days >= rule.first_day) & (days <= rule.last_day)
+                # A few others are left out later, which takes less than to copy the rows.
+                sorter.add(rows if inside.mean() > 0.75 else rows.where(inside))
         plan = census.plan(refit=refit)
         log(
             f"{plan.counts.read} rows read, "
@@ -140,7 +137,7 @@ def build_dataset(
             )
         )
         profiles = _Profiles(encoder)
-        _write_splits(sorter, encoder, plan, profiles, staged, pool)
+        _write_splits(sorter, encoder, plan, profiles, staged)
         card = _card(spec, plan, columns, profiles, staged)
         card["days"] = daily.summary()
         card["label_absent"] = label_absent
@@ -312,7 +309,6 @@ def _write_splits(
     plan: Plan,
     profiles: _Profiles,
     staged: Path,
-    pool: Executor,
 ) -> None:
     schema = pa.schema(
         [
@@ -338,6 +334,8 @@ def _write_splits(
             writers.append(stack.enter_context(writer))
         # Blocks of one size: the file depends on the rows, not on how they came.
         blocks = [Blocks(BATCH_ROWS, ["request_id"]) for _ in SPLITS]
+        # Two threads, as each keeps some memory of what it worked on: one sorts, one counts.
+        pool = stack.enter_context(ThreadPoolExecutor(2))
         for rows in ahead(sorter.sorted(), pool):
             days = plan.rule.zone.days_of(rows.times)
             codes = plan.split_codes(days, rows.labels != UNLABELLED)
