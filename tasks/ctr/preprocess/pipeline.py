@@ -136,6 +136,7 @@ def build_dataset(
                 for code, name in enumerate(SPLITS)
             )
         )
+        encoder.finish()
         profiles = _Profiles(encoder)
         _write_splits(sorter, encoder, plan, profiles, staged)
         card = _card(spec, plan, columns, profiles, staged)
@@ -265,6 +266,11 @@ class _Encoder:
             labels,
             [found[at] for at in range(len(columns))],
         )
+
+    def finish(self) -> None:
+        """Hash what is new: from here on `stored` only reads, and threads may share it."""
+        for values in self.values:
+            values.stored(np.empty(0, dtype=np.uint8))
 
     def stored(self, rows: Rows) -> list[pa.Array]:
         """Labels and the features' columns of rows as they are stored."""
