@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nightshift.features.specification import FeatureSpec
-from tasks.ctr.train.dataset import MOST_UNKNOWN, Batches, Dataset, Split
+from tasks.ctr.train.dataset import MOST_UNKNOWN, Batches, Dataset, Split, random_bytes
 from tasks.ctr.train.inputs import Inputs, Tensors
 from tasks.ctr.train.vocabulary import Vocabulary
 
@@ -130,6 +130,17 @@ def test_a_row_is_penalized_once_in_an_epoch_however_often_it_is_replaced(later)
     assert shares[user + 1] == pytest.approx(1 / (0.5 * 80))
     assert shares[item + 1] == pytest.approx(1 / 100)
     assert later.penalty_of_row()[user + 1] == pytest.approx(1 / 80)
+
+
+@pytest.mark.parametrize("drawn", [2, 3], ids=["a whole number is next", "half a number is left"])
+@pytest.mark.parametrize("count", [64, 1001])
+def test_random_bytes_are_those_of_numpy(drawn, count):
+    ours, theirs = (np.random.Generator(np.random.PCG64([7, 1])) for _ in range(2))
+    for generator in (ours, theirs):
+        generator.random(drawn, dtype=np.float32)
+    for _ in range(2):
+        assert random_bytes(ours, count).tobytes() == theirs.bytes(count)
+    assert ours.random() == theirs.random()
 
 
 def test_masks_drop_their_share(vocabulary):
