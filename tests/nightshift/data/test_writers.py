@@ -8,6 +8,7 @@ page versions, file splits, column orders and hidden files as they come.
 import datetime as dt
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -21,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nightshift.errors import ContractError, DataError
-from nightshift.features.encoding import encode_column, encode_rows
+from nightshift.features.encoding import encode_rows
 from nightshift.features.specification import FeatureSpec
 from tasks.ctr.preprocess import pipeline
 
@@ -204,10 +205,15 @@ def offline(folder, spec):
     paths = pipeline.feature_files(folder)
     given = dict(pipeline._check_schemas(paths, spec))
     assert given
-    parts = [
-        np.stack([encode_column(batch.column(f.name), f) for f in spec.fields], axis=1)
-        for batch in pipeline._batches(paths, list(spec.names))
-    ]
+    with ThreadPoolExecutor(1) as pool:
+        encoder = pipeline._Encoder(spec, pool)
+        taken = [
+            encoder.take(batch, np.zeros(batch.num_rows, np.int8))
+            for group in pipeline._batches(paths, spec)
+            for batch in group
+        ]
+        encoder.finish()
+    parts = [np.stack(encoder.stored(rows)[1:], axis=1) for rows in taken]
     return np.concatenate(parts)
 
 
