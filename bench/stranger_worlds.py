@@ -18,7 +18,7 @@ def worlds(rows: int, seed: int) -> Made:
     """2 to 11 categories, 2 to 15 numbers, up to 4 products of them, days that differ, or none.
 
     Which effects there are, their shapes and strengths, the scales and gaps of numbers and the share
-    of positives (1.5 to 40 %) are power_ids, too.
+    of positives (1.5 to 40 %) are drawn, too.
     """
     rng = np.random.default_rng([seed, 77])
     kinds, count = int(rng.integers(2, 12)), int(rng.integers(2, 16))

@@ -54,7 +54,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from bench.stranger_data import DAYS, FIRST, MADE, flights, movielens
-from bench.stranger_tables import PICKLED, TABLES, WINDOWS, read
+from bench.stranger_tables import PICKLED, TABLES, WINDOWS
 from bench.stranger_worlds import worlds
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -138,12 +138,18 @@ def run(command: list[Any], **environment: str) -> str:
     return done.stdout
 
 
-def prepare(root: Path, table: pa.Table, spec: dict[str, Any]) -> None:
+def prepare(
+    root: Path,
+    table: pa.Table,
+    spec: dict[str, Any],
+    last: dt.date = FIRST + dt.timedelta(days=DAYS - 1),
+    *days: Any,
+) -> None:
     """The features, the specification and the dataset of tasks.ctr.preprocess."""
     (root / "features").mkdir(parents=True)
     pq.write_table(table, root / "features" / "part-0.parquet")
     (root / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
-    preprocess(root, FIRST + dt.timedelta(days=DAYS - 1), "--train-days", DAYS)
+    preprocess(root, last, *(days or ("--train-days", DAYS)))
 
 
 def prepare_jd(root: Path, features: Path) -> None:
@@ -159,14 +165,10 @@ def prepare_jd(root: Path, features: Path) -> None:
 
 def prepare_table(root: Path, kind: str, source: Path, rows: int, seed: int) -> None:
     """A real table of `bench.stranger_tables`."""
-    table, spec = TABLES[kind](read(source), rows, seed)
-    (root / "features").mkdir(parents=True)
-    pq.write_table(table, root / "features" / "part-0.parquet")
-    (root / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    table, spec = TABLES[kind](pq.read_table(source), rows, seed)
     last, days, valid, test = WINDOWS[kind]
-    preprocess(
-        *(root, last, "--train-days", days, "--valid-days", valid, "--test-days", test),
-    )
+    days_of = ("--train-days", days, "--valid-days", valid, "--test-days", test)
+    prepare(root, table, spec, last, *days_of)
 
 
 def unpickled(python: Path, kind: str, folder: Path) -> Path:
@@ -184,12 +186,9 @@ def unpickled(python: Path, kind: str, folder: Path) -> Path:
 
 def prepare_flights(root: Path, package: Path, seed: int) -> None:
     """120 days of flights; each seed ends on another day."""
-    table, spec = flights(package)
     last = dt.date(2013, 12, 31) - dt.timedelta(days=41 * (seed - 1))
-    (root / "features").mkdir(parents=True)
-    pq.write_table(table, root / "features" / "part-0.parquet")
-    (root / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
-    preprocess(root, last, "--train-days", 120, "--valid-days", 7, "--test-days", 21)
+    days = ("--train-days", 120, "--valid-days", 7, "--test-days", 21)
+    prepare(root, *flights(package), last, *days)
 
 
 def installed(python: Path) -> Path:

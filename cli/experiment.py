@@ -168,7 +168,7 @@ def _print(found: Mapping[str, Any]) -> int:
         values = {k: v for k, v in raw.items() if k not in ("values", "left_out")}
         row = Row(**{**values, **spreads})
         texts = page.cells(row)
-        name = ("* " if raw["id"] == found["best"] else "  ") + _short(texts[0])
+        name = ("* " if raw["id"] == found["best"] else "  ") + page.cut(texts[0], _MOST_NAME)
         lines.append((raw["id"], name, *(texts[at] for at in shown[1:])))
     say(table(("id", "  configuration", *(page.HEADS[at] for at in shown[1:])), lines))
     say(
@@ -178,13 +178,8 @@ def _print(found: Mapping[str, Any]) -> int:
     return 0
 
 
-def _short(name: str) -> str:
-    """A configuration's name, cut where it would push the figures out of sight."""
-    return name if len(name) <= _MOST_NAME else f"{name[: _MOST_NAME - 1]}…"
-
-
 def _list(options: argparse.Namespace) -> int:
-    from nightshift.experiment import running
+    from nightshift.experiment import page, running
 
     pipeline = chosen(options)
     rows: list[Sequence[str]] = []
@@ -196,7 +191,8 @@ def _list(options: argparse.Namespace) -> int:
             continue
         best = next((row for row in found["rows"] if row["id"] == found["best"]), None)
         text = "-" if best is None or not best["auc"] else f"{best['auc']['mean']:.4f}"
-        rows.append((name, str(len(found["rows"])), text, _short(best["name"]) if best else "-"))
+        name_of_best = page.cut(best["name"], _MOST_NAME) if best else "-"
+        rows.append((name, str(len(found["rows"])), text, name_of_best))
     say(table(("experiment", "configurations", "test AUC", "best"), rows) if rows else (
         f"{pipeline.name} has no experiment; ./nightshift experiment run NAME makes one"))  # fmt: skip
     return 0

@@ -12,7 +12,7 @@ import yaml
 
 from nightshift import files
 from nightshift.errors import ConfigurationError
-from nightshift.experiment.design import Configuration
+from nightshift.experiment.design import assigned
 from nightshift.experiment.trainings import reduced_spec
 from nightshift.features.specification import FeatureSpec
 from nightshift.modules import of_tasks
@@ -85,8 +85,7 @@ def with_values(text: str, values: Mapping[str, Any], source: str) -> str:
     lines = text.splitlines()
     if [line for line in lines if line.strip() and not line.lstrip().startswith("#")] == ["{}"]:
         lines = [line for line in lines if line.strip() != "{}"]
-    written = {item.partition("=")[0]: item.partition("=")[2]
-               for item in Configuration(values).overrides()}  # fmt: skip
+    written = {item.partition("=")[0]: item.partition("=")[2] for item in assigned(values)}
     for key, value in written.items():
         at = [n for n, line in enumerate(lines) if re.match(rf"{re.escape(key)}\s*:", line)]
         if not at:

@@ -13,8 +13,9 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem;
        color: #1c2733; background: #fff; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #d8dee6; }
-th, td { white-space: nowrap; } .wide { overflow-x: auto; }
+.wide { overflow-x: auto; }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #d8dee6;
+         white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 9rem; }
 tr.best { background: #eaf4ec; font-weight: 600; }
 .failed { color: #a02020; } figure { margin: 0 0 1.5rem 0; overflow-x: auto; }
@@ -71,6 +72,11 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
+def cut(name: str, most: int) -> str:
+    """A configuration's name in `most` characters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def common(about: Mapping[str, Any]) -> str:
     """What every configuration has, unless it says otherwise; empty where that is nothing."""
     base = assigned(about["config"]["base"])
@@ -115,7 +121,7 @@ def _table(found: Sequence[Row], chosen: Row | None) -> str:
 
 def dots(title: str, values: Sequence[tuple[str, Spread | None]], zero: float | None) -> str:
     """A dot with its interval a line; `zero` is a value that is drawn as a line across."""
-    shown = [(_cut(name), one) for name, one in values if one is not None]
+    shown = [(cut(name, _LABEL), one) for name, one in values if one is not None]
     if not shown:
         return ""
     left = 16 + _LETTER * max(len(name) for name, _ in shown)
@@ -155,10 +161,6 @@ def dots(title: str, values: Sequence[tuple[str, Spread | None]], zero: float | 
         f'<svg role="img" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">'
         f"<title>{html.escape(title)}</title>{''.join(parts)}</svg></figure>"
     )
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
 
 
 def _dates(found: Sequence[Row]) -> str:
