@@ -123,6 +123,8 @@ def _whole(text: str, option: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from nightshift_provider.runners.experiments import starter
+
     from nightshift.experiment import job
 
     pipeline = chosen(options)
@@ -134,7 +136,7 @@ def _run(options: argparse.Namespace) -> int:
         options.jobs,
         options.threads,
     )
-    found = job.run(pipeline, asked, say, progress)
+    found = job.run(pipeline, asked, say, progress, starter(pipeline.settings))
     code = _print(found)
     say(f"Report: {found['report']}")
     if found["again"]:

@@ -46,10 +46,13 @@ class TaskIdentity:
             generation=max(0, (ti.max_tries or 0) - retries),
         )
 
-    @property
-    def name(self) -> str:
-        """A name for containers and folders, the same for all tries: `nightshift-<task>-<hash>`."""
-        text = "\0".join((self.dag_id, self.run_id, self.task_id, str(self.map_index)))
+    def name_in(self, home: str) -> str:
+        """A name for containers and folders, the same for all tries: `nightshift-<task>-<hash>`.
+
+        Args:
+            home: the installation's id; others may have the same runs on the same engine.
+        """
+        text = "\0".join((home, self.dag_id, self.run_id, self.task_id, str(self.map_index)))
         slug = re.sub(r"[^a-z0-9]+", "-", self.task_id.lower()).strip("-")[:40] or "task"
         return f"nightshift-{slug}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 

@@ -27,7 +27,8 @@ def check(path: str, *, read_only: bool, policy: Policy, watch: Watch | None = N
     if not (policy.is_run(path) or (read_only and policy.is_readable(path))):
         raise Refused(
             f"{path[:200]!r} may not be mounted{'' if read_only else ' to be written to'}: only "
-            "include/, pipelines/, data/, releases/ and runs/ read-only, and a run's folder"
+            "include/, pipelines/, data/, releases/ and runs/ read-only, and the folder of a run or "
+            "of an experiment's training"
         )
     root = policy.root_of(path)
     if root is None:

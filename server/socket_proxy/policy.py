@@ -18,8 +18,12 @@ SHM_MAX = 1 << 30
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _PIPELINE = re.compile(r"[a-z][a-z0-9_]{0,29}")
-_RUN = re.compile(r"(?:[a-z][a-z0-9_]{0,29}/)?[0-9]{4}-[0-9]{2}-[0-9]{2}/[A-Za-z0-9_-]{1,64}")
-"""A run's folder below `runs/`: `[<pipeline>/]<date>/<run token>`."""
+_RUN = re.compile(
+    r"(?:[a-z][a-z0-9_]{0,29}/)?(?:[0-9]{4}-[0-9]{2}-[0-9]{2}/[A-Za-z0-9_-]{1,64}"
+    r"|experiments/(?:datasets|trainings)/[0-9a-f]{16})"
+)
+"""What a task writes to below `runs/`, a run's folder or one of an experiment's:
+`[<pipeline>/]<date>/<run token>`, `[<pipeline>/]experiments/trainings/<key>`."""
 
 
 class PolicyError(Exception):
@@ -34,7 +38,7 @@ class Policy:
         images: that may be started.
         user: `uid:gid` of every container.
         home: NIGHTSHIFT_HOME, at the same path as on the host.
-        readable: folders that may be mounted read-only, beside a run's.
+        readable: folders that may be mounted read-only, beside those that tasks write to.
         memory: bytes that a container may have.
         nano_cpus: billionths of a CPU that it may have.
         gpu: whether one GPU may be asked for.
@@ -96,7 +100,7 @@ class Policy:
         return path in self.readable or (own and _PIPELINE.fullmatch(name) is not None)
 
     def is_run(self, path: str) -> bool:
-        """Whether `path` is spelled as a run's folder."""
+        """Whether `path` is spelled as the folder of a run, or of a training of an experiment."""
         prefix = f"{self.home}/runs/"
         return path.startswith(prefix) and _RUN.fullmatch(path[len(prefix) :]) is not None
 

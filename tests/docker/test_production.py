@@ -28,6 +28,7 @@ from laptop.data.generate import Spec, generate
 from laptop.demo import example_request
 from nightshift import files
 from nightshift.errors import NightshiftError
+from nightshift.experiment import running
 from nightshift.layout import RunFolder
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
@@ -127,14 +128,35 @@ def test_the_night_ends_in_a_served_release(ran: Night) -> None:
     assert str(live["model_version"]).startswith(DS.replace("-", ""))
 
 
+def test_an_experiment_trains_in_containers_and_touches_nothing_that_serves(ran: Night) -> None:
+    pipeline = Pipeline.load(ran.settings)
+    before = (pipeline.releases / "live.json").read_bytes()
+    asked = {
+        "dates": [DS],
+        "train_days": TRAIN_DAYS,
+        "base": {"family": "lr", "epochs": 1, "baseline": False},
+        "leave_out": [["request_is_weekday"]],
+    }
+    conf = {"name": "evening", "experiment": asked, "jobs": 2}
+    done = night.run(ran.settings, "experiment_jd", "production", conf)
+    assert done.state == "success", AirflowApi(ran.settings).tasks("experiment_jd", done.run_id)
+    found = running.summary(pipeline, "evening")
+    assert [(row["trainings"], row["failed"]) for row in found["rows"]] == [(1, []), (1, [])]
+    assert all(row["auc"]["mean"] > 0.5 for row in found["rows"])
+    assert (running.folder_of(pipeline, "evening") / running.PAGE).is_file()
+    assert (pipeline.releases / "live.json").read_bytes() == before
+
+
 def test_its_tasks_were_containers_started_through_the_proxy(ran: Night) -> None:
     log = ran.production.compose("logs", "--no-color", "docker-proxy")
     created = re.findall(r"201 passed on: POST /v1\.\d+/containers/create\?name=(\S+)", log)
     removed = re.findall(r"204 passed on: DELETE /v1\.\d+/containers/([^ ?\s]+)", log)
-    assert {name.rsplit("-", 1)[0] for name in created} == {
+    assert {re.split("-[0-9a-f]{12}", name)[0] for name in created} == {
         "nightshift-preprocess",
         "nightshift-train",
         "nightshift-score",
+        "nightshift-experiment-preprocess",
+        "nightshift-experiment-train",
     }
     assert sorted(created) == sorted(removed)
     assert "refused:" not in log

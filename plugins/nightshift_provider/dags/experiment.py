@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
-from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param
 
 from nightshift.pipeline import Pipeline
 from nightshift_provider.dags import experiment_id
-from nightshift_provider.dags.common import RETRIES, given_params
-
-LOG = logging.getLogger(__name__)
+from nightshift_provider.dags.common import RETRIES
+from nightshift_provider.operators.experiment import NightshiftExperimentOperator
 
 DOC = """### {name}: which way to train is worth more?
 
@@ -70,34 +67,9 @@ def experiment_dag(pipeline: Pipeline) -> DAG:
         default_args=RETRIES,
     ) as dag:
         # Not in the pool of trainings: a night would wait for an experiment of hours.
-        @task(multiple_outputs=False, doc_md="Export the features, train, write the report.")
-        def experiment() -> dict[str, Any]:
-            from nightshift.errors import RetryableError
-            from nightshift.experiment import job
-            from nightshift.pipeline import Pipeline
-            from nightshift.settings import Settings
-
-            given = given_params()
-            asked = job.Request(
-                given["name"],
-                job.configured(given["experiment"]),
-                given["last"],
-                jobs=given["jobs"],
-            )
-            found = job.run(Pipeline.load(Settings.from_env(), name), asked, LOG.info)
-            if found["again"]:
-                raise RetryableError(
-                    f"{found['again']} training(s) of {asked.name} failed in passing; the others "
-                    f"are kept, and {found['report']} shows them"
-                )
-            rows = {row["id"]: row for row in found["rows"]}
-            best = rows.get(found["best"])
-            return {
-                "report": found["report"],
-                "configurations": len(rows),
-                "best": None if best is None else best["name"],
-                "test_auc": best["auc"]["mean"] if best and best["auc"] else None,
-            }
-
-        experiment()
+        NightshiftExperimentOperator(
+            task_id="experiment",
+            pipeline=name,
+            doc_md="Export the features, train, write the report.",
+        )
     return dag

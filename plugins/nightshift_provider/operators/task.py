@@ -1,6 +1,6 @@
 """The operator of container tasks: one command, run where NIGHTSHIFT_TASK_RUNNER says.
 
-A task has one name for all its tries (`TaskIdentity.name`), which its container or its process's
+A task has one name for all its tries (`TaskIdentity.name_in`), which its container or its process's
 folder bears. So a retry finds what a dead worker left: a running task is followed from where its
 log was, an ended one is read and not run again. A cleared task starts anew.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +36,7 @@ from nightshift_provider.runners.base import (
     Status,
     TaskSpec,
     home_id,
-    task_folders,
+    task_spec,
 )
 from nightshift_provider.runners.reaper import reap
 from nightshift_provider.triggers.task import NightshiftTaskTrigger, TaskOutcome
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
 
 RESULT_MAX_BYTES = 64 * 1024
 RESULT_VERSION = 1
-ROOTS_TASK_USER = "10001:10001"
-"""The images' own user; tasks run as it when the worker is root, else as the worker's user."""
 
 
 class NightshiftTaskOperator(WaitingOperator):
@@ -205,37 +202,19 @@ class NightshiftTaskOperator(WaitingOperator):
                 f"the result {result} of task {self.task_id} must lie in its run_dir {run_dir}"
             )
         result.parent.mkdir(parents=True, exist_ok=True)
-        folders = [
-            settings.include,
-            settings.pipelines,
-            settings.runs_root,
-            *(Path(path) for path in self.readable),
-        ]
-        return TaskSpec(
-            name=identity.name,
+        return task_spec(
+            settings,
+            name=identity.name_in(home_id(settings.home)),
             generation=identity.generation,
-            command=["python", "-m", f"tasks.{self.task}", *(str(a) for a in self.arguments)],
-            environment={
-                "PYTHONPATH": "src:packages/openmldb-files/src:.",
-                "PYTHONUNBUFFERED": "1",
-                "PYTHONDONTWRITEBYTECODE": "1",
-                **{name: str(value) for name, value in (self.environment or {}).items()},
-            },
-            project=str(settings.project),
-            python=str(settings.task_python),
-            state_dir=str(task_folders(settings.home) / identity.name),
-            result_path=str(result),
-            writable=[str(run_dir)],
-            readable=[str(path) for path in dict.fromkeys(folders) if path.exists()],
+            command=[f"tasks.{self.task}", *(str(a) for a in self.arguments)],
+            environment=self.environment or {},
+            result=result,
+            writable=run_dir,
+            readable=[Path(path) for path in self.readable],
             image=str(image),
-            user=_user(),
-            memory=settings.task_memory,
-            cpus=settings.task_cpus,
-            device=settings.task_device,
             deadline=time.time() + self._time_limit(self.timeout_s),
             stop_grace_s=self.stop_grace_s,
             labels={
-                "home": home_id(settings.home),
                 "task": self._kind,
                 "dag_id": identity.dag_id,
                 "run_id": identity.run_id,
@@ -394,10 +373,6 @@ def _said(path: Path) -> str:
     except (OSError, ContractError, ValueError, RecursionError):
         return ""
     return str(value.get("error", ""))[:4000] if isinstance(value, dict) else ""
-
-
-def _user() -> str:
-    return ROOTS_TASK_USER if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
 
 
 def _no_constant(text: str) -> float:

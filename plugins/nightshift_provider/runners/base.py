@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -144,6 +145,70 @@ def leftover(settings: Settings, name: str) -> TaskSpec:
         state_dir=str(task_folders(settings.home) / name), result_path="", writable=[], readable=[],
         image="", user="", memory="", cpus=0.0, device="cpu", deadline=0.0, stop_grace_s=10.0,
     )  # fmt: skip
+
+
+ROOTS_TASK_USER = "10001:10001"
+"""The images' own user; tasks run as it when the worker is root, else as the worker's user."""
+
+
+def task_spec(
+    settings: Settings,
+    *,
+    name: str,
+    generation: int,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    result: Path,
+    writable: Path,
+    readable: Sequence[Path],
+    image: str,
+    deadline: float,
+    stop_grace_s: float,
+    labels: Mapping[str, str],
+) -> TaskSpec:
+    """A task of this installation, with the limits and folders that all of its tasks have.
+
+    Args:
+        settings: the installation's.
+        name: unique to the task, over all its tries.
+        generation: a clear raises it, a retry does not.
+        command: the module and its arguments.
+        environment: further variables.
+        result: where the task writes its result.
+        writable: the folder that it writes to.
+        readable: further folders that it reads; `include/`, the pipelines and all runs are.
+        image: of a container.
+        deadline: seconds since the epoch.
+        stop_grace_s: seconds between SIGTERM and SIGKILL.
+        labels: who started it.
+    """
+    folders = [settings.include, settings.pipelines, settings.runs_root, *readable]
+    user = ROOTS_TASK_USER if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
+    return TaskSpec(
+        name=name,
+        generation=generation,
+        command=["python", "-m", *command],
+        environment={
+            "PYTHONPATH": "src:packages/openmldb-files/src:.",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **{name: str(value) for name, value in environment.items()},
+        },
+        project=str(settings.project),
+        python=str(settings.task_python),
+        state_dir=str(task_folders(settings.home) / name),
+        result_path=str(result),
+        writable=[str(writable)],
+        readable=[str(path) for path in dict.fromkeys(folders) if path.exists()],
+        image=image,
+        user=user,
+        memory=settings.task_memory,
+        cpus=settings.task_cpus,
+        device=settings.task_device,
+        deadline=deadline,
+        stop_grace_s=stop_grace_s,
+        labels={"home": home_id(settings.home), **labels},
+    )
 
 
 class Runner(ABC):

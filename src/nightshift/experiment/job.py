@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from nightshift.experiment import features, running
 from nightshift.experiment.config import ExperimentConfig
 from nightshift.experiment.design import Cell
 from nightshift.experiment.running import Experiment
+from nightshift.experiment.starting import Processes, Starter
 from nightshift.experiment.trainings import Bench
 from nightshift.families import having
 from nightshift.pipeline import Pipeline
@@ -80,6 +81,7 @@ def run(
     asked: Request,
     tell: Tell,
     showing: Showing = lambda title, now: nullcontext(),
+    starter: Starter | None = None,
 ) -> dict[str, Any]:
     """Do what is not done yet, and report.
 
@@ -88,6 +90,7 @@ def run(
         asked: what is to be done.
         tell: told of each training.
         showing: a context that shows how far the export is, by its title and what is done now.
+        starter: of preprocessing and training; None: processes of this machine.
 
     Returns:
         The summary (`running.summary`), with `report`, the page, and `again`, how many trainings
@@ -97,6 +100,7 @@ def run(
         ConfigurationError: the pipeline has no SQL features, or a configuration is none.
         PartitionMissing: a night lacks its data.
         LockHeld: another experiment of this pipeline trains.
+        RetryableError: the starter was closed.
     """
     if "experiment" not in pipeline.config.kind.parts:
         raise ConfigurationError(
@@ -114,7 +118,9 @@ def run(
     place = asked.features
     if place is not None and not place.is_dir():
         raise ConfigurationError(f"--features {place} is not a folder")
-    bench = Bench(pipeline, root, place or root, train_days, pipeline.settings.task_device, threads)
+    by = starter or Processes(pipeline.settings)
+    device = pipeline.settings.task_device
+    bench = Bench(pipeline, root, place or root, train_days, device, threads, by)
     experiment = Experiment(asked.name, config, dates, bench, jobs)
     count = len(experiment.check())
     if place is None:
@@ -123,12 +129,13 @@ def run(
 
         def heard(text: str) -> None:
             nonlocal now
+            by.going_on()
             now = text
 
         title = f"Features of {plan['first_day']} to {plan['ds']}"
         with showing(title, lambda: now):
             place = features.export(pipeline, plan, root / "features", heard)
-    experiment.bench = Bench(pipeline, root, place, train_days, bench.device, threads)
+    experiment.bench = replace(bench, features=place)
     tries = count + (config.search.trials if config.search else 0)
     total = tries * len(dates) * len(config.seeds)
     tell(

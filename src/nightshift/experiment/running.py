@@ -96,8 +96,8 @@ class Experiment:
             hyperparameters = of_tasks(project, "tasks.ctr.train.hyperparameters")
         except ModuleNotFoundError as error:
             raise ConfigurationError(
-                f"{project} holds no tasks/ ({error}): experiments train in local processes; run them "
-                "where the whole project is"
+                f"{project} holds no tasks/ ({error}), which say what a hyper-parameter is; run "
+                "experiments where the whole project is"
             ) from error
         try:
             _loaded(hyperparameters, pipeline.hyperparameters, one)
@@ -114,12 +114,7 @@ class Experiment:
             LockHeld: another experiment of this pipeline trains.
         """
         wanted = self.check()
-        python = self.bench.pipeline.settings.task_python
-        if not Path(python).exists():
-            raise ConfigurationError(
-                f"{python} is not there: experiments train in local processes, whatever runs the "
-                "nights' tasks; ./nightshift setup makes it, or name one by NIGHTSHIFT_TASK_PYTHON"
-            )
+        self.bench.starter.check()
         with files.locked(self.bench.root / ".lock", timeout_s=_LOCK_S):
             self._write_about()
             try:

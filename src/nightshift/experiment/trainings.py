@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import hashlib
 import json
-import os
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from nightshift import errors, files
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError, ContractError
 from nightshift.experiment.design import Cell
+from nightshift.experiment.starting import Started, Starter
 from nightshift.features.specification import FeatureSpec
 from nightshift.pipeline import Pipeline
 
@@ -30,9 +28,7 @@ VERSION = 1
 """Of a kept result; another one is trained anew."""
 
 RESULT, PARAMETERS = "result.json", "hyperparameters.yaml"
-_PR_SET_PDEATHSIG = 1
 _POLL_S = 0.2
-_STOP_S = 20.0
 _TAIL = 2000
 _CARD = (
     "family", "epochs", "best_epoch", "parameters", "hyperparameters", "chosen", "valid", "test",
@@ -53,6 +49,7 @@ class Bench:
         train_days: days of requests that a training learns from, held-out days included.
         device: of training.
         threads: of each training.
+        starter: of its tasks.
     """
 
     pipeline: Pipeline
@@ -61,6 +58,7 @@ class Bench:
     train_days: int
     device: str
     threads: int
+    starter: Starter
 
     @functools.cached_property
     def spec_text(self) -> str:
@@ -163,9 +161,9 @@ def dataset(bench: Bench, cell: Cell) -> tuple[Path, Path]:
             arguments += ["--label-absent", str(tables.label_absent)]
         if tables.label_settle_days is not None:
             arguments += ["--label-settle-days", str(tables.label_settle_days)]
-        process = _start(bench, "preprocess", arguments, folder / "preprocess.log")
-        with _ended(process):
-            code = process.wait()
+        key = bench.dataset_key(cell.ds, left_out)
+        with _ended(task := bench.starter.start("preprocess", key, arguments, folder)):
+            code = _code(task)
         if code:
             raise ConfigurationError(
                 f"the dataset of {cell.ds} could not be made: "
@@ -174,49 +172,26 @@ def dataset(bench: Bench, cell: Cell) -> tuple[Path, Path]:
     return data, spec
 
 
-def _start(bench: Bench, task: str, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-    settings = bench.pipeline.settings
-    path = os.pathsep.join([str(settings.project / "src"), str(settings.project)])
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [str(settings.task_python), "-m", f"tasks.ctr.{task}", *arguments],
-            cwd=settings.project,
-            env={**os.environ, "PYTHONPATH": path},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C is for us: a training is asked by SIGTERM, and keeps a checkpoint.
-            start_new_session=True,
-            preexec_fn=_end_with_us,
-        )
-
-
-def _end_with_us() -> None:
-    """In the child: the kernel sends SIGTERM when this process dies, however it does (Linux)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 @contextlib.contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """The process does not outlive the block."""
+def _ended(task: Started) -> Iterator[None]:
+    """The task does not outlive the block."""
     try:
         yield
     finally:
-        _stop([process])
+        task.end()
 
 
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    going = [process for process in processes if process.poll() is None]
-    for process in going:
-        process.terminate()
-    end = time.monotonic() + _STOP_S
-    while time.monotonic() < end and any(process.poll() is None for process in going):
+def _code(task: Started) -> int:
+    while (code := task.code()) is None:
         time.sleep(_POLL_S)
-    for process in going:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+    return code
+
+
+def _stop(tasks: Sequence[Started]) -> None:
+    """End them all at once: each may take its time to keep a checkpoint."""
+    if tasks:
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            list(pool.map(lambda task: task.end(), tasks))
 
 
 def _why(result: Path, log: Path) -> str:
@@ -264,26 +239,27 @@ def run(
         else:
             found[bench.cell_key(cell)] = kept
             said(cell, kept)
-    at_work: list[tuple[Cell, subprocess.Popen[bytes]]] = []
+    at_work: list[tuple[Cell, Started]] = []
     try:
         while left or at_work:
             while left and len(at_work) < jobs:
                 cell = left.pop(0)
                 at_work.append((cell, _train(bench, cell)))
             time.sleep(_POLL_S)
-            for cell, process in list(at_work):
-                if process.poll() is None:
+            for cell, task in list(at_work):
+                code = task.code()
+                if code is None:
                     continue
-                at_work.remove((cell, process))
-                result = _take(bench, cell, process.returncode)
+                at_work.remove((cell, task))
+                result = _take(bench, cell, code)
                 found[bench.cell_key(cell)] = result
                 said(cell, result)
     finally:
-        _stop([process for _, process in at_work])
+        _stop([task for _, task in at_work])
     return found
 
 
-def _train(bench: Bench, cell: Cell) -> subprocess.Popen[bytes]:
+def _train(bench: Bench, cell: Cell) -> Started:
     data, spec = dataset(bench, cell)
     folder = bench.folder(cell)
     folder.mkdir(parents=True, exist_ok=True)
@@ -304,7 +280,7 @@ def _train(bench: Bench, cell: Cell) -> subprocess.Popen[bytes]:
         *("--device", bench.device, "--result", str(folder / "train.json")),
         *("--test-scores", str(folder / "scores.npz")),
     ]
-    return _start(bench, "train", arguments, folder / "train.log")
+    return bench.starter.start("train", bench.cell_key(cell), arguments, folder)
 
 
 def _take(bench: Bench, cell: Cell, code: int) -> dict[str, Any]:

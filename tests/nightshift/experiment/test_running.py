@@ -10,9 +10,10 @@ import yaml
 
 from nightshift import files
 from nightshift.errors import ConfigurationError, LockHeld
-from nightshift.experiment import job, results, running, trainings
+from nightshift.experiment import job, results, running
 from nightshift.experiment.config import ExperimentConfig
 from nightshift.experiment.running import Experiment
+from nightshift.experiment.starting import Processes
 from nightshift.experiment.trainings import Bench
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
@@ -36,7 +37,7 @@ def bench(tmp_path_factory, project):
     settings = Settings(home=root / "home", pipelines=root / "pipelines", task_python=TASKS_PYTHON)
     pipeline = Pipeline.load(settings, "shop")
     features = write_features(root / "features", feature_table("2026-11-06", 15, 120))
-    return Bench(pipeline, running.root_of(pipeline), features, 15, "cpu", 1)
+    return Bench(pipeline, running.root_of(pipeline), features, 15, "cpu", 1, Processes(settings))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_nothing_is_left_but_results(experiment):
 
 def test_what_is_done_is_not_done_again(experiment, monkeypatch):
     made, _ = experiment
-    monkeypatch.setattr(trainings, "_start", None)
+    monkeypatch.setattr(Processes, "start", None)
     again = Experiment("again", made.config, made.dates, made.bench, 2)
     rows = again.run()
     assert [row.trainings for row in rows] == [1, 1, 1]
@@ -80,7 +81,7 @@ def test_what_is_done_is_not_done_again(experiment, monkeypatch):
 
 def test_the_job_of_command_and_dag_finds_the_trainings_and_reports(experiment, monkeypatch):
     made, _ = experiment
-    monkeypatch.setattr(trainings, "_start", None)
+    monkeypatch.setattr(Processes, "start", None)
     asked = {"vary": {"family": ["lr"]}, "leave_out": [["user"]], "train_days": 15, "dates": [LAST]}
     told = []
     found = job.run(

@@ -5,13 +5,8 @@ Real trainings are in `test_running.py`.
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import yaml
@@ -20,6 +15,7 @@ from nightshift.errors import ConfigurationError
 from nightshift.experiment import trainings
 from nightshift.experiment.config import ExperimentConfig
 from nightshift.experiment.design import cells, configurations
+from nightshift.experiment.starting import Processes
 from nightshift.experiment.trainings import Bench, reduced_spec
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
@@ -70,7 +66,9 @@ def bench(tmp_path, project):
     (tmp_path / "features" / "part.parquet").write_bytes(b"rows")
     (tmp_path / "how.json").write_text(json.dumps({"code": 0, "error": None}))
     pipeline = Pipeline.load(settings, "shop")
-    return Bench(pipeline, tmp_path / "experiments", tmp_path / "features", 15, "cpu", 1)
+    return Bench(
+        pipeline, tmp_path / "experiments", tmp_path / "features", 15, "cpu", 1, Processes(settings)
+    )
 
 
 def wanted(*dates, seeds=(1,), **content):
@@ -206,36 +204,3 @@ def test_a_damaged_result_is_no_result(bench):
     for content in ("{", "[]"):
         (bench.folder(cell) / trainings.RESULT).write_text(content)
         assert bench.kept(cell) is None
-
-
-def test_a_training_ends_with_the_command_that_started_it(tmp_path, project):
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nexec sleep 60\n")
-    python.chmod(0o755)
-    code = f"""
-import pathlib, time, types
-from nightshift.experiment import trainings
-settings = types.SimpleNamespace(project=pathlib.Path({str(project)!r}), task_python={str(python)!r})
-bench = types.SimpleNamespace(pipeline=types.SimpleNamespace(settings=settings))
-print(trainings._start(bench, "train", [], pathlib.Path({str(tmp_path / "log")!r})).pid, flush=True)
-time.sleep(60)
-"""
-    command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert command.stdout is not None
-    training = int(command.stdout.readline())
-    os.kill(command.pid, signal.SIGKILL)
-    command.wait()
-    command.stdout.close()
-    for _ in range(600):
-        if not _lives(training):
-            return
-        time.sleep(0.1)
-    os.kill(training, signal.SIGKILL)
-    pytest.fail("the training outlived the command")
-
-
-def _lives(pid):
-    try:
-        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False

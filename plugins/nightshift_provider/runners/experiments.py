@@ -1,0 +1,169 @@
+"""The tasks of an experiment, by the runner that the nights' tasks have."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from nightshift import files
+from nightshift.errors import (
+    EXIT_RETRYABLE,
+    ConfigurationError,
+    ContractError,
+    NightshiftError,
+    ServiceUnavailable,
+)
+from nightshift.experiment.starting import Processes, Started, Starter
+from nightshift.runners import RUNNERS
+from nightshift.settings import Settings
+from nightshift_provider.runners import make_runner
+from nightshift_provider.runners.base import LogPump, Phase, Runner, TaskSpec, home_id, task_spec
+
+LOG = logging.getLogger(__name__)
+LIMIT_S = 12 * 3600.0
+GRACE_S = 60.0
+OUTAGE_S = 120.0
+LOOK_S = 1.0
+
+
+def starter(settings: Settings) -> Starter:
+    """What starts an experiment's tasks: as containers where the nights' tasks are."""
+    if RUNNERS[settings.task_runner].images:
+        return ByRunner(settings, make_runner(settings.task_runner, settings.docker_url))
+    return Processes(settings)
+
+
+class ByRunner(Starter):
+    """Tasks by a runner. Each has a name that follows from what it computes.
+
+    So the next call finds what a dead worker left: it follows a task that runs, and takes the
+    result of one that has ended well.
+
+    Args:
+        settings: the installation's.
+        runner: which starts them.
+    """
+
+    def __init__(self, settings: Settings, runner: Runner) -> None:
+        super().__init__(settings)
+        self.runner = runner
+
+    def start(self, task: str, key: str, arguments: Sequence[str], folder: Path) -> Started:
+        """Start it, or find it."""
+        settings = self.settings
+        image = getattr(settings, f"task_image_{task}")
+        if not image:
+            raise ConfigurationError(f"there is no NIGHTSHIFT_TASK_IMAGE_{task.upper()}; set it")
+        folder.mkdir(parents=True, exist_ok=True)
+        spec = task_spec(
+            settings,
+            name=f"nightshift-experiment-{task}-{home_id(settings.home)}-{key}",
+            generation=0,
+            command=[f"tasks.ctr.{task}", *arguments],
+            environment={},
+            result=folder / f"{task}.json",
+            writable=folder,
+            readable=[],
+            image=image,
+            deadline=time.time() + LIMIT_S,
+            stop_grace_s=GRACE_S,
+            labels={"task": task, "experiment": key},
+        )
+        status = self.runner.status(spec)
+        if status.phase is Phase.EXITED and status.exit_code != 0:
+            self.runner.remove(spec)
+            status = self.runner.status(spec)
+        if status.phase in (Phase.RUNNING, Phase.EXITED):
+            LOG.info("%s of an earlier call is %s; found again", spec.name, status.phase.value)
+        else:
+            LOG.info("%s starts in %s", spec.name, self.runner.where)
+            self.runner.start(spec)
+        if status.deadline is not None:
+            spec = TaskSpec.from_dict({**spec.to_dict(), "deadline": status.deadline})
+        return _Task(self, spec, folder / f"{task}.log")
+
+
+class _Task(Started):
+    def __init__(self, starter: ByRunner, spec: TaskSpec, log: Path) -> None:
+        self._starter = starter
+        self._spec = spec
+        self._log = log
+        self._looked = 0.0
+        self._away: float | None = None
+        self._ended = False
+
+    def code(self) -> int | None:
+        self._starter.going_on()
+        now = time.monotonic()
+        if now - self._looked < LOOK_S:
+            return None
+        self._looked = now
+        runner, spec = self._starter.runner, self._spec
+        try:
+            status = runner.status(spec)
+            self._away = None
+            if status.phase is Phase.EXITED:
+                return self._finish(status.exit_code, status.out_of_memory)
+        except ServiceUnavailable as error:
+            self._away = now if self._away is None else self._away
+            if now - self._away >= OUTAGE_S:
+                raise
+            LOG.warning("%s", error)
+            return None
+        if status.phase is Phase.ABSENT:
+            self._ended = True
+            self._note(f"{spec.name} is not there any more; was it removed?")
+            return EXIT_RETRYABLE
+        if time.time() >= spec.deadline:
+            self.end()
+            self._note(f"{spec.name} had not ended after {LIMIT_S / 3600:.0f} hours; stopped")
+            return EXIT_RETRYABLE
+        return None
+
+    def end(self) -> None:
+        if self._ended:
+            return
+        runner, spec = self._starter.runner.fresh(), self._spec
+        try:
+            runner.stop(spec)
+            self._keep_log(runner)
+            runner.remove(spec)
+            self._ended = True
+        except NightshiftError as error:
+            LOG.warning("%s may still run; the next call finds it: %s", spec.name, error)
+
+    def _finish(self, code: int | None, out_of_memory: bool) -> int:
+        runner, spec = self._starter.runner, self._spec
+        # The result, the log and the model are read with rights that the task does not have.
+        files.check_plain(self._log.parent)
+        self._keep_log(runner)
+        if out_of_memory:
+            self._note(
+                f"it needed more than its {spec.memory} of memory; raise NIGHTSHIFT_TASK_MEMORY, "
+                "or lower the batch size or the days to train on"
+            )
+        if code is None:
+            code = 0 if self._wrote_result() else EXIT_RETRYABLE
+        runner.remove(spec)
+        self._ended = True
+        return code
+
+    def _wrote_result(self) -> bool:
+        """Whether it ended well, by its result, which it writes last."""
+        with contextlib.suppress(ContractError):
+            found = files.read_json(Path(self._spec.result_path))
+            return isinstance(found, dict) and found.get("status") == "ok"
+        return False
+
+    def _keep_log(self, runner: Runner) -> None:
+        for line in LogPump(runner, self._spec).last():
+            self._note(line)
+
+    def _note(self, text: str) -> None:
+        with contextlib.suppress(ContractError, OSError):
+            files.check_plain(self._log.parent)
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(f"{text}\n")
