@@ -60,7 +60,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise Stopped("SIGTERM; nothing was written")
 
 
-def run_task(task: str, result: Path, work: Callable[[], dict[str, Any]]) -> int:
+def run_task(task: str, result: Path, out: Path, work: Callable[[], dict[str, Any]]) -> int:
     """Run `work`, write its result file and return the process's exit code.
 
     SIGTERM raises `Stopped` wherever `work` is, unless `work` notes it itself.
@@ -69,6 +69,7 @@ def run_task(task: str, result: Path, work: Callable[[], dict[str, Any]]) -> int
         task: the task's name, kept in the result.
         result: where the result goes; an older one is removed first, so that a killed task
             never leaves another run's result.
+        out: what `work` writes: a full disk is told with its folder.
         work: does the task and returns its figures, with `artefacts` by name.
     """
     result.unlink(missing_ok=True)
@@ -86,12 +87,12 @@ def run_task(task: str, result: Path, work: Callable[[], dict[str, Any]]) -> int
             isinstance(error, OSError) and error.errno in _PASSING
         )
         told = isinstance(error, NightshiftError)
-        message = str(error) if told else f"{type(error).__name__}: {error}"
+        message = str(error) if told else _told(error, out)
         # A file that does not read is not a fault of the code: where it is raised says nothing.
         if not (told or isinstance(error, OSError) or type(error).__module__.startswith("pyarrow")):
             traceback.print_exc()
         log(f"failed: {message}")
-        files.write_json(
+        _write_error(
             result,
             {
                 **head,
@@ -105,6 +106,27 @@ def run_task(task: str, result: Path, work: Callable[[], dict[str, Any]]) -> int
     seconds = round(time.monotonic() - started, 3)
     files.write_json(result, {**head, "status": "ok", "seconds": seconds, **figures})
     return 0
+
+
+def _told(error: Exception, out: Path) -> str:
+    if isinstance(error, OSError):
+        # Here, as it loads Arrow, which the process that guards a training does without.
+        from openmldb_files import NO_ROOM, why_not_written
+
+        place = Path(error.filename) if isinstance(error.filename, str) else out
+        # An input that may not be read is named by the error itself.
+        if error.errno in NO_ROOM or place.is_relative_to(out.parent):
+            why = why_not_written(error, out.parent)
+            if why is not None:
+                return why
+    return f"{type(error).__name__}: {error}"
+
+
+def _write_error(result: Path, figures: dict[str, Any]) -> None:
+    try:
+        files.write_json(result, figures)
+    except OSError as error:  # the disk that was full still is: the log and the exit code say it
+        log(f"no result file: {_told(error, result)}")
 
 
 def die_with_parent() -> None:

@@ -4,9 +4,11 @@ import errno
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
+from nightshift import files
 from nightshift.errors import ConfigurationError, ServiceUnavailable
 from tasks.entry import EXIT_STOPPED, TaskParser, run_task
 
@@ -20,7 +22,7 @@ def handler():
 
 def ended(tmp_path, work):
     path = tmp_path / "result.json"
-    code = run_task("train", path, work)
+    code = run_task("train", path, tmp_path / "model", work)
     return code, json.loads(path.read_text())
 
 
@@ -41,7 +43,7 @@ def test_figures_are_kept_with_the_end(tmp_path):
     [
         (ConfigurationError("epochs is 0"), os.EX_USAGE, False),
         (ServiceUnavailable("no answer"), os.EX_TEMPFAIL, True),
-        (OSError(errno.ENOSPC, "no space"), os.EX_TEMPFAIL, True),
+        (OSError(errno.EIO, "the disk fails"), os.EX_TEMPFAIL, True),
         (OSError(errno.ENOENT, "no file"), os.EX_USAGE, False),
         (KeyError("rows"), os.EX_USAGE, False),
     ],
@@ -52,6 +54,45 @@ def test_an_error_says_whether_another_try_may_help(tmp_path, error, code, retry
     assert (result["status"], result["retryable"]) == ("error", retryable)
     assert result["kind"] == type(error).__name__
     assert str(error).strip("'") in result["error"]
+
+
+def onto_a_full_disk():
+    with Path("/dev/full").open("wb") as file:
+        file.write(b"rows")
+    raise AssertionError("/dev/full took it")
+
+
+def test_a_full_disk_is_told_with_the_folder_and_tried_again(tmp_path):
+    code, result = ended(tmp_path, onto_a_full_disk)
+    assert (code, result["retryable"]) == (os.EX_TEMPFAIL, True)
+    assert "the disk is full" in result["error"]
+    assert f"is written to {tmp_path}, where " in result["error"]
+    assert "make room" in result["error"]
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"), [(errno.EROFS, "read-only"), (errno.EACCES, "denied")]
+)
+def test_an_output_that_may_not_be_written_is_told_with_the_folder(tmp_path, number, cause):
+    error = PermissionError(number, os.strerror(number), str(tmp_path / "model"))
+    code, result = ended(tmp_path, failing(error))
+    assert (code, result["retryable"]) == (os.EX_USAGE, False)
+    assert cause in result["error"]
+    assert f"written to {tmp_path}, where " in result["error"]
+
+
+def test_an_input_that_may_not_be_read_is_named_by_itself(tmp_path):
+    error = PermissionError(errno.EACCES, "Permission denied", "/elsewhere/part-0.parquet")
+    _, result = ended(tmp_path, failing(error))
+    assert "/elsewhere/part-0.parquet" in result["error"]
+    assert str(tmp_path) not in result["error"]
+
+
+def test_a_disk_that_takes_no_result_either_leaves_the_exit_code(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(files, "write_json", lambda *_: onto_a_full_disk())
+    code = run_task("train", tmp_path / "result.json", tmp_path / "model", onto_a_full_disk)
+    assert code == os.EX_TEMPFAIL
+    assert "no result file: the disk is full" in capsys.readouterr().out
 
 
 def test_a_defect_is_shown_with_its_place_and_a_refusal_is_not(tmp_path, capsys):
@@ -82,7 +123,7 @@ def test_a_result_of_an_earlier_run_is_gone_before_the_work_begins(tmp_path):
         assert not path.exists()
         return {}
 
-    assert run_task("train", path, work) == 0
+    assert run_task("train", path, tmp_path / "model", work) == 0
 
 
 def test_a_wrong_command_line_is_not_tried_again(capsys):

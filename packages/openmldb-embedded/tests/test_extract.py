@@ -122,7 +122,10 @@ def test_a_disk_that_the_result_fills(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(export, "stage", full)
-    with pytest.raises(ResourceLimitError, match=f"written to {tmp_path}; make room"):
+    with pytest.raises(
+        ResourceLimitError,
+        match=f"disk is full: the result is written to {tmp_path}, .*; make room",
+    ):
         run(source, tmp_path / "staging", 0)
 
 

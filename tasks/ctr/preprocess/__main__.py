@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     # Its threads leave the interpreter to each other for short calls of Arrow and numpy.
     sys.setswitchinterval(0.0005)
-    return run_task("preprocess", options.result, lambda: preprocess(options))
+    return run_task("preprocess", options.result, options.out, lambda: preprocess(options))
 
 
 if __name__ == "__main__":

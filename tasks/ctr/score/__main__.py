@@ -153,7 +153,7 @@ def _champion(
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
-    return run_task("score", options.result, lambda: score(options))
+    return run_task("score", options.result, options.out, lambda: score(options))
 
 
 if __name__ == "__main__":

@@ -347,7 +347,7 @@ def main(arguments: list[str]) -> int:
     """Entry point; returns the exit code."""
     die_with_parent()
     options = parse_arguments(arguments)
-    return run_task("train", options.result, lambda: train(options))
+    return run_task("train", options.result, options.out, lambda: train(options))
 
 
 if __name__ == "__main__":

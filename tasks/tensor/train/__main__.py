@@ -99,7 +99,7 @@ def _options(path: Path | None, overrides: list[str]) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
-    return run_task("train", options.result, lambda: train(options))
+    return run_task("train", options.result, options.out, lambda: train(options))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import shutil
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+from openmldb_files import NO_ROOM, why_not_written
 
 from openmldb_embedded import export
 from openmldb_embedded.columns import Batch
@@ -102,17 +102,14 @@ def _extract(
         empty = Batch.empty(query.schema)
         return export.stage_some(found, empty, folders.parts, options, memory // 16)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in NO_ROOM:
             raise
-        target = folders.parts.parent.parent
+        told = why_not_written(error, folders.parts.parent.parent)
         if count == 1:
-            raise ResourceLimitError(
-                f"the disk is full: the result is written to {target}; make room"
-            ) from error
+            raise ResourceLimitError(str(told)) from error
         raise ResourceLimitError(
-            f"the disk is full: a query that does not fit into memory keeps its rows in "
-            f"{folders.aside.parent}, and writes to {target}; make room, or start the server with "
-            f"a larger --job-memory"
+            f"{told}; a query that does not fit into memory keeps its rows in "
+            f"{folders.aside.parent}: a larger --job-memory needs less room there"
         ) from error
     finally:
         shutil.rmtree(rows, ignore_errors=True)

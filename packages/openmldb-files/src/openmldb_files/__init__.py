@@ -1,6 +1,7 @@
 """Which files are data, and what their columns are in OpenMLDB's SQL."""
 
 from openmldb_files.compare import Difference, differences
+from openmldb_files.disk import NO_ROOM, why_not_written
 from openmldb_files.errors import FileError
 from openmldb_files.listing import Listing, PassedOver, data_files, expand, list_files
 from openmldb_files.names import is_data_name
@@ -20,6 +21,7 @@ from openmldb_files.types import ARROW_OF, SQL_TYPES, describe, sql_type_of
 
 __all__ = [
     "ARROW_OF",
+    "NO_ROOM",
     "SQL_TYPES",
     "Difference",
     "FileColumn",
@@ -42,4 +44,5 @@ __all__ = [
     "rows_of",
     "spark_faults",
     "sql_type_of",
+    "why_not_written",
 ]
