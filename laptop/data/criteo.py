@@ -136,6 +136,10 @@ def format_of(path: Path) -> str:
             line = file.readline(1 << 16).decode("utf-8", "replace").rstrip("\r\n")
     except (OSError, EOFError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
+    if not line.strip():
+        raise DataError(
+            f"{path}: its first line is empty; a row of Criteo's or PaddleRec's begins there"
+        )
     if re.match(rf"{_CLICK}:\S", line):
         return "slot"
     cells = line.count("\t") + 1

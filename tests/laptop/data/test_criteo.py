@@ -73,6 +73,7 @@ def test_slot_text_fills_the_same_columns(tmp_path, between):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("", "its first line is empty"),
         (line(0)[2:], "no label, as Criteo's test file"),
         ("0,1,2", "has 1 cell"),
         (line(0) + "\n" + line(2), "a label is 2"),
