@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -42,8 +43,8 @@ def apply(
         The change as a unified diff; empty where the files say so already.
 
     Raises:
-        ConfigurationError: a file cannot be changed by lines, or the files would not fit each other
-            any more; the files are as they were.
+        ConfigurationError: a file cannot be changed by lines, or not here, or the files would not
+            fit each other any more; the files are as they were.
     """
     known = set(errors())
     changes: list[tuple[Path, str, str]] = []
@@ -55,8 +56,25 @@ def apply(
     if left_out:
         text = spec.read_text(encoding="utf-8")
         changes.append((spec, text, without_features(text, spec, left_out)))
-    for file, _, new in changes:
-        files.write_text(file, new)
+    change = "".join(
+        line
+        for file, before, after in changes
+        for line in difflib.unified_diff(
+            before.splitlines(keepends=True), after.splitlines(keepends=True), str(file), str(file)
+        )
+    )
+    for number, (file, _, new) in enumerate(changes):
+        try:
+            files.write_text(file, new)
+        except OSError as error:
+            for written, before, _ in changes[:number]:
+                files.write_text(written, before)
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+            raise ConfigurationError(
+                f"{file} cannot be changed here ({error.strerror}), as in production's containers, "
+                f"and nothing was; change it in the checkout that it comes from:\n{change}"
+            ) from error
     broken = [error for error in errors() if error not in known]
     if broken:
         for file, before, _ in changes:
@@ -67,13 +85,7 @@ def apply(
         )
     if values:
         of_tasks(pipeline.settings.project, "tasks.ctr.train.hyperparameters").load(path)
-    return "".join(
-        line
-        for file, before, after in changes
-        for line in difflib.unified_diff(
-            before.splitlines(keepends=True), after.splitlines(keepends=True), str(file), str(file)
-        )
-    )
+    return change
 
 
 def with_values(text: str, values: Mapping[str, Any], source: str) -> str:

@@ -1,10 +1,12 @@
 """The winner in the pipeline's files: comments stay, and the files mean what was trained."""
 
+import errno
 import shutil
 
 import pytest
 import yaml
 
+from nightshift import files
 from nightshift.check import check_pipeline
 from nightshift.errors import ConfigurationError
 from nightshift.experiment import applying
@@ -50,6 +52,22 @@ def test_both_files_mean_what_was_trained(pipeline):
     assert "Genres are several words" in spec.read_text()
     assert yaml.safe_load(pipeline.hyperparameters.read_text()) == {"family": "dcnv2"}
     assert applying.apply(pipeline, {"family": "dcnv2"}, []) == ""
+
+
+def test_where_files_cannot_be_changed_the_change_is_shown(pipeline, monkeypatch):
+    before = pipeline.hyperparameters.read_text(), pipeline.features.spec_file.read_text()
+    write = files.write_text
+
+    def refuse(path, text):
+        if path == pipeline.features.spec_file:  # the second one
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        write(path, text)
+
+    monkeypatch.setattr(files, "write_text", refuse)
+    with pytest.raises(ConfigurationError, match="Read-only file system") as caught:
+        applying.apply(pipeline, {"family": "dcnv2"}, ["user_id"])
+    assert "+family: dcnv2" in str(caught.value) and "-  user_id: string" in str(caught.value)
+    assert (pipeline.hyperparameters.read_text(), pipeline.features.spec_file.read_text()) == before
 
 
 def test_a_whole_kind_may_be_left_out(pipeline):
