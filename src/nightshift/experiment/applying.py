@@ -63,21 +63,23 @@ def apply(
             before.splitlines(keepends=True), after.splitlines(keepends=True), str(file), str(file)
         )
     )
-    for number, (file, _, new) in enumerate(changes):
-        try:
+    done: list[tuple[Path, str]] = []
+    try:
+        for file, before, new in changes:
             files.write_text(file, new)
-        except OSError as error:
-            for written, before, _ in changes[:number]:
-                files.write_text(written, before)
-            if error.errno not in (errno.EROFS, errno.EACCES):
-                raise
-            raise ConfigurationError(
-                f"{file} cannot be changed here ({error.strerror}), as in production's containers, "
-                f"and nothing was; change it in the checkout that it comes from:\n{change}"
-            ) from error
+            done.append((file, before))
+    except OSError as error:
+        for file, before in done:
+            files.write_text(file, before)
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        raise ConfigurationError(
+            f"{changes[len(done)][0]} cannot be changed here ({error.strerror}), as in production's "
+            f"containers, and nothing was; change it in the checkout that it comes from:\n{change}"
+        ) from error
     broken = [error for error in errors() if error not in known]
     if broken:
-        for file, before, _ in changes:
+        for file, before in done:
             files.write_text(file, before)
         raise ConfigurationError(
             "nothing was changed, since the files would not fit each other; change these first:\n"
