@@ -3,11 +3,14 @@
 He et al. 2014, "Practical Lessons from Predicting Clicks on Ads at Facebook": trees find thresholds
 and their products in numbers, which a linear or a deep model learns slowly from few positives; a
 model of ids learns what trees cannot. The network takes the sum of the trees' leaves, a logit, as it
-takes any number. Trees see numbers as they are and the most frequent ids of each categorical column.
+takes any number. Trees see numbers as they are, and of each id one number: how much more often than
+all rows those of the id are positive (`tree_inputs`). They are the mean of two forests, grown on
+rates of two splits into folds.
 
 A row must not be told its own label: for the training rows the number comes from trees that were
-grown without them (Wolpert 1992, "Stacked Generalization"). Every other row, in validation, in the
-test and in service, gets the number of the trees that the model keeps, by this module alone.
+grown without them (Wolpert 1992, "Stacked Generalization"), and the rates that trees are grown on
+are of rows of other folds. Every other row, in validation, in the test and in service, gets the
+number of the trees that the model keeps, by this module alone.
 """
 
 from __future__ import annotations
@@ -16,33 +19,34 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nightshift.errors import ContractError
-from nightshift.features.encoding import Ids, numbers_of
+from nightshift.features.encoding import Ids
 from nightshift.features.specification import Field
 from tasks.ctr.train import metrics
+from tasks.ctr.train.tree_inputs import (
+    FOLDS,
+    Columns,
+    Doubles,
+    Folds,
+    Labels,
+    Rates,
+    Seen,
+    matrix,
+    numbers,
+)
 
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
-Columns = Any
-"""Encoded columns int64 [n] by number."""
 
 NAME = "(trees)"
 """The input's name; no column of a query can have it."""
 
-FOLDS = 4
-"""A training row's number comes from trees grown on the rows of the other folds."""
-
-MOST_IDS = 250
-"""Ids of a column that trees tell apart: the most frequent ones; a bin holds 255 values."""
-
-FEWEST = 20
-"""An id seen less often in training is none of them."""
+FORESTS = 2
+"""Whose mean is taken, so that the split into folds, which is chance, matters less."""
 
 MOST_TREES = 300
 MOST_ROWS = 1_000_000
@@ -57,33 +61,23 @@ _CHUNK = 4096
 _AGREE = 1e-6
 
 
-class Seen(NamedTuple):
-    """What trees look at; as the attributes of `Trees` of the same names."""
-
-    columns: npt.NDArray[np.int32]
-    is_id: npt.NDArray[np.bool_]
-    ids: Ids
-    starts: npt.NDArray[np.int32]
-
-
 @dataclass(frozen=True)
 class Trees:
     """Grown trees as arrays; nodes of all trees side by side, children by their place.
 
     Attributes:
-        columns: int32 [inputs], the encoded row's column of each input.
-        is_id: bool [inputs]: a category of `ids`, or else a number.
-        ids: int64, the known ids of each input one after another, ascending within one.
-        starts: int32 [inputs + 1], where each input's ids begin.
+        columns: of `Seen`, as the next four are.
+        is_id: of `Seen`.
+        ids: of `Seen`.
+        starts: of `Seen`.
+        rates: of `Seen`.
         roots: int32 [trees].
         depth: int32 [1], the longest way to a leaf.
         feature: int32 [nodes], the input that a node looks at.
         threshold: float64 [nodes]: a number up to it goes left.
         left: int32 [nodes]; a leaf is its own child.
         right: int32 [nodes].
-        missing_left: bool [nodes]: where a missing number and an unknown id go.
-        category: int32 [nodes], the row of `goes_left`, or -1 for a number.
-        goes_left: bool [splits by category, MOST_IDS + 6].
+        missing_left: bool [nodes]: where a missing number goes.
         value: float64 [nodes], a leaf's part of the logit.
         base: float64 [1], added to every sum.
     """
@@ -92,6 +86,7 @@ class Trees:
     is_id: npt.NDArray[np.bool_]
     ids: Ids
     starts: npt.NDArray[np.int32]
+    rates: Doubles
     roots: npt.NDArray[np.int32]
     depth: npt.NDArray[np.int32]
     feature: npt.NDArray[np.int32]
@@ -99,8 +94,6 @@ class Trees:
     left: npt.NDArray[np.int32]
     right: npt.NDArray[np.int32]
     missing_left: npt.NDArray[np.bool_]
-    category: npt.NDArray[np.int32]
-    goes_left: npt.NDArray[np.bool_]
     value: Doubles
     base: Doubles
 
@@ -109,8 +102,8 @@ class Trees:
 
     def score(self, columns: Columns, count: int) -> Floats:
         """Logits float32 [n] of encoded columns; a row's bits do not depend on its batch."""
-        seen = Seen(self.columns, self.is_id, self.ids, self.starts)
-        inputs = _matrix(columns, count, seen)
+        seen = Seen(self.columns, self.is_id, self.ids, self.starts, self.rates)
+        inputs = matrix(columns, count, seen)
         found = np.empty(count, dtype=np.float32)
         for at in range(0, count, _CHUNK):
             found[at : at + _CHUNK] = self._sums(inputs[at : at + _CHUNK])
@@ -124,10 +117,6 @@ class Trees:
             values = inputs[rows, self.feature[node]]
             with np.errstate(invalid="ignore"):
                 goes = values <= self.threshold[node]
-            if len(self.goes_left):
-                split = self.category[node]
-                code = np.nan_to_num(values, nan=0.0).clip(0, MOST_IDS).astype(np.int64)
-                goes = np.where(split >= 0, self.goes_left[split, code], goes)
             goes = np.where(np.isnan(values), self.missing_left[node], goes)
             node = np.where(goes, self.left[node], self.right[node])
         sums: Doubles = self.value[node].sum(axis=1) + self.base[0]
@@ -198,39 +187,51 @@ def grow(
         return None
     if valid is not None and not 0 < np.count_nonzero(valid[1]) < len(valid[1]):
         return None
-    seen = _seen(spec_fields, train)
+    learned = Rates.of(spec_fields, train, labels)
+    seen = learned.seen()
     if not len(seen.columns):
         return None
-    x = _matrix(train, len(labels), seen)
-    held = None if valid is None else (_matrix(valid[0], len(valid[1]), seen), valid[1])
+    held = None if valid is None else (matrix(valid[0], len(valid[1]), seen), valid[1])
     taken = np.arange(len(labels))
     if len(taken) > MOST_ROWS:
         taken = np.linspace(0, len(labels) - 1, MOST_ROWS).astype(np.int64)
-    model = _fitted(x[taken], labels[taken], seen.is_id, rarer, most, held)
-    trees = _arrays(model, seen)
-    if valid is None:
+    x = numbers(train, len(labels), seen)
+    forests = []
+    for each in range(min(FORESTS, most)):
+        learned.put(x, _folds(seed, each, len(labels)))
+        size = (most + each) // min(FORESTS, most)
+        forests.append(_fitted(x[taken], labels[taken], rarer, size, held, each))
+    trees = _arrays(forests, seen)
+    if valid is None or held is None:
         compared = min(len(labels), _CHUNK)
-        scores = trees.score(_First(train, compared), compared)
-        theirs = model.decision_function(x[:compared])
+        first = _First(train, compared)
+        scores, known = trees.score(first, compared), matrix(first, compared, seen)
     else:
-        scores = trees.score(valid[0], len(valid[1]))
-        theirs = model.decision_function(held[0] if held else x)
+        scores, known = trees.score(valid[0], len(valid[1])), held[0]
+    theirs = np.mean([forest.decision_function(known) for forest in forests], axis=0)
     worst = float(np.abs(scores - theirs).max(initial=0.0))
     if not worst <= _AGREE * max(1.0, float(np.abs(theirs).max(initial=0.0))):
         raise ContractError(
             f"trees score {worst:g} otherwise than scikit-learn's own; this version of it keeps "
             "them in another way. Set trees: 0, or install the version of tasks/uv.lock"
         )
-    folds = np.random.Generator(np.random.PCG64([seed, 5])).integers(0, FOLDS, len(labels))
+    folds = _folds(seed, 0, len(labels))
+    size = max(1, round(len(trees) / len(forests)))
     found = np.empty(len(labels), dtype=np.float32)
     for fold in range(FOLDS):
         grown = taken[folds[taken] != fold]
         out = folds == fold
         if len(np.unique(labels[grown])) < 2:
             return None
-        part = _fitted(x[grown], labels[grown], seen.is_id, rarer, len(trees), None)
+        learned.put(x, folds, without=fold)
+        part = _fitted(x[grown], labels[grown], rarer, size, None, 0)
         found[out] = part.decision_function(x[out])
     return Grown(trees, found, scores if valid is not None else np.empty(0, np.float32))
+
+
+def _folds(seed: int, forest: int, count: int) -> Folds:
+    rng = np.random.Generator(np.random.PCG64([seed, 5, forest] if forest else [seed, 5]))
+    return rng.integers(0, FOLDS, count)
 
 
 class _First:
@@ -264,54 +265,13 @@ def gain(plain: Doubles, trees: Floats, labels: Labels) -> tuple[float, float]:
     return best
 
 
-def _seen(spec_fields: Sequence[Field], train: Columns) -> Seen:
-    columns, is_id = [], []
-    ids: list[Ids] = []
-    at = 0
-    for field in spec_fields:
-        if not field.tokens:
-            columns.append(at)
-            is_id.append(field.number is None)
-            ids.append(_frequent(train[at]) if field.number is None else np.empty(0, np.int64))
-        at += field.width
-    # An id column of nothing but rare ids says nothing to a tree.
-    kept = [at for at, known in enumerate(ids) if len(known) or not is_id[at]]
-    # scikit-learn puts categories before numbers.
-    kept.sort(key=lambda at: not is_id[at])
-    return Seen(
-        np.array([columns[at] for at in kept], dtype=np.int32),
-        np.array([is_id[at] for at in kept], dtype=np.bool_),
-        np.concatenate([ids[at] for at in kept] or [np.empty(0, np.int64)]),
-        np.cumsum([0, *(len(ids[at]) for at in kept)]).astype(np.int32),
-    )
-
-
-def _frequent(column: Ids) -> Ids:
-    known, counts = np.unique(column, return_counts=True)
-    order = np.lexsort((known, -counts))[:MOST_IDS]
-    return np.sort(known[order[counts[order] >= FEWEST]])
-
-
-def _matrix(columns: Columns, count: int, seen: Seen) -> Doubles:
-    """What trees look at: float64 [n, inputs]; an unknown id is NaN, as a missing number is."""
-    found = np.empty((count, len(seen.columns)), dtype=np.float64)
-    for at, column in enumerate(seen.columns.tolist()):
-        if not seen.is_id[at]:
-            found[:, at] = numbers_of(columns[column])
-            continue
-        known = seen.ids[seen.starts[at] : seen.starts[at + 1]]
-        place = np.minimum(np.searchsorted(known, columns[column]), len(known) - 1)
-        found[:, at] = np.where(known[place] == columns[column], place, np.nan)
-    return found
-
-
 def _fitted(
     x: Doubles,
     labels: Labels,
-    is_id: npt.NDArray[np.bool_],
     rarer: int,
     most: int,
     held: tuple[Doubles, Labels] | None,
+    forest: int,
 ) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -323,10 +283,9 @@ def _fitted(
         min_samples_leaf=50,
         l2_regularization=5.0,
         max_features=0.7,
-        categorical_features=is_id,
         early_stopping=held is not None,
         n_iter_no_change=_PATIENCE,
-        random_state=1,
+        random_state=1 + forest,
     )
     if held is None:
         return model.fit(x, labels)
@@ -337,34 +296,23 @@ def _fitted(
     return model
 
 
-def _arrays(model: Any, seen: Seen) -> Trees:
-    """scikit-learn's trees, by the arrays that its own prediction reads."""
-    roots, parts, sets = [], [], []
-    size = splits = 0
-    for (predictor,) in model._predictors:
-        nodes = predictor.nodes
-        roots.append(size)
-        parts.append((nodes, size, splits))
-        sets.append(np.asarray(predictor.raw_left_cat_bitsets, dtype=np.uint32).reshape(-1, 8))
-        size += len(nodes)
-        splits += len(sets[-1])
-    flat = np.concatenate([nodes for nodes, _, _ in parts])
-    offset = np.concatenate([np.full(len(nodes), begin) for nodes, begin, _ in parts])
-    first = np.concatenate([np.full(len(nodes), begin) for nodes, _, begin in parts])
-    leaf, own = flat["is_leaf"].astype(bool), np.arange(size)
-    by_id = flat["is_categorical"].astype(bool) & ~leaf
-    bits = np.unpackbits(np.concatenate(sets).view(np.uint8), axis=1, bitorder="little")
+def _arrays(forests: Sequence[Any], seen: Seen) -> Trees:
+    """The mean of scikit-learn's forests, by the arrays that its own prediction reads."""
+    grown = [predictor.nodes for forest in forests for (predictor,) in forest._predictors]
+    roots = np.cumsum([0, *(len(nodes) for nodes in grown)])
+    flat = np.concatenate(grown)
+    offset = np.repeat(roots[:-1], [len(nodes) for nodes in grown])
+    leaf, own = flat["is_leaf"].astype(bool), np.arange(len(flat))
+    bases = [np.asarray(forest._baseline_prediction).reshape(-1)[:1] for forest in forests]
     return Trees(
         *seen,
-        roots=np.array(roots, dtype=np.int32),
+        roots=roots[:-1].astype(np.int32),
         depth=np.array([flat["depth"].max()], dtype=np.int32),
         feature=np.where(leaf, 0, flat["feature_idx"]).astype(np.int32),
-        threshold=np.where(leaf | by_id, 0.0, flat["num_threshold"]),
+        threshold=np.where(leaf, 0.0, flat["num_threshold"]),
         left=np.where(leaf, own, flat["left"] + offset).astype(np.int32),
         right=np.where(leaf, own, flat["right"] + offset).astype(np.int32),
         missing_left=flat["missing_go_to_left"].astype(bool),
-        category=np.where(by_id, flat["bitset_idx"] + first, -1).astype(np.int32),
-        goes_left=bits.astype(np.bool_),
-        value=np.where(leaf, flat["value"], 0.0),
-        base=np.asarray(model._baseline_prediction, dtype=np.float64).reshape(-1)[:1],
+        value=np.where(leaf, flat["value"] / len(forests), 0.0),
+        base=np.mean(bases, axis=0, dtype=np.float64),
     )
