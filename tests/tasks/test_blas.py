@@ -25,6 +25,13 @@ a, b = (rng.standard_normal(shape).astype("f4") for shape in ((300, 2000), (2000
 found = flow.matmul(flow.from_numpy(a), flow.from_numpy(b)).numpy()
 assert abs(found - a.astype("f8") @ b.astype("f8")).max() < 1e-2
 loaded = "libmkl_core" in Path("/proc/self/maps").read_text()
+import ctypes
+if loaded:
+    count = ctypes.CDLL(None).MKL_Get_Max_Threads
+    counts = [count(), blas.share_products(1), count(), blas.share_products(2), count()]
+    assert counts == [2, None, 1, None, 2], counts
+else:
+    blas.share_products(1)
 print(hashlib.sha256(found.tobytes()).hexdigest(), loaded)
 """
 

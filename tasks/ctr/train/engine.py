@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Protocol
 
 import oneflow as flow
 
+from tasks import blas
 from tasks.ctr.train.checkpoint import Arrays
 from tasks.ctr.train.dataset import Batch
 from tasks.ctr.train.graph import TrainGraph
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.models import Architecture, Network, build
+from tasks.ctr.train.waiting import stand_back
 
 _MOST_QUEUED = 200
 _LONG_WAIT_S = 0.5
+
+ROWS_A_PART = 500
+"""Of a batch; with fewer rows a thread is worth less than what dividing the batch costs."""
+
+MOST_PARTS = 4
 
 
 class Engine(Protocol):
@@ -58,7 +66,11 @@ class Here:
 
     def _take(self, network: Network, chosen: Hyperparameters, steps: int, device: str) -> None:
         self._network, self._device = network, device
-        self._graph = TrainGraph(network, chosen, steps)
+        self._threads = chosen.threads or len(os.sched_getaffinity(0))
+        alone = device != "cpu" or network.stored
+        self._streams = 1 if alone else streams_of(chosen.batch_size, self._threads)
+        self._stepping = self._stood_back = False
+        self._graph = TrainGraph(network, chosen, steps, self._streams)
         self._losses = LossSum(0.0, device)
 
     def begin(self, loss_sum: float) -> None:
@@ -68,12 +80,23 @@ class Here:
 
     def step(self, batch: Batch) -> None:
         """Queue a step."""
+        self._share_products(True)
         given = (flow.from_numpy(array).to(self._device) for array in batch.arrays())
         self._losses.add(self._graph(*given), batch.count)
 
     def loss_sum(self) -> float:
         """The sum of the epoch's losses; waits for the steps under way."""
-        return self._losses.value()
+        found = self._losses.value()
+        self._share_products(False)
+        if self._streams > 1 and not self._stood_back:
+            self._stood_back = stand_back() is not None
+        return found
+
+    def _share_products(self, stepping: bool) -> None:
+        """Have a step's products share the threads; outside of steps each has all of them."""
+        if self._streams > 1 and stepping != self._stepping:
+            blas.share_products(-(-self._threads // self._streams) if stepping else self._threads)
+            self._stepping = stepping
 
     @property
     def network(self) -> Network:
@@ -93,6 +116,16 @@ class Here:
     def close(self) -> None:
         """Give up the graph, whose optimizers hold twice the tables, and the network."""
         del self._graph, self._network
+
+
+def streams_of(rows: int, threads: int) -> int:
+    """Threads that run a step's operators side by side, each with a part of the batch.
+
+    Args:
+        rows: of a batch.
+        threads: of the process.
+    """
+    return max(1, min(threads, MOST_PARTS, rows // ROWS_A_PART))
 
 
 class LossSum:

@@ -10,6 +10,7 @@ from oneflow import nn
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.models import Network
 from tasks.ctr.train.models.base import row_sums
+from tasks.ctr.train.streams import laid_out
 
 LOSS_SCALE = 1024.0
 """Keeps small gradients of a loss in float16 from becoming 0; that of OneFlow's recommender models.
@@ -28,10 +29,22 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
     row for some steps after each lookup, about ten times as far in all. SGD without momentum is
     the same both ways. OneFlow has no sparse Adagrad; the dense one leaves the other rows alone by
     itself, at a cost that grows with the table.
+
+    Args:
+        network: what is trained.
+        chosen: how.
+        steps: of an epoch.
+        streams: threads that run the step's operators side by side, each with a part of the batch
+            in the layers; 1 leaves the operators to OneFlow. More than 1 only on a CPU, and in one
+            process.
     """
 
-    def __init__(self, network: Network, chosen: Hyperparameters, steps: int) -> None:
+    def __init__(
+        self, network: Network, chosen: Hyperparameters, steps: int, streams: int = 1
+    ) -> None:
         super().__init__()
+        network.parts = streams
+        self.streams = streams
         self.network = network
         self.chosen = chosen
         self.weighted = network.shape.weighted
@@ -83,6 +96,12 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
             total = total + 0.5 * self.chosen.l2_linear * penalty
         total.backward()
         return loss.to_global(sbp=flow.sbp.broadcast) if loss.is_global else loss
+
+    def finish_complie_and_init_runtime(self) -> None:
+        """Lay the operators out before OneFlow compiles them; the name is OneFlow's."""
+        if self.streams > 1:
+            self._c_nn_graph.job = laid_out(self._c_nn_graph.job, self.streams)
+        super().finish_complie_and_init_runtime()
 
     def _losses(self, logits: flow.Tensor, labels: flow.Tensor) -> flow.Tensor:
         smoothing, gamma = self.chosen.label_smoothing, self.chosen.focal_gamma

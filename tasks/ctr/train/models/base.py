@@ -236,6 +236,8 @@ class Network(nn.Module):  # type: ignore[misc]
         title: the family's name for people.
         takes: hyper-parameters of the family's own.
         masked: layers that dropout masks, `hidden` by default.
+        parts: of a batch, which the layers of a compiled step take one by one, so that they can run
+            side by side.
     """
 
     title: ClassVar[str] = ""
@@ -245,6 +247,7 @@ class Network(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.shape = shape
         self.dropped = dropped_levels(dropout)
+        self.parts = 1
         plan = self.plan(shape)
         for name in ("embedding", "linear"):
             weight = plan.get(f"{name}.weight")
@@ -353,11 +356,41 @@ class Network(nn.Module):  # type: ignore[misc]
         self, layers: nn.ModuleList, x: flow.Tensor, masks: Sequence[flow.Tensor]
     ) -> flow.Tensor:
         """ReLU layers, masked in training."""
+        parts = min(self.parts, x.shape[0])
+        if parts == 1 or not x.is_lazy:
+            return self._run_part(layers, x, masks)
+        sizes = part_sizes(x.shape[0], parts)
+        starts = [0, *itertools.accumulate(sizes)]
+        pieces = [
+            [flow.narrow(mask, 0, start, size) for mask in masks]
+            for start, size in zip(starts, sizes, strict=False)
+        ]
+        taken = zip(split_rows(x, sizes), pieces, strict=True)
+        return flow.cat([self._run_part(layers, part, given) for part, given in taken], dim=0)
+
+    def _run_part(
+        self, layers: nn.ModuleList, x: flow.Tensor, masks: Sequence[flow.Tensor]
+    ) -> flow.Tensor:
         for at, layer in enumerate(layers):
             x = flow.relu(layer(x))
             if masks:
                 x = self.masked(x, masks[at])
         return x
+
+
+def part_sizes(rows: int, parts: int) -> list[int]:
+    """Rows of each of so many parts, as even as can be."""
+    return [(rows + at) // parts for at in range(parts)]
+
+
+def split_rows(x: flow.Tensor, sizes: Sequence[int]) -> list[flow.Tensor]:
+    """Tensors of these numbers of rows, one after the other, of float32 [n, w].
+
+    By `split_like`, whose gradient is one concatenation. That of slices would be a tensor of zeros
+    of the whole size for each, and their sum.
+    """
+    likes = {size: x.new_ones((size, x.shape[1])) for size in set(sizes)}
+    return list(flow._C.split_like(x, [likes[size] for size in sizes], 0))
 
 
 def row_sums(x: flow.Tensor) -> flow.Tensor:

@@ -13,8 +13,8 @@ from tasks.ctr.train.sharing import parameter_of
 found = {}
 for optimizer in ("adam", "sgd", "adagrad"):
     chosen = Hyperparameters(
-        embedding_dim=3, hidden=(4,), dropout=0.0, l2_embedding=0.0, l2_linear=0.0, l2_by="lookup",
-        learning_rate=0.1, optimizer=optimizer,
+        embedding_dim=3, hidden=(4,), dropout=0.0, batch_size=1, l2_embedding=0.0, l2_linear=0.0,
+        l2_by="lookup", learning_rate=0.1, optimizer=optimizer,
     )
     shape = models.Architecture(12, 2, 3, (4,), "deepfm")
     plan = models.plan(shape)

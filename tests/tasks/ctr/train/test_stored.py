@@ -92,7 +92,8 @@ for family in families:
     start = models.initial_parameters(plan, seed=1, init_std=0.5, base_rate=0.5)
     # The stand-in's table has an ordinary optimizer, whose step is dense.
     chosen = Hyperparameters(
-        family=family, embedding_dim=4, hidden=(4,), dropout=0.0, learning_rate=0.05, l2_by="lookup",
+        family=family, embedding_dim=4, hidden=(4,), dropout=0.0, batch_size=6,
+        learning_rate=0.05, l2_by="lookup",
         l2_embedding=0.1, l2_linear=0.1, table_step="dense",
     )
     here = Here(shape, chosen, start, 4, "cpu")
