@@ -55,8 +55,8 @@ def variants() -> list[Variant]:
     return found
 
 
-def made(variant: Variant, batch: int) -> Callable[[int], None]:
-    """What runs so many steps of a variant."""
+def made(variant: Variant, batch: int, streams: int) -> Callable[[int], None]:
+    """What runs so many steps of a variant, its operators in so many threads."""
     import oneflow as flow
 
     from tasks.ctr.train import graph, models
@@ -76,7 +76,7 @@ def made(variant: Variant, batch: int) -> Callable[[int], None]:
     network.train()
     if variant.frozen:
         network.embedding.weight.requires_grad_(False)
-    compiled = graph.TrainGraph(network, chosen, 100)
+    compiled = graph.TrainGraph(network, chosen, 100, streams)
     rng = np.random.default_rng(0)
     widths = variant.hidden if variant.dropout else ()
     sizes = sizes_of_fields(ROWS, FIELDS)
@@ -150,16 +150,26 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1000, 4096])
     parser.add_argument("--blas", choices=(blas.BUNDLED, blas.MKL), default=blas.BUNDLED)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument(
+        "--streams", type=int, default=0, help="threads for operators; 0: as training does"
+    )
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--steps", type=int, default=STEPS, help="of a turn")
     options = parser.parse_args()
-    runtime.prepare(options.threads, blas.resolve(options.blas))
+    threads = runtime.prepare(options.threads, blas.resolve(options.blas))
+    from tasks.ctr.train.engine import streams_of
+    from tasks.ctr.train.waiting import stand_back
+
     for batch in options.batch_sizes:
         known = variants()
-        runs = [*(made(variant, batch) for variant in known), products(batch)]
+        streams = options.streams or streams_of(batch, threads)
+        blas.share_products(-(-threads // streams))
+        runs = [*(made(variant, batch, streams) for variant in known), products(batch)]
+        if streams > 1:
+            stand_back()
         turns = [[timed(steps, options.steps) for steps in runs] for _ in range(options.turns)]
         ran = [statistics.median(turn[at][0] for turn in turns) for at in range(len(runs))]
-        first = {"blas": options.blas, "batch": batch}
+        first = {"blas": options.blas, "batch": batch, "streams": streams}
         wall = round(min(turn[0][1] for turn in turns), 1)
         _say(first, "the whole step", ran[0], wall_ms=wall)
         for at, variant in enumerate(known[1:], start=1):

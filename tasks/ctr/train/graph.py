@@ -9,7 +9,7 @@ from oneflow import nn
 
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.models import Network
-from tasks.ctr.train.models.base import row_sums
+from tasks.ctr.train.models.base import part_sizes, pieces, row_sums
 from tasks.ctr.train.streams import laid_out
 
 LOSS_SCALE = 1024.0
@@ -35,7 +35,7 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
         chosen: how.
         steps: of an epoch.
         streams: threads that run the step's operators side by side, each with a part of the batch
-            in the layers; 1 leaves the operators to OneFlow. More than 1 only on a CPU, and in one
+            through the network; 1 leaves the operators to OneFlow. More than 1 only on a CPU, and in one
             process.
     """
 
@@ -43,7 +43,6 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
         self, network: Network, chosen: Hyperparameters, steps: int, streams: int = 1
     ) -> None:
         super().__init__()
-        network.parts = streams
         self.streams = streams
         self.network = network
         self.chosen = chosen
@@ -80,18 +79,32 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
         labels, weights, *rest = rest
         shares = rest.pop(0) if self.by_id else None
         masks = rest
-        x = self.network.look_up(rows, input_weights, dense)
-        logits = self.network.logits(x, masks)
+        sizes = part_sizes(rows.shape[0], min(self.streams, rows.shape[0]))
+        parts = self.network.look_up_parts(rows, input_weights, dense, sizes)
+        drawn = [pieces(mask, sizes) for mask in masks]
+        logits = _joined(
+            [self.network.logits(x, [mask[at] for mask in drawn]) for at, x in enumerate(parts)]
+        )
         count = weights.sum()
         loss = (self._losses(logits, labels) * weights).sum() / count
         total = loss
-        if self.chosen.l2_embedding and x.flat is not None:
-            squares = x.norm if shares is None else row_sums(x.norms * shares)
+        shared = [None] * len(parts) if shares is None else pieces(shares, sizes)
+        if self.chosen.l2_embedding and parts[0].flat is not None:
+            squares = _joined(
+                [
+                    x.norm if share is None else row_sums(x.norms * share)
+                    for x, share in zip(parts, shared, strict=True)
+                ]
+            )
             penalty = (squares * weights).sum() / count
             total = total + 0.5 * self.chosen.l2_embedding * penalty
-        if self.chosen.l2_linear and x.own is not None:
-            own = flow.square(x.own)
-            squares = row_sums(own if shares is None else own * shares)
+        if self.chosen.l2_linear and parts[0].own is not None:
+            squares = _joined(
+                [
+                    row_sums(flow.square(x.own) if share is None else flow.square(x.own) * share)
+                    for x, share in zip(parts, shared, strict=True)
+                ]
+            )
             penalty = (squares * weights).sum() / count
             total = total + 0.5 * self.chosen.l2_linear * penalty
         total.backward()
@@ -116,6 +129,11 @@ class TrainGraph(nn.Graph):  # type: ignore[misc]
             missed = labels * (1.0 - p) + (1.0 - labels) * p
             losses = losses * flow.exp(gamma * flow.log(missed + 1e-8))
         return losses
+
+
+def _joined(parts: list[flow.Tensor]) -> flow.Tensor:
+    """Tensors [m] one after the other."""
+    return parts[0] if len(parts) == 1 else flow.cat(parts, dim=0)
 
 
 def _optimizer(

@@ -236,8 +236,6 @@ class Network(nn.Module):  # type: ignore[misc]
         title: the family's name for people.
         takes: hyper-parameters of the family's own.
         masked: layers that dropout masks, `hidden` by default.
-        parts: of a batch, which the layers of a compiled step take one by one, so that they can run
-            side by side.
     """
 
     title: ClassVar[str] = ""
@@ -247,7 +245,6 @@ class Network(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.shape = shape
         self.dropped = dropped_levels(dropout)
-        self.parts = 1
         plan = self.plan(shape)
         for name in ("embedding", "linear"):
             weight = plan.get(f"{name}.weight")
@@ -301,8 +298,35 @@ class Network(nn.Module):  # type: ignore[misc]
         Each table is looked up once: of two lookups the gradient would be dense, and an optimizer's
         step with it.
         """
-        n, columns = rows.shape
+        return self._taken(rows, weights, dense, *self._looked_up(rows))
+
+    def look_up_parts(
+        self,
+        rows: flow.Tensor,
+        weights: flow.Tensor | None,
+        dense: flow.Tensor | None,
+        sizes: Sequence[int],
+    ) -> list[Looked]:
+        """`look_up` of n rows as parts of the given numbers of rows, one after the other."""
+        if len(sizes) == 1:
+            return [self.look_up(rows, weights, dense)]
         each, own = self._looked_up(rows)
+        given = [None if x is None else pieces(x, sizes) for x in (rows, weights, dense)]
+        made = [None if x is None else split_rows(x, sizes) for x in (each, own)]
+        return [
+            self._taken(*(None if x is None else x[part] for x in (*given, *made)))
+            for part in range(len(sizes))
+        ]
+
+    def _taken(
+        self,
+        rows: flow.Tensor,
+        weights: flow.Tensor | None,
+        dense: flow.Tensor | None,
+        each: flow.Tensor | None,
+        own: flow.Tensor | None,
+    ) -> Looked:
+        n, columns = rows.shape
         if each is None:
             return Looked(rows, weights, dense, None, None, own)
         k = each.shape[2]
@@ -356,21 +380,6 @@ class Network(nn.Module):  # type: ignore[misc]
         self, layers: nn.ModuleList, x: flow.Tensor, masks: Sequence[flow.Tensor]
     ) -> flow.Tensor:
         """ReLU layers, masked in training."""
-        parts = min(self.parts, x.shape[0])
-        if parts == 1 or not x.is_lazy:
-            return self._run_part(layers, x, masks)
-        sizes = part_sizes(x.shape[0], parts)
-        starts = [0, *itertools.accumulate(sizes)]
-        pieces = [
-            [flow.narrow(mask, 0, start, size) for mask in masks]
-            for start, size in zip(starts, sizes, strict=False)
-        ]
-        taken = zip(split_rows(x, sizes), pieces, strict=True)
-        return flow.cat([self._run_part(layers, part, given) for part, given in taken], dim=0)
-
-    def _run_part(
-        self, layers: nn.ModuleList, x: flow.Tensor, masks: Sequence[flow.Tensor]
-    ) -> flow.Tensor:
         for at, layer in enumerate(layers):
             x = flow.relu(layer(x))
             if masks:
@@ -383,13 +392,21 @@ def part_sizes(rows: int, parts: int) -> list[int]:
     return [(rows + at) // parts for at in range(parts)]
 
 
+def pieces(x: flow.Tensor, sizes: Sequence[int]) -> list[flow.Tensor]:
+    """Tensors of these numbers of rows, one after the other, of one without a gradient."""
+    if len(sizes) == 1:
+        return [x]
+    starts = itertools.accumulate(sizes, initial=0)
+    return [flow.narrow(x, 0, start, size) for start, size in zip(starts, sizes, strict=False)]
+
+
 def split_rows(x: flow.Tensor, sizes: Sequence[int]) -> list[flow.Tensor]:
-    """Tensors of these numbers of rows, one after the other, of float32 [n, w].
+    """Tensors of these numbers of rows, one after the other, of float32 [n, ...].
 
     By `split_like`, whose gradient is one concatenation. That of slices would be a tensor of zeros
     of the whole size for each, and their sum.
     """
-    likes = {size: x.new_ones((size, x.shape[1])) for size in set(sizes)}
+    likes = {size: x.new_ones((size, *x.shape[1:])) for size in set(sizes)}
     return list(flow._C.split_like(x, [likes[size] for size in sizes], 0))
 
 

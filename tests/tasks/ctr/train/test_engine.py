@@ -55,7 +55,7 @@ resumed = engine(2)
 resumed.load(kept)
 again, last = go(resumed, range(2, 4), half)
 answer = {
-    "parts": [parted._network.parts, alone._network.parts],
+    "parts": [parted._graph.streams, alone._graph.streams],
     "streams": [streams_of(*each) for each in ((1, 8), (999, 8), (1000, 8), (1000, 1), (9999, 3), (9999, 64))],
     "losses": [loss, again, other],
     "resumed": all(state[n].tobytes() == last[n].tobytes() for n in state),
