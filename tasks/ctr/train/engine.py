@@ -17,6 +17,7 @@ from tasks.ctr.train.models import Architecture, Network, build
 from tasks.ctr.train.waiting import stand_back
 
 _MOST_QUEUED = 200
+_STEPS_A_LOOK = 10
 _LONG_WAIT_S = 0.5
 
 ROWS_A_PART = 500
@@ -69,7 +70,8 @@ class Here:
         self._threads = chosen.threads or len(os.sched_getaffinity(0))
         alone = device != "cpu" or network.stored
         self._streams = 1 if alone else streams_of(chosen.batch_size, self._threads)
-        self._stepping = self._stood_back = False
+        self._stepping = False
+        self._until_look = _STEPS_A_LOOK if self._streams > 1 else 0
         self._graph = TrainGraph(network, chosen, steps, self._streams)
         self._losses = LossSum(0.0, device)
 
@@ -83,14 +85,20 @@ class Here:
         self._share_products(True)
         given = (flow.from_numpy(array).to(self._device) for array in batch.arrays())
         self._losses.add(self._graph(*given), batch.count)
+        self._look_for_waiting()
 
     def loss_sum(self) -> float:
         """The sum of the epoch's losses; waits for the steps under way."""
         found = self._losses.value()
         self._share_products(False)
-        if self._streams > 1 and not self._stood_back:
-            self._stood_back = stand_back() is not None
         return found
+
+    def _look_for_waiting(self) -> None:
+        """Every few steps, until the thread that waits stands out."""
+        if self._until_look:
+            self._until_look -= 1
+            if not self._until_look and stand_back() is None:
+                self._until_look = _STEPS_A_LOOK
 
     def _share_products(self, stepping: bool) -> None:
         """Have a step's products share the threads; outside of steps each has all of them."""
