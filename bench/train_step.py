@@ -3,8 +3,9 @@
     PYTHONPATH=src:. .venv-tasks/bin/python bench/train_step.py --blas mkl --batch-sizes 1000 4096
 
 DeepFM of `bench/train_peer.py` (41 fields, embeddings of 16, three layers of 400, 100,000 rows of
-the tables, ids drawn as that one draws them: 12,800 distinct ones in a batch of 1,000). A line's `part_ms` is what the step takes less without that part, and what is left of
-it at the end, in milliseconds of all threads together; other processes hardly disturb it. Not
+the tables, ids drawn as that one draws them: 12,800 distinct ones in a batch of 1,000). A line's
+`part_ms` is what the step takes less without that part, and what is left of it at the end, in
+milliseconds of all threads together; other processes hardly disturb it. Not
 counted is the thread of OneFlow that waits for the others by asking again and again, which takes
 what no other wants. Variants run in turns; a figure is the median of the turns. `wall_ms` is the
 fastest turn's time; `products_ms` are the step's matrix products by themselves.
@@ -153,6 +154,7 @@ def main() -> None:
     parser.add_argument(
         "--streams", type=int, default=0, help="threads for operators; 0: as training does"
     )
+    parser.add_argument("--whole", action="store_true", help="time the whole step alone")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--steps", type=int, default=STEPS, help="of a turn")
     options = parser.parse_args()
@@ -161,7 +163,7 @@ def main() -> None:
     from tasks.ctr.train.waiting import stand_back
 
     for batch in options.batch_sizes:
-        known = variants()
+        known = variants()[:1] if options.whole else variants()
         streams = options.streams or streams_of(batch, threads)
         blas.share_products(-(-threads // streams))
         runs = [*(made(variant, batch, streams) for variant in known), products(batch)]
@@ -172,6 +174,8 @@ def main() -> None:
         first = {"blas": options.blas, "batch": batch, "streams": streams}
         wall = round(min(turn[0][1] for turn in turns), 1)
         _say(first, "the whole step", ran[0], wall_ms=wall)
+        if options.whole:
+            continue
         for at, variant in enumerate(known[1:], start=1):
             _say(first, variant.without, ran[at - 1] - ran[at])
         _say(first, "the rest", ran[len(known) - 1], products_ms=round(ran[-1], 1))
