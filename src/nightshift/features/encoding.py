@@ -335,7 +335,7 @@ def stored_types(spec: FeatureSpec) -> list[tuple[str, pa.DataType]]:
     """(name, Arrow type) of a dataset's columns: float32 for a number, int64 for an id."""
     return [
         (name, pa.float32() if field.number else pa.int64())
-        for field, names in zip(spec.fields, _names_by_field(spec), strict=True)
+        for field, names in zip(spec.fields, columns_by_field(spec), strict=True)
         for name in names
     ]
 
@@ -371,14 +371,15 @@ def stored_column(column: pa.Array | pa.ChunkedArray) -> Ids:
 def shown(spec: FeatureSpec, encoded: Ids) -> dict[str, str]:
     """One encoded row, int64 [width], for a person: numbers by value, ids as decimal text."""
     texts: dict[str, str] = {}
-    for field, names in zip(spec.fields, _names_by_field(spec), strict=True):
+    for field, names in zip(spec.fields, columns_by_field(spec), strict=True):
         for name in names:
             value = encoded[len(texts) : len(texts) + 1]
             texts[name] = f"{numbers_of(value)[0]:g}" if field.number else str(value[0])
     return texts
 
 
-def _names_by_field(spec: FeatureSpec) -> list[tuple[str, ...]]:
+def columns_by_field(spec: FeatureSpec) -> list[tuple[str, ...]]:
+    """Names of the dataset's columns that each field takes."""
     names, start = [], 0
     for field in spec.fields:
         names.append(spec.columns[start : start + field.width])

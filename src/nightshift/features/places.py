@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightshift.features.encoding import Ids, hash_text, hash_texts
+from nightshift.features.encoding import SEED, Ids, hash_text, hash_texts
+from nightshift.features.xxh64 import digests
 
 SMALL = 1 << 14
 """Distinct texts that are held as Python objects."""
@@ -54,13 +55,13 @@ class TextPlaces:
 
     def add(self, texts: pa.BinaryArray) -> Places:
         """Places of k texts (no NULLs), int64 [k]; those that are new get the next ones."""
-        listed = texts.to_pylist()
         if self._few is not None:
+            listed = texts.to_pylist()
             found = np.fromiter(map(self._few.__getitem__, listed), np.int64, len(listed))
             if len(self._few) > self._most:
                 self._grow_out()
             return found
-        hashes = hash_texts(listed)
+        hashes = digests(texts, SEED).view(np.int64)
         found, ends = self._find(hashes)
         absent = np.flatnonzero(found < 0)
         if len(absent):

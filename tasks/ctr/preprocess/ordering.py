@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ class RowSorter:
         stored: what rows are compared by where time and key are equal: columns of n rows.
         run_bytes: bytes of rows that are held at a time, about.
         piece_rows: rows that come back at a time, about.
+        pool: helps with what is held.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class RowSorter:
         stored: Callable[[Rows], Sequence[pa.Array]],
         run_bytes: int = RUN_BYTES,
         piece_rows: int = PIECE_ROWS,
+        pool: Executor | None = None,
     ) -> None:
         self.rows = 0
+        self._map: Callable[..., Iterator[tuple[Rows, list[int]]]] = pool.map if pool else map
         self._folder, self._stored = folder, stored
         self._run_bytes, self._piece_rows = run_bytes, piece_rows
         self._held: list[Rows] = []
@@ -85,12 +89,13 @@ class RowSorter:
                     rows = joined(parts)
                     yield self._untied(rows.take(_by_time_and_key(rows.times, rows.keys)))
         elif self._held:
-            rows = joined(self._held)
-            self._held = []
-            for piece in _by_ranges(rows.times, self._piece_rows):
-                keys = rows.keys.take(pa.array(piece))
-                order = piece.take(_by_time_and_key(rows.times.take(piece), keys))
-                yield self._untied(rows.take(order))
+            ranges = _Ranges(self._held, self._piece_rows)
+            # Each part is put in order of the ranges by itself, so that no whole is ever made.
+            grouped = list(self._map(ranges.grouped, _taken_out(self._held)))
+            for number in range(len(ranges)):
+                pieces = [part.slice(*bounds[number : number + 2]) for part, bounds in grouped]
+                rows = joined([piece for piece in pieces if len(piece)])
+                yield self._untied(rows.take(_by_time_and_key(rows.times, rows.keys)))
 
     def _untied(self, rows: Rows) -> Rows:
         """Sorted rows; those of one time and key in the order of all else."""
@@ -169,16 +174,38 @@ def _order(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
     return np.asarray(pc.sort_indices(batch, sort_keys=keys).to_numpy(), dtype=np.int64)
 
 
-def _by_ranges(times: npt.NDArray[np.int64], rows: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Row numbers in groups of about `rows`, each of a range of time, one after the other."""
-    sample = np.sort(times[:: max(1, rows // _SAMPLES)])
-    splitters = np.unique(sample[_SAMPLES::_SAMPLES])
-    group = np.searchsorted(splitters, times, side="right")
-    order = np.argsort(group.astype(np.min_scalar_type(len(splitters))), kind="stable")
-    ends = np.bincount(group, minlength=len(splitters) + 1).cumsum()
-    for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-        if end > start:
-            yield order[start:end]
+class _Ranges:
+    """Ranges of time of about as many rows each, one after the other, all of which hold rows.
+
+    Args:
+        parts: all rows.
+        rows: rows of a range, about.
+    """
+
+    def __init__(self, parts: Sequence[Rows], rows: int) -> None:
+        times = np.concatenate([part.times for part in parts])
+        sample = np.sort(times[:: max(1, rows // _SAMPLES)])
+        # What is before the first splitter holds rows, and so does what a splitter begins.
+        self._splitters = np.unique(sample[_SAMPLES::_SAMPLES])
+        if len(self._splitters) and times.min() == self._splitters[0]:
+            self._splitters = self._splitters[1:]
+
+    def __len__(self) -> int:
+        return len(self._splitters) + 1
+
+    def grouped(self, part: Rows) -> tuple[Rows, list[int]]:
+        """Rows in the order of the ranges, and where each range begins, the end included."""
+        group = np.searchsorted(self._splitters, part.times, side="right")
+        order = np.argsort(group.astype(np.min_scalar_type(len(self))), kind="stable")
+        ends = np.bincount(group, minlength=len(self)).cumsum().tolist()
+        return part.take(order), [0, *ends]
+
+
+def _taken_out(parts: list[Rows]) -> Iterator[Rows]:
+    """The parts, which the list no longer holds."""
+    parts.reverse()
+    while parts:
+        yield parts.pop()
 
 
 def _ties(rows: Rows) -> npt.NDArray[np.bool_] | None:

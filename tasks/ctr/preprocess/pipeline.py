@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import platform
 import shutil
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,14 @@ from nightshift.data import reading
 from nightshift.errors import ContractError, DataError
 from nightshift.features.encoding import (
     column_types,
+    columns_by_field,
     is_null,
     stored_types,
 )
 from nightshift.features.places import SMALL
 from nightshift.features.profile import FeatureProfile, row_days
 from nightshift.features.specification import ENCODING_VERSION, FeatureSpec
-from nightshift.features.values import FieldValues
+from nightshift.features.values import Codes, FieldValues
 from tasks.ctr.preprocess.daily import Daily
 from tasks.ctr.preprocess.ordering import Blocks, RowSorter
 from tasks.ctr.preprocess.overlap import ahead, in_turn
@@ -46,17 +49,23 @@ from tasks.ctr.preprocess.window import (
     date_of,
     days_of,
 )
-from tasks.entry import log
+from tasks.entry import Stopped, log
 
 CARD_VERSION = 1
 BATCH_ROWS = 65_536
 """A row group of the written files holds as many rows at most."""
 
-READ_AHEAD = 3
+READ_ROWS = 131_072
+"""Rows of a batch that is read, at most, where files are small."""
+
+READ_AHEAD = 2
 """Groups of files of which some rows are read in advance."""
 
-GROUP_BYTES = 1 << 23
+GROUP_BYTES = 1 << 24
 """Files of as many bytes together are read as one: what is done once a batch is done less often."""
+
+COUNTED_BEHIND = 2
+"""Pieces of sorted rows that are written and wait for being counted."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -111,23 +120,39 @@ def build_dataset(
             "columns are; rename them in the feature query"
         )
     sources = feature_files(features)
-    columns = _check_schemas(sources, spec)
     daily = Daily(spec, rule)
-    with files.staged_dir(out, replace=True) as staged, _scratch(staged) as scratch:
-        with ThreadPoolExecutor(READ_AHEAD + 2) as pool:
-            encoder = _Encoder(spec, pool)
-            sorter = RowSorter(scratch, encoder.stored)
-            census = Census(rule)
+    with (
+        files.staged_dir(out, replace=True) as staged,
+        _scratch(staged) as scratch,
+        ThreadPoolExecutor(READ_AHEAD + 3) as pool,
+    ):
+        encoder = _Encoder(spec, pool)
+        sorter = RowSorter(scratch, encoder.stored, pool=pool)
+        census = Census(rule)
+
+        def begun() -> Iterator[_Begun]:
             for batch in in_turn(_batches(sources, spec), pool, READ_AHEAD):
                 days = days_of(batch.column(spec.time), spec.time, rule.zone)
                 given = _labels(batch.column(spec.label), spec)
                 daily.add(batch, days, *given)
                 labels, labelled = _settled(given, label_absent)
                 census.add(days, labels, labelled)
-                rows = encoder.take(batch, np.where(labelled, labels, np.int8(UNLABELLED)))
                 inside = (days >= rule.first_day) & (days <= rule.last_day)
+                yield encoder.begin(batch, np.where(labelled, labels, np.int8(UNLABELLED)), inside)
+
+        checked = pool.submit(_check_schemas, sources, spec)
+        try:
+            for batch in ahead(begun(), pool):
+                if checked.done():
+                    checked.result()
+                rows = encoder.end(batch)
                 # A few others are left out later, which takes less than to copy the rows.
-                sorter.add(rows if inside.mean() > 0.75 else rows.where(inside))
+                sorter.add(rows if batch.inside.mean() > 0.75 else rows.where(batch.inside))
+        except Exception as error:
+            if not isinstance(error, Stopped):
+                checked.result()  # a file of other columns says more than what reading it raised
+            raise
+        columns = checked.result()
         plan = census.plan(refit=refit)
         log(
             f"{plan.counts.read} rows read, "
@@ -137,8 +162,8 @@ def build_dataset(
             )
         )
         encoder.finish()
-        profiles = _Profiles(encoder)
-        _write_splits(sorter, encoder, plan, profiles, staged)
+        profiles = _Profiles(encoder, plan)
+        _write_splits(sorter, encoder, plan, profiles, pool, staged)
         card = _card(spec, plan, columns, profiles, staged)
         card["days"] = daily.summary()
         card["label_absent"] = label_absent
@@ -195,7 +220,7 @@ def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     rows = 0
     for batch in batches:
         # One file may hold a column as a dictionary, the next one as texts.
-        if held and (held[0].schema != batch.schema or rows + batch.num_rows > BATCH_ROWS):
+        if held and (held[0].schema != batch.schema or rows + batch.num_rows > READ_ROWS):
             yield pa.concat_batches(held) if len(held) > 1 else held[0]
             held, rows = [], 0
         held.append(batch)
@@ -235,6 +260,17 @@ def _settled(
     return np.where(labelled, labels, np.int8(absent)), np.ones_like(labelled)
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A batch of which the columns of few values are taken; `codes` of the others are None."""
+
+    batch: pa.RecordBatch
+    labels: npt.NDArray[np.int8]
+    inside: Bools
+    columns: list[pa.Array]
+    codes: list[Codes | None]
+
+
 class _Encoder:
     """From batches to rows of codes, and from codes to what is stored."""
 
@@ -242,35 +278,59 @@ class _Encoder:
         self.spec, self._pool = spec, pool
         self.values = [FieldValues(field) for field in spec.fields]
 
-    def take(self, batch: pa.RecordBatch, labels: npt.NDArray[np.int8]) -> Rows:
-        """The rows of a batch, with their labels: int8 [n]."""
-        spec = self.spec
-        times = batch.column(spec.time).cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
-        columns = [batch.column(name) for name in spec.names]
-        # Those of many values take long; the others consist of short steps, which threads that
-        # share an interpreter would only wait for each other at.
+    def begin(self, batch: pa.RecordBatch, labels: npt.NDArray[np.int8], inside: Bools) -> _Begun:
+        """Take the columns of few values; `end`, in another thread, takes those of many.
+
+        Both are called batch after batch. What has many values keeps them, so no column is taken by
+        two threads at once.
+
+        Args:
+            batch: n rows.
+            labels: their labels, int8 [n].
+            inside: which of them are in the window, bool [n].
+        """
+        columns = [batch.column(name) for name in self.spec.names]
+        codes = [
+            values.take(column) if len(values) <= SMALL else None
+            for values, column in zip(self.values, columns, strict=True)
+        ]
+        return _Begun(batch, labels, inside, columns, codes)
+
+    def end(self, begun: _Begun) -> Rows:
+        """The rows of a batch."""
+        spec, batch = self.spec, begun.batch
         coming = {
-            at: self._pool.submit(values.take, columns[at])
-            for at, values in enumerate(self.values)
-            if len(values) > SMALL
+            at: self._pool.submit(self.values[at].take, begun.columns[at])
+            for at, codes in enumerate(begun.codes)
+            if codes is None
         }
-        found = {
-            at: values.take(columns[at])
-            for at, values in enumerate(self.values)
-            if at not in coming
-        }
-        found |= {at: codes.result() for at, codes in coming.items()}
+        times = batch.column(spec.time).cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
         return Rows(
             batch.column(spec.keys[0]).cast(pa.string()),
             times.to_numpy(zero_copy_only=False),
-            labels,
-            [found[at] for at in range(len(columns))],
+            begun.labels,
+            [
+                coming[at].result() if codes is None else codes
+                for at, codes in enumerate(begun.codes)
+            ],
         )
 
     def finish(self) -> None:
         """Hash what is new: from here on `stored` only reads, and threads may share it."""
         for values in self.values:
             values.stored(np.empty(0, dtype=np.uint8))
+
+    def repeated(self) -> list[str]:
+        """Columns of a dataset whose values repeat within a row group, so that a dictionary pays."""
+        return [
+            *ROW_COLUMNS[1:],
+            *(
+                name
+                for values, names in zip(self.values, columns_by_field(self.spec), strict=True)
+                if len(values) <= BATCH_ROWS
+                for name in names
+            ),
+        ]
 
     def stored(self, rows: Rows) -> list[pa.Array]:
         """Labels and the features' columns of rows as they are stored."""
@@ -287,10 +347,41 @@ class _Encoder:
 class _Profiles:
     """What values each feature takes among rows to learn from, and among the newest."""
 
-    def __init__(self, encoder: _Encoder) -> None:
+    def __init__(self, encoder: _Encoder, plan: Plan) -> None:
         self._values = encoder.values
+        self._newest_days = plan.rule.newest_days
         self.trained = [FeatureProfile(one) for one in encoder.values]
         self.recent = [FeatureProfile(one) for one in encoder.values]
+        self._learned: dict[str, dict[str, Any]] = {}
+
+    def sum_up_ids(self) -> None:
+        """Sum up what was learned from, once all of it is counted, of features that are ids.
+
+        The values of those are all known. A number's buckets come while rows are counted.
+        """
+        for profile in self.trained:
+            if not profile.values.field.number:
+                self._sum_up(profile)
+
+    def _sum_up(self, profile: FeatureProfile) -> dict[str, Any]:
+        name = profile.values.field.name
+        if name not in self._learned:
+            usual = profile.usual({1, self._newest_days})
+            self._learned[name] = {**profile.summary(), "usual": usual}
+        return self._learned[name]
+
+    def card(self) -> dict[str, dict[str, Any]]:
+        """The card's entry of each feature."""
+        return {
+            profile.values.field.name: {
+                "kind": profile.values.field.kind,
+                "type": profile.values.field.type,
+                "decimals": profile.values.field.decimals,
+                **self._sum_up(profile),
+                "recent": recent.summary(),
+            }
+            for profile, recent in zip(self.trained, self.recent, strict=True)
+        }
 
     def add(
         self, rows: Rows, days: npt.NDArray[np.int32], in_train: Bools, is_recent: Bools
@@ -314,14 +405,20 @@ def _write_splits(
     encoder: _Encoder,
     plan: Plan,
     profiles: _Profiles,
+    pool: Executor,
     staged: Path,
 ) -> None:
     schema = pa.schema(
         [
-            ("request_id", pa.string()),
-            ("request_time", pa.timestamp("ms")),
-            ("label", pa.int8()),
-            *stored_types(encoder.spec),
+            pa.field("request_id", pa.string()),
+            *(
+                pa.field(name, kind, nullable=False)
+                for name, kind in (
+                    ("request_time", pa.timestamp("ms")),
+                    ("label", pa.int8()),
+                    *stored_types(encoder.spec),
+                )
+            ),
         ]
     )
 
@@ -335,26 +432,38 @@ def _write_splits(
             (staged / name).mkdir()
             path = staged / name / "part-0.parquet"
             writer = pq.ParquetWriter(
-                path, schema, compression="zstd", write_statistics=["request_time", "label"]
+                path,
+                schema,
+                compression="zstd",
+                write_statistics=["request_time", "label"],
+                use_dictionary=encoder.repeated(),
             )
             writers.append(stack.enter_context(writer))
         # Blocks of one size: the file depends on the rows, not on how they came.
         blocks = [Blocks(BATCH_ROWS, ["request_id"]) for _ in SPLITS]
-        # Two threads, as each keeps some memory of what it worked on: one sorts, one counts.
-        pool = stack.enter_context(ThreadPoolExecutor(2))
+        counter = stack.enter_context(ThreadPoolExecutor(1))
+        counting: deque[Future[None]] = deque()
+        learned: Future[None] | None = None
         for rows in ahead(sorter.sorted(), pool):
             days = plan.rule.zone.days_of(rows.times)
+            if learned is None and days[0] > plan.rule.last_day - plan.newer_days:
+                learned = counter.submit(profiles.sum_up_ids)  # while the newest days are written
             codes = plan.split_codes(days, rows.labels != UNLABELLED)
-            counting = pool.submit(
-                profiles.add, rows, days, codes == TRAIN, plan.is_newer_than_train(days)
+            counting.append(
+                counter.submit(
+                    profiles.add, rows, days, codes == TRAIN, plan.is_newer_than_train(days)
+                )
             )
             for code, (writer, block) in enumerate(zip(writers, blocks, strict=True)):
                 for full in block.add(table(rows.where(codes == code))):
                     writer.write_table(full, row_group_size=BATCH_ROWS)
-            counting.result()
+            while len(counting) > COUNTED_BEHIND:
+                counting.popleft().result()
         for writer, block in zip(writers, blocks, strict=True):
             for last in block.rest():
                 writer.write_table(last, row_group_size=BATCH_ROWS)
+        for counted in (*counting, *([learned] if learned else [])):
+            counted.result()
 
 
 @contextlib.contextmanager
@@ -379,7 +488,7 @@ def _card(
     profiles: _Profiles,
     staged: Path,
 ) -> dict[str, Any]:
-    rule, trained, recent = plan.rule, profiles.trained, profiles.recent
+    rule, trained = plan.rule, profiles.trained
     splits = {}
     warnings = []
     for code, name in enumerate(SPLITS):
@@ -406,17 +515,6 @@ def _card(
             "bytes": path.stat().st_size,
             "sha256": files.sha256_file(path),
         }
-    features = {
-        field.name: {
-            "kind": field.kind,
-            "type": field.type,
-            "decimals": field.decimals,
-            **trained[at].summary(),
-            "usual": trained[at].usual({1, plan.rule.newest_days}),
-            "recent": recent[at].summary(),
-        }
-        for at, field in enumerate(spec.fields)
-    }
     return {
         "version": CARD_VERSION,
         "ds": rule.ds.isoformat(),
@@ -443,7 +541,7 @@ def _card(
         # One row more than values: the out-of-vocabulary row.
         "table_sizes": [profile.distinct + 1 for profile in trained],
         "vocabulary": {profile.values.field.name: profile.distinct for profile in trained},
-        "features": features,
+        "features": profiles.card(),
         "columns": columns,
         "schema_hash": spec.schema_hash,
         "encoding_version": ENCODING_VERSION,

@@ -41,6 +41,9 @@ def test_a_text_has_the_place_at_which_it_came_first(small, monkeypatch):
 
 def test_beyond_a_few_texts_those_of_one_hash_are_one_value(monkeypatch):
     monkeypatch.setattr(places, "hash_texts", lambda texts: np.array([len(text) for text in texts]))
+    monkeypatch.setattr(
+        places, "digests", lambda texts, _: np.array([len(t) for t in texts.to_pylist()], np.uint64)
+    )
     found = TextPlaces(small=0)
     found.add(array([b"a"]))
     assert found.add(array([b"bb", b"ccc", b"dd", b"e"])).tolist() == [1, 2, 1, 0]

@@ -76,6 +76,7 @@ def open_parquet(path: str | Path, encoded: Collection[str] = ()) -> Iterator[pq
         with pq.ParquetFile(
             path,
             metadata=footer,
+            pre_buffer=False,  # a copy more of what lies on a disk anyway
             coerce_int96_timestamp_unit="us",
             read_dictionary=_by_dictionary(footer, encoded) if footer else None,
         ) as file:

@@ -38,6 +38,7 @@ def test_every_judged_row_lies_in_one_split_with_its_ids(dataset):
         table = read(dataset, name)
         assert table.schema.names == ["request_id", "request_time", "label", *spec.names]
         assert table.schema.field("label").type == pa.int8()
+        assert not any(table.schema.field(column).nullable for column in ("label", *spec.names))
         requests = table["request_id"].to_pylist()
         ids = np.stack([table[column].to_numpy() for column in spec.names], axis=1)
         np.testing.assert_array_equal(ids, np.stack([ids_of[r] for r in requests]))
@@ -184,6 +185,15 @@ def test_wrong_features_end_the_task_for_good(workshop, change, words):
         assert word in done.stdout
     assert "Traceback" not in done.stderr
     assert not (workshop.root / "dataset").exists()
+
+
+def test_a_file_of_other_columns_is_named_whatever_else_is_wrong(workshop):
+    features = workshop.features()
+    first, *_, last = sorted(features.glob("*.parquet"))
+    pq.write_table(odd_label(pq.read_table(first)), first)
+    pq.write_table(cast_count(pq.read_table(last)), last)
+    _, result = workshop.preprocess(features, check=False)
+    assert f"{last.name}: column count is int32" in result["error"]
 
 
 def test_a_failure_leaves_the_dataset_before_it_alone(workshop):
