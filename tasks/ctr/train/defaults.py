@@ -26,6 +26,9 @@ MIN_COUNT = 2
 JUDGES = 200
 """So many validation rows of the rarer class can tell two networks apart."""
 
+MIXED = ("deepfm", "fm", "wide_deep")
+"""Families of which one network is the mean of several models (`starts`, `mixture`)."""
+
 TWICE_ROWS = 500_000
 """Of more training rows, learning twice takes too much of a night."""
 

@@ -148,7 +148,7 @@ def join(
     layer takes back; the last layer gets it whole.
 
     Args:
-        shape: of the network, of a family of `starts.FAMILIES`.
+        shape: of the network, of a family of `defaults.MIXED`.
         network: its parameters float32 by name.
         shares: what `weigh` gave.
         linear: the regression; the trees' row of the table, the last one, is not among its weights.

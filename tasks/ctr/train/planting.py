@@ -10,9 +10,10 @@ import numpy as np
 from nightshift.errors import ConfigurationError
 from nightshift.features.encoding import Ids
 from nightshift.features.specification import FeatureSpec
-from tasks.ctr.train import dataset, trees
+from tasks.ctr.train import dataset, defaults, trees
 from tasks.ctr.train.dataset import Dataset
 from tasks.ctr.train.hyperparameters import AUTO, Hyperparameters
+from tasks.ctr.train.metrics import Labels
 from tasks.ctr.train.serving import SavedModel
 from tasks.ctr.train.trees import Grown
 from tasks.entry import log
@@ -76,11 +77,22 @@ def plant(
         before = linear.logits(valid.tensors)
     better, error = trees.gain(before, grown.valid, valid.labels)
     figures = f"mixed with {count} trees, the baseline's validation log loss falls by {better:.2g}"
-    if better <= error:
+    if better <= (0.0 if _weighed(asked, linear, valid.labels) else error):
         log(f"no trees: {figures}, no more than its standard error {error:.2g}")
         return None, 0, f"{figures}, no more than its standard error {error:.2g}"
     log(f"{count} trees: {figures}, standard error {error:.2g}")
     return grown, count, f"{figures}, standard error {error:.2g}"
+
+
+def _weighed(asked: Hyperparameters, linear: Baseline | None, labels: Labels) -> bool:
+    """Whether a mean is served, which gives trees that say little a small weight."""
+    judges = min(int(np.count_nonzero(labels)), int(np.count_nonzero(labels == 0)))
+    return (
+        linear is not None
+        and asked.family in defaults.MIXED
+        and asked.linear_start in (AUTO, "validation", "baseline")
+        and judges >= defaults.JUDGES
+    )
 
 
 def looked_at(data: Dataset, spec: FeatureSpec, most: int) -> Ids | None:

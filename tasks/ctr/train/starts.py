@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from tasks.ctr.train.checkpoint import Arrays
 from tasks.ctr.train.dataset import Split
+from tasks.ctr.train.defaults import MIXED
 from tasks.ctr.train.fit import Fitted
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.metrics import auc, logloss, losses_of_scores, mean_gap, stopping_score
@@ -37,9 +38,6 @@ BASELINE = "baseline"
 
 TWO = ("validation", BOTH)
 """Values of `linear_start` that train from both starts."""
-
-FAMILIES = ("deepfm", "fm", "wide_deep")
-"""Families whose mean is a network of the same family."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def choose(
     better = max(rated, key=rated.__getitem__)
     if len(found) == 1:
         return Outcome(better, found[better], {})
-    if may_mix and chosen.family in FAMILIES:
+    if may_mix and chosen.family in MIXED:
         one, other = (views(each.network) for each in found.values())
         shape, values = mean(found[better].network.shape, one, other)
         both = Fitted(build(shape, values, device), found[better].progress)
@@ -176,7 +174,7 @@ def mean(shape: Architecture, one: Arrays, other: Arrays) -> tuple[Architecture,
     mean of both products; layers are blocks on a diagonal, which the numbers enter both.
 
     Args:
-        shape: of both networks, of a family of `FAMILIES`.
+        shape: of both networks, of a family of `defaults.MIXED`.
         one: parameters of the one, by name.
         other: of the other.
 

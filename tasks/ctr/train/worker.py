@@ -172,7 +172,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         valid, weights, bias = data.splits["valid"], first.weights, first.bias
         many = defaults.facts_of(data).judges >= defaults.JUDGES
         unlike = grown is not None or starts.epochs(outcome, found) != 0
-        if linear is not None and many and unlike and chosen.family in starts.FAMILIES:
+        if linear is not None and many and unlike and chosen.family in defaults.MIXED:
             logits = mixture.parts(
                 *(outcome.fitted.network, linear, plain.splits["valid"].tensors, valid.tensors),
                 *(data.inputs, scoring),

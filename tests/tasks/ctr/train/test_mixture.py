@@ -23,7 +23,7 @@ import types
 import numpy as np
 import oneflow as flow
 from nightshift.features.numbers import NumberStatistics
-from tasks.ctr.train import mixture, models, starts
+from tasks.ctr.train import defaults, mixture, models
 from tasks.ctr.train.baseline import Baseline
 from tasks.ctr.train.inputs import Tensors
 rng = np.random.default_rng(5)
@@ -38,7 +38,7 @@ linear = Baseline(rng.normal(size=ids), -1.5, 0.1, n)
 plain = Tensors(rows[:, :4], weights[:, :4], dense[:, :2])
 inputs = types.SimpleNamespace(trees=object(), statistics={"(trees)": number})
 answer = {}
-for family in starts.FAMILIES:
+for family in defaults.MIXED:
     shape = models.Architecture(
         num_rows=ids + 1, num_fields=4, embedding_dim=3, hidden=(5, 4), family=family,
         group_widths=(1, 2, 1, 1), num_dense=3, weighted=True,

@@ -71,6 +71,27 @@ def test_trees_that_say_no_more_than_chance_are_left_out(data, grows):
     assert "no more than its standard error" in why
 
 
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [({}, 7), ({"family": "dcnv2"}, 0), ({"linear_start": "zero"}, 0), ({"positives": 190}, 0)],
+)
+def test_where_a_mean_is_served_trees_may_add_less_than_the_standard_error(
+    data, grows, changes, kept
+):
+    """A mean is of `deepfm`, `fm` and `wide_deep`, with 200 rows of the rarer class to judge by."""
+    labels = data.splits["valid"].labels
+    labels[np.flatnonzero(labels)[changes.pop("positives", 400) :]] = 0
+    # They know one positive better than the baseline does, and another one less.
+    before = np.full(ROWS, np.log(labels.mean() / (1 - labels.mean())))
+    trees = before.copy()
+    trees[np.flatnonzero(labels)[:2]] += [1.0, -0.5]
+    grows(trees)
+    linear = types.SimpleNamespace(logits=lambda tensors: before)
+    _, count, why = planting.plant(data, None, resolved(**changes), linear, None)
+    assert count == kept
+    assert ("no more than its standard error" in why) == (not kept)
+
+
 def test_what_the_baseline_says_already_is_no_reason_for_trees(data, grows):
     told = np.where(data.labels == 1, 2.0, -4.0)
     grows(told)

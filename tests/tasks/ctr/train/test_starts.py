@@ -23,7 +23,7 @@ def test_the_mean_is_a_network_whose_logit_is_the_mean_of_both():
         """
 import numpy as np
 import oneflow as flow
-from tasks.ctr.train import models, starts
+from tasks.ctr.train import defaults, models, starts
 rng = np.random.default_rng(5)
 given = (
     rng.integers(0, 12, (30, 4)).astype(np.int32),
@@ -31,7 +31,7 @@ given = (
     rng.normal(size=(30, 2)).astype(np.float32),
 )
 answer = {}
-for family in starts.FAMILIES:
+for family in defaults.MIXED:
     shape = models.Architecture(
         num_rows=12, num_fields=3, embedding_dim=3, hidden=(5, 4), family=family,
         group_widths=(1, 2, 1), num_dense=2, weighted=True,
@@ -72,7 +72,7 @@ def test_the_validation_rows_choose_unless_the_mean_is_asked_for():
     found = evaluate(
         """
 import numpy as np
-from tasks.ctr.train import models, starts
+from tasks.ctr.train import defaults, models, starts
 from tasks.ctr.train.checkpoint import Progress
 from tasks.ctr.train.dataset import Split
 from tasks.ctr.train.fit import Fitted
@@ -119,7 +119,7 @@ def test_the_regression_stays_unless_a_network_is_better_by_more_than_chance():
     found = evaluate(
         """
 import numpy as np
-from tasks.ctr.train import models, starts
+from tasks.ctr.train import defaults, models, starts
 from tasks.ctr.train.checkpoint import Progress
 from tasks.ctr.train.dataset import Split
 from tasks.ctr.train.fit import Fitted
