@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from nightshift import files
 from nightshift.errors import ConfigurationError, ServiceUnavailable
 from tasks.entry import EXIT_STOPPED, TaskParser, run_task
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +128,13 @@ def test_a_result_of_an_earlier_run_is_gone_before_the_work_begins(tmp_path):
         return {}
 
     assert run_task("train", path, tmp_path / "model", work) == 0
+
+
+def test_a_process_that_leaves_has_said_all_it_had_to_say():
+    code = "import sys; from tasks.entry import leave; sys.stdout.write('said'); leave(75)"
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (75, "said", "")
 
 
 def test_a_wrong_command_line_is_not_tried_again(capsys):

@@ -12,7 +12,7 @@ from nightshift.features.specification import FeatureSpec
 from nightshift.zones import OPENMLDB, Zone
 from tasks.ctr.preprocess.pipeline import build_dataset
 from tasks.ctr.preprocess.window import SPLITS, rule_of
-from tasks.entry import TaskParser, run_task
+from tasks.entry import TaskParser, leave, run_task
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -84,4 +84,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
