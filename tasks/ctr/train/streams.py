@@ -18,9 +18,6 @@ from typing import Any
 
 from oneflow.core.job import job_pb2
 
-WORTH_ORDERING_US = 100.0
-"""Operators that take this long wait for the one before them; the small ones run when they can."""
-
 _FLOPS_A_US = 90e3
 _BYTES_A_US = 25e3
 _COPIED_BYTES_A_US = 12e3
@@ -56,14 +53,12 @@ def laid_out(serialized: bytes, streams: int) -> bytes:
         streams: number of threads.
     """
     job = job_pb2.Job.FromString(serialized)
-    found = operators(job)
-    took = {each.name: each.microseconds for each in found}
     named = {each.name: each for each in job.net.op}
-    for at, stream in enumerate(schedule(found, streams)):
+    for at, stream in enumerate(schedule(operators(job), streams)):
         for name in stream:
             named[name].stream_name_hint = f"step-{at}"
-        long = [name for name in stream if took[name] >= WORTH_ORDERING_US]
-        for before, after in itertools.pairwise(long):
+        # Or an operator that is ready early would keep a more urgent one waiting.
+        for before, after in itertools.pairwise(stream):
             named[after].ctrl_in_op_name.append(before)
     changed: bytes = job.SerializeToString()
     return changed
