@@ -14,7 +14,7 @@ first six, seven and eight tenths and the two after them: one split's test rows 
 chance to decide. Each side has a budget of six configurations a model, trained with the first seed
 and chosen by the validation AUC; the chosen one is trained with every seed. Our first one is an
 empty hyperparameters.yaml, the last one has FuxiCTR's settings; `--budget 1` trains each side's
-first alone. None has trees (`trees=0`), which by the defaults are grown and left out on these data.
+first alone. None has trees (`trees=0`) unless CHANGES say `trees=auto`.
 
 `--ours KEY=VALUE;KEY=VALUE` trains ours with such changes and every seed (`family=dcnv2` among
 them for another network).
