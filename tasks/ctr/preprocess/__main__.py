@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     # Its threads leave the interpreter to each other for short calls of Arrow and numpy.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.0001)
     return run_task("preprocess", options.result, options.out, lambda: preprocess(options))
 
 

@@ -24,7 +24,7 @@ from tasks.ctr.preprocess.rows import Rows, Saved, joined
 RUN_BYTES = 1 << 28
 """Bytes of rows that are held at a time."""
 
-PIECE_ROWS = 1 << 18
+PIECE_ROWS = 1 << 17
 """Rows that are sorted at a time, about."""
 
 _SAMPLES = 256
