@@ -208,7 +208,11 @@ def offline(folder, spec):
     with ThreadPoolExecutor(1) as pool:
         encoder = pipeline._Encoder(spec, pool)
         taken = [
-            encoder.take(batch, np.zeros(batch.num_rows, np.int8))
+            encoder.end(
+                encoder.begin(
+                    batch, np.zeros(batch.num_rows, np.int8), np.ones(batch.num_rows, np.bool_)
+                )
+            )
             for group in pipeline._batches(paths, spec)
             for batch in group
         ]
