@@ -117,11 +117,10 @@ class _Task(Started):
             self._ended = True
             self._note(f"{spec.name} is not there any more; was it removed?")
             return EXIT_RETRYABLE
-        if time.time() >= spec.deadline:
-            self.end()
-            self._note(f"{spec.name} had not ended after {LIMIT_S / 3600:.0f} hours; stopped")
-            return EXIT_RETRYABLE
-        return None
+        if time.time() < spec.deadline:
+            return None
+        self.end()
+        return self._overdue()
 
     def end(self) -> None:
         if self._ended:
@@ -134,6 +133,10 @@ class _Task(Started):
             self._ended = True
         except NightshiftError as error:
             LOG.warning("%s may still run; the next call finds it: %s", spec.name, error)
+
+    def _overdue(self) -> int:
+        self._note(f"{self._spec.name} had not ended after {LIMIT_S / 3600:.0f} hours; stopped")
+        return EXIT_RETRYABLE
 
     def _finish(self, code: int | None, out_of_memory: bool) -> int:
         runner, spec = self._starter.runner, self._spec
@@ -149,7 +152,8 @@ class _Task(Started):
             code = 0 if self._wrote_result() else EXIT_RETRYABLE
         runner.remove(spec)
         self._ended = True
-        return code
+        # Some runners stop a task at its deadline themselves.
+        return self._overdue() if code and time.time() >= spec.deadline else code
 
     def _wrote_result(self) -> bool:
         """Whether it ended well, by its result, which it writes last."""
