@@ -141,9 +141,16 @@ def _write_error(result: Path, figures: dict[str, Any]) -> None:
         log(f"no result file: {_told(error, result)}")
 
 
+PARENT = "NIGHTSHIFT_PARENT"
+"""Environment variable of a process that calls `die_with_parent`: the id of the one that starts it."""
+
+
 def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it dies (Linux)."""
-    parent = os.getppid()
+    """Have the kernel kill this process when the one that started it dies (Linux).
+
+    That may have happened by now; only the id in `PARENT` tells.
+    """
+    parent = int(os.environ.get(PARENT) or os.getppid())
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -137,6 +137,27 @@ def test_a_process_that_leaves_has_said_all_it_had_to_say():
     assert (done.returncode, done.stdout, done.stderr) == (75, "said", "")
 
 
+def test_a_process_whose_parent_died_before_it_asked_for_that_dies_too(tmp_path):
+    child = f"""
+import pathlib, time
+time.sleep(0.5)  # the parent is gone
+from tasks.entry import die_with_parent
+pathlib.Path({str(tmp_path / "began")!r}).touch()
+die_with_parent()
+time.sleep(60)
+"""
+    parent = f"""
+import os, subprocess, sys
+from tasks.entry import PARENT
+env = {{**os.environ, PARENT: str(os.getpid())}}
+subprocess.Popen([sys.executable, "-c", {child!r}], env=env)
+"""
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+    # `run` waits for the child, too: it holds the pipes.
+    subprocess.run([sys.executable, "-c", parent], capture_output=True, env=env, timeout=30)
+    assert (tmp_path / "began").exists()
+
+
 def test_a_wrong_command_line_is_not_tried_again(capsys):
     parser = TaskParser(prog="tasks.some")
     with pytest.raises(SystemExit) as raised:

@@ -40,6 +40,7 @@ def main(folder: Path) -> int:
 
 
 def _run(folder: Path, spec: dict[str, Any], log: BinaryIO) -> int:
+    keeper = os.getpid()
     try:
         task = subprocess.Popen(
             spec["command"],
@@ -49,7 +50,7 @@ def _run(folder: Path, spec: dict[str, Any], log: BinaryIO) -> int:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
-            preexec_fn=_die_with_parent,
+            preexec_fn=lambda: _die_with(keeper),
         )
     except OSError as error:
         log.write(f"cannot start {spec['command'][0]}: {error}\n".encode())
@@ -107,9 +108,11 @@ def _follow(task: subprocess.Popen[bytes], log: BinaryIO, spec: dict[str, Any]) 
         log.write(b"".join(end))
 
 
-def _die_with_parent() -> None:
+def _die_with(keeper: int) -> None:
     os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != keeper:  # it died before it was asked for
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def write(path: Path, value: object) -> None:

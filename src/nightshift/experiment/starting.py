@@ -113,7 +113,7 @@ class Processes(Starter):
     def start(self, task: str, key: str, arguments: Sequence[str], folder: Path) -> Started:
         """Start a process with this one's environment."""
         del key
-        project = self.settings.project
+        project, here = self.settings.project, os.getpid()
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{task}.log").open("ab") as output:
             process = subprocess.Popen(
@@ -128,11 +128,13 @@ class Processes(Starter):
                 stderr=subprocess.STDOUT,
                 # Ctrl-C is for us: a training is asked by SIGTERM, and keeps a checkpoint.
                 start_new_session=True,
-                preexec_fn=_end_with_us,
+                preexec_fn=lambda: _end_with(here),
             )
         return _Process(self, process)
 
 
-def _end_with_us() -> None:
-    """In the child: the kernel sends SIGTERM when this process dies, however it does (Linux)."""
+def _end_with(parent: int) -> None:
+    """In the child: the kernel sends SIGTERM when the parent dies, however it does (Linux)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before it was asked for
+        os.kill(os.getpid(), signal.SIGTERM)

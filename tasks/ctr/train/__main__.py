@@ -7,6 +7,7 @@ checkpoint, to the very same model.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from types import FrameType
 from nightshift import files
 from nightshift.errors import EXIT_RETRYABLE
 from tasks.ctr.train.arguments import parse_arguments
-from tasks.entry import EXIT_STOPPED, INNER_ERRORS, RESULT_VERSION, killed, log
+from tasks.entry import EXIT_STOPPED, INNER_ERRORS, PARENT, RESULT_VERSION, killed, log
 
 RESTARTS = 5
 """So many times a training may die of an inner error of OneFlow before the task gives up."""
@@ -57,6 +58,7 @@ class Guard:
                 return -signal.SIGTERM
             self.process = subprocess.Popen(
                 self.command,
+                env={**os.environ, PARENT: str(os.getpid())},
                 preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM}),
             )
         finally:

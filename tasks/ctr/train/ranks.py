@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from nightshift.errors import RetryableError, TerminalError
 from tasks.ctr.train.channel import Channel
-from tasks.entry import INNER_ERRORS, killed, log
+from tasks.entry import INNER_ERRORS, PARENT, killed, log
 
 FAILED = 3
 """Exit code of a rank that has told what failed."""
@@ -44,6 +44,7 @@ class Ranks:
         self._processes: list[subprocess.Popen[bytes]] = []
         env = {name: value for name, value in os.environ.items() if name not in _PROXIES}
         env |= {"MASTER_ADDR": HOST, "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(size)}
+        env[PARENT] = str(os.getpid())
         for rank in range(size):
             ours, theirs = socket.socketpair()
             with theirs:
