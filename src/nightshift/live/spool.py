@@ -1,8 +1,9 @@
 """Spool files: answers as a worker appends them, before they become parquet.
 
 A file is a row of frames: length and CRC-32 of the content (little-endian, 4 bytes each), then
-MessagePack. A frame that a kill cut off ends the file. The writer holds a lock on its `.open` file,
-so what a dead writer left can be told from what is still written; a closed file is `.done`.
+MessagePack. A frame that a kill cut off ends the file. The writer holds a lock on its `.open` file
+from before it has that name, so what a dead writer left can be told from what is still written; a
+closed file is `.done`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import msgspec
 from nightshift.errors import LockHeld
 
 OPEN, DONE = ".open", ".done"
+_NEW, _NEW_S = ".new", 3600.0
 _ROLL = "roll"
 _FRAME = struct.Struct("<II")
 
@@ -157,7 +159,11 @@ def roll(folder: Path, *, timeout_s: float = 10.0) -> None:
 
 
 def adopt(folder: Path) -> None:
-    """Close what dead writers left open."""
+    """Close what dead writers left open, and remove what they left empty."""
+    for path in folder.glob(f"*{_NEW}"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _NEW_S:
+                path.unlink()
     for path in folder.glob(f"*{OPEN}"):
         with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
             try:
@@ -178,8 +184,11 @@ class Spool:
         self.path = path.with_name(path.name + OPEN)
         self.size = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        new = path.with_name(path.name + _NEW)
+        self._fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        # Locked before it is found by `adopt`, which would take it for a dead writer's.
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        new.rename(self.path)
 
     def append(self, data: bytes) -> None:
         """Add frames; on an error none of them stays.

@@ -1,5 +1,6 @@
 """Spool files: whole frames come back, whatever was cut off behind them."""
 
+import fcntl
 import os
 
 import msgspec
@@ -88,6 +89,30 @@ def test_a_file_that_is_being_written_is_not_adopted(tmp_path):
     assert spool.paths(tmp_path) == [file.path, tmp_path / "dead.done"]
     assert receipts(tmp_path / "dead.done") == ["a-7"]
     file.close()
+
+
+def test_a_file_is_not_adopted_before_its_writer_has_locked_it(tmp_path, monkeypatch):
+    lock = fcntl.flock
+
+    def late(file, how):
+        monkeypatch.undo()
+        spool.adopt(tmp_path)  # as another process may, just now
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    file = written(tmp_path / "w", 1)
+    assert spool.paths(tmp_path) == [file.path]
+    assert receipts(file.path) == ["a-0"]
+    file.close()
+
+
+def test_what_a_writer_left_before_its_first_frame_goes_after_a_while(tmp_path):
+    old, young = tmp_path / "old.new", tmp_path / "young.new"
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (0, 0))
+    spool.adopt(tmp_path)
+    assert list(tmp_path.iterdir()) == [young]
 
 
 def test_a_failed_append_leaves_whole_frames_only(tmp_path, monkeypatch):
