@@ -168,7 +168,10 @@ def survey(folder: Path, zone: str = "+08:00") -> dict[str, Table]:
             a table's in OpenMLDB; names file and column.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give one with a folder for each table")
+        what = "is a file" if folder.exists() else "is not there"
+        raise DataError(
+            f"{folder} {what}; give a folder that holds a file or a folder for each table"
+        )
     found = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_")):

@@ -134,8 +134,11 @@ def test_names_and_types_that_openmldb_lacks_are_refused(put, place, columns, wh
 def test_a_folder_without_tables_says_what_one_is(tmp_path):
     with pytest.raises(DataError, match="holds no table: each needs a folder of its own"):
         survey(tmp_path)
-    with pytest.raises(DataError, match="is not a folder"):
+    with pytest.raises(DataError, match="none is not there; give a folder"):
         survey(tmp_path / "none")
+    (tmp_path / "rows.parquet").touch()
+    with pytest.raises(DataError, match="rows.parquet is a file; give a folder"):
+        survey(tmp_path / "rows.parquet")
 
 
 def test_a_broken_file_is_named(tmp_path):

@@ -194,7 +194,7 @@ def test_refusals_name_what_to_give(settings, folder):
         propose(folder, requests="impressions", labels="impressions")
     with pytest.raises(DataError, match="has no column 'klick'"):
         propose(folder, requests="impressions", labels="clicks", label="klick")
-    with pytest.raises(DataError, match="is not a folder"):
+    with pytest.raises(DataError, match="none is not there"):
         looking.survey(folder / "none")
     with pytest.raises(ConfigurationError, match="not a pipeline's name"):
         writing.check_name(settings, "Ads")
