@@ -136,7 +136,7 @@ def _run(options: argparse.Namespace) -> int:
         options.jobs,
         options.threads,
     )
-    found = job.run(pipeline, asked, say, progress, starter(pipeline.settings))
+    found = job.run(pipeline, asked, starter(pipeline.settings), say, progress)
     code = _print(found)
     say(f"Report: {found['report']}")
     if found["again"]:

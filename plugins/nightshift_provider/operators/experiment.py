@@ -51,7 +51,7 @@ class NightshiftExperimentOperator(BaseOperator):
                 jobs=given["jobs"],
             )
             pipeline = Pipeline.load(settings, self.pipeline)
-            found = job.run(pipeline, asked, self.log.info, starter=self._starter)
+            found = job.run(pipeline, asked, self._starter, self.log.info)
             if found["again"]:
                 raise RetryableError(
                     f"{found['again']} training(s) of {asked.name} failed in passing; the others "

@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ from nightshift_provider.runners.base import (
     TaskSpec,
     home_id,
     task_spec,
+    too_little_memory,
 )
 from nightshift_provider.runners.reaper import reap
 from nightshift_provider.triggers.task import NightshiftTaskTrigger, TaskOutcome
@@ -126,7 +128,7 @@ class NightshiftTaskOperator(WaitingOperator):
             context["ti"].xcom_push(key="task_name", value=spec.name)
             status = self._ensure_started(runner, spec)
             if status.deadline is not None:
-                spec = TaskSpec.from_dict({**spec.to_dict(), "deadline": status.deadline})
+                spec = replace(spec, deadline=status.deadline)
                 self._running = runner, spec
             if self.deferrable and not self._wait(runner, spec, patience_s=self.defer_after_s):
                 self.defer(
@@ -324,10 +326,7 @@ class NightshiftTaskOperator(WaitingOperator):
         said = _said(Path(spec.result_path))
         text = f"tasks.{self.task} ended with exit code {code}"
         if status.out_of_memory:
-            return TaskFailed(
-                f"{text}: it needed more than its {spec.memory} of memory; raise "
-                "NIGHTSHIFT_TASK_MEMORY, or lower the batch size or the days to train on"
-            )
+            return TaskFailed(f"{text}: {too_little_memory(spec)}")
         if code is None:
             text = f"tasks.{self.task} was killed"
         text += "".join(f": {words}" for words in (status.detail, said) if words)

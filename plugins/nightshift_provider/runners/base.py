@@ -211,6 +211,14 @@ def task_spec(
     )
 
 
+def too_little_memory(spec: TaskSpec) -> str:
+    """What to say of a task that its memory limit ended."""
+    return (
+        f"it needed more than its {spec.memory} of memory; raise NIGHTSHIFT_TASK_MEMORY, or lower "
+        "the batch size or the days to train on"
+    )
+
+
 class Runner(ABC):
     """Starts tasks and finds them again by name, from any process."""
 

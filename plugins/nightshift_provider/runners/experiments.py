@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nightshift import files
@@ -16,11 +17,19 @@ from nightshift.errors import (
     NightshiftError,
     ServiceUnavailable,
 )
-from nightshift.experiment.starting import Processes, Started, Starter
+from nightshift.experiment.starting import Processes, Started, Starter, command, log_of, result_of
 from nightshift.runners import RUNNERS
 from nightshift.settings import Settings
 from nightshift_provider.runners import make_runner
-from nightshift_provider.runners.base import LogPump, Phase, Runner, TaskSpec, home_id, task_spec
+from nightshift_provider.runners.base import (
+    LogPump,
+    Phase,
+    Runner,
+    TaskSpec,
+    home_id,
+    task_spec,
+    too_little_memory,
+)
 
 LOG = logging.getLogger(__name__)
 LIMIT_S = 12 * 3600.0
@@ -51,7 +60,7 @@ class ByRunner(Starter):
         super().__init__(settings)
         self.runner = runner
 
-    def start(self, task: str, key: str, arguments: Sequence[str], folder: Path) -> Started:
+    def start(self, task: str, arguments: Sequence[str], folder: Path) -> Started:
         """Start it, or find it."""
         settings = self.settings
         image = getattr(settings, f"task_image_{task}")
@@ -60,30 +69,30 @@ class ByRunner(Starter):
         folder.mkdir(parents=True, exist_ok=True)
         spec = task_spec(
             settings,
-            name=f"nightshift-experiment-{task}-{home_id(settings.home)}-{key}",
+            name=f"nightshift-experiment-{task}-{home_id(settings.home)}-{folder.name}",
             generation=0,
-            command=[f"tasks.ctr.{task}", *arguments],
+            command=command(task, arguments, folder),
             environment={},
-            result=folder / f"{task}.json",
+            result=result_of(task, folder),
             writable=folder,
             readable=[],
             image=image,
             deadline=time.time() + LIMIT_S,
             stop_grace_s=GRACE_S,
-            labels={"task": task, "experiment": key},
+            labels={"task": task, "experiment": folder.name},
         )
         status = self.runner.status(spec)
-        if status.phase is Phase.EXITED and status.exit_code != 0:
-            self.runner.remove(spec)
-            status = self.runner.status(spec)
-        if status.phase in (Phase.RUNNING, Phase.EXITED):
+        ended = status.phase is Phase.EXITED
+        if status.phase is Phase.RUNNING or (ended and status.exit_code == 0):
             LOG.info("%s of an earlier call is %s; found again", spec.name, status.phase.value)
+            if status.deadline is not None:
+                spec = replace(spec, deadline=status.deadline)
         else:
+            if ended:
+                self.runner.remove(spec)
             LOG.info("%s starts in %s", spec.name, self.runner.where)
             self.runner.start(spec)
-        if status.deadline is not None:
-            spec = TaskSpec.from_dict({**spec.to_dict(), "deadline": status.deadline})
-        return _Task(self, spec, folder / f"{task}.log")
+        return _Task(self, spec, log_of(task, folder))
 
 
 class _Task(Started):
@@ -144,10 +153,7 @@ class _Task(Started):
         files.check_plain(self._log.parent)
         self._keep_log(runner)
         if out_of_memory:
-            self._note(
-                f"it needed more than its {spec.memory} of memory; raise NIGHTSHIFT_TASK_MEMORY, "
-                "or lower the batch size or the days to train on"
-            )
+            self._note(too_little_memory(spec))
         if code is None:
             code = 0 if self._wrote_result() else EXIT_RETRYABLE
         runner.remove(spec)
@@ -163,11 +169,10 @@ class _Task(Started):
         return False
 
     def _keep_log(self, runner: Runner) -> None:
-        for line in LogPump(runner, self._spec).last():
-            self._note(line)
+        self._note(*LogPump(runner, self._spec).last())
 
-    def _note(self, text: str) -> None:
+    def _note(self, *lines: str) -> None:
         with contextlib.suppress(ContractError, OSError):
             files.check_plain(self._log.parent)
             with self._log.open("a", encoding="utf-8") as file:
-                file.write(f"{text}\n")
+                file.writelines(f"{line}\n" for line in lines)

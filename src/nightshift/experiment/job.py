@@ -19,7 +19,7 @@ from nightshift.experiment import features, running
 from nightshift.experiment.config import ExperimentConfig
 from nightshift.experiment.design import Cell
 from nightshift.experiment.running import Experiment
-from nightshift.experiment.starting import Processes, Starter
+from nightshift.experiment.starting import Starter
 from nightshift.experiment.trainings import Bench
 from nightshift.families import having
 from nightshift.pipeline import Pipeline
@@ -79,18 +79,18 @@ def configured(content: Mapping[str, Any], file: Path | None = None) -> Experime
 def run(
     pipeline: Pipeline,
     asked: Request,
+    starter: Starter,
     tell: Tell,
     showing: Showing = lambda title, now: nullcontext(),
-    starter: Starter | None = None,
 ) -> dict[str, Any]:
     """Do what is not done yet, and report.
 
     Args:
         pipeline: of a family that has experiments.
         asked: what is to be done.
+        starter: of preprocessing and training.
         tell: told of each training.
         showing: a context that shows how far the export is, by its title and what is done now.
-        starter: of preprocessing and training; None: processes of this machine.
 
     Returns:
         The summary (`running.summary`), with `report`, the page, and `again`, how many trainings
@@ -118,9 +118,8 @@ def run(
     place = asked.features
     if place is not None and not place.is_dir():
         raise ConfigurationError(f"--features {place} is not a folder")
-    by = starter or Processes(pipeline.settings)
     device = pipeline.settings.task_device
-    bench = Bench(pipeline, root, place or root, train_days, device, threads, by)
+    bench = Bench(pipeline, root, place or root, train_days, device, threads, starter)
     experiment = Experiment(asked.name, config, dates, bench, jobs)
     count = len(experiment.check())
     if place is None:
@@ -129,7 +128,7 @@ def run(
 
         def heard(text: str) -> None:
             nonlocal now
-            by.going_on()
+            starter.going_on()
             now = text
 
         title = f"Features of {plan['first_day']} to {plan['ds']}"

@@ -17,6 +17,21 @@ _PR_SET_PDEATHSIG = 1
 _STOP_S = 20.0
 
 
+def log_of(task: str, folder: Path) -> Path:
+    """Where the log of a task lies that writes to a folder."""
+    return folder / f"{task}.log"
+
+
+def result_of(task: str, folder: Path) -> Path:
+    """Where the result of a task lies that writes to a folder."""
+    return folder / f"{task}.json"
+
+
+def command(task: str, arguments: Sequence[str], folder: Path) -> list[str]:
+    """The module and the arguments of a task that writes to a folder."""
+    return [f"tasks.ctr.{task}", *arguments, "--result", str(result_of(task, folder))]
+
+
 class Started(ABC):
     """A task that was started."""
 
@@ -64,14 +79,14 @@ class Starter(ABC):
             )
 
     @abstractmethod
-    def start(self, task: str, key: str, arguments: Sequence[str], folder: Path) -> Started:
-        """Start `python -m tasks.ctr.<task>`; its log is `<task>.log` in the folder.
+    def start(self, task: str, arguments: Sequence[str], folder: Path) -> Started:
+        """Start `python -m tasks.ctr.<task>`; `log_of` and `result_of` say where it writes.
 
         Args:
             task: preprocess or train.
-            key: hex digits of what decides the task's result, unique in the installation.
-            arguments: those of the task.
-            folder: which the task writes to, and nowhere else.
+            arguments: those of the task, without `--result`.
+            folder: which the task writes to, and nowhere else. Its name is hex digits of what
+                decides the task's result, unique in the installation.
 
         Raises:
             ConfigurationError: it cannot start as it is configured.
@@ -110,14 +125,13 @@ class Processes(Starter):
                 "NIGHTSHIFT_TASK_PYTHON"
             )
 
-    def start(self, task: str, key: str, arguments: Sequence[str], folder: Path) -> Started:
+    def start(self, task: str, arguments: Sequence[str], folder: Path) -> Started:
         """Start a process with this one's environment."""
-        del key
         project, here = self.settings.project, os.getpid()
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{task}.log").open("ab") as output:
+        with log_of(task, folder).open("ab") as output:
             process = subprocess.Popen(
-                [str(self.settings.task_python), "-m", f"tasks.ctr.{task}", *arguments],
+                [str(self.settings.task_python), "-m", *command(task, arguments, folder)],
                 cwd=project,
                 env={
                     **os.environ,

@@ -20,7 +20,7 @@ from nightshift import errors, files
 from nightshift.config.yamlfile import load_yaml_mapping, nearest
 from nightshift.errors import ConfigurationError, ContractError
 from nightshift.experiment.design import Cell
-from nightshift.experiment.starting import Started, Starter
+from nightshift.experiment.starting import Started, Starter, log_of, result_of
 from nightshift.features.specification import FeatureSpec
 from nightshift.pipeline import Pipeline
 
@@ -154,20 +154,17 @@ def dataset(bench: Bench, cell: Cell) -> tuple[Path, Path]:
         arguments = [
             *("--features", str(bench.features), "--spec", str(spec), "--ds", cell.ds),
             *("--train-days", str(bench.train_days), "--out", str(data)),
-            *("--result", str(folder / "preprocess.json")),
         ]
         tables = bench.pipeline.features.tables
         if tables.label_absent is not None:
             arguments += ["--label-absent", str(tables.label_absent)]
         if tables.label_settle_days is not None:
             arguments += ["--label-settle-days", str(tables.label_settle_days)]
-        key = bench.dataset_key(cell.ds, left_out)
-        with _ended(task := bench.starter.start("preprocess", key, arguments, folder)):
+        with _ended(task := bench.starter.start("preprocess", arguments, folder)):
             code = _code(task)
         if code:
             raise ConfigurationError(
-                f"the dataset of {cell.ds} could not be made: "
-                f"{_why(folder / 'preprocess.json', folder / 'preprocess.log')}"
+                f"the dataset of {cell.ds} could not be made: {_why('preprocess', folder)}"
             )
     return data, spec
 
@@ -194,10 +191,11 @@ def _stop(tasks: Sequence[Started]) -> None:
             list(pool.map(lambda task: task.end(), tasks))
 
 
-def _why(result: Path, log: Path) -> str:
+def _why(task: str, folder: Path) -> str:
     """Why a task failed: its own words, else the end of its log."""
+    log = log_of(task, folder)
     with contextlib.suppress(ContractError):
-        found = files.read_json(result)
+        found = files.read_json(result_of(task, folder))
         if isinstance(found, dict) and found.get("error"):
             return str(found["error"])
     try:
@@ -277,10 +275,9 @@ def _train(bench: Bench, cell: Cell) -> Started:
         *("--dataset", str(data), "--spec", str(spec), "--hyperparameters", str(parameters)),
         *(part for text in sets for part in ("--set", text)),
         *("--out", str(folder / "model"), "--checkpoint", str(folder / "checkpoint")),
-        *("--device", bench.device, "--result", str(folder / "train.json")),
-        *("--test-scores", str(folder / "scores.npz")),
+        *("--device", bench.device, "--test-scores", str(folder / "scores.npz")),
     ]
-    return bench.starter.start("train", bench.cell_key(cell), arguments, folder)
+    return bench.starter.start("train", arguments, folder)
 
 
 def _take(bench: Bench, cell: Cell, code: int) -> dict[str, Any]:
@@ -297,11 +294,11 @@ def _take(bench: Bench, cell: Cell, code: int) -> dict[str, Any]:
     if code:
         task = {}
         with contextlib.suppress(ContractError):
-            task = files.read_json(folder / "train.json")
+            task = files.read_json(result_of("train", folder))
         # Only what Nightshift itself refuses is a finding; a defect may be gone tomorrow.
         known = hasattr(errors, str(task.get("kind")))
         final = task.get("status") == "error" and known and not task.get("retryable", True)
-        why = _why(folder / "train.json", folder / "train.log")
+        why = _why("train", folder)
         result = {**about, "status": "failed" if final else "retry", "error": why}
         if final:
             files.write_json(folder / RESULT, result)

@@ -8,6 +8,7 @@ import yaml
 
 from nightshift.errors import ConfigurationError
 from nightshift.experiment import job
+from nightshift.experiment.starting import Processes
 from nightshift.pipeline import Pipeline
 from nightshift.settings import Settings
 
@@ -39,4 +40,4 @@ def test_a_wrong_key_or_value_is_named(content, told):
 def test_a_pipeline_without_features_has_no_experiments(tmp_path):
     style = Pipeline.load(Settings(home=tmp_path), "style")
     with pytest.raises(ConfigurationError, match="family tensor; experiments are for ctr"):
-        job.run(style, job.Request("try", job.configured({})), print)
+        job.run(style, job.Request("try", job.configured({})), Processes(style.settings), print)

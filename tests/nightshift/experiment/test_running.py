@@ -87,6 +87,7 @@ def test_the_job_of_command_and_dag_finds_the_trainings_and_reports(experiment, 
     found = job.run(
         made.bench.pipeline,
         job.Request("by-job", job.configured(asked), features=made.bench.features),
+        made.bench.starter,
         told.append,
     )
     assert found["again"] == 0 and Path(found["report"]).is_file()

@@ -33,7 +33,7 @@ def wait(task):
 
 def test_a_task_writes_its_log_and_ends_with_its_code(processes, tmp_path):
     processes.check()
-    task = processes.start("train", "0a", ["echo $2; exit 7"], tmp_path / "here")
+    task = processes.start("train", ["echo $2; exit 7"], tmp_path / "here")
     assert wait(task) == 7
     assert (tmp_path / "here" / "train.log").read_text() == "tasks.ctr.train\n"
     task.end()
@@ -42,7 +42,7 @@ def test_a_task_writes_its_log_and_ends_with_its_code(processes, tmp_path):
 
 def test_a_task_that_is_ended_is_asked_first(processes, tmp_path):
     told = "trap 'echo told; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
-    task = processes.start("train", "0a", [told], tmp_path)
+    task = processes.start("train", [told], tmp_path)
     log = tmp_path / "train.log"
     for _ in range(600):
         if "ready" in log.read_text():
@@ -54,7 +54,7 @@ def test_a_task_that_is_ended_is_asked_first(processes, tmp_path):
 
 
 def test_a_closed_starter_ends_the_experiment_at_the_next_look(processes, tmp_path):
-    task = processes.start("train", "0a", ["sleep 60"], tmp_path)
+    task = processes.start("train", ["sleep 60"], tmp_path)
     processes.going_on()
     processes.close()
     with pytest.raises(RetryableError, match="ended from outside; the same call goes on"):
@@ -75,7 +75,7 @@ def test_a_training_ends_with_the_command_that_started_it(tmp_path, project):
 import pathlib, time, types
 from nightshift.experiment.starting import Processes
 settings = types.SimpleNamespace(project=pathlib.Path({str(project)!r}), task_python={str(python)!r})
-task = Processes(settings).start("train", "0a", [], pathlib.Path({str(tmp_path)!r}))
+task = Processes(settings).start("train", [], pathlib.Path({str(tmp_path)!r}))
 print(task._process.pid, flush=True)
 time.sleep(60)
 """

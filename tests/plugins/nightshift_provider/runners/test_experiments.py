@@ -46,7 +46,7 @@ def by(settings, place, monkeypatch):
 
 
 def start(by, place, what):
-    return by.start("train", KEY, [str(place / "train.json"), what], place)
+    return by.start("train", [str(place / "train.json"), what], place)
 
 
 def code_of(task):
