@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import errno
 import os
 import signal
@@ -22,6 +21,7 @@ from typing import Any, NoReturn
 
 from nightshift import files
 from nightshift.errors import EXIT_RETRYABLE, EXIT_TERMINAL, NightshiftError, RetryableError
+from nightshift.parents import end_with
 
 RESULT_VERSION = 1
 EXIT_STOPPED = 143
@@ -30,7 +30,6 @@ EXIT_STOPPED = 143
 INNER_ERRORS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 """How OneFlow ends its process on an inner error."""
 
-_PR_SET_PDEATHSIG = 1
 
 _PASSING = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE}
 
@@ -150,10 +149,7 @@ def die_with_parent() -> None:
 
     That may have happened by now; only the id in `PARENT` tells.
     """
-    parent = int(os.environ.get(PARENT) or os.getppid())
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+    end_with(int(os.environ.get(PARENT) or os.getppid()), signal.SIGKILL)
 
 
 def killed(what: str) -> str:

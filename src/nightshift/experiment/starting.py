@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nightshift.errors import ConfigurationError, RetryableError
+from nightshift.parents import end_with
 from nightshift.settings import Settings
 
-_PR_SET_PDEATHSIG = 1
 _STOP_S = 20.0
 
 
@@ -142,13 +141,6 @@ class Processes(Starter):
                 stderr=subprocess.STDOUT,
                 # Ctrl-C is for us: a training is asked by SIGTERM, and keeps a checkpoint.
                 start_new_session=True,
-                preexec_fn=lambda: _end_with(here),
+                preexec_fn=lambda: end_with(here, signal.SIGTERM),
             )
         return _Process(self, process)
-
-
-def _end_with(parent: int) -> None:
-    """In the child: the kernel sends SIGTERM when the parent dies, however it does (Linux)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before it was asked for
-        os.kill(os.getpid(), signal.SIGTERM)
