@@ -165,7 +165,7 @@ def main() -> None:
     for batch in options.batch_sizes:
         known = variants()[:1] if options.whole else variants()
         streams = options.streams or streams_of(batch, threads)
-        blas.share_products(-(-threads // streams))
+        blas.share_products(threads, streams)
         runs = [*(made(variant, batch, streams) for variant in known), products(batch)]
         if streams > 1:
             stand_back()

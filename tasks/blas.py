@@ -71,14 +71,18 @@ def load(chosen: str, flags: str) -> None:
         ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 
-def share_products(threads: int) -> None:
-    """Have MKL, where it is loaded, make each product in so many threads from now on.
+def share_products(threads: int, among: int = 1) -> None:
+    """Have MKL, where it is loaded, make each product in its share of the threads from now on.
 
     The bundled library needs no telling: it makes each in one.
+
+    Args:
+        threads: of all products that are made at a time.
+        among: so many products.
     """
     tell = getattr(ctypes.CDLL(None), "MKL_Set_Num_Threads", None)
     if tell is not None:
-        tell(threads)
+        tell(-(-threads // among))
 
 
 _BRANCHES = (("avx512f", "AVX512,STRICT"), ("avx2", "AVX2,STRICT"))

@@ -20,6 +20,11 @@ def _processor() -> str:
         return ""
 
 
+def threads_of(threads: int) -> int:
+    """CPU threads of this process: as asked for, or where that is 0 all that it may use."""
+    return threads or len(os.sched_getaffinity(0))
+
+
 def prepare(threads: int = 0, blas_library: str = blas.BUNDLED) -> int:
     """Choose BLAS kernels and threads, and silence OneFlow's start; returns the thread count.
 
@@ -30,7 +35,7 @@ def prepare(threads: int = 0, blas_library: str = blas.BUNDLED) -> int:
         threads: CPU threads; 0 takes all that the process may use.
         blas_library: `bundled` or `mkl`, see `tasks.blas`.
     """
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads_of(threads)
     os.environ.setdefault("GLOG_minloglevel", "3")
     # On a busy machine a thread that spins keeps away the one that it waits for.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -267,7 +267,6 @@ class _Begun:
     batch: pa.RecordBatch
     labels: npt.NDArray[np.int8]
     inside: Bools
-    columns: list[pa.Array]
     codes: list[Codes | None]
 
 
@@ -289,18 +288,17 @@ class _Encoder:
             labels: their labels, int8 [n].
             inside: which of them are in the window, bool [n].
         """
-        columns = [batch.column(name) for name in self.spec.names]
         codes = [
-            values.take(column) if len(values) <= SMALL else None
-            for values, column in zip(self.values, columns, strict=True)
+            values.take(batch.column(name)) if len(values) <= SMALL else None
+            for values, name in zip(self.values, self.spec.names, strict=True)
         ]
-        return _Begun(batch, labels, inside, columns, codes)
+        return _Begun(batch, labels, inside, codes)
 
     def end(self, begun: _Begun) -> Rows:
         """The rows of a batch."""
         spec, batch = self.spec, begun.batch
         coming = {
-            at: self._pool.submit(self.values[at].take, begun.columns[at])
+            at: self._pool.submit(self.values[at].take, batch.column(spec.names[at]))
             for at, codes in enumerate(begun.codes)
             if codes is None
         }

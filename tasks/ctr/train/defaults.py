@@ -17,6 +17,7 @@ from tasks.ctr.train.inputs import Group, Inputs
 
 if TYPE_CHECKING:
     from tasks.ctr.train.dataset import Dataset
+    from tasks.ctr.train.metrics import Labels
 
 
 MIN_COUNT = 2
@@ -67,12 +68,17 @@ def facts_of(data: Dataset) -> Facts:
     """Of a dataset's training rows."""
     labels = data.splits["train"].labels
     valid = data.splits["valid"].labels if "valid" in data.splits else labels[:0]
-    ones = int(np.count_nonzero(valid))
     ids = data.vocabulary.num_rows - data.vocabulary.num_fields
     return Facts(
         *(len(labels), int(np.count_nonzero(labels)), ids, len(data.inputs.groups)),
-        judges=min(ones, len(valid) - ones),
+        judges=judges_of(valid),
     )
+
+
+def judges_of(labels: Labels) -> int:
+    """Rows of the rarer class among validation rows: those that can tell networks apart."""
+    ones = int(np.count_nonzero(labels))
+    return min(ones, len(labels) - ones)
 
 
 def choose(

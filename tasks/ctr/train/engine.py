@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from tasks.ctr.train.graph import TrainGraph
 from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.models import Architecture, Network, build
 from tasks.ctr.train.waiting import stand_back
+from tasks.runtime import threads_of
 
 _MOST_QUEUED = 200
 _STEPS_A_LOOK = 10
@@ -67,7 +67,7 @@ class Here:
 
     def _take(self, network: Network, chosen: Hyperparameters, steps: int, device: str) -> None:
         self._network, self._device = network, device
-        self._threads = chosen.threads or len(os.sched_getaffinity(0))
+        self._threads = threads_of(chosen.threads)
         alone = device != "cpu" or network.stored
         self._streams = 1 if alone else streams_of(chosen.batch_size, self._threads)
         self._stepping = False
@@ -103,7 +103,7 @@ class Here:
     def _share_products(self, stepping: bool) -> None:
         """Have a step's products share the threads; outside of steps each has all of them."""
         if self._streams > 1 and stepping != self._stepping:
-            blas.share_products(-(-self._threads // self._streams) if stepping else self._threads)
+            blas.share_products(self._threads, self._streams if stepping else 1)
             self._stepping = stepping
 
     @property

@@ -86,12 +86,11 @@ def plant(
 
 def _weighed(asked: Hyperparameters, linear: Baseline | None, labels: Labels) -> bool:
     """Whether a mean is served, which gives trees that say little a small weight."""
-    judges = min(int(np.count_nonzero(labels)), int(np.count_nonzero(labels == 0)))
     return (
         linear is not None
         and asked.family in defaults.MIXED
         and asked.linear_start in (AUTO, "validation", "baseline")
-        and judges >= defaults.JUDGES
+        and defaults.judges_of(labels) >= defaults.JUDGES
     )
 
 

@@ -7,7 +7,6 @@ that fails is a closed channel there rather than a collective that waits for eve
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +23,7 @@ from tasks.ctr.train.hyperparameters import Hyperparameters
 from tasks.ctr.train.models import Architecture, Network, build
 from tasks.ctr.train.rank import Order
 from tasks.ctr.train.ranks import Ranks
+from tasks.runtime import threads_of
 
 
 class Team:
@@ -45,8 +45,8 @@ class Team:
                 f"processes is {self._size}, each needs a GPU of its own, and there are {devices}; "
                 "lower processes"
             )
-        cores = chosen.threads or len(os.sched_getaffinity(0))
-        order = Order(shape, chosen, steps, device, max(1, cores // self._size))
+        threads = max(1, threads_of(chosen.threads) // self._size)
+        order = Order(shape, chosen, steps, device, threads)
         self._network: Network | None = None
         self._ranks = Ranks([sys.executable, "-m", "tasks.ctr.train.rank"], self._size)
         self._told(lambda rank: rank.say(order.threads, chosen.blas))
